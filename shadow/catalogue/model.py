@@ -1,0 +1,313 @@
+"""The catalogue: which platforms, sources and tasks there are, as pydantic models.
+
+One YAML file describes a migration. Loading, error positions and `${ENV}` are in `load.py`, expressions in
+`mapping.py`; this module says only what a catalogue may contain.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
+_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def _duration(value: object) -> object:
+    """Read `1500ms`, `30s`, `10m`, `2h`, `7d`; a bare number is seconds."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    if isinstance(value, int | float):
+        return timedelta(seconds=value)
+    match = _DURATION.match(value)
+    if match is None:
+        raise ValueError("expected a duration such as 500ms, 30s, 10m, 2h or 7d")
+    return timedelta(seconds=float(match.group(1)) * _UNIT[match.group(2)])
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str | float)]
+"""A length of time: `500ms`, `30s`, `10m`, `2h`, `7d`, or a number of seconds."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a misspelt key must never be silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Side(StrEnum):
+    """`legacy` is what runs today, `candidate` is what shall replace it."""
+
+    LEGACY = "legacy"
+    CANDIDATE = "candidate"
+
+
+class Origin(StrEnum):
+    """Who holds a key: a producer, or a worker of one side (whose events are children of a run)."""
+
+    PRODUCER = "producer"
+    LEGACY = "legacy"
+    CANDIDATE = "candidate"
+
+
+# ---------------------------------------------------------------- platforms
+
+
+class RateBudget(Strict):
+    """What Shadow may spend at a platform, so that it never exhausts the producers' own quota."""
+
+    requests_per_minute: float = Field(1200, gt=0)
+    burst: int = Field(100, gt=0)
+
+
+class PlatformBase(Strict):
+    side: Side
+    timeout: Duration = timedelta(seconds=15)
+    budget: RateBudget = RateBudget()
+    poll_every: Duration = timedelta(seconds=2)
+    """How long a run may stay silent before the reconciler asks for it."""
+    concurrency: int = Field(16, gt=0, le=1000)
+    """Deliveries in flight at once."""
+
+
+class TriggerPlatform(PlatformBase):
+    kind: Literal["trigger.dev"]
+    url: str = "https://api.trigger.dev"
+    secret_key: SecretStr
+
+
+class InngestPlatform(PlatformBase):
+    kind: Literal["inngest"]
+    event_url: str = "https://inn.gs"
+    api_url: str = "https://api.inngest.com"
+    event_key: SecretStr
+    signing_key: SecretStr | None = None
+    app: str
+    """The app id whose functions run the tasks; function ids are `app-function`."""
+    batch_size: int = Field(100, gt=0, le=5000)
+    """Events per delivery (the platform takes at most 5,000)."""
+
+
+class HttpPlatform(PlatformBase):
+    """Any HTTP endpoint: webhooks are forwarded byte for byte, outcomes are reported at `/shadow/runs`."""
+
+    kind: Literal["http"]
+    url: str
+    headers: dict[str, SecretStr] = {}
+
+
+Platform = Annotated[TriggerPlatform | InngestPlatform | HttpPlatform, Field(discriminator="kind")]
+
+
+# ---------------------------------------------------------------- sources
+
+Expression = Any
+"""How a value is obtained; see `mapping.py`:
+
+- `"$.a.b"`: JSONPath (RFC 9535) into the document, the first match
+- `"header:x-name"`: a request header (webhooks only)
+- `{"path": "$.id", "as": "string"}`: with a cast (string, integer, number, boolean, time)
+- `{"lookup": "TABLE", "key": EXPRESSION, "else": LITERAL?}`: a row of the source's `tables`
+- `{"value": LITERAL}` and any other literal: itself
+- a mapping without those keys, or a list: built recursively
+"""
+
+
+class SignatureScheme(StrEnum):
+    SHOPIFY = "shopify"
+    STRIPE = "stripe"
+    GITHUB = "github"
+    SLACK = "slack"
+    STANDARD = "standard-webhooks"
+    HMAC = "hmac"
+
+
+class Signature(Strict):
+    """How a provider signs. `secrets` may hold several: while one is rotated, either is accepted."""
+
+    scheme: SignatureScheme
+    secrets: tuple[SecretStr, ...] = Field(min_length=1)
+    tolerance: Duration = timedelta(minutes=5)
+    """How old a signed timestamp may be, for the schemes that sign one."""
+    header: str | None = None
+    """`hmac` only: the header that carries the signature."""
+    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
+    """`hmac` only."""
+    encoding: Literal["hex", "base64"] = "hex"
+    """`hmac` only."""
+    prefix: str = ""
+    """`hmac` only: text before the digest, such as `sha256=`."""
+
+
+class EventMapping(Strict):
+    """One kind of event a webhook source can bring; the first whose `when` holds is taken."""
+
+    when: dict[str, Any] = {}
+    """Expression (`header:...` or `$...`) to the value, or list of values, that it must have."""
+    name: str
+    id: Expression = None
+    data: Expression = Field(default_factory=lambda: "$")
+    tenant: Expression = None
+    occurred_at: Expression = None
+
+
+class WebhookSource(Strict):
+    kind: Literal["webhook"]
+    signature: Signature
+    delivery_id: Expression = None
+    """Where the provider's delivery id stands; each scheme has its own default header."""
+    tables: dict[str, dict[str, Any]] = {}
+    events: tuple[EventMapping, ...] = Field(min_length=1)
+    ignore: tuple[dict[str, Any], ...] = ()
+    """`when` clauses of deliveries that are acknowledged and dropped."""
+    forward: str | None = None
+    """An `http` platform that gets every delivery byte for byte with its original headers."""
+    answer: Literal["accepted", "passthrough"] = "accepted"
+    """`passthrough`: the producer gets the forwarded app's true answer instead of 202."""
+
+
+class KeyedSource(Strict):
+    keys: tuple[SecretStr, ...] = Field(min_length=1)
+    origin: Origin = Origin.PRODUCER
+    unknown: Literal["refuse", "forward"] = "refuse"
+    """What happens to an event or task that the catalogue does not name."""
+
+
+class InngestSource(KeyedSource):
+    kind: Literal["inngest"]
+    tenant: Expression = "$.tenantId"
+    """Into the event's data."""
+
+
+class TriggerSource(KeyedSource):
+    kind: Literal["trigger.dev"]
+
+
+Source = Annotated[WebhookSource | InngestSource | TriggerSource, Field(discriminator="kind")]
+
+
+# ---------------------------------------------------------------- tasks
+
+
+class Flow(StrEnum):
+    """Candidate flow control that drops or merges runs; a pair that lost its run to it says so."""
+
+    RATE_LIMIT = "rateLimit"
+    DEBOUNCE = "debounce"
+    SINGLETON = "singleton"
+    BATCH = "batchEvents"
+
+
+class LegacyTask(Strict):
+    platform: str
+    task: str | None = None
+    """Its id on the legacy platform; the catalogue's own key by default."""
+    payload: Expression = Field(default_factory=lambda: "$")
+    """Event data -> the task's payload."""
+    options: dict[str, Any] = {}
+    """Trigger options to send along (`queue`, `ttl`, `tags` ...); never an idempotency key."""
+
+
+class CandidateTask(Strict):
+    platform: str
+    function: str | None = None
+    """`app-function`; the platform's app and the catalogue's own key by default."""
+    data: Expression = Field(default_factory=lambda: "$")
+    """Trigger.dev door: the producer's payload -> the event's data."""
+    flow: tuple[Flow, ...] = ()
+
+
+class IdentitySetting(Strict):
+    """Which values make an effect that effect: for a transfer at Stripe, `$.requestId`."""
+
+    kind: str = "*"
+    target: str = "*"
+    operation: str = "*"
+    paths: tuple[str, ...] = Field(min_length=1)
+
+
+class IgnoreSetting(Strict):
+    """A path whose value is not compared. Amounts, currency and recipients are refused."""
+
+    scope: Literal["output", "effect"]
+    path: str
+    reason: str
+    kind: str = "*"
+    target: str = "*"
+    operation: str = "*"
+
+
+class RuleSettings(Strict):
+    identities: tuple[IdentitySetting, ...] = ()
+    ignore: tuple[IgnoreSetting, ...] = ()
+    output: bool = True
+
+
+class TaskDefaults(Strict):
+    """What a task inherits: `defaults`, then its category, then its own."""
+
+    deadline: Duration | None = None
+    """From the (scheduled) start: a side with no outcome by then is missing. Default 15 minutes."""
+    settle: Duration | None = None
+    """How long late effects are waited for after both runs ended. Default 5 seconds."""
+    tenant_rate: float | None = Field(None, gt=0)
+    """Deliveries per second and tenant on each side; unlimited by default."""
+    rules: RuleSettings | None = None
+
+
+class Task(TaskDefaults):
+    """One legacy task and the candidate function that shall replace it."""
+
+    category: str | None = None
+    event: str
+    """The event that starts the candidate function."""
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Which sources feed it. An event is mirrored at one door only."""
+    legacy: LegacyTask
+    candidate: CandidateTask
+    description: str | None = None
+
+
+class ReportKeys(Strict):
+    """The key a side's workers use at `/shadow/effects` and `/shadow/runs`. The key says the side."""
+
+    legacy: tuple[SecretStr, ...] = ()
+    candidate: tuple[SecretStr, ...] = ()
+
+
+class Limits(Strict):
+    body_bytes: int = Field(3 * 1024 * 1024, gt=0)
+    """Largest request a door takes; both platforms refuse more than 3 MiB."""
+    batch_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    """Largest batch upload (up to 1,000 items) on the Trigger.dev door."""
+
+
+class Catalogue(Strict):
+    """A migration. Use `shadow.catalogue.load` to read one; `tasks` then have their defaults filled in."""
+
+    version: Literal[1] = 1
+    platforms: dict[str, Platform]
+    sources: dict[str, Source]
+    defaults: TaskDefaults = TaskDefaults()
+    categories: dict[str, TaskDefaults] = {}
+    tasks: dict[str, Task]
+    report_keys: ReportKeys = ReportKeys()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Catalogue:
+        for task_id, task in self.tasks.items():
+            for where, name, known in (
+                ("legacy.platform", task.legacy.platform, self.platforms),
+                ("candidate.platform", task.candidate.platform, self.platforms),
+                *(("sources", source, self.sources) for source in task.sources),
+            ):
+                if name not in known:
+                    raise ValueError(
+                        f"tasks.{task_id}.{where}: found {name!r}, expected one of {', '.join(sorted(known))}"
+                    )
+        return self

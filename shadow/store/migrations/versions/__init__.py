@@ -1,0 +1,3 @@
+"""Revisions, oldest first."""
+
+from __future__ import annotations

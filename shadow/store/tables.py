@@ -1,0 +1,310 @@
+"""The schema (SQLAlchemy Core). One table a noun; every row says in which stage it was made.
+
+The big tables (`PARTITIONED`) are range-partitioned by a UUIDv7: an event's, or one derived from it, so that
+all that belongs to one event falls into the same period and can be dropped by age together.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+Moment = DateTime(timezone=True)
+NOW = func.now()
+
+PARTITIONED = {
+    "events": "id",
+    "bodies": "id",
+    "runs": "id",
+    "effects": "id",
+    "pairs": "id",
+    "differences": "pair_id",
+}
+"""Table -> the UUIDv7 column whose range makes its partitions."""
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("door", Text, nullable=False, comment="webhook, inngest or trigger.dev"),
+    Column("origin", Text, nullable=False, comment="producer, legacy or candidate: whose key brought it"),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text),
+    Column("external_id", Text, comment="what the producer calls it: delivery id, event id, idempotency key"),
+    Column("delivery_id", Text, nullable=False, comment="the event id that candidate runs carry"),
+    Column("upstream_id", Text, comment="the ULID that Inngest assigns"),
+    Column("occurred_at", Moment),
+    Column("scheduled_at", Moment, comment="a delayed start; deadlines count from it"),
+    Column("accepted_at", Moment, nullable=False, server_default=NOW),
+    Column("route", Text, comment="null when no task is fed by it"),
+    Column("phase", Text, comment="of the route when it was accepted"),
+    Column("authority", Text, comment="the side whose runs, and their children, may reach the world"),
+    Column("mapping_error", Text),
+    PrimaryKeyConstraint("id"),
+    Index("events_delivery", "delivery_id"),
+    Index("events_upstream", "upstream_id"),
+    Index("events_external", "external_id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("id", Uuid, nullable=False, comment="of the event, run or effect"),
+    Column("part", Text, nullable=False, comment="data, request, headers, output"),
+    Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
+    PrimaryKeyConstraint("id", "part"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+dedupe_keys = Table(
+    "dedupe_keys",
+    metadata,
+    Column("scope", Text, nullable=False, comment="the source, or what the key is unique within"),
+    Column("key", Text, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("upstream_id", Text),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("scope", "key"),
+    Index("dedupe_keys_expiry", "expires_at"),
+)
+
+dispatches = Table(
+    "dispatches",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("side", Text, nullable=False),
+    Column(
+        "stage", Text, nullable=False, server_default="deliver", comment="deliver, forward, map or cancel"
+    ),
+    Column("platform", Text, nullable=False),
+    Column("task", Text, comment="null where the platform fans out by itself"),
+    Column("tenant", Text),
+    Column("state", Text, nullable=False, server_default="due", comment="due, held or dead"),
+    Column("due_at", Moment, nullable=False, server_default=NOW),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease", Uuid, comment="of the claim that works on it; results of any other are void"),
+    Column("seed", Text, comment="Inngest: the seed header of its batch, with `position` within it"),
+    Column("position", Integer),
+    Column("idempotency_key", Text),
+    Column("error", Text),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Index("dispatches_due", "side", "due_at", postgresql_where=text("state = 'due'")),
+    Index("dispatches_dead", "id", postgresql_where=text("state = 'dead'")),
+    Index("dispatches_event", "event_id"),
+    postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("event_id", Uuid, comment="null for a run that Shadow did not start"),
+    Column("pair_id", Uuid, comment="null where there is nothing to compare it with"),
+    Column("task", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("platform_run_id", Text),
+    Column("authority", Text, nullable=False, comment="real or none"),
+    Column("state", Text, nullable=False, comment="expected, sent or finished"),
+    Column("status", Text, comment="completed, failed, cancelled, timed_out, expired or crashed"),
+    Column("error_name", Text),
+    Column("error_message", Text),
+    Column("attempts", Integer),
+    Column("version", Text),
+    Column("cost_cents", Float),
+    Column("scheduled_at", Moment),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("learned_by", Text, comment="watcher, poll or report"),
+    Column("poll_at", Moment, comment="when the reconciler asks next; null once finished"),
+    Column("polls", Integer, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("id"),
+    Index("runs_event", "event_id"),
+    Index("runs_platform_run", "platform_run_id"),
+    Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+run_aliases = Table(
+    "run_aliases",
+    metadata,
+    Column("platform", Text, nullable=False),
+    Column("alias", Text, nullable=False, comment="the platform's run id, or `key:TASK:IDEMPOTENCY-KEY`"),
+    Column("run_id", Uuid, nullable=False),
+    PrimaryKeyConstraint("platform", "alias"),
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("side", Text, nullable=False, comment="from the key that brought it"),
+    Column("platform_run_id", Text, nullable=False, comment="as the worker knows its run"),
+    Column("task", Text),
+    Column("sequence", BigInteger, nullable=False, comment="order of arrival within a report"),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("identity", Text),
+    Column("idempotency_key", Text),
+    Column("occurred_at", Moment),
+    Column("received_at", Moment, nullable=False, server_default=NOW),
+    Column("seen_by", Text, nullable=False, server_default="report"),
+    PrimaryKeyConstraint("id"),
+    Index("effects_run", "platform_run_id", "side"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("tenant", Text),
+    Column("legacy_run", Uuid, nullable=False),
+    Column("candidate_run", Uuid, nullable=False),
+    Column("state", Text, nullable=False, comment="open, waiting, settling, ready or judged"),
+    Column("opened_at", Moment, nullable=False, server_default=NOW),
+    Column("deadline_at", Moment, nullable=False),
+    Column("due_at", Moment, comment="when to look at it again; null once judged"),
+    Column("incomparable", Text, comment="a reason why the two cannot be compared"),
+    Column("verdict", Text),
+    Column("reason", Text),
+    Column("severity", Text),
+    Column("difference_count", Integer, nullable=False, server_default="0"),
+    Column("judged_at", Moment),
+    Column("revision", Integer, nullable=False, server_default="0", comment="how often it was judged"),
+    PrimaryKeyConstraint("id"),
+    Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("pairs_event", "event_id"),
+    Index("pairs_task", "task", "id"),
+    Index("pairs_verdict", "task", "verdict", "id"),
+    Index("pairs_tenant", "tenant", "id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+differences = Table(
+    "differences",
+    metadata,
+    Column("pair_id", Uuid, nullable=False),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("legacy", JSONB(none_as_null=False)),
+    Column("candidate", JSONB(none_as_null=False)),
+    PrimaryKeyConstraint("pair_id", "ordinal"),
+    Index("differences_signature", "signature", "pair_id"),
+    postgresql_partition_by="RANGE (pair_id)",
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("sentence", Text, nullable=False, comment="of the representative pair"),
+    Column("example_pair", Uuid, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("pairs", BigInteger, nullable=False, comment="how many show it now"),
+    Index("signatures_task", "task", "pairs"),
+)
+
+signature_tenants = Table(
+    "signature_tenants",
+    metadata,
+    Column("signature", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("pairs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("signature", "tenant"),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("task", Text, nullable=False),
+    Column("day", Date, nullable=False, comment="UTC, of the event's acceptance"),
+    Column("tenant", Text, nullable=False, comment="empty when the event has none"),
+    Column("opened", BigInteger, nullable=False, server_default="0"),
+    Column("match", BigInteger, nullable=False, server_default="0"),
+    Column("mismatch", BigInteger, nullable=False, server_default="0"),
+    Column("missing_candidate", BigInteger, nullable=False, server_default="0"),
+    Column("missing_legacy", BigInteger, nullable=False, server_default="0"),
+    Column("not_comparable", BigInteger, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("task", "day", "tenant"),
+)
+
+phases = Table(
+    "phases",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("phase", Text, nullable=False, comment="from `effective_at` on"),
+    Column("previous", Text, nullable=False, comment="until then"),
+    Column("effective_at", Moment, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+moves = Table(
+    "moves",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("route", Text, nullable=False),
+    Column("tasks", ARRAY(Text), nullable=False),
+    Column("from_phase", Text, nullable=False),
+    Column("to_phase", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    Column("decided_at", Moment, nullable=False, server_default=NOW),
+    Column("effective_at", Moment, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+)

@@ -1,0 +1,79 @@
+"""The migrations give exactly the schema that the code believes in."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.schema import SchemaItem
+
+from shadow.store import embedded
+from shadow.store.database import Database, Work
+from shadow.store.partitions import months
+from shadow.store.tables import PARTITIONED, metadata
+
+
+def _is_ours(
+    item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None
+) -> bool:
+    """Partitions exist in the database only."""
+    return not (kind == "table" and reflected and name not in metadata.tables and name is not None)
+
+
+def test_migrations_and_tables_agree(database_url: str) -> None:
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": _is_ours, "compare_type": True}
+        )
+        differences = compare_metadata(context, metadata)
+    engine.dispose()
+    assert differences == []
+
+
+async def test_every_big_table_has_partitions_around_now(database: Database) -> None:
+    async with database.connection(Work.CONTROL) as connection:
+        cursor = await connection.execute("SELECT relname FROM pg_class WHERE relkind = 'r'")
+        names = {row[0] for row in await cursor.fetchall()}
+    for table in PARTITIONED:
+        assert f"{table}_default" in names
+        for start, _end in months(datetime.now(UTC)):
+            assert f"{table}_{start:%Y_%m}" in names
+
+
+async def test_processes_that_start_at_once_migrate_once(postgres_url: str, database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(4)]
+    await asyncio.gather(*(database.prepare() for database in databases))
+    for database in databases:
+        await database.close()
+
+
+def test_the_embedded_server_opens_no_folder_to_others(tmp_path: Path) -> None:
+    private = tmp_path / "home"
+    private.mkdir(mode=0o700)
+    data = private / "data"
+    _url, server = embedded.start(data, ephemeral=True)
+    try:
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    finally:
+        server.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("now", "first", "last"),
+    [
+        (datetime(2026, 11, 24, tzinfo=UTC), "2026-10", "2027-01"),  # over the turn of the year
+        (datetime(2026, 1, 1, tzinfo=UTC), "2025-12", "2026-03"),  # its very first day
+    ],
+)
+def test_months_reach_from_the_last_to_those_ahead(now: datetime, first: str, last: str) -> None:
+    spans = months(now)
+    assert f"{spans[0][0]:%Y-%m}" == first
+    assert f"{spans[-1][0]:%Y-%m}" == last
