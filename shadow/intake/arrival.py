@@ -48,8 +48,6 @@ class PlannedDispatch:
     state: State = State.DUE
     delay: timedelta = timedelta(0)
     """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
-    idempotency_key: str | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,8 @@ class Arrival:
     """The producer's request as it came, where it must be passed on unchanged."""
     headers: tuple[tuple[str, str], ...] = field(default=())
     mapping_error: str | None = None
+    idempotency_key: str | None = None
+    """What the legacy platform dedupes by, where the producer chose it or the door had to."""
 
 
 @dataclass(frozen=True, slots=True)

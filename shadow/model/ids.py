@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils.compat
-from ulid import ULID
 
 _V7_TIME_BITS = 80
 _ENTROPY_BYTES = 10
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
+_SHIFTS = range(120, -1, -10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,4 +91,7 @@ class Seed:
 
     def ulid(self, position: int) -> str:
         """The internal event id that Inngest assigns to the event at `position` (from 0)."""
-        return str(ULID(self.milliseconds.to_bytes(6, "big") + self.shifted(position + 1).entropy))
+        entropy = int.from_bytes(self.entropy, "big")
+        counter = (entropy + position + 1) & 0xFFFFFFFF
+        value = self.milliseconds << 80 | entropy & ~0xFFFFFFFF | counter
+        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])

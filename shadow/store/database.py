@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from shadow.store import arrays
 from shadow.store.partitions import ensure_partitions
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ Connection = AsyncConnection[Any]
 async def _configure(connection: Connection) -> None:
     """Same settings on every connection; the hot statements are few, so prepare them soon."""
     connection.prepare_threshold = 2
+    arrays.register(connection)
     await connection.execute("SET TIME ZONE 'UTC'")
     await connection.commit()
 
@@ -144,9 +146,7 @@ def _sqlalchemy_url(url: str) -> str:
 def alembic_config(url: str) -> Config:
     """Alembic's configuration without an ini file."""
     config = Config()
-    config.set_main_option(
-        "script_location", str(resources.files("shadow.store") / "migrations").replace("%", "%%")
-    )
+    config.set_main_option("script_location", str(resources.files("shadow.store") / "migrations").replace("%", "%%"))
     config.attributes["url"] = _sqlalchemy_url(url)
     return config
 

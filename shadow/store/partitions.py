@@ -18,9 +18,7 @@ MONTHS_AHEAD = 2
 def months(now: datetime, ahead: int = MONTHS_AHEAD) -> list[tuple[datetime, datetime]]:
     """(start, end) of the month before `now`, its own, and those ahead, in UTC."""
     first = now.year * 12 + now.month - 2
-    starts = [
-        datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(first, first + ahead + 3)
-    ]
+    starts = [datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(first, first + ahead + 3)]
     return list(pairwise(starts))
 
 

@@ -103,9 +103,7 @@ dispatches = Table(
     Column("id", Uuid, primary_key=True),
     Column("event_id", Uuid, nullable=False),
     Column("side", Text, nullable=False),
-    Column(
-        "stage", Text, nullable=False, server_default="deliver", comment="deliver, forward, map or cancel"
-    ),
+    Column("stage", Text, nullable=False, server_default="deliver", comment="deliver, forward, map or cancel"),
     Column("platform", Text, nullable=False),
     Column("task", Text, comment="null where the platform fans out by itself"),
     Column("tenant", Text),

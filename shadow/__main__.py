@@ -1,0 +1,7 @@
+"""`python -m shadow` is the `shadow` command."""
+
+from __future__ import annotations
+
+from shadow.cli import main
+
+main()

@@ -1,0 +1,30 @@
+"""The `shadow` command: one file a group of commands, mounted here."""
+
+from __future__ import annotations
+
+import typer
+
+from shadow.cli import dead_letters, demo, map, phase, processes, report, tasks, token
+
+app = typer.Typer(
+    name="shadow",
+    help="Dual-run parity verification: does the new function do what the old task did?",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(processes.up)
+app.command("serve")(processes.serve)
+app.command("work")(processes.work)
+app.command("demo")(demo.demo)
+app.command("phase")(phase.phase)
+app.command("report")(report.report)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(map.app, name="map")
+app.add_typer(token.app, name="token")
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """Entry of the console script."""
+    app()

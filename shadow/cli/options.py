@@ -1,0 +1,73 @@
+"""Options that several commands share, and the database they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shadow.catalogue import CatalogueError, ResolvedCatalogue, load
+from shadow.store import embedded
+from shadow.store.database import Database
+
+CatalogueFile = Annotated[
+    Path,
+    typer.Option(
+        "--catalogue",
+        "-c",
+        envvar="SHADOW_CATALOGUE",
+        help="The YAML file of platforms, sources and tasks.",
+        dir_okay=False,
+    ),
+]
+DataFolder = Annotated[
+    Path,
+    typer.Option("--data", envvar="SHADOW_DATA", help="Where the embedded database lies when no URL is given."),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="SHADOW_DATABASE_URL",
+        help="An external PostgreSQL (15 or newer); embedded when unset.",
+        show_envvar=True,
+    ),
+]
+DirectUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-direct-url",
+        envvar="SHADOW_DATABASE_DIRECT_URL",
+        help="Past pgbouncer, for LISTEN and migrations.",
+    ),
+]
+
+
+def read_catalogue(path: Path) -> ResolvedCatalogue:
+    """The catalogue, or exit 2 with its problems, a line each."""
+    try:
+        return load(path)
+    except FileNotFoundError:
+        typer.echo(f"{path}: no such file; name the catalogue with --catalogue FILE", err=True)
+    except CatalogueError as error:
+        typer.echo(str(error), err=True)
+    raise typer.Exit(2)
+
+
+@asynccontextmanager
+async def opened(data: Path, url: str | None, direct_url: str | None = None) -> AsyncIterator[Database]:
+    """The migrated database of these options; the embedded server is joined, or started for the while."""
+    server = None
+    if url is None:
+        url, server = embedded.start(data)
+    database = Database(url, direct_url or "")
+    try:
+        await database.prepare()
+        yield database
+    finally:
+        await database.close()
+        if server is not None:
+            server.cleanup()

@@ -1,0 +1,92 @@
+"""`shadow up`, `shadow serve` and `shadow work`: the processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, DirectUrl, read_catalogue
+
+FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where producers and platforms reach it.")]
+FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
+ControlHost = Annotated[str, typer.Option(envvar="SHADOW_CONTROL_HOST", help="Where operators reach it.")]
+ControlPort = Annotated[int, typer.Option(envvar="SHADOW_CONTROL_PORT")]
+
+DEFAULT_CATALOGUE = Path("catalogue.yaml")
+DEFAULT_DATA = Path(".shadow")
+FRONT_PORT = 8484
+CONTROL_PORT = 8485
+
+
+def up(
+    catalogue: CatalogueFile = DEFAULT_CATALOGUE,
+    data: DataFolder = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    database_direct_url: DirectUrl = None,
+    front_host: FrontHost = "127.0.0.1",
+    front_port: FrontPort = FRONT_PORT,
+    control_host: ControlHost = "127.0.0.1",
+    control_port: ControlPort = CONTROL_PORT,
+) -> None:
+    """Everything in one process: both listeners and all loops."""
+    from shadow.service import Listener, run
+
+    run(
+        read_catalogue(catalogue),
+        data=data,
+        database_url=database_url,
+        direct_url=database_direct_url,
+        front=Listener(front_host, front_port),
+        control=Listener(control_host, control_port),
+        loops=True,
+    )
+
+
+def serve(
+    catalogue: CatalogueFile = DEFAULT_CATALOGUE,
+    data: DataFolder = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    database_direct_url: DirectUrl = None,
+    front_host: FrontHost = "127.0.0.1",
+    front_port: FrontPort = FRONT_PORT,
+    control_host: ControlHost = "127.0.0.1",
+    control_port: ControlPort = CONTROL_PORT,
+) -> None:
+    """HTTP only: the front listener (doors) and the control listener (API, metrics)."""
+    from shadow.service import Listener, run
+
+    run(
+        read_catalogue(catalogue),
+        data=data,
+        database_url=database_url,
+        direct_url=database_direct_url,
+        front=Listener(front_host, front_port),
+        control=Listener(control_host, control_port),
+        loops=False,
+    )
+
+
+def work(
+    catalogue: CatalogueFile = DEFAULT_CATALOGUE,
+    data: DataFolder = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    database_direct_url: DirectUrl = None,
+    control_host: ControlHost = "127.0.0.1",
+    control_port: Annotated[
+        int | None, typer.Option(envvar="SHADOW_WORK_PORT", help="For its own metrics; none by default.")
+    ] = None,
+) -> None:
+    """The loops only: delivery to both sides, outcomes, judging."""
+    from shadow.service import Listener, run
+
+    run(
+        read_catalogue(catalogue),
+        data=data,
+        database_url=database_url,
+        direct_url=database_direct_url,
+        front=None,
+        control=Listener(control_host, control_port) if control_port is not None else None,
+        loops=True,
+    )

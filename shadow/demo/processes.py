@@ -1,0 +1,157 @@
+"""The demo's two processes: the stage (everything pretended) and the service itself, each to be killed at will."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+START_SECONDS = 60.0
+
+
+class StartFailed(Exception):
+    """A process ended, or stayed silent, before it was ready."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Child:
+    """A Python module run as a process of its own, with its output in a file."""
+
+    module: str
+    arguments: Sequence[str]
+    output: Path
+    environment: dict[str, str]
+    process: Process | None = None
+    _file: IO[bytes] | None = None
+
+    async def start(self, *, stdout: int | None = None) -> Process:
+        self._file = self.output.open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self.module,
+            *self.arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout if stdout is not None else self._file,
+            stderr=self._file,
+            env={**os.environ, **self.environment},
+            start_new_session=True,
+        )
+        return self.process
+
+    async def stop(self) -> int | None:
+        """Ask it to end, insist after a while; its exit code."""
+        if self.process is None or self.process.returncode is not None:
+            return self.process.returncode if self.process else None
+        self.process.terminate()
+        try:
+            await asyncio.wait_for(self.process.wait(), 20)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+        if self._file is not None:
+            self._file.close()
+        return self.process.returncode
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines it printed."""
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+
+class StageProcess:
+    """The outside world: both platforms, their workers, the targets of both sides."""
+
+    def __init__(self, folder: Path, front_url: str, faults: Sequence[str], seed: int) -> None:
+        self._child = Child(
+            "sandbox",
+            ("--front-url", front_url, "--faults", ",".join(faults), "--seed", str(seed)),
+            folder / "stage.log",
+            {},
+        )
+        self.urls: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Returns once it listens; `urls` then says where."""
+        process = await self._child.start(stdout=PIPE)
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+            self.urls = json.loads(line)
+        except (TimeoutError, ValueError) as error:
+            raise StartFailed(f"the stage did not start:\n{self._child.tail()}") from error
+
+    async def stop(self) -> None:
+        await self._child.stop()
+
+
+class ServiceProcess:
+    """`shadow up` with the embedded database."""
+
+    def __init__(self, folder: Path, catalogue: Path, front_port: int, control_port: int) -> None:
+        self.front_url = f"http://127.0.0.1:{front_port}"
+        self.control_url = f"http://127.0.0.1:{control_port}"
+        self._child = Child(
+            "shadow",
+            (
+                "up",
+                "--catalogue",
+                str(catalogue),
+                "--data",
+                str(folder / "data"),
+                "--front-port",
+                str(front_port),
+                "--control-port",
+                str(control_port),
+            ),
+            folder / "service.log",
+            {"SHADOW_DATABASE_URL": ""},
+        )
+
+    async def start(self) -> None:
+        """Returns once it is ready for traffic."""
+        process = await self._child.start()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            for _ in range(int(START_SECONDS / 0.1)):
+                if process.returncode is not None:
+                    raise StartFailed(f"the service ended with {process.returncode}:\n{self._child.tail()}")
+                try:
+                    answer = await client.get(f"{self.control_url}/readyz", timeout=2)
+                    if answer.status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+        raise StartFailed(f"the service is not ready after {START_SECONDS:.0f} s:\n{self._child.tail()}")
+
+    async def kill(self) -> None:
+        await self._child.kill()
+
+    async def stop(self) -> int | None:
+        return await self._child.stop()
+
+    def tail(self) -> str:
+        return self._child.tail()

@@ -1,0 +1,56 @@
+-- One statement makes a batch of events durable: dedupe keys first, then for what is new the event, its bodies
+-- and its dispatches. Rows of a key that is there already are left out and found by the caller afterwards.
+--
+-- What many events of a batch share (source, name, route, dispatches ...) comes once, as templates numbered from
+-- 0; an event names its template. `:events` are one array a column.
+WITH template AS (
+    SELECT * FROM unnest(
+        %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(template_no)s)
+        AS template (source, door, origin, name, route, phase, authority, template)
+),
+plan AS (
+    SELECT * FROM unnest(
+        %(plan_template)s, %(side)s, %(stage)s, %(platform)s, %(task)s, %(state)s, %(delay_ms)s, %(batched)s)
+        AS plan (template, side, stage, platform, task, state, delay_ms, batched)
+),
+arrival AS (
+    SELECT * FROM unnest(
+        %(id)s, %(template)s, %(tenant)s, %(external_id)s, %(delivery_id)s, %(upstream_id)s, %(occurred_at)s,
+        %(scheduled_at)s, %(mapping_error)s, %(position)s, %(dispatch_key)s, %(scope)s, %(key)s, %(expires)s)
+        AS arrival (id, template, tenant, external_id, delivery_id, upstream_id, occurred_at, scheduled_at,
+                    mapping_error, position, dispatch_key, scope, key, expires)
+),
+fresh_keys AS (
+    INSERT INTO dedupe_keys AS known (scope, key, event_id, upstream_id, expires_at)
+    SELECT scope, key, id, upstream_id, expires FROM arrival WHERE key IS NOT NULL
+    ON CONFLICT (scope, key) DO UPDATE
+        SET event_id = excluded.event_id, upstream_id = excluded.upstream_id, expires_at = excluded.expires_at
+        WHERE known.expires_at < now()
+    RETURNING event_id
+),
+fresh AS MATERIALIZED (
+    SELECT * FROM arrival WHERE key IS NULL OR id IN (SELECT event_id FROM fresh_keys)
+),
+new_events AS (
+    INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
+                        occurred_at, scheduled_at, route, phase, authority, mapping_error)
+    SELECT id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
+           occurred_at, scheduled_at, route, phase, authority, mapping_error
+    FROM fresh JOIN template USING (template)
+),
+new_bodies AS (
+    INSERT INTO bodies (id, part, content)
+    SELECT body.id, body.part, body.content
+    FROM unnest(%(body_id)s, %(body_part)s, %(body_content)s) AS body (id, part, content)
+    WHERE body.id IN (SELECT id FROM fresh)
+),
+new_dispatches AS (
+    INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position,
+                            idempotency_key, error)
+    SELECT gen_random_uuid(), fresh.id, side, stage, platform, task, tenant, state,
+           now() + delay_ms * interval '1 millisecond',
+           CASE WHEN batched = 1 THEN %(seed)s END, CASE WHEN batched = 1 THEN position END,
+           CASE WHEN side = 'legacy' THEN dispatch_key END, mapping_error
+    FROM fresh JOIN plan USING (template)
+)
+SELECT id FROM fresh

@@ -1,0 +1,248 @@
+"""The intake: arrivals in, receipts out, once they are on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from shadow.catalogue.model import Side
+from shadow.intake.arrival import Arrival, Receipt, State
+from shadow.intake.group_commit import GroupCommit
+from shadow.model.ids import Seed, new_id
+from shadow.store import codec
+from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
+from shadow.store.database import Connection, Database, Work
+
+_ACCEPT = resources.files("shadow.intake").joinpath("accept.sql").read_text().encode()
+_FIND = b"""
+SELECT scope, key, event_id, upstream_id FROM dedupe_keys
+WHERE (scope, key) IN (SELECT * FROM unnest(%s, %s))
+"""
+
+_TEMPLATE: dict[str, type[Column]] = {
+    "source": Texts,
+    "door": Texts,
+    "origin": Texts,
+    "name": Texts,
+    "route": Texts,
+    "phase": Texts,
+    "authority": Texts,
+    "template_no": Ints,
+}
+_PLAN: dict[str, type[Column]] = {
+    "plan_template": Ints,
+    "side": Texts,
+    "stage": Texts,
+    "platform": Texts,
+    "task": Texts,
+    "state": Texts,
+    "delay_ms": Ints,
+    "batched": Ints,
+}
+_ARRIVAL: dict[str, type[Column]] = {
+    "id": Uuids,
+    "template": Ints,
+    "tenant": Texts,
+    "external_id": Texts,
+    "delivery_id": Texts,
+    "upstream_id": Texts,
+    "occurred_at": Moments,
+    "scheduled_at": Moments,
+    "mapping_error": Texts,
+    "position": Ints,
+    "dispatch_key": Texts,
+    "scope": Texts,
+    "key": Texts,
+    "expires": Moments,
+}
+_BODY: dict[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
+
+
+class Intake:
+    """Accepts events. Everything submitted while a commit is under way shares the next one."""
+
+    def __init__(self, database: Database, *, writers: int = 1) -> None:
+        self._database = database
+        self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(self._write, writers=writers)
+
+    async def start(self) -> None:
+        await self._commits.start()
+
+    async def stop(self) -> None:
+        """Commit what waits, then end."""
+        await self._commits.stop()
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+        """Make the events durable in one transaction; an answer to the producer may follow.
+
+        Raises:
+            Overloaded: too many events wait for the database.
+            psycopg.Error: the database refused or is away; nothing was stored.
+        """
+        return await self._commits.submit(arrivals)
+
+    async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+        batch = _Batch(arrivals)
+        async with self._database.connection(Work.ACCEPT) as connection:
+            cursor = await connection.execute(_ACCEPT, batch.parameters())
+            fresh = {row[0] for row in await cursor.fetchall()}
+            known = await _known(connection, batch.stale_keys(fresh))
+            if batch.wakes:
+                await connection.execute(b"NOTIFY shadow_dispatches")
+        return batch.receipts(fresh, known)
+
+
+async def _known(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
+    """(event id, upstream id) of keys that an earlier arrival holds."""
+    if not keys:
+        return {}
+    cursor = await connection.execute(_FIND, (Texts(scope for scope, _ in keys), Texts(key for _, key in keys)))
+    return {(scope, key): (event, upstream) for scope, key, event, upstream in await cursor.fetchall()}
+
+
+class _Batch:
+    """The rows of one commit.
+
+    All its events for the candidate share one Inngest seed, without gaps, so that the delivery loop can send
+    them together and every event gets the ULID that its producer was told.
+    """
+
+    def __init__(self, arrivals: Sequence[Arrival]) -> None:
+        now = datetime.now(UTC)
+        seed, other = Seed.new(), Seed.new()
+        positions, other_positions = count(), count()
+        self._arrivals = arrivals
+        self._ids: list[tuple[UUID, str]] = []
+        self._first: dict[tuple[str, str], int] = {}
+        self._templates: dict[tuple[object, ...], int] = {}
+        self._samples: list[Arrival] = []
+        rows: list[tuple[Any, ...]] = []
+        bodies: list[tuple[UUID, str, bytes]] = []
+        for index, arrival in enumerate(arrivals):
+            event_id = new_id()
+            dedupe = arrival.dedupe
+            if dedupe is not None and self._first.setdefault((dedupe.scope, dedupe.key), index) != index:
+                self._ids.append((event_id, ""))
+                continue  # the same event twice in one batch: the first stands for both
+            position = None
+            if any(dispatch.side is Side.CANDIDATE for dispatch in arrival.dispatches):
+                position = next(positions)
+                upstream_id = seed.ulid(position)
+            else:
+                upstream_id = other.ulid(next(other_positions))
+            self._ids.append((event_id, upstream_id))
+            rows.append(
+                (
+                    event_id,
+                    self._template(arrival),
+                    arrival.tenant,
+                    arrival.external_id,
+                    arrival.delivery_id or upstream_id,
+                    upstream_id,
+                    arrival.occurred_at,
+                    arrival.scheduled_at,
+                    arrival.mapping_error,
+                    position,
+                    arrival.idempotency_key,
+                    dedupe.scope if dedupe else None,
+                    dedupe.key if dedupe else None,
+                    now + dedupe.lifetime if dedupe else None,
+                )
+            )
+            bodies.append((event_id, "data", codec.encode(arrival.data)))
+            if arrival.request is not None:
+                bodies.append((event_id, "request", codec.encode(arrival.request)))
+            if arrival.headers:
+                bodies.append((event_id, "headers", codec.encode(orjson.dumps(arrival.headers))))
+        self._rows = rows
+        self._bodies = bodies
+        self._seed = seed.header()
+
+    def _template(self, arrival: Arrival) -> int:
+        """The number of what this arrival shares with others of the batch."""
+        shared = (
+            arrival.source,
+            arrival.door,
+            arrival.origin,
+            arrival.name,
+            arrival.decision,
+            arrival.dispatches,
+        )
+        number = self._templates.setdefault(shared, len(self._samples))
+        if number == len(self._samples):
+            self._samples.append(arrival)
+        return number
+
+    @property
+    def wakes(self) -> bool:
+        """Whether a delivery loop has something to do at once."""
+        return any(dispatch.state is State.DUE for sample in self._samples for dispatch in sample.dispatches)
+
+    def parameters(self) -> dict[str, Any]:
+        """One array a column, for `accept.sql`."""
+        samples = [
+            (
+                sample.source,
+                sample.door,
+                sample.origin,
+                sample.name,
+                sample.decision.route if sample.decision else None,
+                sample.decision.phase if sample.decision else None,
+                sample.decision.authority if sample.decision else None,
+                number,
+            )
+            for number, sample in enumerate(self._samples)
+        ]
+        plans = [
+            (
+                number,
+                dispatch.side,
+                dispatch.stage,
+                dispatch.platform,
+                dispatch.task,
+                dispatch.state,
+                dispatch.delay // timedelta(milliseconds=1),
+                int(dispatch.side is Side.CANDIDATE),
+            )
+            for number, sample in enumerate(self._samples)
+            for dispatch in sample.dispatches
+        ]
+        return {
+            "seed": self._seed,
+            **_columns(_TEMPLATE, samples),
+            **_columns(_PLAN, plans),
+            **_columns(_ARRIVAL, self._rows),
+            **_columns(_BODY, self._bodies),
+        }
+
+    def stale_keys(self, fresh: set[UUID]) -> list[tuple[str, str]]:
+        """The keys that an earlier event holds."""
+        return [key for key, index in self._first.items() if self._ids[index][0] not in fresh]
+
+    def receipts(self, fresh: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]]) -> list[Receipt]:
+        """One for each arrival, in order."""
+        receipts = []
+        for index, arrival in enumerate(self._arrivals):
+            event_id, upstream_id = self._ids[index]
+            duplicate = False
+            if arrival.dedupe is not None:
+                key = (arrival.dedupe.scope, arrival.dedupe.key)
+                first = self._first[key]
+                duplicate = first != index or event_id not in fresh
+                event_id, upstream_id = known.get(key) or self._ids[first]
+            receipts.append(Receipt(event_id, upstream_id, duplicate))
+        return receipts
+
+
+def _columns(types: dict[str, type[Column]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Column]:
+    """Rows turned into one array a column."""
+    if not rows:
+        return {name: kind() for name, kind in types.items()}
+    columns = zip(*rows, strict=True)
+    return {name: kind(column) for (name, kind), column in zip(types.items(), columns, strict=True)}

@@ -1,0 +1,63 @@
+"""Which hand-overs an event needs: a pure function of the catalogue, its door and the decision."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
+from shadow.cutover.decision import Decision
+from shadow.intake.arrival import PlannedDispatch, Stage, State
+
+PASSTHROUGH_PATIENCE = timedelta(seconds=60)
+"""How long the door that forwards a webhook itself keeps the workers away from that hand-over."""
+
+
+def planned(
+    catalogue: ResolvedCatalogue,
+    source: str,
+    event_name: str,
+    origin: Origin,
+    decision: Decision | None,
+) -> tuple[PlannedDispatch, ...]:
+    """The dispatches of one event.
+
+    Legacy gets one for each task that the source feeds, the candidate one for each of its platforms, which fan
+    out by themselves. An event that a worker emitted goes to that worker's own side only: it is a child of a
+    run, and mirroring it would run its task twice (DESIGN promise 11). A webhook whose source forwards gets
+    passed on in any case, whatever its tasks' phase.
+    """
+    return (
+        *_forward(catalogue, source),
+        *(_deliveries(catalogue, source, event_name, origin, decision) if decision else ()),
+    )
+
+
+def _forward(catalogue: ResolvedCatalogue, source: str) -> tuple[PlannedDispatch, ...]:
+    settings = catalogue.sources[source]
+    if not isinstance(settings, WebhookSource) or settings.forward is None:
+        return ()
+    delay = PASSTHROUGH_PATIENCE if settings.answer == "passthrough" else timedelta(0)
+    return (PlannedDispatch(Side.LEGACY, Stage.FORWARD, settings.forward, None, State.DUE, delay),)
+
+
+def _deliveries(
+    catalogue: ResolvedCatalogue, source: str, event_name: str, origin: Origin, decision: Decision
+) -> tuple[PlannedDispatch, ...]:
+    sides = decision.sides if origin is Origin.PRODUCER else (Side(origin.value),)
+    tasks = [task for task in catalogue.tasks_of_event(event_name) if source in task.sources]
+    settings = catalogue.sources[source]
+    forwarded = settings.forward if isinstance(settings, WebhookSource) else None
+    dispatches = []
+    if Side.LEGACY in sides:
+        for task in tasks:
+            platform = catalogue.platforms[task.legacy.platform]
+            if isinstance(platform, HttpPlatform) and task.legacy.platform == forwarded:
+                continue  # the forwarded webhook is what starts it
+            dispatches.append(PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id))
+    if Side.CANDIDATE in sides:
+        dispatches.extend(
+            PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, platform, None)
+            for platform in sorted({task.candidate.platform for task in tasks})
+        )
+    return tuple(dispatches)

@@ -1,0 +1,192 @@
+"""The processes: which parts run in one, in which order they start and stop.
+
+This is the one module of `shadow` that reaches into `api`, and only when a listener is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+import uvloop
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Side
+from shadow.cutover.routing import Routing
+from shadow.fanout.loop import DeliveryLoop
+from shadow.intake.intake import Intake
+from shadow.judge.loop import JudgeLoop
+from shadow.observe import logs
+from shadow.outcomes.collector import Collector
+from shadow.platforms.registry import adapters
+from shadow.platforms.client import carrying_client
+from shadow.store import embedded
+from shadow.store.database import Database
+
+if TYPE_CHECKING:
+    import httpx
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 10
+"""How long requests under way may take once the process is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals to the process, which stops its parts in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_settings(listener: Listener) -> dict[str, Any]:
+    """The uvicorn settings of every listener (the benchmarks use them too)."""
+    return {
+        "host": listener.host,
+        "port": listener.port,
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "off",
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "timeout_graceful_shutdown": DRAIN_SECONDS,
+        "backlog": 2048,
+    }
+
+
+class Service:
+    """One process of Shadow: HTTP, loops, or both."""
+
+    def __init__(
+        self,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        *,
+        front: Listener | None,
+        control: Listener | None,
+        loops: bool,
+    ) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._front = front
+        self._control = control
+        self._loops = loops
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set, then drain: servers first, then what they feed."""
+        await self._database.prepare()
+        async with contextlib.AsyncExitStack() as stack:
+            http = await stack.enter_async_context(carrying_client())
+            if self._loops:
+                await self._start_loops(stack, http)
+            servers = []
+            if self._front is not None:
+                servers.append(await self._front_server(stack, http))
+            if self._control is not None:
+                servers.append(self._control_server())
+            serving = [asyncio.create_task(server.serve()) for server in servers]
+            log.info(
+                "service.started",
+                front=self._front and self._front.port,
+                control=self._control and self._control.port,
+                loops=self._loops,
+            )
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*serving)
+            stopped.cancel()
+        log.info("service.stopped")
+
+    async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
+        known = adapters(self._catalogue, http)
+        for part in (
+            *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
+            Collector(self._catalogue, self._database, known),
+            JudgeLoop(self._catalogue, self._database),
+        ):
+            await part.start()
+            stack.push_async_callback(part.stop)
+
+    async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> _Server:
+        from api.front.application import front_app
+        from api.front.services import FrontServices
+
+        assert self._front is not None
+        routing = Routing(self._catalogue, self._database)
+        await routing.start()
+        stack.push_async_callback(routing.stop)
+        intake = Intake(self._database)
+        await intake.start()
+        stack.push_async_callback(intake.stop)
+        app = front_app(
+            FrontServices(
+                catalogue=self._catalogue,
+                intake=intake,
+                routing=routing,
+                database=self._database,
+                http=http,
+            )
+        )
+        return _Server(uvicorn.Config(app, **server_settings(self._front)))
+
+    def _control_server(self) -> _Server:
+        from api.control.application import control_app
+        from api.control.services import ControlServices
+
+        assert self._control is not None
+        app = control_app(ControlServices(catalogue=self._catalogue, database=self._database))
+        return _Server(uvicorn.Config(app, **server_settings(self._control)))
+
+
+def run(
+    catalogue: ResolvedCatalogue,
+    *,
+    data: Path,
+    database_url: str | None,
+    direct_url: str | None,
+    front: Listener | None,
+    control: Listener | None,
+    loops: bool,
+) -> None:
+    """Run a process until SIGTERM or SIGINT."""
+    logs.configure()
+    server = None
+    if database_url is None:
+        database_url, server = embedded.start(data)
+    database = Database(database_url, direct_url or "")
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        service = Service(catalogue, database, front=front, control=control, loops=loops)
+        try:
+            await service.run(stop)
+        finally:
+            await database.close()
+
+    try:
+        uvloop.run(main())
+    finally:
+        if server is not None:
+            server.cleanup()
