@@ -1,0 +1,133 @@
+"""Alignment: two JSON values laid out so that what belongs together stands at the same place.
+
+Arrays become mappings from (legacy index, candidate index) to item. Equal beginnings and ends are aligned
+first, so one item more or less in an array is one difference; ignored parts are left out. The layout does not
+depend on which side is called legacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TypeAlias
+
+from comparators.canonical import JSON
+from comparators.path import Parts
+from comparators.protected import is_protected
+
+Label: TypeAlias = "tuple[int | None, int | None]"
+Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
+
+
+class Items(dict[Label, "Aligned"]):
+    """The items of an array by their indexes on both sides; None on the side that lacks the item."""
+
+
+def align(
+    legacy: JSON,
+    candidate: JSON,
+    shape_of: Callable[[JSON], bytes],
+) -> tuple[Aligned, Aligned]:
+    """Both values laid out alike. `shape_of` tells which items of arrays of different length correspond."""
+    if isinstance(legacy, dict) and isinstance(candidate, dict):
+        mine: dict[str, Aligned] = {}
+        theirs: dict[str, Aligned] = {}
+        for name in sorted(legacy.keys() | candidate.keys()):
+            if name in legacy and name in candidate:
+                mine[name], theirs[name] = align(legacy[name], candidate[name], shape_of)
+            elif name in legacy:
+                mine[name] = _alone(legacy[name])
+            else:
+                theirs[name] = _alone(candidate[name])
+        return mine, theirs
+    if isinstance(legacy, list) and isinstance(candidate, list):
+        mine_items, their_items = Items(), Items()
+        for i, j in _labels(legacy, candidate, shape_of):
+            if i is not None and j is not None:
+                mine_items[i, j], their_items[i, j] = align(legacy[i], candidate[j], shape_of)
+            elif i is not None:
+                mine_items[i, j] = _alone(legacy[i])
+            elif j is not None:
+                their_items[i, j] = _alone(candidate[j])
+        return mine_items, their_items
+    return _alone(legacy), _alone(candidate)
+
+
+def restored(value: Aligned) -> JSON:
+    """The JSON value that an aligned value stands for."""
+    if isinstance(value, Items):
+        return [restored(item) for item in value.values()]
+    if isinstance(value, dict):
+        return {str(name): restored(member) for name, member in value.items()}
+    return value
+
+
+def part(label: str | Label) -> str | int:
+    """The path part for a member name or an item's label: legacy's index, where legacy has the item."""
+    if isinstance(label, str):
+        return label
+    mine, theirs = label
+    return mine if mine is not None else theirs or 0
+
+
+def pruned(value: JSON, ignored: Collection[Parts]) -> JSON:
+    """The value without the ignored nodes; protected values below them stay."""
+    if not ignored:
+        return value
+    return _pruned(value, (), ignored, within=False)
+
+
+class _Absent:
+    """What is left of a node that is ignored as a whole."""
+
+
+_ABSENT = _Absent()
+
+
+def _pruned(value: JSON, parts: Parts, ignored: Collection[Parts], *, within: bool) -> JSON:
+    rest = _rest(value, parts, ignored, within=within)
+    return None if isinstance(rest, _Absent) else rest
+
+
+def _rest(value: JSON, parts: Parts, ignored: Collection[Parts], *, within: bool) -> JSON | _Absent:
+    within = within or parts in ignored
+    if isinstance(value, dict):
+        kept: dict[str, JSON] = {}
+        for name, member in value.items():
+            rest = _rest(member, (*parts, name), ignored, within=within)
+            if not isinstance(rest, _Absent):
+                kept[name] = rest
+        return kept if kept or not within else _ABSENT
+    if isinstance(value, list):
+        rests = [_rest(item, (*parts, index), ignored, within=within) for index, item in enumerate(value)]
+        if within and all(isinstance(rest, _Absent) for rest in rests):
+            return _ABSENT
+        return [None if isinstance(rest, _Absent) else rest for rest in rests]
+    return _ABSENT if within and not is_protected(parts) else value
+
+
+def _alone(value: JSON) -> Aligned:
+    if isinstance(value, list):
+        return Items({(index, index): _alone(item) for index, item in enumerate(value)})
+    if isinstance(value, dict):
+        return {name: _alone(member) for name, member in value.items()}
+    return value
+
+
+def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON], bytes]) -> list[Label]:
+    shorter = min(len(legacy), len(candidate))
+    if len(legacy) == len(candidate):
+        return [(index, index) for index in range(shorter)]
+    mine, theirs = [shape_of(item) for item in legacy], [shape_of(item) for item in candidate]
+    start = 0
+    while start < shorter and mine[start] == theirs[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and mine[-1 - end] == theirs[-1 - end]:
+        end += 1
+    # Between the equal ends the items go two by two, and what the longer side has more comes last.
+    middle = shorter - end
+    labels: list[Label] = [(index, index) for index in range(middle)]
+    labels += [(index, None) for index in range(middle, len(legacy) - end)]
+    labels += [(None, index) for index in range(middle, len(candidate) - end)]
+    labels += [(len(legacy) - back, len(candidate) - back) for back in range(end, 0, -1)]
+    return labels

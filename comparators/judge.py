@@ -1,0 +1,88 @@
+"""The judge: two ledgers in, a verdict out."""
+
+from __future__ import annotations
+
+from comparators.canonical import JSON, canonical, same
+from comparators.case import Case
+from comparators.ledger import COMPLETED, Effect, Ledger
+from comparators.registry import comparators
+from comparators.rules import Rules
+from comparators.verdict import Difference, Judgement, Verdict
+
+
+def judge(
+    legacy: Ledger | None,
+    candidate: Ledger | None,
+    rules: Rules,
+    *,
+    reason: str | None = None,
+    task: str = "",
+    known: JSON = None,
+) -> Judgement:
+    """Judge a pair.
+
+    `None` for a side says that its run never came. `reason` says why the pair cannot (fully) be compared; a
+    difference that is found all the same still counts. `task` goes into the signatures. `known` is the data
+    of the event and its parents: no value in it is taken for one that was born in the runs.
+
+    A found difference is never downgraded: mismatch > missing > not_comparable > match.
+
+    Raises ValueError or TypeError when a ledger holds what JSON cannot say (NaN, bytes, ...).
+    """
+    if legacy is None and candidate is None:
+        return Judgement(Verdict.not_comparable, reason=reason or "neither run is known")
+    if legacy is None:
+        return Judgement(Verdict.missing_legacy, reason=reason or "the legacy run never came")
+    if candidate is None:
+        return Judgement(Verdict.missing_candidate, reason=reason or "the candidate's run never came")
+    differences: tuple[Difference, ...] = ()
+    if not _identical(legacy, candidate, rules):
+        differences = _compared(legacy, candidate, rules, task, known)
+    if differences:
+        return Judgement(Verdict.mismatch, differences, reason)
+    if reason is not None:
+        return Judgement(Verdict.not_comparable, reason=reason)
+    return Judgement(Verdict.match)
+
+
+def _compared(legacy: Ledger, candidate: Ledger, rules: Rules, task: str, known: JSON) -> tuple[Difference, ...]:
+    case = Case.of(legacy, candidate, rules, task=task, known=known)
+    found = [difference for comparator in comparators() for difference in comparator(case)]
+    return tuple(sorted(found, key=Difference.sort_key))
+
+
+def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
+    """Whether both ledgers say the same in so many words, which most pairs do: nothing else is looked at."""
+    mine, theirs = legacy.outcome, candidate.outcome
+    if mine.status != theirs.status or len(legacy.effects) != len(candidate.effects):
+        return False
+    if mine.status == COMPLETED:
+        if rules.output and not same(mine.output, theirs.output):
+            return False
+    elif (mine.error_name, mine.error_message, mine.attempts) != (
+        theirs.error_name,
+        theirs.error_message,
+        theirs.attempts,
+    ):
+        return False
+    if same([_said(effect) for effect in legacy.effects], [_said(effect) for effect in candidate.effects]):
+        return True
+    if rules.before:
+        return False
+    return sorted(canonical(_said(effect)) for effect in legacy.effects) == sorted(
+        canonical(_said(effect)) for effect in candidate.effects
+    )
+
+
+def _said(effect: Effect) -> JSON:
+    # False for what is lacking: the canonical form of a null takes a closer look. The attempt matters only where
+    # a key can collapse it.
+    key = effect.idempotency_key
+    return [
+        effect.kind,
+        effect.target,
+        effect.operation,
+        False if effect.identity is None else effect.identity,
+        False if key is None else [key, effect.attempt],
+        effect.data,
+    ]

@@ -1,0 +1,148 @@
+"""Normalisation: an effect as recorded becomes an entry that can be compared.
+
+Only the notation changes here, never the meaning: header noise goes, a JSON body that was recorded as text is
+read, whole floats become integers. Notation is a matter of the effect's kind, hence one normaliser per kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import orjson
+
+from comparators.canonical import JSON, canonical, plain
+from comparators.generated import HOLE, take_apart
+from comparators.ledger import Effect
+from comparators.path import find
+from comparators.protected import word_set, words
+from comparators.rules import Rules
+
+_HEADER_NOISE = word_set(
+    "accept accept-encoding accept-language baggage connection content-length date sentry-trace traceparent"
+    " tracestate transfer-encoding user-agent via x-amzn-trace-id x-forwarded-for x-request-id"
+)
+_OWN_HEADERS = "x-shadow-"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """An effect of a ledger in comparable form. Two entries are never equal: that they say the same is a
+    matter of their `content`."""
+
+    kind: str
+    target: str
+    operation: str
+    """The operation with a hole for each generated id in it."""
+    identity: str | None
+    label: str | None
+    """What a person calls the identity."""
+    spelled: str
+    """The operation as recorded."""
+    data: JSON
+    attempt: int
+    idempotency_key: str | None
+    position: int
+    """Place in the ledger, from 0."""
+    content: bytes
+    """Canonical form of operation and data: equal entries have equal content."""
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What kind of effect this is, whatever its identity."""
+        return (self.kind, self.target, self.operation)
+
+    def order_key(self) -> tuple[str, str, str, str, bytes, int, str]:
+        """A total order that does not depend on the place in the ledger."""
+        return (
+            *self.group,
+            self.identity or "",
+            self.content,
+            self.attempt,
+            self.idempotency_key or "",
+        )
+
+
+def entries(effects: tuple[Effect, ...], rules: Rules, known: Collection[str]) -> list[Entry]:
+    """The entries of a ledger, in the ledger's order."""
+    return [_entry(effect, position, rules, known) for position, effect in enumerate(effects)]
+
+
+def identify(effect: Effect, data: JSON, rules: Rules) -> tuple[str | None, str | None]:
+    """The business identity of an effect and its label for people; None when nothing identifies it.
+
+    Values are taken as text: an order id that turned from 12 into "12" still names the same order, and
+    the change of type is found by the diff.
+    """
+    if effect.identity is not None:
+        return effect.identity, effect.identity
+    for rule in rules.identities:
+        if not rule.pattern.selects(effect.kind, effect.target, effect.operation):
+            continue
+        found = [(parts, value) for path in rule.paths for parts, value in find(path, data)]
+        if found:
+            values = [_as_text(value) for _, value in found]
+            names = [parts[-1] if parts else "" for parts, _ in found]
+            labels = [_labelled(name, text) for name, text in zip(names, values, strict=True)]
+            return " / ".join(values), ", ".join(labels)
+    return None, None
+
+
+def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) -> Entry:
+    data = plain(effect.data)
+    normaliser = NORMALISERS.get(effect.kind)
+    if normaliser is not None:
+        data = normaliser(data)
+    identity, label = identify(effect, data, rules)
+    return Entry(
+        kind=effect.kind,
+        target=effect.target,
+        operation=_template(effect.operation, known),
+        identity=identity,
+        label=label,
+        spelled=effect.operation,
+        data=data,
+        attempt=effect.attempt,
+        idempotency_key=effect.idempotency_key,
+        position=position,
+        content=canonical([effect.operation, data]),
+    )
+
+
+def _template(operation: str, known: Collection[str]) -> str:
+    return take_apart(operation).filled(lambda token: token.text if token.text in known else HOLE)
+
+
+def _http(data: JSON) -> JSON:
+    if not isinstance(data, dict):
+        return data
+    normal = dict(data)
+    headers = data.get("headers")
+    if isinstance(headers, dict):
+        normal["headers"] = {
+            name.lower(): value
+            for name, value in headers.items()
+            if name.lower() not in _HEADER_NOISE and not name.lower().startswith(_OWN_HEADERS)
+        }
+    body = data.get("body")
+    if isinstance(body, str) and body.lstrip()[:1] in ("{", "["):
+        try:
+            normal["body"] = plain(orjson.loads(body))
+        except ValueError:
+            # Text that merely begins like JSON stays text.
+            return normal
+    return normal
+
+
+def _as_text(value: JSON) -> str:
+    return value if isinstance(value, str) else canonical(value).decode()
+
+
+def _labelled(name: str | int, text: str) -> str:
+    found = [word for word in words(str(name)) if word not in ("id", "key")]
+    return f"{' '.join(found)} {text}" if found else text
+
+
+NORMALISERS: Mapping[str, Callable[[JSON], JSON]] = MappingProxyType({"http": _http})
+"""What is done to the data of an effect, by its kind."""

@@ -1,0 +1,60 @@
+"""The shape of a value: what remains when its generated ids and moments are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+
+from comparators.canonical import JSON, canonical
+from comparators.generated import HOLE, take_apart
+from comparators.path import Parts
+
+NO_COLOURS: Mapping[str, str] = MappingProxyType({})
+
+
+def shape(value: JSON, constants: Collection[str], colours: Mapping[str, str] = NO_COLOURS) -> bytes:
+    """Canonical form of a value with a hole for each generated-looking part of its texts.
+
+    `constants` are values that stay; an id that has a colour is replaced by it instead of by a hole.
+    """
+    return canonical(_masked(value, constants, colours))
+
+
+def ids(value: JSON, constants: Collection[str]) -> Iterator[tuple[Parts, str]]:
+    """The generated ids in a value, each with the path of the text that holds it, in a stable order."""
+    for parts, leaf in leaves(value):
+        if isinstance(leaf, str):
+            for token in take_apart(leaf).tokens:
+                if not token.is_instant and token.text not in constants:
+                    yield parts, token.text
+
+
+def leaves(value: JSON, parts: Parts = ()) -> Iterator[tuple[Parts, JSON]]:
+    """The scalars and empty containers of a value with their paths, members in the order of their names."""
+    if isinstance(value, dict) and value:
+        for name in sorted(value):
+            yield from leaves(value[name], (*parts, name))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from leaves(item, (*parts, index))
+    else:
+        yield parts, value
+
+
+def leaf_set(value: JSON, constants: Collection[str]) -> frozenset[tuple[Parts, bytes]]:
+    """The leaves of a value's shape, for measuring how alike two values are."""
+    masked = _masked(value, constants, NO_COLOURS)
+    return frozenset((parts, canonical(leaf)) for parts, leaf in leaves(masked))
+
+
+def _masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) -> JSON:
+    if isinstance(value, str):
+        taken = take_apart(value)
+        if not taken.tokens:
+            return value
+        return taken.filled(lambda t: t.text if t.text in constants else colours.get(t.text, HOLE))
+    if isinstance(value, list):
+        return [_masked(item, constants, colours) for item in value]
+    if isinstance(value, dict):
+        return {name: _masked(member, constants, colours) for name, member in value.items()}
+    return value

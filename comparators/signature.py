@@ -1,0 +1,62 @@
+"""Signatures: the fingerprint that groups the same difference over many pairs.
+
+It depends on the task, the kind of difference and the place, and not on values: array indexes, business
+identities, ids and numbers in member names are left out. The text that is hashed is part of the contract: a
+change to it splits every group, so it would need a new version in front.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Protocol
+
+from comparators.canonical import JSON, canonical
+from comparators.generated import take_apart
+from comparators.path import Parts, parse
+
+VERSION = "s1"
+_ANY = "[*]"
+_ID = "{id}"
+_NUMBERED = re.compile(r"(?<=/)[0-9]+(?=$|[/.?])")
+"""A number as a segment of a URL path."""
+_IDENTITY = 4
+"""Index, in the path of an effect, of its business identity."""
+
+
+class Located(Protocol):
+    """The part of a difference that its signature is made of."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def legacy(self) -> JSON: ...
+    @property
+    def candidate(self) -> JSON: ...
+
+
+def signature_of(task: str, difference: Located) -> str:
+    """The signature of a difference in a pair of the given task, such as `s1-5b8c...`."""
+    described: list[JSON] = [task, difference.kind, generalised(parse(difference.path))]
+    if difference.kind == "outcome.status":
+        # Statuses are a handful of words, and completed -> failed is another fault than failed -> completed.
+        described += [difference.legacy, difference.candidate]
+    digest = hashlib.blake2b(canonical(described), digest_size=12).hexdigest()
+    return f"{VERSION}-{digest}"
+
+
+def generalised(parts: Parts) -> str:
+    """A path with `[*]` for indexes, for an effect's identity, and for members named by an id or number."""
+    in_effect = parts[:1] == ("effects",)
+    return "$" + "".join(
+        _ANY if in_effect and position == _IDENTITY else _segment(part) for position, part in enumerate(parts)
+    )
+
+
+def _segment(part: str | int) -> str:
+    if isinstance(part, int) or part.isdigit():
+        return _ANY
+    text = _NUMBERED.sub(_ID, take_apart(part).filled(lambda _: _ID))
+    return _ANY if text == _ID else canonical([text]).decode()

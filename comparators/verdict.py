@@ -1,0 +1,72 @@
+"""What the judge says of a pair: the verdict and the differences it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from comparators.canonical import JSON, canonical
+
+
+class Verdict(StrEnum):
+    """The verdict on a pair."""
+
+    match = "match"
+    mismatch = "mismatch"
+    missing_candidate = "missing_candidate"
+    missing_legacy = "missing_legacy"
+    not_comparable = "not_comparable"
+
+
+class Severity(IntEnum):
+    """How bad a difference is; a greater number is worse. `str()` gives the word."""
+
+    minor = 1
+    """Visible, but nobody is paid, mailed or shown anything else."""
+    major = 2
+    """The run does something else than legacy's did."""
+    critical = 3
+    """Money, recipients or tenants are wrong, or an effect is missing, extra or doubled."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One discrepancy within a pair."""
+
+    kind: str
+    """Dotted: "outcome.status", "output.changed", "effect.missing", "effect.duplicate", ..."""
+    path: str
+    """Normalised JSONPath (RFC 9535) into the pair: `$['outcome']...`, `$['output']...` or
+    `$['effects'][kind][target][operation][identity]...`."""
+    legacy: JSON
+    """Legacy's value; None where it has none."""
+    candidate: JSON
+    """The candidate's value; None where it has none."""
+    severity: Severity
+    sentence: str
+    """One English sentence for a person."""
+    signature: str
+    """What groups the same difference over many pairs, see `signature_of`."""
+
+    def sort_key(self) -> tuple[int, str, str, bytes, bytes, str]:
+        """A total order: worst first, then by place, then by value."""
+        return (
+            -int(self.severity),
+            self.path,
+            self.kind,
+            canonical(self.legacy),
+            canonical(self.candidate),
+            self.sentence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, the differences behind it, and why a pair could not (fully) be compared."""
+
+    verdict: Verdict
+    differences: tuple[Difference, ...] = ()
+    reason: str | None = None

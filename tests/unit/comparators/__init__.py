@@ -1,0 +1,3 @@
+"""Tests of the comparators."""
+
+from __future__ import annotations

@@ -1,0 +1,253 @@
+"""Properties of the judge that hold for all ledgers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from comparators import (
+    JSON,
+    Difference,
+    Effect,
+    IgnoreRule,
+    Judgement,
+    Ledger,
+    Outcome,
+    Rules,
+    Verdict,
+    canonical,
+    judge,
+)
+from comparators.path import parse
+from comparators.signature import generalised
+from tests.unit.comparators.ledgers import CANDIDATE_START, LEGACY_START, iso
+
+FEW = settings(max_examples=60, deadline=None)
+
+IDS = [f"0190d5f2-7c1a-7d3e-9b5f-00000000000{n}" for n in range(4)]
+OTHER_IDS = [f"0190d5f6-aaaa-7bbb-8ccc-00000000000{n}" for n in (3, 1, 2, 0)]
+TRANSLATED = dict(zip(IDS, OTHER_IDS, strict=True))
+NAMES = ["amount", "to", "note", "jobId", "created_at", "items", "__x", "tenantId"]
+
+scalars: st.SearchStrategy[JSON] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([0.5, 1.0, 1e21])
+    | st.sampled_from(["", "1", "a", "a@x.test", "Grüße", *IDS, f"job {IDS[0]}", iso(LEGACY_START + 1)])
+)
+values: st.SearchStrategy[JSON] = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=6,
+)
+effects = st.builds(
+    Effect,
+    kind=st.sampled_from(["http", "email"]),
+    target=st.just("x"),
+    operation=st.sampled_from(["send", f"PUT /jobs/{IDS[1]}"]),
+    identity=st.sampled_from([None, None, "1", "2"]),
+    data=values,
+    attempt=st.integers(1, 2),
+    idempotency_key=st.sampled_from([None, None, "k1"]),
+)
+outcomes = st.builds(
+    Outcome,
+    status=st.sampled_from(["completed", "completed", "failed"]),
+    output=values,
+    error_message=st.sampled_from([None, "boom", f"boom {IDS[2]}"]),
+    started_at=st.just(LEGACY_START),
+    finished_at=st.just(LEGACY_START + 3),
+)
+ledgers = st.builds(Ledger, outcomes, st.lists(effects, max_size=5).map(tuple))
+
+
+def judged(legacy: Ledger, candidate: Ledger, rules: Rules | None = None) -> Judgement:
+    return judge(legacy, candidate, rules or Rules(), task="t")
+
+
+def translated(value: JSON) -> JSON:
+    """The value with the ids and the clock of another run."""
+    if isinstance(value, str):
+        for mine, theirs in TRANSLATED.items():
+            value = value.replace(mine, theirs)
+        return value.replace(iso(LEGACY_START + 1), iso(CANDIDATE_START + 2))
+    if isinstance(value, list):
+        return [translated(item) for item in value]
+    if isinstance(value, dict):
+        # A recipient or tenant is the same for both.
+        return {k: v if k in ("to", "tenantId", "amount") else translated(v) for k, v in value.items()}
+    return value
+
+
+def rerun(ledger: Ledger) -> Ledger:
+    """The same ledger as another run of the same task would have written it."""
+    return Ledger(
+        replace(
+            ledger.outcome,
+            output=translated(ledger.outcome.output),
+            error_message=ledger.outcome.error_message and str(translated(ledger.outcome.error_message)),
+            started_at=CANDIDATE_START,
+            finished_at=CANDIDATE_START + 3,
+        ),
+        tuple(replace(e, data=translated(e.data), operation=str(translated(e.operation))) for e in ledger.effects),
+    )
+
+
+def has_no_protected_ids(value: JSON, within: bool = False) -> bool:
+    """Whether no generated id stands both where ids are unified and where they never are."""
+    if isinstance(value, dict):
+        return all(has_no_protected_ids(v, within or k in ("to", "tenantId", "amount")) for k, v in value.items())
+    if isinstance(value, list):
+        return all(has_no_protected_ids(item, within) for item in value)
+    return not within or not isinstance(value, str) or len(value) < 12
+
+
+@FEW
+@given(ledgers)
+def test_a_ledger_matches_itself(ledger: Ledger) -> None:
+    assert judged(ledger, ledger) == Judgement(Verdict.match)
+
+
+@FEW
+@given(ledgers, st.randoms(use_true_random=False))
+def test_a_rerun_with_other_ids_another_clock_and_another_order_matches(ledger: Ledger, random: Random) -> None:
+    values = [ledger.outcome.output, *(e.data for e in ledger.effects)]
+    assume(all(has_no_protected_ids(value) for value in values))
+    other = rerun(ledger)
+    shuffled = list(other.effects)
+    random.shuffle(shuffled)
+    judgement = judged(ledger, replace(other, effects=tuple(shuffled)))
+    assert [d.sentence for d in judgement.differences] == []
+    assert judgement.verdict is Verdict.match
+
+
+def mirrored(difference: Difference) -> tuple[str, str, bytes, bytes]:
+    kind = difference.kind
+    for old, new in (
+        ("effect.missing", "effect.extra"),
+        ("field_dropped", "field_added"),
+    ):
+        kind = kind.replace(old, new) if old in kind else kind.replace(new, old)
+    return (
+        kind,
+        generalised(parse(difference.path)),
+        canonical(difference.candidate),
+        canonical(difference.legacy),
+    )
+
+
+def as_seen(difference: Difference) -> tuple[str, str, bytes, bytes]:
+    # Doing an effect again is, seen from the other side, not doing it as often.
+    kind = difference.kind.replace("effect.duplicate", "effect.extra")
+    return (
+        kind,
+        generalised(parse(difference.path)),
+        canonical(difference.legacy),
+        canonical(difference.candidate),
+    )
+
+
+@FEW
+@given(ledgers, ledgers)
+def test_swapping_the_sides_mirrors_the_differences(one: Ledger, other: Ledger) -> None:
+    forth, back = judged(one, other), judged(other, one)
+    assert forth.verdict is back.verdict
+    forth_seen = [replace(d, kind=d.kind.replace("effect.duplicate", "effect.extra")) for d in forth.differences]
+    assert sorted(mirrored(d) for d in forth_seen) == sorted(as_seen(d) for d in back.differences)
+
+
+@FEW
+@given(ledgers, ledgers, st.randoms(use_true_random=False))
+def test_the_order_of_independent_effects_changes_nothing(one: Ledger, other: Ledger, random: Random) -> None:
+    # Which of two attempts came first is no question of independent effects.
+    assume(all(e.idempotency_key is None for e in (*one.effects, *other.effects)))
+    shuffled = list(other.effects)
+    random.shuffle(shuffled)
+    assert judged(one, replace(other, effects=tuple(shuffled))) == judged(one, other)
+
+
+@FEW
+@given(ledgers, st.data())
+def test_a_duplicated_effect_is_always_found(ledger: Ledger, data: st.DataObject) -> None:
+    assume(ledger.effects)
+    again = data.draw(st.sampled_from(ledger.effects))
+    position = data.draw(st.integers(0, len(ledger.effects)))
+    doubled = replace(ledger, effects=(*ledger.effects[:position], again, *ledger.effects[position:]))
+    # Unless an earlier attempt's key had already made the provider pass over it.
+    collapsing = again.idempotency_key is not None and again.attempt > 1
+    assume(not collapsing)
+    judgement = judged(ledger, doubled)
+    assert [d.kind for d in judgement.differences] == ["effect.duplicate"]
+    assert [d.kind for d in judged(rerun(doubled), ledger).differences if "effect.missing" in d.kind]
+
+
+@FEW
+@given(ledgers, st.data())
+def test_a_removed_effect_is_always_found(ledger: Ledger, data: st.DataObject) -> None:
+    assume(ledger.effects and all(e.idempotency_key is None for e in ledger.effects))
+    index = data.draw(st.integers(0, len(ledger.effects) - 1))
+    judgement = judged(ledger, replace(ledger, effects=ledger.effects[:index] + ledger.effects[index + 1 :]))
+    assert [d.kind for d in judgement.differences] == ["effect.missing"]
+
+
+@FEW
+@given(
+    ledgers,
+    ledgers | st.none(),
+    st.lists(
+        st.builds(
+            IgnoreRule,
+            scope=st.sampled_from(["output", "effect"]),
+            path=st.sampled_from(["$.note", "$..jobId", "$.items[*]", "$.items[0]", "$[0].note"]),
+            reason=st.just("noise"),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_an_ignore_rule_never_turns_a_match_into_a_mismatch(
+    one: Ledger, other: Ledger | None, rules: list[IgnoreRule]
+) -> None:
+    candidate = rerun(one) if other is None else other
+    without = judged(one, candidate)
+    fewer = judged(one, candidate, Rules(ignore=tuple(rules[1:])))
+    more = judged(one, candidate, Rules(ignore=tuple(rules)))
+    if without.verdict is Verdict.match:
+        assert fewer.verdict is Verdict.match
+    if fewer.verdict is Verdict.match:
+        assert more.verdict is Verdict.match
+
+
+@FEW
+@given(ledgers, st.sampled_from(["amount", "to", "tenantId"]))
+def test_no_ignore_rule_hides_a_protected_value(ledger: Ledger, name: str) -> None:
+    def with_effect(value: int) -> Ledger:
+        data: JSON = {"note": {"items": [{name: value}]}}
+        return replace(ledger, effects=(*ledger.effects, Effect("sql", "x", "write", "9", data)))
+
+    rules = Rules(ignore=(IgnoreRule("effect", "$.note", "r"), IgnoreRule("effect", "$..items", "r")))
+    judgement = judged(with_effect(1), with_effect(2), rules)
+    assert [(d.kind, d.legacy, d.candidate) for d in judgement.differences] == [("effect.changed", 1, 2)]
+
+
+@FEW
+@given(values, values)
+def test_two_outputs_match_exactly_when_they_are_canonically_equal(one: JSON, other: JSON) -> None:
+    # Without clocks, and with all ids known, nothing corresponds but what is equal.
+    legacy, candidate = Ledger(Outcome("completed", one)), Ledger(Outcome("completed", other))
+    judgement = judge(legacy, candidate, Rules(), known=[*IDS, iso(LEGACY_START + 1)])
+    assert (judgement.verdict is Verdict.match) == (canonical(one) == canonical(other))
+    assert (judgement.verdict is Verdict.mismatch) == bool(judgement.differences)
+
+
+@FEW
+@given(ledgers, ledgers)
+def test_differences_are_in_one_order_worst_first(one: Ledger, other: Ledger) -> None:
+    differences = judged(one, other).differences
+    assert list(differences) == sorted(differences, key=Difference.sort_key)
+    severities = [d.severity for d in differences]
+    assert severities == sorted(severities, reverse=True)

@@ -1,0 +1,3 @@
+"""Tests of the pretend Trigger.dev."""
+
+from __future__ import annotations

@@ -1,0 +1,87 @@
+"""ARCHITECTURE.md's layers hold in the code: who may import whom, and how large a file may be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "shadow", "comparators", "dashboards", "sandbox")
+FORBIDDEN = {
+    "comparators": {"shadow", "api", "sandbox", "dashboards", "httpx", "psycopg", "sqlalchemy", "asyncio", "time"},
+    "sandbox": {"shadow", "api", "comparators"},
+    "dashboards": {"api", "sandbox", "comparators"},
+    "shadow": {"api", "fastapi", "starlette", "sandbox"},
+    "api": {"sandbox"},
+}
+ALLOWED = {
+    ("shadow/service.py", "api"),  # the one assembly of processes
+}
+ALLOWED_FOLDERS = {
+    ("shadow/demo", "sandbox"),  # the demo is the one customer of the sandbox
+}
+ORDER = {
+    # a stage -> the later stages that it must not know
+    "shadow/model": {"catalogue", "store", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/catalogue": {"store", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/store": {"catalogue", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/cutover": {"intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/intake": {"platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/platforms": {"fanout", "outcomes", "judge", "reports"},
+    "shadow/fanout": {"outcomes", "judge", "reports"},
+    "shadow/outcomes": {"judge", "reports"},
+    "shadow/judge": {"intake", "platforms", "reports"},
+}
+LONGEST = 600
+BANNED_NAMES = {"utils", "helpers", "common", "manager", "misc"}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_reaches_back(package: str) -> None:
+    wrong = []
+    for path in modules(package):
+        name = path.relative_to(ROOT).as_posix()
+        for module in imports(path):
+            top = module.split(".")[0]
+            excused = (name, top) in ALLOWED or any(
+                name.startswith(folder + "/") and top == target for folder, target in ALLOWED_FOLDERS
+            )
+            if top in FORBIDDEN[package] and not excused:
+                wrong.append(f"{name} imports {module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", sorted(ORDER))
+def test_no_stage_knows_a_later_one(folder: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in modules(folder)
+        for module in imports(path)
+        if module.startswith("shadow.") and module.split(".")[1] in ORDER[folder]
+    ]
+    assert wrong == []
+
+
+def test_a_module_is_one_noun_that_reads_in_one_sitting() -> None:
+    for package in (*PACKAGES, "benchmarks", "tests"):
+        for path in modules(package):
+            name = path.relative_to(ROOT)
+            assert len(path.read_text().splitlines()) <= LONGEST, f"{name} is two things"
+            assert not BANNED_NAMES & {part.removesuffix(".py") for part in name.parts}, f"{name} says nothing"
