@@ -1,0 +1,139 @@
+"""What the demo found, read from the service's API as anybody would."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinding:
+    """One task's line of the table."""
+
+    events: int
+    pairs: int
+    match: int
+    mismatch: int
+    missing: int
+    not_comparable: int
+    pending: int
+    parity: float | None
+    fault: str | None
+    """The fault that its candidate was given."""
+
+    @property
+    def full(self) -> bool:
+        """Every event paired, every pair judged, every verdict a match."""
+        return self.events > 0 and self.pairs == self.events == self.match
+
+    def as_json(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFinding:
+    """One difference, over all pairs that show it."""
+
+    id: str
+    task: str
+    kind: str
+    severity: str
+    pairs: int
+    sentence: str
+
+    def as_json(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    tasks: Mapping[str, TaskFinding]
+    signatures: Sequence[SignatureFinding]
+    """Worst first."""
+
+    @property
+    def ok(self) -> bool:
+        """The faulted tasks, and only they, fell short; and nothing is left to judge."""
+        return bool(self.tasks) and all(
+            finding.pending == 0 and finding.full == (finding.fault is None) for finding in self.tasks.values()
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "ok": self.ok,
+            "tasks": {task: finding.as_json() for task, finding in self.tasks.items()},
+            "signatures": [signature.as_json() for signature in self.signatures],
+        }
+
+
+class Inspector:
+    """Asks the control API."""
+
+    def __init__(self, control_url: str, token: str, faults: Mapping[str, str]) -> None:
+        """
+        Args:
+            faults: task -> the fault its candidate was given.
+        """
+        self._http = httpx.AsyncClient(
+            base_url=control_url, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30
+        )
+        self._faults = faults
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _get(self, path: str, **parameters: str | int) -> dict[str, Any]:
+        answer = await self._http.get(path, params=parameters)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def tasks(self) -> dict[str, TaskFinding]:
+        """Every task as it stands now."""
+        return {
+            item["task"]: TaskFinding(
+                events=item["counts"]["events"],
+                pairs=item["counts"]["pairs"],
+                match=item["counts"]["match"],
+                mismatch=item["counts"]["mismatch"],
+                missing=item["counts"]["missing_candidate"] + item["counts"]["missing_legacy"],
+                not_comparable=item["counts"]["not_comparable"],
+                pending=item["counts"]["pending"],
+                parity=item["counts"]["parity"],
+                fault=self._faults.get(item["task"]),
+            )
+            for item in (await self._get("/v1/tasks"))["items"]
+        }
+
+    async def findings(self) -> Findings:
+        signatures = [
+            SignatureFinding(item["id"], item["task"], item["kind"], item["severity"], item["pairs"], item["sentence"])
+            for item in (await self._get("/v1/signatures", limit=100))["items"]
+        ]
+        severities = ["critical", "major", "minor"]
+        signatures.sort(key=lambda signature: (severities.index(signature.severity), -signature.pairs))
+        return Findings(await self.tasks(), signatures)
+
+    async def until_judged(
+        self, events: int, *, patience: float, progress: Callable[[int, int], None]
+    ) -> dict[str, TaskFinding]:
+        """Wait until that many events have a pair and every pair a verdict.
+
+        Args:
+            patience: seconds after which the state as it is then is returned.
+            progress: told (pairs judged, events) each time.
+        """
+        until = time.monotonic() + patience
+        while True:
+            tasks = await self.tasks()
+            judged = sum(finding.pairs - finding.pending for finding in tasks.values())
+            progress(judged, events)
+            waiting = sum(finding.pending + finding.events - finding.pairs for finding in tasks.values())
+            if (judged >= events and waiting == 0) or time.monotonic() > until:
+                return tasks
+            await asyncio.sleep(0.25)

@@ -1,0 +1,3 @@
+"""The pretend Inngest, part by part."""
+
+from __future__ import annotations
