@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 
 @dataclass
@@ -39,8 +40,7 @@ class _Connection(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has no common base with it
         self._next()
 
     def _next(self) -> None:
@@ -74,20 +74,17 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    def __init__(self, request: Callable[[int], bytes], seconds: float, limit: int | None) -> None:
-        self._request = request
+    def __init__(self, prepared: list[bytes], seconds: float) -> None:
+        self._prepared = iter(prepared)
         self._until = time.perf_counter() + seconds
-        self._limit = limit
-        self._count = 0
         self.answers = 0
         self.failures = 0
         self.latencies: list[float] = []
 
     def take(self) -> bytes | None:
-        if time.perf_counter() >= self._until or self._count == self._limit:
+        if time.perf_counter() >= self._until:
             return None
-        self._count += 1
-        return self._request(self._count)
+        return next(self._prepared, None)
 
     def answered(self, seconds: float, status: bytes) -> None:
         if status in (b"200", b"202"):
@@ -104,7 +101,7 @@ async def load(
     *,
     seconds: float,
     in_flight: int,
-    limit: int | None = None,
+    limit: int,
 ) -> Measured:
     """Send requests for a while.
 
@@ -112,13 +109,12 @@ async def load(
         request: the whole HTTP request number N (from 1), as bytes.
         seconds: how long to send.
         in_flight: connections, each with one request under way.
-        limit: requests at most.
+        limit: requests at most. All are made before the clock starts: making them costs more than sending them.
     """
-    run = _Load(request, seconds, limit)
+    prepared = [request(number) for number in range(1, limit + 1)]
+    run = _Load(prepared, seconds)
     loop = asyncio.get_running_loop()
     begun = time.perf_counter()
-    connections = [
-        (await loop.create_connection(lambda: _Connection(run), host, port))[1] for _ in range(in_flight)
-    ]
+    connections = [(await loop.create_connection(lambda: _Connection(run), host, port))[1] for _ in range(in_flight)]
     await asyncio.gather(*(connection.done for connection in connections))
     return Measured(time.perf_counter() - begun, run.answers, run.failures, run.latencies)

@@ -38,7 +38,8 @@ def show(console: Console, findings: Findings) -> None:
     for number, signature in enumerate(findings.signatures[:WORST], 1):
         pairs = "pair" if signature.pairs == 1 else "pairs"
         console.print(
-            f" {number}. [bold]{signature.task}[/bold] {signature.kind} ({signature.severity}, {signature.pairs} {pairs})",
+            f" {number}. [bold]{signature.task}[/bold] {signature.kind}"
+            f" ({signature.severity}, {signature.pairs} {pairs})",
             highlight=False,
         )
         console.print(f"    {signature.sentence}", highlight=False, markup=False)

@@ -1,8 +1,8 @@
 -- One statement makes a batch of events durable: dedupe keys first, then for what is new the event, its bodies
 -- and its dispatches. Rows of a key that is there already are left out and found by the caller afterwards.
 --
--- What many events of a batch share (source, name, route, dispatches ...) comes once, as templates numbered from
--- 0; an event names its template. `:events` are one array a column.
+-- What many events of a batch share (source, name, route ...) comes once, as templates numbered from 0, and what many
+-- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
 WITH template AS (
     SELECT * FROM unnest(
         %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(template_no)s)
@@ -10,8 +10,8 @@ WITH template AS (
 ),
 plan AS (
     SELECT * FROM unnest(
-        %(plan_template)s, %(side)s, %(stage)s, %(platform)s, %(task)s, %(state)s, %(delay_ms)s, %(batched)s)
-        AS plan (template, side, stage, platform, task, state, delay_ms, batched)
+        %(plan_no)s, %(side)s, %(stage)s, %(platform)s, %(task)s, %(state)s, %(delay_ms)s)
+        AS plan (plan, side, stage, platform, task, state, delay_ms)
 ),
 arrival AS (
     SELECT * FROM unnest(
@@ -47,10 +47,12 @@ new_bodies AS (
 new_dispatches AS (
     INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position,
                             idempotency_key, error)
-    SELECT gen_random_uuid(), fresh.id, side, stage, platform, task, tenant, state,
+    SELECT dispatch.id, fresh.id, side, stage, platform, task, tenant, state,
            now() + delay_ms * interval '1 millisecond',
-           CASE WHEN batched = 1 THEN %(seed)s END, CASE WHEN batched = 1 THEN position END,
+           CASE WHEN side = 'candidate' THEN %(seed)s END, CASE WHEN side = 'candidate' THEN position END,
            CASE WHEN side = 'legacy' THEN dispatch_key END, mapping_error
-    FROM fresh JOIN plan USING (template)
+    FROM unnest(%(dispatch_id)s, %(dispatch_event)s, %(dispatch_plan)s) AS dispatch (id, event_id, plan)
+    JOIN fresh ON fresh.id = dispatch.event_id
+    JOIN plan USING (plan)
 )
 SELECT id FROM fresh

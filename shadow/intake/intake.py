@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from shadow.catalogue.model import Side
-from shadow.intake.arrival import Arrival, Receipt, State
+from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
 from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id
 from shadow.store import codec
@@ -25,6 +25,8 @@ SELECT scope, key, event_id, upstream_id FROM dedupe_keys
 WHERE (scope, key) IN (SELECT * FROM unnest(%s, %s))
 """
 
+_MILLISECOND = timedelta(milliseconds=1)
+
 _TEMPLATE: dict[str, type[Column]] = {
     "source": Texts,
     "door": Texts,
@@ -36,14 +38,13 @@ _TEMPLATE: dict[str, type[Column]] = {
     "template_no": Ints,
 }
 _PLAN: dict[str, type[Column]] = {
-    "plan_template": Ints,
+    "plan_no": Ints,
     "side": Texts,
     "stage": Texts,
     "platform": Texts,
     "task": Texts,
     "state": Texts,
     "delay_ms": Ints,
-    "batched": Ints,
 }
 _ARRIVAL: dict[str, type[Column]] = {
     "id": Uuids,
@@ -61,6 +62,7 @@ _ARRIVAL: dict[str, type[Column]] = {
     "key": Texts,
     "expires": Moments,
 }
+_DISPATCH: dict[str, type[Column]] = {"dispatch_id": Uuids, "dispatch_event": Uuids, "dispatch_plan": Ints}
 _BODY: dict[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
 
 
@@ -121,7 +123,8 @@ class _Batch:
         self._ids: list[tuple[UUID, str]] = []
         self._first: dict[tuple[str, str], int] = {}
         self._templates: dict[tuple[object, ...], int] = {}
-        self._samples: list[Arrival] = []
+        self._plans: dict[PlannedDispatch, int] = {}
+        dispatches: list[tuple[UUID, UUID, int]] = []
         rows: list[tuple[Any, ...]] = []
         bodies: list[tuple[UUID, str, bytes]] = []
         for index, arrival in enumerate(arrivals):
@@ -155,69 +158,51 @@ class _Batch:
                     now + dedupe.lifetime if dedupe else None,
                 )
             )
+            dispatches.extend(
+                (new_id(), event_id, self._plans.setdefault(dispatch, len(self._plans)))
+                for dispatch in arrival.dispatches
+            )
             bodies.append((event_id, "data", codec.encode(arrival.data)))
             if arrival.request is not None:
                 bodies.append((event_id, "request", codec.encode(arrival.request)))
             if arrival.headers:
                 bodies.append((event_id, "headers", codec.encode(orjson.dumps(arrival.headers))))
         self._rows = rows
+        self._dispatches = dispatches
         self._bodies = bodies
         self._seed = seed.header()
 
     def _template(self, arrival: Arrival) -> int:
         """The number of what this arrival shares with others of the batch."""
+        decision = arrival.decision
         shared = (
             arrival.source,
             arrival.door,
             arrival.origin,
             arrival.name,
-            arrival.decision,
-            arrival.dispatches,
+            decision.route if decision else None,
+            decision.phase if decision else None,
+            decision.authority if decision else None,
         )
-        number = self._templates.setdefault(shared, len(self._samples))
-        if number == len(self._samples):
-            self._samples.append(arrival)
-        return number
+        return self._templates.setdefault(shared, len(self._templates))
 
     @property
     def wakes(self) -> bool:
         """Whether a delivery loop has something to do at once."""
-        return any(dispatch.state is State.DUE for sample in self._samples for dispatch in sample.dispatches)
+        return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
 
     def parameters(self) -> dict[str, Any]:
         """One array a column, for `accept.sql`."""
-        samples = [
-            (
-                sample.source,
-                sample.door,
-                sample.origin,
-                sample.name,
-                sample.decision.route if sample.decision else None,
-                sample.decision.phase if sample.decision else None,
-                sample.decision.authority if sample.decision else None,
-                number,
-            )
-            for number, sample in enumerate(self._samples)
-        ]
         plans = [
-            (
-                number,
-                dispatch.side,
-                dispatch.stage,
-                dispatch.platform,
-                dispatch.task,
-                dispatch.state,
-                dispatch.delay // timedelta(milliseconds=1),
-                int(dispatch.side is Side.CANDIDATE),
-            )
-            for number, sample in enumerate(self._samples)
-            for dispatch in sample.dispatches
+            (number, plan.side, plan.stage, plan.platform, plan.task, plan.state, plan.delay // _MILLISECOND)
+            for plan, number in self._plans.items()
         ]
         return {
             "seed": self._seed,
-            **_columns(_TEMPLATE, samples),
+            **_columns(_TEMPLATE, [(*shared, number) for shared, number in self._templates.items()]),
             **_columns(_PLAN, plans),
             **_columns(_ARRIVAL, self._rows),
+            **_columns(_DISPATCH, self._dispatches),
             **_columns(_BODY, self._bodies),
         }
 

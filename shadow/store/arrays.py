@@ -8,7 +8,7 @@ wrapped in one of these types is packed directly and needs no escaping. Format: 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -27,34 +27,17 @@ _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return _LENGTH(len(encoded)) + encoded
-
-
-def _bytes(value: bytes) -> bytes:
-    return _LENGTH(len(value)) + value
-
-
-def _uuid(value: UUID) -> bytes:
-    return _UUID_LENGTH + value.bytes
-
-
-def _int(value: int) -> bytes:
-    return _INT_WITH_LENGTH(4, value)
-
-
-def _moment(value: datetime) -> bytes:
-    return _LONG_WITH_LENGTH(8, (value - _POSTGRES_EPOCH) // _MICROSECOND)
-
-
 class Column(tuple[Any, ...]):
     """A column of a batch; None is NULL. Use a subclass."""
 
     __slots__ = ()
     element_oid: ClassVar[int]
     array_oid: ClassVar[int]
-    pack: ClassVar[Callable[[Any], bytes]]
+
+    @staticmethod
+    def pack(value: Any) -> bytes:
+        """The element's length and binary form."""
+        raise NotImplementedError
 
 
 class Texts(Column):
@@ -62,7 +45,11 @@ class Texts(Column):
 
     element_oid = 25
     array_oid = 1009
-    pack = staticmethod(_text)
+
+    @staticmethod
+    def pack(value: str) -> bytes:
+        encoded = value.encode()
+        return _LENGTH(len(encoded)) + encoded
 
 
 class Byteas(Column):
@@ -70,7 +57,10 @@ class Byteas(Column):
 
     element_oid = 17
     array_oid = 1001
-    pack = staticmethod(_bytes)
+
+    @staticmethod
+    def pack(value: bytes) -> bytes:
+        return _LENGTH(len(value)) + value
 
 
 class Uuids(Column):
@@ -78,7 +68,10 @@ class Uuids(Column):
 
     element_oid = 2950
     array_oid = 2951
-    pack = staticmethod(_uuid)
+
+    @staticmethod
+    def pack(value: UUID) -> bytes:
+        return _UUID_LENGTH + value.bytes
 
 
 class Ints(Column):
@@ -86,7 +79,10 @@ class Ints(Column):
 
     element_oid = 23
     array_oid = 1007
-    pack = staticmethod(_int)
+
+    @staticmethod
+    def pack(value: int) -> bytes:
+        return _INT_WITH_LENGTH(4, value)
 
 
 class Moments(Column):
@@ -94,7 +90,10 @@ class Moments(Column):
 
     element_oid = 1184
     array_oid = 1185
-    pack = staticmethod(_moment)
+
+    @staticmethod
+    def pack(value: datetime) -> bytes:
+        return _LONG_WITH_LENGTH(8, (value - _POSTGRES_EPOCH) // _MICROSECOND)
 
 
 class _ColumnDumper(Dumper):

@@ -70,8 +70,6 @@ events = Table(
     Column("mapping_error", Text),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
-    Index("events_upstream", "upstream_id"),
-    Index("events_external", "external_id"),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -94,7 +92,6 @@ dedupe_keys = Table(
     Column("upstream_id", Text),
     Column("expires_at", Moment, nullable=False),
     PrimaryKeyConstraint("scope", "key"),
-    Index("dedupe_keys_expiry", "expires_at"),
 )
 
 dispatches = Table(

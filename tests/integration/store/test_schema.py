@@ -19,9 +19,7 @@ from shadow.store.partitions import months
 from shadow.store.tables import PARTITIONED, metadata
 
 
-def _is_ours(
-    item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None
-) -> bool:
+def _is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None) -> bool:
     """Partitions exist in the database only."""
     return not (kind == "table" and reflected and name not in metadata.tables and name is not None)
 
@@ -29,9 +27,7 @@ def _is_ours(
 def test_migrations_and_tables_agree(database_url: str) -> None:
     engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"include_object": _is_ours, "compare_type": True}
-        )
+        context = MigrationContext.configure(connection, opts={"include_object": _is_ours, "compare_type": True})
         differences = compare_metadata(context, metadata)
     engine.dispose()
     assert differences == []

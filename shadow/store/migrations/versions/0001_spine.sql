@@ -19,9 +19,7 @@ CREATE TABLE events (
     CONSTRAINT events_pkey PRIMARY KEY (id)
 )
  PARTITION BY RANGE (id);
-CREATE INDEX events_upstream ON events (upstream_id);
 CREATE INDEX events_delivery ON events (delivery_id);
-CREATE INDEX events_external ON events (external_id);
 COMMENT ON COLUMN events.door IS 'webhook, inngest or trigger.dev';
 COMMENT ON COLUMN events.origin IS 'producer, legacy or candidate: whose key brought it';
 COMMENT ON COLUMN events.external_id IS 'what the producer calls it: delivery id, event id, idempotency key';
@@ -49,7 +47,6 @@ CREATE TABLE dedupe_keys (
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
     CONSTRAINT dedupe_keys_pkey PRIMARY KEY (scope, key)
 );
-CREATE INDEX dedupe_keys_expiry ON dedupe_keys (expires_at);
 COMMENT ON COLUMN dedupe_keys.scope IS 'the source, or what the key is unique within';
 CREATE TABLE dispatches (
     id UUID NOT NULL, 
@@ -71,9 +68,9 @@ CREATE TABLE dispatches (
     CONSTRAINT dispatches_pkey PRIMARY KEY (id)
 )
  WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX dispatches_due ON dispatches (side, due_at) WHERE state = 'due';
 CREATE INDEX dispatches_dead ON dispatches (id) WHERE state = 'dead';
 CREATE INDEX dispatches_event ON dispatches (event_id);
-CREATE INDEX dispatches_due ON dispatches (side, due_at) WHERE state = 'due';
 COMMENT ON COLUMN dispatches.stage IS 'deliver, forward, map or cancel';
 COMMENT ON COLUMN dispatches.task IS 'null where the platform fans out by itself';
 COMMENT ON COLUMN dispatches.state IS 'due, held or dead';
@@ -104,9 +101,9 @@ CREATE TABLE runs (
     CONSTRAINT runs_pkey PRIMARY KEY (id)
 )
  PARTITION BY RANGE (id);
+CREATE INDEX runs_poll ON runs (platform, poll_at) WHERE poll_at IS NOT NULL;
 CREATE INDEX runs_platform_run ON runs (platform_run_id);
 CREATE INDEX runs_event ON runs (event_id);
-CREATE INDEX runs_poll ON runs (platform, poll_at) WHERE poll_at IS NOT NULL;
 COMMENT ON COLUMN runs.event_id IS 'null for a run that Shadow did not start';
 COMMENT ON COLUMN runs.pair_id IS 'null where there is nothing to compare it with';
 COMMENT ON COLUMN runs.authority IS 'real or none';
@@ -164,11 +161,11 @@ CREATE TABLE pairs (
     CONSTRAINT pairs_pkey PRIMARY KEY (id)
 )
  PARTITION BY RANGE (id);
-CREATE INDEX pairs_due ON pairs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX pairs_task ON pairs (task, id);
 CREATE INDEX pairs_event ON pairs (event_id);
+CREATE INDEX pairs_due ON pairs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX pairs_verdict ON pairs (task, verdict, id);
 CREATE INDEX pairs_tenant ON pairs (tenant, id);
-CREATE INDEX pairs_task ON pairs (task, id);
 COMMENT ON COLUMN pairs.state IS 'open, waiting, settling, ready or judged';
 COMMENT ON COLUMN pairs.due_at IS 'when to look at it again; null once judged';
 COMMENT ON COLUMN pairs.incomparable IS 'a reason why the two cannot be compared';

@@ -1,0 +1,241 @@
+"""Events accepted durably, a second: through the webhook and the Inngest door, beside a bare ASGI app.
+
+One distinct 1 kB event a request, 64 in flight, fsync on, rows counted afterwards; then a lone request at a time.
+The service is `shadow serve` as it ships, in a process of its own with the embedded PostgreSQL; the load comes from
+this process, so all of it shares the machine's cores. Rounds of the three are interleaved and the ratio is taken
+within a round, because machines are shared and noisy. Required: the median ratio of each door is at least 0.25.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import uvloop
+
+from benchmarks.load import Measured, load
+from benchmarks.report import finish
+from shadow.catalogue import load as load_catalogue
+from shadow.cutover.decision import Phase
+from shadow.cutover.moves import LEAD, move
+from shadow.store import embedded
+from shadow.store.database import Database
+
+HOST = "127.0.0.1"
+REQUIRED_RATIO = 0.25
+EVENT_KEY = "bench-event-key"
+SECRET = "bench-webhook-secret"
+
+CATALOGUE = f"""
+version: 1
+platforms:
+  trigger: {{kind: trigger.dev, side: legacy, url: "http://{HOST}:9", secret_key: tr_dev_bench}}
+  inngest:
+    {{kind: inngest, side: candidate, event_url: "http://{HOST}:9", api_url: "http://{HOST}:9", event_key: k, app: bench}}
+sources:
+  shopify:
+    kind: webhook
+    signature: {{scheme: shopify, secrets: [{SECRET}]}}
+    tables: {{tenants: {{acme.myshopify.com: acme}}}}
+    events:
+      - when: {{"header:x-shopify-topic": orders/create}}
+        name: shopify/order.created
+        data: {{orderId: $.id, tenantId: {{lookup: tenants, key: "header:x-shopify-shop-domain"}}}}
+        tenant: {{lookup: tenants, key: "header:x-shopify-shop-domain"}}
+  app: {{kind: inngest, keys: [{EVENT_KEY}]}}
+tasks:
+  sync-shopify-order:
+    event: shopify/order.created
+    sources: [shopify]
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+  process-payout:
+    event: payout/approved
+    sources: [app]
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+"""
+FILL = "x" * 860
+PREPARED = 15_000
+"""Requests made ready for each second of load."""
+
+
+def webhook_request(number: int) -> bytes:
+    """A signed Shopify delivery of about 1 kB, distinct by order and delivery id."""
+    body = b'{"id":%d,"email":"a@example.com","total_price":"12.00","note":"%s"}' % (number, FILL.encode())
+    signature = base64.b64encode(hmac.new(SECRET.encode(), body, hashlib.sha256).digest())
+    return (
+        b"POST /webhooks/shopify HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        b"X-Shopify-Topic: orders/create\r\nX-Shopify-Shop-Domain: acme.myshopify.com\r\n"
+        b"X-Shopify-Webhook-Id: %d-%d\r\nX-Shopify-Hmac-Sha256: %s\r\nContent-Length: %d\r\n\r\n%s"
+    ) % (os.getpid(), number, signature, len(body), body)
+
+
+def inngest_request(number: int) -> bytes:
+    """What an SDK's `send` of one event of about 1 kB looks like."""
+    body = (
+        b'[{"name":"payout/approved","id":"bench-%d-%d","ts":%d,"data":{"requestId":"wd_%d","tenantId":"acme","note":"%s"}}]'
+    ) % (os.getpid(), number, time.time_ns() // 1_000_000, number, FILL.encode())
+    return (b"POST /e/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s") % (
+        EVENT_KEY.encode(),
+        len(body),
+        body,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def process(arguments: list[str], ready: str, log: Path) -> Iterator[None]:
+    """A server process, from when it answers at `ready` until the end."""
+    with log.open("wb") as output:
+        child = subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            for _ in range(300):
+                if child.poll() is not None:
+                    raise RuntimeError(f"{arguments[0]} ended: {log.read_text()[-2000:]}")
+                try:
+                    urllib.request.urlopen(ready, timeout=1).close()
+                    break
+                except urllib.error.HTTPError:
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            else:
+                raise RuntimeError(f"{arguments[0]} does not answer: {log.read_text()[-2000:]}")
+            yield
+        finally:
+            child.terminate()
+            child.wait(30)
+
+
+async def to_shadow(catalogue: Path, url: str) -> None:
+    """Both tasks run on both sides, so that an accept writes all it ever has to."""
+    database = Database(url)
+    await database.prepare()
+    resolved = load_catalogue(catalogue)
+    for task in resolved.tasks:
+        await move(database, resolved, task, Phase.SHADOW, actor="benchmark", reason="measure the full accept")
+    await database.close()
+    await asyncio.sleep(LEAD.total_seconds() + 0.2)
+
+
+def count_events(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM events").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def measure(rounds: int, seconds: float, in_flight: int) -> tuple[dict[str, Any], bool]:
+    folder = Path(tempfile.mkdtemp(prefix="shadow-bench-"))
+    catalogue = folder / "catalogue.yaml"
+    catalogue.write_text(CATALOGUE)
+    url, server = embedded.start(folder / "data", ephemeral=True)
+    try:
+        await to_shadow(catalogue, url)
+        front, control, bare = free_port(), free_port(), free_port()
+        serve = ["shadow", "serve", "--catalogue", str(catalogue), "--database-url", url]
+        serve += ["--front-port", str(front), "--control-port", str(control)]
+        with (
+            process(serve, f"http://{HOST}:{front}/healthz", folder / "serve.log"),
+            process(["benchmarks.bare", "--port", str(bare)], f"http://{HOST}:{bare}/", folder / "bare.log"),
+        ):
+            return await measure_servers(rounds, seconds, in_flight, front, bare, url)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def measure_servers(
+    rounds: int, seconds: float, in_flight: int, front: int, bare: int, url: str
+) -> tuple[dict[str, Any], bool]:
+    doors = {"bare": (bare, inngest_request), "webhook": (front, webhook_request), "inngest": (front, inngest_request)}
+    numbers = dict.fromkeys(doors, 0)
+    results: dict[str, list[Measured]] = {name: [] for name in doors}
+    lone: dict[str, Measured] = {}
+
+    async def one(name: str, lasts: float, wide: int, limit: int) -> Measured:
+        port, build = doors[name]
+        start = numbers[name]
+        done = await load(HOST, port, lambda n: build(start + n), seconds=lasts, in_flight=wide, limit=limit)
+        numbers[name] = start + done.answers + done.failures + wide
+        return done
+
+    accepted = 0
+    failures = 0
+    for name in doors:  # warm up: connections, prepared statements
+        warm = await one(name, 1.0, in_flight, PREPARED)
+        accepted += warm.answers if name != "bare" else 0
+    for turn in range(rounds):
+        for name in doors:
+            done = await one(name, seconds, in_flight, int(PREPARED * seconds))
+            results[name].append(done)
+            failures += done.failures
+            accepted += done.answers if name != "bare" else 0
+            p50, p99 = done.percentile(0.5), done.percentile(0.99)
+            print(f"round {turn + 1}: {name:8} {done.rate:8.0f}/s  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms", flush=True)
+    for name in doors:
+        lone[name] = await one(name, 10.0, 1, limit=200)
+        accepted += lone[name].answers if name != "bare" else 0
+    rows = count_events(url)
+    figures: dict[str, Any] = {"rounds": rounds, "in_flight": in_flight, "event_bytes": len(inngest_request(1))}
+    for name, measured in results.items():
+        figures[name] = {
+            "per_second": round(statistics.median(item.rate for item in measured)),
+            "p50_ms": round(statistics.median(item.percentile(0.5) for item in measured), 2),
+            "p99_ms": round(statistics.median(item.percentile(0.99) for item in measured), 2),
+            "lone_p50_ms": round(lone[name].percentile(0.5), 2),
+        }
+    ratios = {
+        name: round(
+            statistics.median(mine.rate / base.rate for mine, base in zip(results[name], results["bare"], strict=True)),
+            3,
+        )
+        for name in ("webhook", "inngest")
+    }
+    figures["ratio_to_bare"] = ratios
+    figures["acknowledged"] = accepted
+    figures["rows"] = rows
+    figures["failures"] = failures
+    ok = failures == 0 and rows == accepted and all(ratio >= REQUIRED_RATIO for ratio in ratios.values())
+    return figures, ok
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--in-flight", type=int, default=64)
+    options = parser.parse_args()
+    figures, ok = uvloop.run(measure(options.rounds, options.seconds, options.in_flight))
+    print(json.dumps(figures, indent=2))
+    finish("accept", ok=ok, figures=figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The demo, from an empty folder to findings: stage, service, load, verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from sandbox.commerce.catalogue import Keys, catalogue_text
+from sandbox.commerce.faults import FAULTS
+from sandbox.commerce.producers import Plan, Sent, plan, produce
+from shadow.access.tokens import Scope, create_token
+from shadow.catalogue import load
+from shadow.cutover.decision import Phase
+from shadow.cutover.moves import LEAD, move
+from shadow.demo.findings import Findings, Inspector
+from shadow.demo.processes import ServiceProcess, StageProcess, free_port
+from shadow.store import embedded
+from shadow.store.database import Database
+
+PATIENCE_SECONDS = 240.0
+"""How long verdicts are waited for once all is sent."""
+
+
+class Progress(Protocol):
+    """Whoever shows how far it is."""
+
+    def stage(self, text: str) -> None: ...
+
+    def sent(self, done: int, total: int) -> None: ...
+
+    def judged(self, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    faults: tuple[str, ...]
+    seed: int = 7
+    size: int = 1
+    """Multiplies the number of events."""
+
+
+@dataclass
+class Cast:
+    """Everything that runs, and what is needed to talk to it."""
+
+    folder: Path
+    options: Options
+    stage: StageProcess
+    service: ServiceProcess
+    catalogue: Path
+    keys: Keys
+    token: str
+
+    @property
+    def faulted(self) -> Mapping[str, str]:
+        """Task -> the names of its faults."""
+        found: dict[str, list[str]] = {}
+        for name in self.options.faults:
+            found.setdefault(FAULTS[name].task, []).append(name)
+        return {task: ", ".join(names) for task, names in found.items()}
+
+    def plan(self) -> Plan:
+        """The load: the same for the same seed."""
+        return plan(seed=self.options.seed, size=self.options.size)
+
+    async def produce(self, load_plan: Plan, progress: Progress) -> Sequence[Sent]:
+        """Send everything through the doors; each action is repeated until it is acknowledged."""
+        return await produce(load_plan, self.service.front_url, self.keys, progress=progress.sent)
+
+    async def findings(self, events: int, progress: Progress, patience: float = PATIENCE_SECONDS) -> Findings:
+        """Wait for the verdicts, then read them."""
+        inspector = Inspector(self.service.control_url, self.token, self.faulted)
+        try:
+            await inspector.until_judged(events, patience=patience, progress=progress.judged)
+            return await inspector.findings()
+        finally:
+            await inspector.close()
+
+
+@asynccontextmanager
+async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
+    """Start everything in a folder of its own; all of it, and the folder, goes at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="shadow-demo-"))
+    front_port, control_port = free_port(), free_port()
+    progress.stage("starting the pretended platforms and targets")
+    stage = StageProcess(folder, f"http://127.0.0.1:{front_port}", options.faults, options.seed)
+    database_server = None
+    service = None
+    try:
+        await stage.start()
+        keys = Keys()
+        catalogue = folder / "catalogue.yaml"
+        catalogue.write_text(catalogue_text(stage.urls, keys))
+        progress.stage("starting the database")
+        url, database_server = await asyncio.to_thread(embedded.start, folder / "data", ephemeral=True)
+        token = await _prepare(url, catalogue)
+        progress.stage("starting Shadow")
+        service = ServiceProcess(folder, catalogue, front_port, control_port)
+        _, _ = await asyncio.gather(service.start(), asyncio.sleep(LEAD.total_seconds()))
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            synced = await client.post(
+                f"{stage.urls['control']}/sync", json={"url": f"{service.front_url}/shadow/inngest"}
+            )
+            synced.raise_for_status()
+        yield Cast(folder, options, stage, service, catalogue, keys, token)
+    finally:
+        progress.stage("stopping")
+        if service is not None:
+            await service.stop()
+        await stage.stop()
+        if database_server is not None:
+            await asyncio.to_thread(database_server.cleanup)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _prepare(url: str, catalogue: Path) -> str:
+    """Put every task into the dual run and make a token."""
+    database = Database(url)
+    try:
+        await database.prepare()
+        resolved = load(catalogue)
+        for route in resolved.routes.values():
+            await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
+        return await create_token(database, "demo", [Scope.READ, Scope.OPERATE])
+    finally:
+        await database.close()
