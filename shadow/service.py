@@ -10,6 +10,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +123,14 @@ class Service:
         for part in (
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
-            JudgeLoop(self._catalogue, self._database),
+            JudgeLoop(self._database, self._catalogue),
         ):
             await part.start()
             stack.push_async_callback(part.stop)
 
     async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> _Server:
         from api.front.application import front_app
+        from api.front.reports import PREFIX, worker_app
         from api.front.services import FrontServices
 
         assert self._front is not None
@@ -145,16 +147,23 @@ class Service:
                 routing=routing,
                 database=self._database,
                 http=http,
+                extra=[(PREFIX, worker_app(self._catalogue, self._database))],
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))
 
     def _control_server(self) -> _Server:
-        from api.control.application import control_app
+        from api.control.app import control_app
         from api.control.services import ControlServices
 
         assert self._control is not None
-        app = control_app(ControlServices(catalogue=self._catalogue, database=self._database))
+        app = control_app(
+            ControlServices(
+                database=self._database,
+                catalogue=self._catalogue,
+                metrics_open=ip_address(self._control.host).is_loopback,
+            )
+        )
         return _Server(uvicorn.Config(app, **server_settings(self._control)))
 
 

@@ -1,7 +1,7 @@
 """The catalogue: which platforms, sources and tasks there are, as pydantic models.
 
-One YAML file describes a migration. Loading, error positions and `${ENV}` are in `load.py`, expressions in
-`mapping.py`; this module says only what a catalogue may contain.
+One YAML file describes a migration. This module says only what a catalogue may contain: reading it is in
+`load.py`, what one key alone cannot show to be wrong in `resolve.py`, expressions in `expressions.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_LONGEST = 10 * 365 * 86400.0
+_DURATION_EXPECTED = "a duration such as 500ms, 30s, 10m, 2h or 7d"
 
 
 def _duration(value: object) -> object:
@@ -22,21 +24,27 @@ def _duration(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     if isinstance(value, int | float):
-        return timedelta(seconds=value)
-    match = _DURATION.match(value)
-    if match is None:
-        raise ValueError("expected a duration such as 500ms, 30s, 10m, 2h or 7d")
-    return timedelta(seconds=float(match.group(1)) * _UNIT[match.group(2)])
+        seconds = float(value)
+    elif (match := _DURATION.match(value)) is not None:
+        seconds = float(match.group(1)) * _UNIT[match.group(2)]
+    else:
+        raise ValueError(_DURATION_EXPECTED)
+    if not 0 <= seconds <= _LONGEST:
+        raise ValueError(_DURATION_EXPECTED)
+    return timedelta(seconds=seconds)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str | float)]
-"""A length of time: `500ms`, `30s`, `10m`, `2h`, `7d`, or a number of seconds."""
+"""A length of time: `500ms`, `30s`, `10m`, `2h`, `7d`, or a number of seconds; at most ten years."""
+
+Secret = Annotated[SecretStr, Field(min_length=1)]
+"""Never shown, in no error either. An empty one would let anybody in, so it is refused."""
 
 
 class Strict(BaseModel):
     """Unknown keys are errors: a misspelt key must never be silently without effect."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Side(StrEnum):
@@ -77,15 +85,15 @@ class PlatformBase(Strict):
 class TriggerPlatform(PlatformBase):
     kind: Literal["trigger.dev"]
     url: str = "https://api.trigger.dev"
-    secret_key: SecretStr
+    secret_key: Secret
 
 
 class InngestPlatform(PlatformBase):
     kind: Literal["inngest"]
     event_url: str = "https://inn.gs"
     api_url: str = "https://api.inngest.com"
-    event_key: SecretStr
-    signing_key: SecretStr | None = None
+    event_key: Secret
+    signing_key: Secret | None = None
     app: str
     """The app id whose functions run the tasks; function ids are `app-function`."""
     batch_size: int = Field(100, gt=0, le=5000)
@@ -97,7 +105,7 @@ class HttpPlatform(PlatformBase):
 
     kind: Literal["http"]
     url: str
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, Secret] = {}
 
 
 Platform = Annotated[TriggerPlatform | InngestPlatform | HttpPlatform, Field(discriminator="kind")]
@@ -105,15 +113,20 @@ Platform = Annotated[TriggerPlatform | InngestPlatform | HttpPlatform, Field(dis
 
 # ---------------------------------------------------------------- sources
 
-Expression = Any
-"""How a value is obtained; see `mapping.py`:
+EXPRESSION_MARK = "x-expression"
+"""Marks expressions in the JSON Schema that pydantic makes; see `schema.py`."""
+
+Expression = Annotated[Any, WithJsonSchema({EXPRESSION_MARK: True})]
+"""How a value is obtained; see `expressions.py`:
 
 - `"$.a.b"`: JSONPath (RFC 9535) into the document, the first match
 - `"header:x-name"`: a request header (webhooks only)
 - `{"path": "$.id", "as": "string"}`: with a cast (string, integer, number, boolean, time)
-- `{"lookup": "TABLE", "key": EXPRESSION, "else": LITERAL?}`: a row of the source's `tables`
+- `{"path": "$.id", "optional": true}`: nothing found leaves the key out instead of being an error
+- `{"lookup": "TABLE", "key": EXPRESSION, "else": LITERAL?}`: a row of the source's `tables` (webhooks only)
 - `{"value": LITERAL}` and any other literal: itself
 - a mapping without those keys, or a list: built recursively
+- `{"build": {...}}`: built recursively even though its keys are named `path`, `lookup`, `value` or `build`
 """
 
 
@@ -130,7 +143,7 @@ class Signature(Strict):
     """How a provider signs. `secrets` may hold several: while one is rotated, either is accepted."""
 
     scheme: SignatureScheme
-    secrets: tuple[SecretStr, ...] = Field(min_length=1)
+    secrets: tuple[Secret, ...] = Field(min_length=1)
     tolerance: Duration = timedelta(minutes=5)
     """How old a signed timestamp may be, for the schemes that sign one."""
     header: str | None = None
@@ -163,7 +176,8 @@ class WebhookSource(Strict):
     tables: dict[str, dict[str, Any]] = {}
     events: tuple[EventMapping, ...] = Field(min_length=1)
     ignore: tuple[dict[str, Any], ...] = ()
-    """`when` clauses of deliveries that are acknowledged and dropped."""
+    """`when` clauses of deliveries that are acknowledged and dropped, before `events` are looked at. The
+    empty clause `{}` drops whatever none of `events` takes."""
     forward: str | None = None
     """An `http` platform that gets every delivery byte for byte with its original headers."""
     answer: Literal["accepted", "passthrough"] = "accepted"
@@ -171,16 +185,16 @@ class WebhookSource(Strict):
 
 
 class KeyedSource(Strict):
-    keys: tuple[SecretStr, ...] = Field(min_length=1)
+    keys: tuple[Secret, ...] = Field(min_length=1)
     origin: Origin = Origin.PRODUCER
     unknown: Literal["refuse", "forward"] = "refuse"
     """What happens to an event or task that the catalogue does not name."""
+    tenant: Expression = "$.tenantId"
+    """Into the event's data. An event in which it finds nothing has no tenant."""
 
 
 class InngestSource(KeyedSource):
     kind: Literal["inngest"]
-    tenant: Expression = "$.tenantId"
-    """Into the event's data."""
 
 
 class TriggerSource(KeyedSource):
@@ -209,7 +223,7 @@ class LegacyTask(Strict):
     payload: Expression = Field(default_factory=lambda: "$")
     """Event data -> the task's payload."""
     options: dict[str, Any] = {}
-    """Trigger options to send along (`queue`, `ttl`, `tags` ...); never an idempotency key."""
+    """Trigger options to send along (`queue`, `ttl`, `tags` ...) as they stand; never an idempotency key."""
 
 
 class CandidateTask(Strict):
@@ -248,7 +262,7 @@ class RuleSettings(Strict):
 
 
 class TaskDefaults(Strict):
-    """What a task inherits: `defaults`, then its category, then its own."""
+    """What a task inherits: `defaults`, then its category, then its own; of `rules`, each key by itself."""
 
     deadline: Duration | None = None
     """From the (scheduled) start: a side with no outcome by then is missing. Default 15 minutes."""
@@ -275,8 +289,8 @@ class Task(TaskDefaults):
 class ReportKeys(Strict):
     """The key a side's workers use at `/shadow/effects` and `/shadow/runs`. The key says the side."""
 
-    legacy: tuple[SecretStr, ...] = ()
-    candidate: tuple[SecretStr, ...] = ()
+    legacy: tuple[Secret, ...] = ()
+    candidate: tuple[Secret, ...] = ()
 
 
 class Limits(Strict):
@@ -297,17 +311,3 @@ class Catalogue(Strict):
     tasks: dict[str, Task]
     report_keys: ReportKeys = ReportKeys()
     limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> Catalogue:
-        for task_id, task in self.tasks.items():
-            for where, name, known in (
-                ("legacy.platform", task.legacy.platform, self.platforms),
-                ("candidate.platform", task.candidate.platform, self.platforms),
-                *(("sources", source, self.sources) for source in task.sources),
-            ):
-                if name not in known:
-                    raise ValueError(
-                        f"tasks.{task_id}.{where}: found {name!r}, expected one of {', '.join(sorted(known))}"
-                    )
-        return self

@@ -41,13 +41,13 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line instead.")] = False,
     seed: Annotated[int, typer.Option(help="Of the events and the tenants' data.")] = 7,
-    size: Annotated[int, typer.Option(min=1, help="How many times the usual number of events.")] = 1,
+    scale: Annotated[int, typer.Option(min=3, help="Events for each of the busy tasks.")] = 40,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name every fault and end.")] = False,
 ) -> None:
     """Run the whole loop here: events in, both platforms run, differences out."""
     from sandbox.commerce.faults import DEFAULT_FAULTS, FAULTS
     from shadow.demo.processes import StartFailed
-    from shadow.demo.run import Options
+    from shadow.demo.run import NotAccepted, Options
 
     console = Console()
     if list_faults:
@@ -63,8 +63,8 @@ def demo(
         raise typer.Exit(2)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     try:
-        ok = asyncio.run(_play(Options(chosen, seed, size), console, keep=keep, as_json=as_json))
-    except StartFailed as error:
+        ok = asyncio.run(_play(Options(chosen, seed, scale), console, keep=keep, as_json=as_json))
+    except (StartFailed, NotAccepted) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
@@ -89,11 +89,11 @@ async def _play(options: object, console: Console, *, keep: bool, as_json: bool)
     ) as progress:
         bars = _Bars(progress)
         async with cast(options, bars) as players:
-            plan = players.plan()
+            plan = players.plan
             bars.stage("sending signed webhooks, inngest.send and tasks.trigger calls")
             await players.produce(plan, bars)
             bars.stage("waiting for both platforms and the judge")
-            findings = await players.findings(plan.distinct_events, bars)
+            findings = await players.findings(sum(plan.expected().values()), bars)
             progress.stop()
             if as_json:
                 typer.echo(json.dumps(findings.as_json()))

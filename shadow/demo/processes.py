@@ -16,6 +16,8 @@ from typing import IO
 
 import httpx
 
+from sandbox.commerce.dataset import Dataset
+
 START_SECONDS = 60.0
 
 
@@ -85,10 +87,21 @@ class Child:
 class StageProcess:
     """The outside world: both platforms, their workers, the targets of both sides."""
 
-    def __init__(self, folder: Path, front_url: str, faults: Sequence[str], seed: int) -> None:
+    def __init__(self, folder: Path, front_url: str, faults: Sequence[str], dataset: Dataset, scale: int) -> None:
         self._child = Child(
             "sandbox",
-            ("--front-url", front_url, "--faults", ",".join(faults), "--seed", str(seed)),
+            (
+                "--front-url",
+                front_url,
+                "--faults",
+                ",".join(faults),
+                "--seed",
+                str(dataset.seed),
+                "--scale",
+                str(scale),
+                "--today",
+                dataset.today.isoformat(),
+            ),
             folder / "stage.log",
             {},
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Protocol
 
 import httpx
 
-from sandbox.commerce.catalogue import Keys, catalogue_text
-from sandbox.commerce.faults import FAULTS
-from sandbox.commerce.producers import Plan, Sent, plan, produce
-from shadow.access.tokens import Scope, create_token
+from sandbox.commerce.catalogue import catalogue as catalogue_text
+from sandbox.commerce.dataset import Dataset
+from sandbox.commerce.faults import Faults
+from sandbox.commerce.keys import Keys
+from sandbox.commerce.plan import Plan, build_plan
+from sandbox.commerce.producers import Sent, produce
+from shadow.access import tokens
 from shadow.catalogue import load
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
@@ -27,6 +31,10 @@ from shadow.store.database import Database
 
 PATIENCE_SECONDS = 240.0
 """How long verdicts are waited for once all is sent."""
+
+
+class NotAccepted(Exception):
+    """A door refused what a producer sent."""
 
 
 class Progress(Protocol):
@@ -43,8 +51,8 @@ class Progress(Protocol):
 class Options:
     faults: tuple[str, ...]
     seed: int = 7
-    size: int = 1
-    """Multiplies the number of events."""
+    scale: int = 40
+    """Events for each of the busy tasks."""
 
 
 @dataclass
@@ -55,29 +63,37 @@ class Cast:
     options: Options
     stage: StageProcess
     service: ServiceProcess
-    catalogue: Path
+    dataset: Dataset
     keys: Keys
     token: str
 
     @property
-    def faulted(self) -> Mapping[str, str]:
-        """Task -> the names of its faults."""
-        found: dict[str, list[str]] = {}
-        for name in self.options.faults:
-            found.setdefault(FAULTS[name].task, []).append(name)
-        return {task: ", ".join(names) for task, names in found.items()}
-
     def plan(self) -> Plan:
         """The load: the same for the same seed."""
-        return plan(seed=self.options.seed, size=self.options.size)
+        return build_plan(self.dataset, scale=self.options.scale)
 
-    async def produce(self, load_plan: Plan, progress: Progress) -> Sequence[Sent]:
-        """Send everything through the doors; each action is repeated until it is acknowledged."""
-        return await produce(load_plan, self.service.front_url, self.keys, progress=progress.sent)
+    async def produce(self, plan: Plan, progress: Progress) -> Sequence[Sent]:
+        """Send everything through the doors; an action is repeated until it is acknowledged.
+
+        Raises:
+            NotAccepted: a door refused an action for good.
+        """
+        done = itertools.count(1)
+        sent = await produce(
+            plan,
+            self.service.front_url,
+            self.keys,
+            progress=lambda _sent: progress.sent(next(done), len(plan.actions)),
+        )
+        refused = [action for action in sent if not action.acknowledged]
+        if refused:
+            raise NotAccepted(f"{len(refused)} actions were not accepted, the first because: {refused[0].problem}")
+        return sent
 
     async def findings(self, events: int, progress: Progress, patience: float = PATIENCE_SECONDS) -> Findings:
         """Wait for the verdicts, then read them."""
-        inspector = Inspector(self.service.control_url, self.token, self.faulted)
+        faults = {task: ", ".join(names) for task, names in Faults(self.options.faults).by_task().items()}
+        inspector = Inspector(self.service.control_url, self.token, faults)
         try:
             await inspector.until_judged(events, patience=patience, progress=progress.judged)
             return await inspector.findings()
@@ -91,14 +107,17 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
     folder = Path(tempfile.mkdtemp(prefix="shadow-demo-"))
     front_port, control_port = free_port(), free_port()
     progress.stage("starting the pretended platforms and targets")
-    stage = StageProcess(folder, f"http://127.0.0.1:{front_port}", options.faults, options.seed)
+    dataset = Dataset.build(options.seed, scale=options.scale)
+    stage = StageProcess(folder, f"http://127.0.0.1:{front_port}", options.faults, dataset, options.scale)
     database_server = None
     service = None
     try:
         await stage.start()
         keys = Keys()
         catalogue = folder / "catalogue.yaml"
-        catalogue.write_text(catalogue_text(stage.urls, keys))
+        catalogue.write_text(
+            catalogue_text(dataset, trigger_url=stage.urls["trigger"], inngest_url=stage.urls["inngest"], keys=keys)
+        )
         progress.stage("starting the database")
         url, database_server = await asyncio.to_thread(embedded.start, folder / "data", ephemeral=True)
         token = await _prepare(url, catalogue)
@@ -106,11 +125,9 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
         service = ServiceProcess(folder, catalogue, front_port, control_port)
         _, _ = await asyncio.gather(service.start(), asyncio.sleep(LEAD.total_seconds()))
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            synced = await client.post(
-                f"{stage.urls['control']}/sync", json={"url": f"{service.front_url}/shadow/inngest"}
-            )
+            synced = await client.post(f"{stage.urls['app']}/sync", json={"url": f"{service.front_url}/shadow/inngest"})
             synced.raise_for_status()
-        yield Cast(folder, options, stage, service, catalogue, keys, token)
+        yield Cast(folder, options, stage, service, dataset, keys, token)
     finally:
         progress.stage("stopping")
         if service is not None:
@@ -129,6 +146,7 @@ async def _prepare(url: str, catalogue: Path) -> str:
         resolved = load(catalogue)
         for route in resolved.routes.values():
             await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
-        return await create_token(database, "demo", [Scope.READ, Scope.OPERATE])
+        secret, _ = await tokens.issue(database.engine, "demo", tokens.Scope)
+        return secret
     finally:
         await database.close()

@@ -1,0 +1,114 @@
+"""From what the file says to what the service uses: defaults, compiled expressions, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TypeVar
+
+from shadow.catalogue import expressions
+from shadow.catalogue.consistency import candidate_function, inconsistencies, legacy_task
+from shadow.catalogue.expressions import CompiledExpression, ExpressionError
+from shadow.catalogue.model import Catalogue, RuleSettings, Task, TaskDefaults, WebhookSource
+from shadow.catalogue.paths import JSON
+from shadow.catalogue.problems import Finding, Path, dotted
+from shadow.catalogue.resolved import CandidateTarget, LegacyTarget, ResolvedCatalogue, ResolvedTask, Route
+from shadow.catalogue.webhook import Compile, WebhookMapper
+
+T = TypeVar("T")
+
+DEADLINE = timedelta(minutes=15)
+"""Of a task for which the catalogue says none."""
+SETTLE = timedelta(seconds=5)
+"""Of a task for which the catalogue says none."""
+
+
+def resolve(catalogue: Catalogue) -> tuple[ResolvedCatalogue | None, tuple[Finding, ...]]:
+    """The catalogue ready for use, or None and what is wrong with it."""
+    found = list(inconsistencies(catalogue))
+    webhooks: dict[str, WebhookMapper] = {}
+    tenants: dict[str, CompiledExpression] = {}
+    for name, source in catalogue.sources.items():
+        if isinstance(source, WebhookSource):
+            webhooks[name] = WebhookMapper(name, source, _compiler(found, tables=source.tables, headers=True))
+        else:
+            compiled = _compiler(found, tables=(), headers=False)
+            tenants[name] = compiled(source.tenant, ("sources", name, "tenant"), optional=True)
+    compiled = _compiler(found, tables=(), headers=False)
+    routes = _routes(catalogue)
+    route_of = {task: route.name for route in routes.values() for task in route.tasks}
+    tasks = {
+        task_id: _task(task_id, task, route_of[task_id], catalogue, compiled)
+        for task_id, task in catalogue.tasks.items()
+    }
+    if found:
+        return None, tuple(found)
+    return ResolvedCatalogue(catalogue, tasks, routes, webhooks, tenants), ()
+
+
+def _compiler(found: list[Finding], *, tables: Collection[str], headers: bool) -> Compile:
+    def compiled(expression: JSON, path: Path, *, optional: bool = False, at_key: bool = False) -> CompiledExpression:
+        try:
+            return expressions.compile(
+                expression, where=dotted(path), tables=tables, headers=headers, optional=optional
+            )
+        except ExpressionError as error:
+            found.append(Finding((*path, *error.path), error.found, error.expected, at_key=at_key))
+            return expressions.compile(None)
+
+    return compiled
+
+
+def _routes(catalogue: Catalogue) -> dict[str, Route]:
+    """Tasks that share a trigger event move together: on the candidate side one event starts them all.
+
+    Sharing a legacy task would join them too, but two tasks with the same one are refused.
+    """
+    sharing: dict[str, list[str]] = {}
+    for task_id, task in catalogue.tasks.items():
+        sharing.setdefault(task.event, []).append(task_id)
+    routes = (Route("+".join(sorted(tasks)), tuple(sorted(tasks)), (event,)) for event, tasks in sharing.items())
+    return {route.name: route for route in routes}
+
+
+def _task(task_id: str, task: Task, route: str, catalogue: Catalogue, compiled: Compile) -> ResolvedTask:
+    path: Path = ("tasks", task_id)
+    category = catalogue.categories.get(task.category, TaskDefaults()) if task.category is not None else TaskDefaults()
+    levels = (task, category, catalogue.defaults)
+    return ResolvedTask(
+        id=task_id,
+        category=task.category,
+        event=task.event,
+        sources=task.sources,
+        legacy=LegacyTarget(
+            platform=task.legacy.platform,
+            task=legacy_task(task_id, task),
+            payload=compiled(task.legacy.payload, (*path, "legacy", "payload")),
+            options=task.legacy.options,
+        ),
+        candidate=CandidateTarget(
+            platform=task.candidate.platform,
+            function=candidate_function(task_id, task, catalogue),
+            data=compiled(task.candidate.data, (*path, "candidate", "data")),
+            flow=task.candidate.flow,
+        ),
+        deadline=_first([level.deadline for level in levels], DEADLINE),
+        settle=_first([level.settle for level in levels], SETTLE),
+        tenant_rate=next((level.tenant_rate for level in levels if level.tenant_rate is not None), None),
+        rules=_rules([level.rules for level in levels]),
+        route=route,
+        description=task.description,
+    )
+
+
+def _first(values: list[T | None], default: T) -> T:
+    return next((value for value in values if value is not None), default)
+
+
+def _rules(levels: list[RuleSettings | None]) -> RuleSettings:
+    """Each key from the nearest level that sets it."""
+    merged = RuleSettings()
+    for rules in reversed(levels):
+        if rules is not None:
+            merged = merged.model_copy(update={key: getattr(rules, key) for key in rules.model_fields_set})
+    return merged

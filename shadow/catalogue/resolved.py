@@ -1,0 +1,146 @@
+"""The catalogue as the service uses it: every default filled in, every expression compiled, every name found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from shadow.catalogue.expressions import CompiledExpression, Document, MappingFailed
+from shadow.catalogue.model import Catalogue, Flow, Limits, Platform, ReportKeys, RuleSettings, Source
+from shadow.catalogue.webhook import WebhookMapper
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyTarget:
+    """Where a task runs today."""
+
+    platform: str
+    task: str
+    payload: CompiledExpression
+    """On the event's data."""
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateTarget:
+    """The function that shall replace it."""
+
+    platform: str
+    function: str
+    """The full slug: `app-function` on Inngest."""
+    data: CompiledExpression
+    """On a Trigger.dev call's payload."""
+    flow: tuple[Flow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTask:
+    """One task with everything it inherits."""
+
+    id: str
+    category: str | None
+    event: str
+    sources: tuple[str, ...]
+    legacy: LegacyTarget
+    candidate: CandidateTarget
+    deadline: timedelta
+    settle: timedelta
+    tenant_rate: float | None
+    rules: RuleSettings
+    route: str
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Tasks that change phase together, because they share what starts their candidate functions."""
+
+    name: str
+    tasks: tuple[str, ...]
+    events: tuple[str, ...]
+
+
+class ResolvedCatalogue:
+    """A migration, ready for use. Immutable.
+
+    Attributes:
+        catalogue: what the file says.
+        tasks: by the catalogue's id, in the file's order.
+        routes: by name.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tasks: Mapping[str, ResolvedTask],
+        routes: Mapping[str, Route],
+        webhooks: Mapping[str, WebhookMapper],
+        tenants: Mapping[str, CompiledExpression],
+    ) -> None:
+        """
+        Args:
+            tenants: of the keyed sources, what finds the tenant in an event's data.
+        """
+        self.catalogue = catalogue
+        self.tasks = tasks
+        self.routes = routes
+        self._webhooks = webhooks
+        self._tenants = tenants
+        by_event: dict[str, list[ResolvedTask]] = {}
+        for task in tasks.values():
+            by_event.setdefault(task.event, []).append(task)
+        self._by_event = {event: tuple(sharing) for event, sharing in by_event.items()}
+        self._by_legacy = {(task.legacy.platform, task.legacy.task): task for task in tasks.values()}
+        self._by_function = {task.candidate.function: task for task in tasks.values()}
+
+    @property
+    def platforms(self) -> Mapping[str, Platform]:
+        return self.catalogue.platforms
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return self.catalogue.sources
+
+    @property
+    def limits(self) -> Limits:
+        return self.catalogue.limits
+
+    @property
+    def report_keys(self) -> ReportKeys:
+        return self.catalogue.report_keys
+
+    def tasks_of_event(self, name: str) -> tuple[ResolvedTask, ...]:
+        """The tasks whose candidate functions an event of that name starts, whatever their sources."""
+        return self._by_event.get(name, ())
+
+    def task_of_legacy(self, platform: str, task: str) -> ResolvedTask | None:
+        """The task with that id on that legacy platform."""
+        return self._by_legacy.get((platform, task))
+
+    def task_of_function(self, slug: str) -> ResolvedTask | None:
+        """The task whose candidate function has that full slug."""
+        return self._by_function.get(slug)
+
+    def webhook(self, source: str) -> WebhookMapper:
+        """What maps that source's deliveries.
+
+        Raises:
+            KeyError: there is no webhook source of that name.
+        """
+        return self._webhooks[source]
+
+    def tenant_of(self, source: str, data: Any) -> str | None:
+        """The tenant of an event that came with these data through an Inngest or Trigger.dev source.
+
+        Raises:
+            KeyError: there is no such source, or it is a webhook (whose mapper says the tenant).
+        """
+        try:
+            tenant = self._tenants[source].evaluate(Document(data))
+        except MappingFailed:
+            return None
+        if isinstance(tenant, bool) or not isinstance(tenant, str | int):
+            return None
+        return str(tenant) or None
