@@ -6,7 +6,6 @@ synced to Inngest. Only Shadow and the producers are missing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ import inngest.fast_api
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from sandbox.commerce import sdk
 from sandbox.commerce.candidate import APP_ID, Worker, emission_reports, functions
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.faults import Faults
@@ -134,8 +134,9 @@ class Stage:
             signing_key=self.keys.signing_key,
             is_production=self.keys.signing_key is not None,
             middleware=[emission_reports(candidate_reports)],
-            logger=_quiet_logger(),
+            logger=sdk.quiet_logger(),
         )
+        self._stack.push_async_callback(sdk.close, client)
         worker = Worker(client, self.worlds["candidate"], candidate_http, candidate_reports, self.faults)
         inngest.fast_api.serve(app, client, functions(worker), serve_path=SERVE_PATH)
         self._control(app)
@@ -217,10 +218,3 @@ def _text(moment: datetime | None) -> str | None:
 
 def _json(value: object, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
-
-
-def _quiet_logger() -> logging.Logger:
-    """The SDK logs every error that a function raises, which the sandbox does on purpose."""
-    logger = logging.getLogger("sandbox.candidate")
-    logger.setLevel(logging.CRITICAL)
-    return logger

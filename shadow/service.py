@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 import uvicorn
@@ -26,8 +26,8 @@ from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
-from shadow.platforms.registry import adapters
 from shadow.platforms.client import carrying_client
+from shadow.platforms.registry import adapters
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -46,6 +46,14 @@ class Listener:
 
     host: str
     port: int
+
+
+class _Part(Protocol):
+    """Something that runs for as long as the process does."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class _Server(uvicorn.Server):
@@ -120,11 +128,12 @@ class Service:
 
     async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
         known = adapters(self._catalogue, http)
-        for part in (
+        parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
-        ):
+        ]
+        for part in parts:
             await part.start()
             stack.push_async_callback(part.stop)
 

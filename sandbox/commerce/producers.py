@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import httpx
 import inngest
 import orjson
 
+from sandbox.commerce import sdk
 from sandbox.commerce.catalogue import SHOPIFY
 from sandbox.commerce.database import Row
 from sandbox.commerce.keys import Keys
@@ -54,7 +54,6 @@ class Producers:
     def __init__(self, front_url: str, keys: Keys) -> None:
         self._keys = keys
         self._http = httpx.AsyncClient(base_url=front_url, timeout=30.0, follow_redirects=False, trust_env=False)
-        quiet = logging.getLogger("sandbox.commerce.producers")
         self._inngest = inngest.Inngest(
             app_id="shop",
             event_api_base_url=front_url,
@@ -62,12 +61,14 @@ class Producers:
             event_key=keys.event_app,
             is_production=keys.signing_key is not None,
             signing_key=keys.signing_key,
-            logger=quiet,
+            logger=sdk.quiet_logger(),
         )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, the SDK's too, which has no way of its own to let go of them."""
         await self._http.aclose()
+        await self._inngest._http_client._http_client.aclose()
+        await sdk.close(self._inngest)
 
     async def send(self, action: Action) -> tuple[str, ...]:
         """Send one action once; returns the ids that the door answered.

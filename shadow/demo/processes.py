@@ -12,7 +12,6 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import httpx
 
@@ -42,21 +41,20 @@ class Child:
     output: Path
     environment: dict[str, str]
     process: Process | None = None
-    _file: IO[bytes] | None = None
 
     async def start(self, *, stdout: int | None = None) -> Process:
-        self._file = self.output.open("ab")
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            self.module,
-            *self.arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=stdout if stdout is not None else self._file,
-            stderr=self._file,
-            env={**os.environ, **self.environment},
-            start_new_session=True,
-        )
+        with self.output.open("ab") as file:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self.module,
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stdout if stdout is not None else file,
+                stderr=file,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
         return self.process
 
     async def stop(self) -> int | None:
@@ -69,8 +67,6 @@ class Child:
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
-        if self._file is not None:
-            self._file.close()
         return self.process.returncode
 
     async def kill(self) -> None:

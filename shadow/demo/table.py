@@ -9,6 +9,8 @@ from shadow.demo.findings import Findings
 
 WORST = 3
 """Signatures shown."""
+_WIDTH = 132
+"""Columns that the table needs; a narrower terminal wraps its lines itself."""
 
 
 def show(console: Console, findings: Findings) -> None:
@@ -16,8 +18,8 @@ def show(console: Console, findings: Findings) -> None:
     table = Table(title="Does the candidate do what legacy does?", title_justify="left")
     table.add_column("task", no_wrap=True)
     for name in ("events", "pairs", "match", "mismatch", "missing", "not comparable", "pending", "parity"):
-        table.add_column(name, justify="right")
-    table.add_column("fault switched on")
+        table.add_column(name, justify="right", min_width=len(name.split()[-1]))
+    table.add_column("fault switched on", no_wrap=True)
     for task, finding in findings.tasks.items():
         parity = "-" if finding.parity is None else f"{finding.parity:.1%}"
         style = "green" if finding.full else "red"
@@ -30,7 +32,7 @@ def show(console: Console, findings: Findings) -> None:
             f"[{style}]{parity}[/]",
             finding.fault or "",
         )
-    console.print(table)
+    console.print(table, width=max(console.width, _WIDTH), crop=False, no_wrap=True)
     if not findings.signatures:
         console.print("No differences.")
         return
@@ -42,4 +44,4 @@ def show(console: Console, findings: Findings) -> None:
             f" ({signature.severity}, {signature.pairs} {pairs})",
             highlight=False,
         )
-        console.print(f"    {signature.sentence}", highlight=False, markup=False)
+        console.print(f"    {signature.sentence}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,32 @@
+"""The control listener: what operators, CI and Prometheus reach."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from fastapi import Depends, FastAPI
+
+from api.control import events, pairs, phases, process, signatures, tasks
+from api.control.documented import DESCRIPTION, document
+from api.control.parameters import known_parameters
+from api.control.problems import install
+from api.control.services import ControlServices
+
+
+def control_app(services: ControlServices) -> FastAPI:
+    """The ASGI app of the control port; its OpenAPI document is at `/openapi.json`."""
+    app = FastAPI(
+        title="Shadow control API",
+        version=metadata.version("shadow-parity"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(known_parameters)],
+    )
+    app.state.services = services
+    install(app)
+    routers = [part.router for part in (tasks, pairs, signatures, events, phases, process)]
+    for router in routers:
+        app.include_router(router)
+    app.openapi = lambda: document(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app

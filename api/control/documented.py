@@ -1,0 +1,87 @@
+"""What every operation says of itself in the OpenAPI document: an example, and the problems it may answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from api.control.problems import MEDIA_TYPE, Problem
+
+DESCRIPTION = """
+What Shadow knows of the migration: how each task's candidate does against legacy, every pair with its
+differences, what waits and what failed; and the few things an operator can do about it.
+
+Requests carry `Authorization: Bearer TOKEN`. Lists come newest first; pass `next_cursor` as `cursor` for the next
+page. Every error is a problem detail (RFC 9457). Parameters that an operation does not know are errors.
+""".strip()
+
+TAGS = [
+    {"name": "tasks", "description": "Tasks and their parity."},
+    {"name": "pairs", "description": "Pairs of runs, their verdicts and differences."},
+    {"name": "signatures", "description": "The same difference over many pairs."},
+    {"name": "events", "description": "Events, and those that could not be delivered."},
+    {"name": "phases", "description": "Where routes stand and how they were moved."},
+    {"name": "process", "description": "Health and metrics."},
+]
+
+_PROBLEMS = {
+    401: ("No valid token.", "Unauthorized", "this token is unknown, expired or revoked"),
+    403: ("The token lacks the scope.", "Forbidden", "the token 'ci' has the scope read; this needs operate"),
+    404: ("There is no such thing.", "Not Found", "there is no task 'ordersync'"),
+    409: ("It can't be done as things stand.", "Conflict", "task 'order-sync' is in phase shadow already"),
+    422: ("The request is wrong.", "Invalid request", "wrong in this request: query.limit"),
+    500: ("The service failed.", "Internal Server Error", "the service failed; its log says more"),
+    503: ("The database can't be reached.", "Service Unavailable", "the database can't be reached; try again"),
+}
+
+
+def answers(
+    example: Any, *problems: int, media_type: str = "application/json", status: int = 200
+) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation: its example, its problems, and those that any may have."""
+    found: dict[int | str, dict[str, Any]] = {status: {"content": {media_type: {"example": example}}}}
+    for code in sorted({*problems, 500, 503}):
+        description, title, detail = _PROBLEMS[code]
+        problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": code, "detail": detail}
+        if code == 422:
+            problem["type"] = "/problems/invalid-request"
+            problem["errors"] = [{"field": "query.limit", "found": "0", "expected": "greater than or equal to 1"}]
+        found[code] = {
+            "description": description,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem}},
+        }
+    return found
+
+
+def document(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
+    """The OpenAPI document of the control API, which consists of these routers."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=TAGS,
+        )
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(described.pop("$defs"))
+        schemas["Problem"] = described
+        _restore_examples(routers, schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _restore_examples(routers: Sequence[APIRouter], schema: dict[str, Any]) -> None:
+    """Put nulls back, which FastAPI leaves out of the document, examples included."""
+    for route in (route for router in routers for route in router.routes):
+        assert isinstance(route, APIRoute)
+        for method in route.methods or ():
+            answers = schema["paths"][route.path][method.lower()]["responses"]
+            for code, given in route.responses.items():
+                for media_type, content in given.get("content", {}).items():
+                    answers[str(code)]["content"][media_type]["example"] = content["example"]

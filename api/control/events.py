@@ -1,0 +1,89 @@
+"""Events, and dispatches that could not be delivered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel
+
+from api.control import examples
+from api.control.bearer import operator, reader
+from api.control.documented import answers
+from api.control.parameters import Cursor, Limit, Services, TaskFilter
+from api.control.problems import Refusal, not_found
+from shadow.catalogue.model import Side
+from shadow.fanout.queue import resend
+from shadow.reports import dead_letters, events
+from shadow.reports.paging import DEFAULT_LIMIT
+from shadow.reports.shapes import DeadLetterPage, EventDetail
+from shadow.store.database import Work
+
+router = APIRouter(tags=["events"])
+
+
+class Resent(BaseModel):
+    """A dispatch that is due again."""
+
+    id: UUID
+
+
+@router.get(
+    "/v1/events/{event}",
+    summary="One event",
+    responses=answers(examples.EVENT, 401, 403, 404, 422),
+    dependencies=[Depends(reader)],
+)
+async def get_event(
+    event: Annotated[
+        str,
+        Path(
+            description="Its id, the ULID that Inngest assigned, or what its producer calls it.",
+            examples=[examples.EVENT["id"]],
+        ),
+    ],
+    services: Services,
+) -> EventDetail:
+    """An event with its data, its runs on both sides, and the dispatches that are still to be done."""
+    found = await events.detail(services.engine, event)
+    if found is None:
+        raise not_found("event", event)
+    return found
+
+
+@router.get(
+    "/v1/dead-letters",
+    summary="Dead letters",
+    responses=answers(examples.DEAD_LETTERS, 401, 403, 422),
+    dependencies=[Depends(reader)],
+)
+async def list_dead_letters(
+    services: Services,
+    side: Annotated[Side | None, Query(description="Only of this side.", examples=["candidate"])] = None,
+    task: TaskFilter = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> DeadLetterPage:
+    """Dispatches that their platform will not take, with its answer, and deliveries that could not be mapped."""
+    return await dead_letters.page(services.engine, side=side, task=task, cursor=cursor, limit=limit)
+
+
+@router.post(
+    "/v1/dead-letters/{dispatch}/resend",
+    summary="Send a dead letter again",
+    responses=answers(examples.RESENT, 401, 403, 404, 409, 422),
+    dependencies=[Depends(operator)],
+)
+async def resend_dead_letter(
+    dispatch: Annotated[UUID, Path(description="The dispatch's id.", examples=[examples.DISPATCH["id"]])],
+    services: Services,
+) -> Resent:
+    """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run."""
+    async with services.database.connection(Work.CONTROL) as connection:
+        if await resend(connection, [dispatch]):
+            return Resent(id=dispatch)
+    found = await dead_letters.state(services.engine, dispatch)
+    if found is None:
+        raise not_found("dead letter", dispatch)
+    raise Refusal(409, found)

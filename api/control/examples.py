@@ -1,0 +1,199 @@
+"""The examples that the OpenAPI document shows. A test holds each against its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Example = dict[str, Any]
+
+_EVENT = "01997f3c-52a0-7c3e-9b1d-2f60a1c4e7d2"
+_PAIR = "01997f3c-52a0-7d10-8a4b-90f1c2d3e4f5"
+_LEGACY_RUN = "01997f3c-52a0-7e21-9c5d-01a2b3c4d5e6"
+_CANDIDATE_RUN = "01997f3c-52a0-7f32-8d6e-12b3c4d5e6f7"
+_DISPATCH = "01997f3c-53b1-7a43-9e7f-23c4d5e6f708"
+_EFFECT = "01997f3c-58c2-7b54-8f80-34d5e6f70819"
+_SIGNATURE = "s1-5b8c0d9e7f6a41328c0d9e7f"
+
+COUNTS: Example = {
+    "events": 412,
+    "pairs": 411,
+    "match": 396,
+    "mismatch": 9,
+    "missing_candidate": 3,
+    "missing_legacy": 0,
+    "not_comparable": 1,
+    "pending": 2,
+    "parity": 0.9706,
+}
+TASK: Example = {
+    "task": "order-sync",
+    "category": "orders",
+    "description": "Keeps the shop's orders in step with ours",
+    "route": "shopify/order.created",
+    "phase": "shadow",
+    "event": "shopify/order.created",
+    "sources": ["shopify"],
+    "legacy": {"platform": "trigger", "task": "sync-order"},
+    "candidate": {"platform": "inngest", "function": "shop-order-sync"},
+    "counts": COUNTS,
+}
+TASKS: Example = {"items": [TASK]}
+PARITY: Example = {
+    "task": "order-sync",
+    "phase": "shadow",
+    "since": "2026-05-01",
+    "until": None,
+    "tenant": None,
+    "counts": COUNTS,
+    "days": [{"day": "2026-05-01", **COUNTS}],
+}
+PAIR: Example = {
+    "id": _PAIR,
+    "event_id": _EVENT,
+    "task": "order-sync",
+    "tenant": "acme",
+    "state": "judged",
+    "verdict": "mismatch",
+    "reason": None,
+    "severity": "critical",
+    "difference_count": 1,
+    "accepted_at": "2026-05-01T09:30:00Z",
+    "judged_at": "2026-05-01T09:30:12Z",
+    "revision": 1,
+}
+PAIRS: Example = {"items": [PAIR], "next_cursor": "AZl_PFKgfRCKS5Dxws_k9Q"}
+RUN: Example = {
+    "id": _CANDIDATE_RUN,
+    "task": "order-sync",
+    "side": "candidate",
+    "platform": "inngest",
+    "platform_run_id": "01K5ZKRMN07QHSV3M4W5X6Y7Z8",
+    "authority": "none",
+    "state": "finished",
+    "status": "completed",
+    "error_name": None,
+    "error_message": None,
+    "attempts": 1,
+    "version": None,
+    "cost_cents": None,
+    "scheduled_at": None,
+    "started_at": "2026-05-01T09:30:01Z",
+    "finished_at": "2026-05-01T09:30:03Z",
+    "learned_by": "watcher",
+}
+_LEGACY: Example = {
+    **RUN,
+    "id": _LEGACY_RUN,
+    "side": "legacy",
+    "platform": "trigger",
+    "platform_run_id": "run_cmg2k4x8v0001",
+    "authority": "real",
+    "learned_by": "poll",
+}
+_LEDGER: list[Example] = [
+    {
+        "id": _EFFECT,
+        "kind": "http",
+        "target": "stripe",
+        "operation": "POST /v1/transfers",
+        "identity": "payout-77",
+        "idempotency_key": "payout-77",
+        "attempt": 1,
+        "occurred_at": "2026-05-01T09:30:02Z",
+        "received_at": "2026-05-01T09:30:02.4Z",
+        "seen_by": "report",
+        "data": {"amount": 12500, "currency": "usd"},
+    }
+]
+PAIR_DETAIL: Example = {
+    **PAIR,
+    "deadline_at": "2026-05-01T09:45:00Z",
+    "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
+    "candidate": {**RUN, "output": {"synced": True}, "effects": []},
+    "differences": [
+        {
+            "kind": "effect.missing",
+            "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
+            "severity": "critical",
+            "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+            "signature": _SIGNATURE,
+            "legacy": {"amount": 12500, "currency": "usd"},
+            "candidate": None,
+        }
+    ],
+}
+SIGNATURE: Example = {
+    "id": _SIGNATURE,
+    "task": "order-sync",
+    "kind": "effect.missing",
+    "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
+    "severity": "critical",
+    "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+    "example_pair": _PAIR,
+    "pairs": 9,
+    "first_seen": "2026-05-01T09:30:12Z",
+    "last_seen": "2026-05-01T11:02:40Z",
+}
+SIGNATURES: Example = {"items": [SIGNATURE]}
+SIGNATURE_DETAIL: Example = {
+    **SIGNATURE,
+    "tenants": [{"tenant": "acme", "pairs": 8}, {"tenant": None, "pairs": 1}],
+}
+DISPATCH: Example = {
+    "id": _DISPATCH,
+    "event_id": _EVENT,
+    "side": "candidate",
+    "stage": "deliver",
+    "platform": "inngest",
+    "task": None,
+    "state": "dead",
+    "attempts": 1,
+    "due_at": "2026-05-01T09:30:00Z",
+    "error": "400: event name is too long",
+    "created_at": "2026-05-01T09:30:00Z",
+}
+EVENT: Example = {
+    "id": _EVENT,
+    "source": "shopify",
+    "door": "webhook",
+    "origin": "producer",
+    "name": "shopify/order.created",
+    "tenant": "acme",
+    "external_id": "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043",
+    "delivery_id": "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043",
+    "upstream_id": "01K5ZKRMN07QHSV3M4W5X6Y7Z8",
+    "occurred_at": "2026-05-01T09:29:58Z",
+    "scheduled_at": None,
+    "accepted_at": "2026-05-01T09:30:00Z",
+    "route": "shopify/order.created",
+    "phase": "shadow",
+    "authority": "legacy",
+    "mapping_error": None,
+    "data": {"orderId": 820982911946154500, "tenantId": "acme"},
+    "runs": [_LEGACY, RUN],
+    "dispatches": [],
+    "pairs": [_PAIR],
+}
+DEAD_LETTERS: Example = {
+    "items": [{**DISPATCH, "tenant": "acme", "event_name": "shopify/order.created", "source": "shopify"}],
+    "next_cursor": None,
+}
+RESENT: Example = {"id": _DISPATCH}
+MOVE: Example = {
+    "id": "01997f40-0000-7abc-8def-0123456789ab",
+    "route": "shopify/order.created",
+    "tasks": ["order-sync"],
+    "from_phase": "legacy",
+    "to_phase": "shadow",
+    "actor": "token:oncall",
+    "reason": "First week of comparison",
+    "forced": True,
+    "decided_at": "2026-05-01T09:00:00Z",
+    "effective_at": "2026-05-01T09:00:02Z",
+}
+MOVES: Example = {"items": [MOVE]}
+MOVE_REQUEST: Example = {"phase": "shadow", "reason": "First week of comparison"}
+ALIVE: Example = {"status": "ok"}
+READY: Example = {"status": "ready", "migration": "0001"}
+METRICS = 'shadow_judged_total{verdict="match"} 396.0\n'
+PARITY_METRICS = 'shadow_parity_ratio{task="order-sync"} 0.9706\n'

@@ -1,0 +1,62 @@
+"""Pairs: lists with filters, and one in full."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime
+
+from api.control import examples
+from api.control.bearer import reader
+from api.control.documented import answers
+from api.control.parameters import Cursor, Limit, Services, TaskFilter
+from api.control.problems import not_found
+from shadow.reports import pairs
+from shadow.reports.paging import DEFAULT_LIMIT
+from shadow.reports.shapes import PairDetail, PairPage
+
+router = APIRouter(tags=["pairs"], dependencies=[Depends(reader)])
+
+Verdicts = Literal["match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable", "pending"]
+
+
+@router.get("/v1/pairs", summary="Pairs", responses=answers(examples.PAIRS, 401, 403, 422))
+async def list_pairs(
+    services: Services,
+    task: TaskFilter = None,
+    verdict: Annotated[
+        Verdicts | None,
+        Query(description="Only with this verdict; `pending`: without any yet.", examples=["mismatch"]),
+    ] = None,
+    signature: Annotated[
+        str | None, Query(description="Only those that show this difference.", examples=["s1-5b8c0d9e7f6a"])
+    ] = None,
+    tenant: Annotated[
+        str | None, Query(description="Only of this tenant; empty: of events without one.", examples=["acme"])
+    ] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Events accepted from then on.", examples=["2026-05-01T00:00:00Z"])
+    ] = None,
+    until: Annotated[
+        AwareDatetime | None, Query(description="Events accepted before then.", examples=["2026-05-08T00:00:00Z"])
+    ] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> PairPage:
+    """Pairs that fulfil every condition given, newest event first."""
+    wanted = pairs.PairFilter(task, verdict, signature, tenant, since, until)
+    return await pairs.page(services.engine, wanted, cursor=cursor, limit=limit)
+
+
+@router.get("/v1/pairs/{pair}", summary="One pair", responses=answers(examples.PAIR_DETAIL, 401, 403, 404, 422))
+async def get_pair(
+    pair: Annotated[UUID, Path(description="The pair's id.", examples=[examples.PAIR["id"]])],
+    services: Services,
+) -> PairDetail:
+    """A pair with both runs, what they returned, both ledgers in order, and every difference, worst first."""
+    found = await pairs.detail(services.engine, pair)
+    if found is None:
+        raise not_found("pair", pair)
+    return found

@@ -1,0 +1,37 @@
+"""What the control listener needs from the process that serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.reports.figures import FigureReader
+from shadow.store.database import Database
+
+
+@dataclass
+class ControlServices:
+    """The parts of a process that operators reach."""
+
+    database: Database
+    catalogue: ResolvedCatalogue
+    metrics_open: bool = False
+    """Whether metrics need no token: right while only this machine can reach the listener."""
+    figures: FigureReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.figures = FigureReader(self.database.engine, self.catalogue)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self.database.engine
+
+
+def services_of(request: Request) -> ControlServices:
+    """The services of the app that serves this request."""
+    services = request.app.state.services
+    assert isinstance(services, ControlServices)
+    return services

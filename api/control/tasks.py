@@ -1,0 +1,57 @@
+"""Tasks and their parity."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from api.control import examples
+from api.control.bearer import reader
+from api.control.documented import answers
+from api.control.parameters import Services, TaskName
+from api.control.problems import FieldProblem, invalid, not_found
+from shadow.reports import parity
+from shadow.reports.shapes import Parity, Tasks, TaskSummary
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(reader)])
+
+
+@router.get("/v1/tasks", summary="All tasks", responses=answers(examples.TASKS, 401, 403, 422))
+async def list_tasks(services: Services) -> Tasks:
+    """Every task of the catalogue with its phase and how its pairs were judged so far."""
+    return await parity.tasks(services.engine, services.catalogue)
+
+
+@router.get("/v1/tasks/{task}", summary="One task", responses=answers(examples.TASK, 401, 403, 404, 422))
+async def get_task(task: TaskName, services: Services) -> TaskSummary:
+    """One task with its phase and how its pairs were judged so far."""
+    if task not in services.catalogue.tasks:
+        raise not_found("task", task)
+    return await parity.task(services.engine, services.catalogue, task)
+
+
+@router.get(
+    "/v1/tasks/{task}/parity",
+    summary="Parity of a task",
+    responses=answers(examples.PARITY, 401, 403, 404, 422),
+)
+async def get_parity(
+    task: TaskName,
+    services: Services,
+    since: Annotated[date | None, Query(description="First UTC day.", examples=["2026-05-01"])] = None,
+    until: Annotated[date | None, Query(description="Last UTC day.", examples=["2026-05-07"])] = None,
+    tenant: Annotated[
+        str | None, Query(description="Only of this tenant; empty: of events without one.", examples=["acme"])
+    ] = None,
+) -> Parity:
+    """match / (match + mismatch + missing), with all the counts behind it, over whole days of acceptance.
+
+    Pairs that can't be compared and pairs without a verdict are shown apart; neither is ever counted as a match.
+    """
+    if task not in services.catalogue.tasks:
+        raise not_found("task", task)
+    if since is not None and until is not None and since > until:
+        raise invalid([FieldProblem(field="query.until", found=until.isoformat(), expected=f"a day from {since} on")])
+    return await parity.parity(services.engine, services.catalogue, task, since=since, until=until, tenant=tenant)

@@ -1,0 +1,78 @@
+"""The front listener: a dispatcher in front of the doors.
+
+Doors speak ASGI themselves: no framework, middleware or model is on the path of an event. What they do not serve goes
+to a FastAPI application: health, the watcher, and the reports of workers.
+"""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.front.exchange import Disconnected
+from api.front.inngest import PASSED_PREFIXES, InngestDoor
+from api.front.plans import Plans
+from api.front.services import FrontServices
+from api.front.trigger import TriggerDoor
+from api.front.webhook import WebhookDoor
+
+log = structlog.get_logger(__name__)
+
+
+def front_app(services: FrontServices) -> ASGIApp:
+    """The application to be served on the front listener.
+
+    Serve it without the server's own `date` and `server` headers: platforms' answers carry theirs.
+
+    Raises:
+        ValueError: a source's signature settings do not fit its scheme.
+    """
+    plans = Plans(services.catalogue, services.routing)
+    webhook = WebhookDoor(services, plans)
+    inngest = InngestDoor(services, plans)
+    trigger = TriggerDoor(services, plans)
+    rest = _rest(services)
+
+    def door(path: str) -> ASGIApp:
+        first = path.partition("/")[2].partition("/")[0]
+        if first == "e":
+            return inngest
+        if first == "webhooks":
+            return webhook
+        if first in ("api", "realtime"):
+            return trigger
+        if "/" + first in PASSED_PREFIXES:
+            return inngest.pass_through
+        return rest
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await rest(scope, receive, send)
+            return
+        try:
+            await door(scope["path"])(scope, receive, send)
+        except Disconnected:
+            log.info("front.client_left")
+
+    return application
+
+
+def _rest(services: FrontServices) -> FastAPI:
+    """What is not hot."""
+    application = FastAPI(title="Shadow, front listener", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @application.get("/healthz")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @application.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
+        return JSONResponse(body, error.status_code, headers=error.headers, media_type="application/problem+json")
+
+    for prefix, extra in services.extra:
+        application.mount(prefix, extra)
+    return application

@@ -1,0 +1,108 @@
+"""One HTTP exchange at the level of ASGI messages: the doors' path has no framework on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from shadow.platforms.client import end_to_end
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+JSON_HEADERS: RawHeaders = ((b"content-type", b"application/json"),)
+RETRY_AFTER_SECONDS = 2
+"""What a door asks for while it cannot store anything."""
+
+
+class BodyTooLarge(Exception):
+    """The request's body is longer than the door takes."""
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete."""
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: it announces, or has, more than `most` bytes.
+        Disconnected: the client went away.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > most:
+            raise BodyTooLarge
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > most:
+            raise BodyTooLarge
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body", False):
+        if size > most:
+            raise BodyTooLarge
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    if size > most:
+        raise BodyTooLarge
+    return b"".join(chunks)
+
+
+def fields(scope: Scope) -> dict[str, str]:
+    """The request's headers by lower-case name; of a repeated one the last."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def pairs(scope: Scope) -> tuple[tuple[str, str], ...]:
+    """The request's headers in their order, repeated ones included."""
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+
+
+async def respond(
+    send: Send, status: int, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = JSON_HEADERS
+) -> None:
+    """Answer with a complete body."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def retry_headers(headers: RawHeaders = JSON_HEADERS) -> RawHeaders:
+    """`headers`, and when to come back."""
+    return (*headers, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+
+
+def pass_back(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """A platform's headers for an answer whose body is at hand: repeated ones stay, those of one hop go."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in end_to_end(headers)]
+
+
+_PROBLEM_HEADERS: RawHeaders = ((b"content-type", b"application/problem+json"),)
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
+
+
+async def problem(send: Send, status: int, detail: str, headers: RawHeaders = ()) -> None:
+    """Answer with problem details (RFC 9457)."""
+    body = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail}
+    await respond(send, status, orjson.dumps(body), (*_PROBLEM_HEADERS, *headers))

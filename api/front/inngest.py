@@ -1,0 +1,194 @@
+"""`POST /e/{key}`: Inngest's event API, and everything else of Inngest's passed through to it.
+
+The answer holds the very ids that Inngest will assign, before Inngest has seen the events: they follow from the
+seed under which the delivery loop will send them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+
+import orjson
+import psycopg
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from api.front.exchange import (
+    JSON_HEADERS,
+    BodyTooLarge,
+    RawHeaders,
+    fields,
+    problem,
+    read_body,
+    respond,
+    retry_headers,
+)
+from api.front.keys import KeyRing
+from api.front.passthrough import pass_through
+from api.front.plans import Plan, Plans
+from api.front.services import FrontServices
+from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
+from shadow.intake import inngest_events
+from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
+from shadow.intake.group_commit import Overloaded
+from shadow.intake.inngest_events import EventRefused, InngestEvent
+from shadow.intake.storable import storable_or_none
+from shadow.model.ids import Seed
+
+log = structlog.get_logger(__name__)
+
+PASSED_PREFIXES = ("/fn", "/v0", "/v1", "/v2", "/invoke")
+"""What else Inngest serves, at the root path."""
+_EVENT_PREFIXES = ("/invoke",)
+"""Those of them that its event API serves."""
+_PREFIX = "/e/"
+_MOST_NAMES = 10
+_CORS: RawHeaders = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
+_HEADERS: RawHeaders = (*JSON_HEADERS, *_CORS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    name: str
+    origin: Origin
+    forward_unknown: bool
+    unknown: tuple[PlannedDispatch, ...]
+    """The hand-over of an event that the catalogue does not name: to the candidate alone."""
+
+
+class InngestDoor:
+    """Check all of a request, commit it, answer with its ids."""
+
+    def __init__(self, services: FrontServices, plans: Plans) -> None:
+        self._services = services
+        self._plans = plans
+        self._limit = services.catalogue.limits.body_bytes
+        self._platform = _platform(services)
+        self._keys = KeyRing(
+            (self._made_ready(name, settings), settings.keys)
+            for name, settings in services.catalogue.sources.items()
+            if isinstance(settings, InngestSource)
+        )
+
+    def _made_ready(self, name: str, settings: InngestSource) -> _Source:
+        unknown: tuple[PlannedDispatch, ...] = ()
+        if self._platform is not None:
+            unknown = (PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, self._platform[0], None),)
+        return _Source(name, settings.origin, settings.unknown == "forward", unknown)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await _preflight(scope, send)
+            return
+        if scope["method"] != "POST":
+            await respond(send, 405, b"", ((b"allow", b"POST"),))
+            return
+        source = self._keys.holder(scope["path"][len(_PREFIX) :])
+        if source is None:
+            await respond(send, 401, b'{"status":401,"message":"","error":"Event key not found"}', _HEADERS)
+            return
+        try:
+            body = await read_body(scope, receive, self._limit)
+        except BodyTooLarge:
+            await _refuse(send, 413, f"request is larger than {self._limit} bytes")
+            return
+        try:
+            arrivals = self._arrivals(source, inngest_events.parse(body), fields(scope))
+        except EventRefused as error:
+            log.info("front.refused", door="inngest", source=source.name)
+            await _refuse(send, 400, str(error))
+            return
+        try:
+            receipts = await self._services.intake.accept(arrivals) if arrivals else ()
+        except (psycopg.Error, Overloaded) as error:
+            log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
+            await _refuse(send, 503, "events could not be stored; send them again", retry_headers(_HEADERS))
+            return
+        # Upstream, too, answers a request without events with one empty id.
+        ids = [receipt.upstream_id for receipt in receipts] or [""]
+        await respond(send, 200, orjson.dumps({"ids": ids, "status": 200}), _HEADERS)
+
+    async def pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand one of the platform's own paths on to it."""
+        if self._platform is None:
+            await problem(send, 404, "the catalogue has no platform of kind inngest")
+            return
+        settings = self._platform[1]
+        base = settings.event_url if scope["path"].startswith(_EVENT_PREFIXES) else settings.api_url
+        await pass_through(self._services.http, base, scope, receive, send, _unreachable)
+
+    def _arrivals(self, source: _Source, events: Sequence[InngestEvent], headers: dict[str, str]) -> list[Arrival]:
+        """Raises EventRefused for an event that the source may not bring."""
+        parsed = Seed.parse(headers.get("x-inngest-event-id-seed", ""))
+        seed = parsed.header() if parsed is not None else None
+        now = self._services.clock()
+        return [self._arrival(source, event, seed, index, now) for index, event in enumerate(events)]
+
+    def _arrival(self, source: _Source, event: InngestEvent, seed: str | None, index: int, now: datetime) -> Arrival:
+        plan = self._plan(source, event.name)
+        return Arrival(
+            source=source.name,
+            door=Door.INNGEST,
+            origin=source.origin,
+            name=event.name,
+            data=event.data,
+            dispatches=plan.dispatches,
+            decision=plan.decision,
+            tenant=storable_or_none(self._services.catalogue.tenant_of(source.name, event.fields)),
+            external_id=event.id,
+            delivery_id=event.id,
+            occurred_at=event.occurred_at,
+            scheduled_at=event.scheduled_at(now),
+            dedupe=event.dedupe(source.name, seed, index),
+            request=event.request,
+        )
+
+    def _plan(self, source: _Source, event_name: str) -> Plan:
+        if self._plans.knows(source.name, event_name):
+            return self._plans.of(source.name, event_name, source.origin)
+        if source.forward_unknown:
+            return Plan(None, source.unknown)
+        raise EventRefused(self._unknown(source, event_name))
+
+    def _unknown(self, source: _Source, event_name: str) -> str:
+        names = self._plans.events(source.name)
+        nearest = get_close_matches(event_name, names, _MOST_NAMES) or names[:_MOST_NAMES]
+        more = f" and {len(names) - len(nearest)} more" if len(names) > len(nearest) else ""
+        known = ", ".join(nearest) + more if nearest else "none"
+        return f"event {event_name!r} is not in the catalogue; events of this source: {known}"
+
+
+def _platform(services: FrontServices) -> tuple[str, InngestPlatform] | None:
+    """The candidate's Inngest."""
+    for name, settings in services.catalogue.platforms.items():
+        if isinstance(settings, InngestPlatform) and settings.side is Side.CANDIDATE:
+            return name, settings
+    return None
+
+
+async def _refuse(send: Send, status: int, error: str, headers: RawHeaders = _HEADERS) -> None:
+    await respond(send, status, orjson.dumps({"ids": [""], "status": status, "error": error}), headers)
+
+
+async def _unreachable(send: Send, error: str) -> None:
+    body = {"status": 502, "error": f"inngest could not be reached: {error}", "data": None}
+    await respond(send, 502, orjson.dumps(body), _HEADERS)
+
+
+async def _preflight(scope: Scope, send: Send) -> None:
+    """Any origin, method and header, for an hour (reference 1.1)."""
+    headers = dict(scope["headers"])
+    await respond(
+        send,
+        200,
+        b"",
+        (
+            *_CORS,
+            (b"access-control-allow-methods", headers.get(b"access-control-request-method", b"POST").upper()),
+            (b"access-control-allow-headers", headers.get(b"access-control-request-headers", b"*")),
+            (b"access-control-max-age", b"3600"),
+        ),
+    )

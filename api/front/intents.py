@@ -1,0 +1,271 @@
+"""Calls to Trigger.dev as intents: committed before they are forwarded, settled by the platform's answer.
+
+1. The intent is stored: the event, a hand-over to legacy that the workers leave alone for a while, and one to the
+   candidate that is held.
+2. The call is forwarded.
+3. An answer that accepts it is written down, which lets the candidate have the event. One that refuses it removes the
+   intent. Without an answer the intent stays, and the workers send it again under the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import orjson
+import psycopg
+import structlog
+from starlette.types import Scope, Send
+
+from api.front import trigger_shape
+from api.front.exchange import pass_back, respond
+from api.front.plans import Plans
+from api.front.services import FrontServices
+from api.front.trigger_source import CallingSource
+from shadow.catalogue import ResolvedTask
+from shadow.catalogue.model import Origin, Side, TriggerPlatform
+from shadow.fanout.handoff import Started, record_started
+from shadow.intake import answers, trigger_arrival
+from shadow.intake.answers import Accepted, Fate
+from shadow.intake.arrival import Arrival, Receipt
+from shadow.intake.group_commit import Overloaded
+from shadow.intake.trigger_arrival import WireKey
+from shadow.intake.trigger_calls import TriggerCall
+from shadow.platforms.client import Answer, TooLarge, carry
+from shadow.store.database import Connection, Work
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = timedelta(seconds=60)
+"""How long workers leave an intent to the door."""
+_MARGIN = timedelta(seconds=10)
+_SOON = timedelta(seconds=5)
+"""When workers take over an intent that got no answer: the SDK itself tries again first."""
+_AMBIGUOUS = 408
+"""A refusal that does not say the call was not taken."""
+
+
+ReadAnswer = Callable[[Any, Sequence["Intent"]], Sequence["Taken | None"]]
+"""Reads from an accepting answer's JSON (None: it is none) what became of each intent; None where it does not say."""
+
+
+class NotServed(Exception):
+    """Legacy has no authority over the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One run that a call asks for, stored."""
+
+    task: ResolvedTask
+    call: TriggerCall
+    key: WireKey
+    arrival: Arrival
+    receipt: Receipt
+
+    @property
+    def shown_keys(self) -> tuple[str, ...]:
+        """The keys by which reading its run may show it.
+
+        A user's own key says which run it is only outside of runs, where the SDK adds nothing to it (reference 6.1).
+        """
+        shown = self.call.shown_key
+        if shown is None or self.arrival.origin is not Origin.PRODUCER:
+            return (self.key.value,)
+        return (self.key.value, shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the platform made of an intent."""
+
+    run: str | None
+    """None where its answer names no runs."""
+    cached: bool = False
+
+
+class Intents:
+    """Stores, forwards and settles calls."""
+
+    def __init__(self, services: FrontServices, plans: Plans) -> None:
+        self._services = services
+        self._plans = plans
+
+    async def commit(
+        self,
+        source: CallingSource,
+        wanted: Sequence[tuple[ResolvedTask, TriggerCall, WireKey]],
+        headers: tuple[tuple[str, str], ...],
+    ) -> list[Intent]:
+        """Store what is asked for, all of it or nothing.
+
+        Raises:
+            NotServed: legacy has no authority over one of the tasks.
+            psycopg.Error, Overloaded: it could not be stored.
+        """
+        now = self._services.clock()
+        arrivals = []
+        for task, call, key in wanted:
+            plan = self._plans.of(source.name, task.event, source.origin)
+            decision = plan.decision
+            if decision is None or decision.authority is not Side.LEGACY or Side.LEGACY not in decision.sides:
+                raise NotServed(task.id)
+            mapped = trigger_arrival.mapped(task, call)
+            arrivals.append(
+                trigger_arrival.arrival(
+                    source.name,
+                    source.origin,
+                    task,
+                    call,
+                    key,
+                    mapped,
+                    self._services.catalogue.tenant_of(source.name, mapped.data),
+                    decision,
+                    plan.dispatches,
+                    headers=headers,
+                    now=now,
+                    patience=PATIENCE,
+                )
+            )
+        receipts = await self._services.intake.accept(arrivals)
+        return [
+            Intent(task, call, key, arrival, receipt)
+            for (task, call, key), arrival, receipt in zip(wanted, arrivals, receipts, strict=True)
+        ]
+
+    async def forward(
+        self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> Answer:
+        """Send the call on to the same path of the platform. Its answer comes uncompressed, to be read here too.
+
+        Raises:
+            httpx.TransportError, TimeoutError, TooLarge: there was no answer.
+        """
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope.get("query_string", b"")
+        url = platform.url.rstrip("/") + (path + (b"?" + query if query else b"")).decode("latin-1")
+        sent = [(name, value) for name, value in headers if name != "accept-encoding"]
+        sent.append(("accept-encoding", "identity"))
+        within = min(platform.timeout, PATIENCE - _MARGIN)
+        return await carry(self._services.http, scope["method"], url, sent, body, within=within)
+
+    async def settle(self, platform: str, intents: Sequence[Intent], taken: Sequence[Taken | None]) -> None:
+        """Write down what the platform took; what it is silent about (None) is left to the workers.
+
+        The producer has its run whatever happens here: a failure is logged, and the workers find out by sending the
+        intent again under its key.
+        """
+        silent = [intent for intent, told in zip(intents, taken, strict=True) if told is None]
+        named = [(intent, told) for intent, told in zip(intents, taken, strict=True) if told is not None]
+        try:
+            await self.without_answer(silent)
+            anew = await self._record(platform, named)
+            if anew:
+                await self._record(platform, await self._accepted_anew(anew))
+        except (psycopg.Error, Overloaded) as error:
+            log.error("front.answer_not_recorded", intents=len(intents), error=type(error).__name__)
+
+    async def refused(self, intents: Sequence[Intent]) -> None:
+        """Remove intents that the platform refused; those that an earlier call brought are not this call's."""
+        fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
+        try:
+            if fresh:
+                async with self._services.database.connection(Work.ACCEPT) as connection:
+                    await answers.drop(connection, fresh)
+        except psycopg.Error as error:
+            log.error("front.refusal_not_recorded", intents=len(intents), error=type(error).__name__)
+
+    async def without_answer(self, intents: Sequence[Intent]) -> None:
+        """Leave intents to the workers, soon."""
+        if intents:
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                await answers.hasten(connection, [intent.receipt.event_id for intent in intents], _SOON)
+
+    async def _record(self, platform: str, taken: Sequence[tuple[Intent, Taken]]) -> list[tuple[Intent, Taken]]:
+        """Returns those that are new events."""
+        if not taken:
+            return []
+        accepted = [
+            Accepted(intent.receipt.event_id, intent.receipt.duplicate, intent.task.id, told.run, told.cached)
+            for intent, told in taken
+        ]
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            found = await answers.fates(connection, platform, accepted)
+            by_fate = {fate: [item for item, its in zip(taken, found, strict=True) if its is fate] for fate in Fate}
+            await self._started(connection, platform, by_fate[Fate.STARTED])
+        await self.refused([intent for intent, _told in by_fate[Fate.LINKED]])
+        return by_fate[Fate.ANEW]
+
+    async def _started(self, connection: Connection, platform: str, taken: Sequence[tuple[Intent, Taken]]) -> None:
+        if not taken:
+            return
+        started = [
+            Started(None, intent.receipt.event_id, Side.LEGACY, intent.task.id, platform, told.run)
+            for intent, told in taken
+        ]
+        await record_started(connection, self._services.catalogue, started)
+        unnamed = [
+            (intent.receipt.event_id, intent.task.id, key)
+            for intent, told in taken
+            if told.run is None
+            for key in intent.shown_keys
+        ]
+        await answers.alias_by_key(connection, platform, unnamed)
+
+    async def _accepted_anew(self, taken: Sequence[tuple[Intent, Taken]]) -> list[tuple[Intent, Taken]]:
+        """The same calls as events of their own; their keys stand for these from now on."""
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            for intent, _told in taken:
+                if intent.arrival.dedupe is not None:
+                    await answers.forget_key(connection, intent.receipt.event_id, intent.arrival.dedupe)
+        receipts = await self._services.intake.accept([intent.arrival for intent, _told in taken])
+        return [
+            (replace(intent, receipt=receipt), told) for (intent, told), receipt in zip(taken, receipts, strict=True)
+        ]
+
+    async def conclude(
+        self,
+        source: CallingSource,
+        scope: Scope,
+        send: Send,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        intents: Sequence[Intent],
+        read: ReadAnswer,
+    ) -> None:
+        """Forward a call whose intents are stored, settle them, and answer with the platform's own answer."""
+        try:
+            answer = await self.forward(source.platform, scope, headers, body)
+        except (httpx.TransportError, TimeoutError, TooLarge) as error:
+            log.warning("front.forward_failed", source=source.name, error=type(error).__name__)
+            await self._left(intents)
+            await trigger_shape.unreachable(send, type(error).__name__)
+            return
+        returned = pass_back(answer.headers)
+        if 200 <= answer.status < 300:
+            await self.settle(source.platform_name, intents, read(_json(answer.body), intents))
+        elif answer.status >= 500 or answer.status == _AMBIGUOUS:
+            await self._left(intents)
+            if not any(name.lower() == b"x-should-retry" for name, _value in returned):
+                returned.append((b"x-should-retry", b"true"))
+        else:
+            log.info("front.refused_upstream", source=source.name, status=answer.status)
+            await self.refused(intents)
+        await respond(send, answer.status, answer.body, returned)
+
+    async def _left(self, intents: Sequence[Intent]) -> None:
+        try:
+            await self.without_answer(intents)
+        except psycopg.Error as error:
+            # The workers come to them anyway, when the door's time is over.
+            log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None

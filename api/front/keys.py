@@ -1,0 +1,53 @@
+"""Which source a key belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import jwt
+from jwt.utils import base64url_decode
+from pydantic import SecretStr
+
+Holder = TypeVar("Holder")
+
+
+class KeyRing(Generic[Holder]):
+    """Finds the holder of a key. Looked up by digest, so that timing tells nothing of a key that is held."""
+
+    def __init__(self, holders: Iterable[tuple[Holder, Iterable[SecretStr]]]) -> None:
+        self._holders: dict[bytes, Holder] = {}
+        self._keys: list[tuple[str, Holder]] = []
+        for holder, keys in holders:
+            for key in keys:
+                self._holders[_digest(key.get_secret_value())] = holder
+                self._keys.append((key.get_secret_value(), holder))
+
+    def holder(self, key: str) -> Holder | None:
+        """Who holds `key`; None when nobody does."""
+        return self._holders.get(_digest(key))
+
+    def signer(self, token: str) -> Holder | None:
+        """Whose key signed a JSON Web Token (HS256) that has not expired; None when nobody's did.
+
+        The audience and the scopes are the platform's business, which checks the token again.
+        """
+        message, _, signature = token.rpartition(".")
+        try:
+            given = base64url_decode(signature)
+            jwt.decode(token, algorithms=["HS256"], options={"verify_signature": False, "verify_exp": True})
+            if jwt.get_unverified_header(token).get("alg") != "HS256":
+                return None
+        except (jwt.InvalidTokenError, ValueError):
+            return None
+        # Not PyJWT's own check: it warns of every key of the platform's length, which nobody here can change.
+        for key, holder in self._keys:
+            if hmac.compare_digest(given, hmac.digest(key.encode(), message.encode(), "sha256")):
+                return holder
+        return None
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="replace")).digest()

@@ -1,0 +1,61 @@
+"""What becomes of an event of a source: which decision governs it and which hand-overs it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.front.services import Decides
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Origin
+from shadow.cutover.decision import Decision
+from shadow.intake.arrival import PlannedDispatch
+from shadow.intake.plan import planned
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    decision: Decision | None
+    """None when the source feeds no task by that event."""
+    dispatches: tuple[PlannedDispatch, ...]
+
+
+class Plans:
+    """`shadow.intake.plan.planned` for each kind of event, worked out once for each decision."""
+
+    def __init__(self, catalogue: ResolvedCatalogue, routing: Decides) -> None:
+        self._catalogue = catalogue
+        self._routing = routing
+        self._routes = {
+            (source, task.event): task.route for task in catalogue.tasks.values() for source in task.sources
+        }
+        self._plans: dict[tuple[str, str, Decision], Plan] = {}
+        self._without_task: dict[str, Plan] = {}
+
+    def knows(self, source: str, event_name: str) -> bool:
+        """Whether that source feeds a task by that event."""
+        return (source, event_name) in self._routes
+
+    def of(self, source: str, event_name: str, origin: Origin) -> Plan:
+        """The plan for an event that is accepted now. The origin is the source's."""
+        route = self._routes.get((source, event_name))
+        if route is None:
+            return self.without_task(source)
+        decision = self._routing.decision(route)
+        key = (source, event_name, decision)
+        plan = self._plans.get(key)
+        if plan is None:
+            dispatches = planned(self._catalogue, source, event_name, origin, decision)
+            plan = self._plans[key] = Plan(decision, dispatches)
+        return plan
+
+    def without_task(self, source: str) -> Plan:
+        """The plan for what feeds no task: at most the forward of a webhook."""
+        plan = self._without_task.get(source)
+        if plan is None:
+            plan = Plan(None, planned(self._catalogue, source, "", Origin.PRODUCER, None))
+            self._without_task[source] = plan
+        return plan
+
+    def events(self, source: str) -> list[str]:
+        """The names of the events by which the source feeds tasks."""
+        return sorted(event for feeder, event in self._routes if feeder == source)

@@ -1,0 +1,47 @@
+"""What the doors work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import httpx
+from starlette.types import ASGIApp
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.cutover.decision import Decision
+from shadow.intake.arrival import Arrival, Receipt
+from shadow.store.database import Database
+
+
+class Accepts(Protocol):
+    """The intake, as far as doors know it."""
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]: ...
+
+
+class Decides(Protocol):
+    """The routing, as far as doors know it."""
+
+    def decision(self, route: str) -> Decision: ...
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class FrontServices:
+    """Made once a process; the doors hold nothing else."""
+
+    catalogue: ResolvedCatalogue
+    intake: Accepts
+    routing: Decides
+    database: Database
+    http: httpx.AsyncClient
+    """Made by `shadow.platforms.client.carrying_client`: it carries others' requests."""
+    clock: Callable[[], datetime] = _now
+    extra: Sequence[tuple[str, ASGIApp]] = ()
+    """More of the front listener, each mounted at its prefix: the watcher's app, the reports."""

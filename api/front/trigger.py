@@ -1,0 +1,117 @@
+"""The Trigger.dev door: trigger calls and batches are recorded, the rest of `/api` and `/realtime` passes through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import psycopg
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from api.front import trigger_shape
+from api.front.batches import BatchDoor
+from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
+from api.front.intents import Intent, Intents, NotServed, Taken
+from api.front.passthrough import pass_through
+from api.front.plans import Plans
+from api.front.run_changes import RunChangeDoor
+from api.front.services import FrontServices
+from api.front.trigger_source import CallingSources
+from shadow.intake.group_commit import Overloaded
+from shadow.intake.trigger_arrival import wire_key
+from shadow.intake.trigger_calls import REQUEST_KEY, CallRefused, kept_headers, trigger_call
+
+log = structlog.get_logger(__name__)
+
+_Handler = Callable[[Scope, Receive, Send, str], Awaitable[None]]
+
+
+class TriggerDoor:
+    """Sends each path to what serves it.
+
+    Paths are matched as they came, still percent-encoded: a task's id or a packet's name may hold an encoded slash.
+    """
+
+    def __init__(self, services: FrontServices, plans: Plans) -> None:
+        self._services = services
+        self._limit = services.catalogue.limits.body_bytes
+        self._sources = CallingSources(services.catalogue)
+        self._intents = Intents(services, plans)
+        batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
+        changes = RunChangeDoor(services, self._sources)
+        self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
+            (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
+            (re.compile(rb"^/api/v3/batches/([^/]+)/items$"), batches.streamed),
+            (re.compile(rb"^/api/v2/tasks/(batch)$"), batches.unnamed),
+            (re.compile(rb"^/api/v1/tasks/(batch)$"), batches.named),
+            (re.compile(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
+            (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), changes.cancel),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), changes.reschedule),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), changes.replay),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            path: bytes = scope.get("raw_path") or scope["path"].encode()
+            for pattern, handler in self._routes:
+                if match := pattern.match(path):
+                    await handler(scope, receive, send, unquote_to_bytes(match[1]).decode(errors="replace"))
+                    return
+        await self.pass_through(scope, receive, send)
+
+    async def pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the call on untouched to the platform it is meant for."""
+        found = self._sources.platform_of(fields(scope))
+        if found is None:
+            await problem(send, 404, "the catalogue has no platform of kind trigger.dev")
+            return
+        await pass_through(self._services.http, found[1].url, scope, receive, send, trigger_shape.unreachable)
+
+    async def _trigger(self, scope: Scope, receive: Receive, send: Send, legacy_task: str) -> None:
+        headers = fields(scope)
+        source = await self._sources.authenticate(headers, send)
+        if source is None:
+            return
+        task = source.tasks.get(legacy_task)
+        if task is None:
+            if source.forward_unknown:
+                await self.pass_through(scope, receive, send)
+            else:
+                await trigger_shape.refuse(send, 404, f"Task {legacy_task} is not in the catalogue")
+            return
+        try:
+            if "content-length" not in headers:
+                raise BodyTooLarge  # what the platform says, too, to a body whose length it cannot see
+            body = await read_body(scope, receive, self._limit)
+            call = trigger_call(legacy_task, body, headers)
+        except BodyTooLarge:
+            await trigger_shape.refuse(send, 413, "Request body too large")
+            return
+        except CallRefused as error:
+            await trigger_shape.refuse(send, error.status, str(error))
+            return
+        key = wire_key(source.name, task.id, call, headers.get(REQUEST_KEY))
+        sent = list(pairs(scope))
+        try:
+            intents = await self._intents.commit(source, [(task, call, key)], kept_headers(sent))
+        except NotServed:
+            await trigger_shape.not_served(send, legacy_task)
+            return
+        except (psycopg.Error, Overloaded) as error:
+            log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)
+            await trigger_shape.not_stored(send)
+            return
+        if key.ours:
+            sent.append(("idempotency-key", key.value))
+        await self._intents.conclude(source, scope, send, sent, body, intents, _read)
+
+
+def _read(answer: Any, intents: Sequence[Intent]) -> list[Taken | None]:
+    """`{id, isCached}` of a trigger call."""
+    run = answer.get("id") if isinstance(answer, dict) else None
+    if not isinstance(run, str) or not run:
+        return [None] * len(intents)
+    return [Taken(run, answer.get("isCached") is True)] * len(intents)

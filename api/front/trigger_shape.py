@@ -1,0 +1,57 @@
+"""Answers of the door itself in the shapes that Trigger.dev's SDK understands (reference 1.6, transcripts)."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+from starlette.types import Send
+
+from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
+
+_HEADERS: RawHeaders = (
+    *JSON_HEADERS,
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-trigger-jwt,x-trigger-jwt-claims"),
+)
+_RETRY: RawHeaders = ((b"x-should-retry", b"true"),)
+_FINAL: RawHeaders = ((b"x-should-retry", b"false"),)
+
+_UNAUTHORIZED = json.dumps(
+    {
+        "title": "Unauthorized",
+        "status": 401,
+        "type": "https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/401",
+        "detail": "No authorization header provided",
+        "error": "No authorization header provided",
+    },
+    indent=2,
+).encode()
+
+
+async def no_authorization(send: Send) -> None:
+    """The rate limiter's answer, which comes before any other."""
+    await respond(send, 401, _UNAUTHORIZED, ((b"content-type", b"application/problem+json; charset=utf-8"),))
+
+
+async def refuse(send: Send, status: int, error: str) -> None:
+    """The call is at fault."""
+    await respond(send, status, orjson.dumps({"error": error}), _HEADERS)
+
+
+async def not_stored(send: Send) -> None:
+    """The database is away: the SDK comes again."""
+    body = {"error": "The call could not be stored; send it again"}
+    await respond(send, 503, orjson.dumps(body), retry_headers((*_HEADERS, *_RETRY)))
+
+
+async def unreachable(send: Send, error: str) -> None:
+    """The platform gave no answer: the SDK comes again, and the same key makes that harmless."""
+    body = {"error": f"trigger.dev could not be reached: {error}"}
+    await respond(send, 502, orjson.dumps(body), (*_HEADERS, *_RETRY))
+
+
+async def not_served(send: Send, task: str) -> None:
+    """Legacy has no authority over the task any more: closed, and asking again does not open it."""
+    body = {"error": f"Task {task} has been switched to the candidate; calls to it are not served after that"}
+    await respond(send, 503, orjson.dumps(body), (*_HEADERS, *_FINAL))

@@ -1,0 +1,100 @@
+"""Who calls the Trigger.dev door, and which tasks of the catalogue that source feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.types import Send
+
+from api.front import trigger_shape
+from api.front.keys import KeyRing
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Origin, Side, TriggerPlatform, TriggerSource
+
+
+@dataclass(frozen=True, slots=True)
+class CallingSource:
+    """A Trigger.dev source, made ready."""
+
+    name: str
+    origin: Origin
+    forward_unknown: bool
+    tasks: Mapping[str, ResolvedTask]
+    """What it feeds, by the legacy platform's name of it."""
+    platform_name: str
+    platform: TriggerPlatform
+
+
+class CallingSources:
+    """The sources of kind `trigger.dev`, by their keys."""
+
+    def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        self.default = _default_platform(catalogue)
+        """Where calls go that need no key, or whose key is not Shadow's business."""
+        self._keys = KeyRing(
+            (source, settings.keys)
+            for name, settings in catalogue.sources.items()
+            if isinstance(settings, TriggerSource)
+            and (source := _source(catalogue, name, settings, self.default)) is not None
+        )
+
+    async def authenticate(self, headers: Mapping[str, str], send: Send) -> CallingSource | None:
+        """The source whose key the call carries; None when it has been refused.
+
+        A public token is taken from whoever holds a key of the source; what it allows the platform checks.
+        """
+        authorization = headers.get("authorization")
+        if authorization is None:
+            await trigger_shape.no_authorization(send)
+            return None
+        token = _bearer(authorization)
+        source = self._of(token)
+        if source is None:
+            public = token.count(".") == 2
+            await trigger_shape.refuse(send, 401, "Public Access Token is invalid" if public else "Invalid API key")
+            return None
+        if source.origin is Origin.CANDIDATE:
+            # Its runs may have no authority, and a run started on legacy would have all (DESIGN promise 4).
+            await trigger_shape.refuse(send, 403, "Unauthorized: candidate workers cannot start legacy runs")
+            return None
+        return source
+
+    def platform_of(self, headers: Mapping[str, str]) -> tuple[str, TriggerPlatform] | None:
+        """The platform that a call is meant for, whoever makes it."""
+        source = self._of(_bearer(headers.get("authorization", "")))
+        return (source.platform_name, source.platform) if source is not None else self.default
+
+    def _of(self, token: str) -> CallingSource | None:
+        return self._keys.signer(token) if token.count(".") == 2 else self._keys.holder(token)
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _default_platform(catalogue: ResolvedCatalogue) -> tuple[str, TriggerPlatform] | None:
+    for name, settings in catalogue.platforms.items():
+        if isinstance(settings, TriggerPlatform) and settings.side is Side.LEGACY:
+            return name, settings
+    return None
+
+
+def _source(
+    catalogue: ResolvedCatalogue,
+    name: str,
+    settings: TriggerSource,
+    default: tuple[str, TriggerPlatform] | None,
+) -> CallingSource | None:
+    """None where the catalogue has no platform to which its calls could go."""
+    tasks: dict[str, ResolvedTask] = {}
+    platform = default
+    for task in catalogue.tasks.values():
+        target = catalogue.platforms[task.legacy.platform]
+        if name in task.sources and isinstance(target, TriggerPlatform):
+            tasks[task.legacy.task] = task
+            platform = (task.legacy.platform, target)
+    if platform is None:
+        return None
+    return CallingSource(name, settings.origin, settings.unknown == "forward", tasks, *platform)

@@ -1,0 +1,123 @@
+"""The watcher: an Inngest app of Shadow's own, whose one function hears of every run that has finished."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import inngest
+import inngest.fast_api
+import structlog
+from fastapi import FastAPI
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import InngestPlatform
+from shadow.observe import metrics
+from shadow.outcomes.inngest_outcome import outcome_of
+from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
+from shadow.outcomes.record import record_outcomes
+from shadow.outcomes.statuses import INNGEST
+from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+PATH = "/shadow/inngest"
+"""Where the app is served on the front listener; a second Inngest platform has `/shadow/inngest/NAME`."""
+APP_ID = "shadow"
+_TRIGGER = "inngest/function.finished"
+_RETRIES = 20
+"""The most that the platform allows: an outcome that could not be written is told again for hours."""
+
+
+def add_watchers(app: FastAPI, catalogue: ResolvedCatalogue, database: Database) -> None:
+    """Serve a watcher for each Inngest platform, in an application that is mounted at `/shadow`."""
+    named = [
+        (name, platform) for name, platform in catalogue.platforms.items() if isinstance(platform, InngestPlatform)
+    ]
+    for index, (name, platform) in enumerate(named):
+        path = PATH if index == 0 else f"{PATH}/{name}"
+        client = _client(platform)
+        inngest.fast_api.serve(
+            app,
+            client,
+            [_watch(client, name, platform, catalogue, database)],
+            serve_path=path.removeprefix("/shadow"),
+            public_path=path,
+        )
+
+
+def _client(platform: InngestPlatform) -> inngest.Inngest:
+    key = platform.signing_key.get_secret_value() if platform.signing_key else None
+    return inngest.Inngest(
+        app_id=APP_ID,
+        api_base_url=platform.api_url,
+        event_api_base_url=platform.event_url,
+        event_key=platform.event_key.get_secret_value(),
+        is_production=key is not None,
+        signing_key=key,
+        logger=logging.getLogger(__name__),
+    )
+
+
+def _watch(
+    client: inngest.Inngest,
+    name: str,
+    platform: InngestPlatform,
+    catalogue: ResolvedCatalogue,
+    database: Database,
+) -> inngest.Function[None]:
+    """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
+
+    @client.create_function(fn_id="watch", retries=_RETRIES, trigger=inngest.TriggerEvent(event=_TRIGGER))
+    async def watch(ctx: inngest.Context) -> None:
+        outcome = told(name, ctx.event.data, ctx.event.ts)
+        if outcome is None:
+            log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
+            return
+        async with database.connection(Work.OUTCOMES) as conn:
+            kept = await record_outcomes(conn, catalogue, [outcome])
+        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+
+    return watch
+
+
+def told(platform: str, data: Mapping[str, Any], ts: int) -> RunOutcome | None:
+    """The outcome that an `inngest/function.finished` event tells of (reference 3.1); None when it tells none.
+
+    Args:
+        ts: milliseconds since 1970 at which the run ended.
+    """
+    run_id, function = data.get("run_id"), data.get("function_id")
+    own = data.get("_inngest")
+    error = data.get("error")
+    status = INNGEST.get(str(own.get("status"))) if isinstance(own, Mapping) else None
+    if status is None:  # a server that does not say: an error tells a failure
+        status = Status.FAILED if error else Status.COMPLETED
+    if not isinstance(run_id, str) or not isinstance(function, str):
+        return None
+    trigger = data.get("event")
+    trigger = trigger if isinstance(trigger, Mapping) else {}
+    event_id, event_name = trigger.get("id"), trigger.get("name")
+    return outcome_of(
+        platform=platform,
+        run_id=run_id,
+        status=status,
+        result=data.get("result") if status is Status.COMPLETED else error or data.get("result"),
+        learned_by=LearnedBy.WATCHER,
+        function=function,
+        event_id=event_id if isinstance(event_id, str) else None,
+        event_name=event_name if isinstance(event_name, str) else None,
+        finished_at=_instant(ts),
+        not_before=_instant(trigger.get("ts")),
+    )
+
+
+def _instant(milliseconds: Any) -> datetime | None:
+    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool) or milliseconds <= 0:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,183 @@
+"""`POST /webhooks/{source}`: what providers send, signature checked over the raw bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+import psycopg
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from api.front.exchange import (
+    BodyTooLarge,
+    fields,
+    pairs,
+    pass_back,
+    problem,
+    read_body,
+    respond,
+    retry_headers,
+)
+from api.front.plans import Plans
+from api.front.services import FrontServices
+from shadow.catalogue import Ignored, MappedEvent
+from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
+from shadow.fanout.handoff import Started, record_started
+from shadow.intake import answers, signatures, webhook
+from shadow.intake.group_commit import Overloaded
+from shadow.intake.plan import PASSTHROUGH_PATIENCE
+from shadow.platforms.client import Answer, TooLarge, carry
+from shadow.store.database import Work
+
+log = structlog.get_logger(__name__)
+
+_PREFIX = "/webhooks/"
+_IGNORED = b'{"status":"ignored"}'
+_MARGIN = timedelta(seconds=10)
+"""By which the door's own forward ends before the workers would begin."""
+_PAUSE = timedelta(seconds=5)
+"""Before the workers try what the door could not hand over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A webhook source with what each of its deliveries needs made ready."""
+
+    name: str
+    check: signatures.Check
+    mapper: webhook.Mapper
+    forward: HttpPlatform | None
+    forward_name: str | None
+    passthrough: bool
+
+
+class WebhookDoor:
+    """Verify, parse, map, commit, answer 202.
+
+    A delivery that cannot be mapped is accepted and kept as a dead letter; one that the catalogue ignores is
+    acknowledged, and stored only where it has to be forwarded.
+    """
+
+    def __init__(self, services: FrontServices, plans: Plans) -> None:
+        self._services = services
+        self._plans = plans
+        self._limit = services.catalogue.limits.body_bytes
+        self._sources = {
+            name: self._made_ready(name, settings)
+            for name, settings in services.catalogue.sources.items()
+            if isinstance(settings, WebhookSource)
+        }
+
+    def _made_ready(self, name: str, settings: WebhookSource) -> _Source:
+        forward = self._services.catalogue.platforms[settings.forward] if settings.forward else None
+        assert forward is None or isinstance(forward, HttpPlatform), "the catalogue's check sees to it"
+        return _Source(
+            name=name,
+            check=signatures.verifier(settings.signature),
+            mapper=self._services.catalogue.webhook(name),
+            forward=forward,
+            forward_name=settings.forward,
+            passthrough=forward is not None and settings.answer == "passthrough",
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        source = self._sources.get(scope["path"][len(_PREFIX) :])
+        if source is None:
+            await problem(send, 404, "there is no webhook source of that name")
+            return
+        if scope["method"] != "POST":
+            await problem(send, 405, "webhooks are sent by POST", ((b"allow", b"POST"),))
+            return
+        try:
+            body = await read_body(scope, receive, self._limit)
+        except BodyTooLarge:
+            await problem(send, 413, f"the body is longer than {self._limit} bytes")
+            return
+        named = fields(scope)
+        try:
+            source.check(named, body, self._services.clock())
+        except signatures.SignatureRejected as error:
+            log.warning("front.signature_rejected", source=source.name, reason=str(error))
+            await problem(send, 401, f"the signature was not accepted: {error}")
+            return
+        try:
+            document = webhook.document(body, named.get("content-type", ""))
+        except webhook.BadBody as error:
+            await problem(send, 400, str(error))
+            return
+        delivery = webhook.delivery(source.name, source.mapper, body, document, pairs(scope), named)
+        await self._take(source, delivery, send)
+
+    async def _take(self, source: _Source, delivery: webhook.Delivery, send: Send) -> None:
+        ignored = isinstance(delivery.read, Ignored)
+        if ignored and source.forward is None:
+            await respond(send, 202, _IGNORED)
+            return
+        if isinstance(delivery.read, MappedEvent):
+            plan = self._plans.of(source.name, delivery.read.name, Origin.PRODUCER)
+        else:
+            plan = self._plans.without_task(source.name)
+        arrival = webhook.arrival(delivery, plan.dispatches, plan.decision)
+        try:
+            receipt = (await self._services.intake.accept((arrival,)))[0]
+        except (psycopg.Error, Overloaded) as error:
+            log.error("front.not_stored", door="webhook", source=source.name, error=type(error).__name__)
+            await problem(send, 503, "the delivery could not be stored; send it again", retry_headers(()))
+            return
+        if isinstance(delivery.read, webhook.Unmapped):
+            log.warning("front.unmapped", source=source.name, event_id=str(receipt.event_id))
+        if source.passthrough:
+            answer = await self._forwarded(source, delivery, receipt.event_id, receipt.duplicate)
+            if answer is not None:
+                await respond(send, answer.status, answer.body, pass_back(answer.headers))
+                return
+        if ignored:
+            await respond(send, 202, _IGNORED)
+            return
+        duplicate = "true" if receipt.duplicate else "false"
+        await respond(send, 202, f'{{"id":"{receipt.event_id}","duplicate":{duplicate}}}'.encode())
+
+    async def _forwarded(
+        self, source: _Source, delivery: webhook.Delivery, event_id: UUID, duplicate: bool
+    ) -> Answer | None:
+        """The app's own answer; None when there is none, or when the delivery was passed on before.
+
+        An answer that is no success leaves the hand-over to the workers, and the provider, who sees that answer,
+        may be the one that brings it again: whoever comes first.
+        """
+        assert source.forward is not None
+        assert source.forward_name is not None
+        database = self._services.database
+        try:
+            if duplicate:
+                async with database.connection(Work.ACCEPT) as connection:
+                    if not await answers.take_over(connection, event_id, PASSTHROUGH_PATIENCE):
+                        return None
+            answer = await _send(self._services.http, source.forward, delivery)
+            taken = answer is not None and 200 <= answer.status < 300
+            async with database.connection(Work.ACCEPT) as connection:
+                if taken:
+                    started = Started(None, event_id, Side.LEGACY, None, source.forward_name)
+                    await record_started(connection, self._services.catalogue, (started,))
+                else:
+                    await answers.hasten(connection, (event_id,), _PAUSE)
+        except psycopg.Error as error:
+            log.error("front.forward_not_recorded", source=source.name, error=type(error).__name__)
+            return None
+        return answer
+
+
+async def _send(http: httpx.AsyncClient, platform: HttpPlatform, delivery: webhook.Delivery) -> Answer | None:
+    """Pass a delivery on byte for byte, with its own headers and those of the platform; None without an answer."""
+    added = [(name, value.get_secret_value()) for name, value in platform.headers.items()]
+    replaced = {name.lower() for name, _value in added}
+    headers = [(name, value) for name, value in delivery.headers if name not in replaced]
+    within = min(platform.timeout, PASSTHROUGH_PATIENCE - _MARGIN)
+    try:
+        return await carry(http, "POST", platform.url, (*headers, *added), delivery.body, within=within)
+    except (httpx.TransportError, TimeoutError, TooLarge) as error:
+        log.warning("front.forward_failed", source=delivery.source, error=type(error).__name__)
+        return None

@@ -1,0 +1,3 @@
+"""Who may use the control API."""
+
+from __future__ import annotations

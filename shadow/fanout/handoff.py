@@ -1,0 +1,344 @@
+"""What is written down when an event is handed over: its runs and pairs, and then that they were started.
+
+Locks are taken in one order by all who share these rows (dispatches, runs, aliases, pairs, tallies; within each
+by id), so that loops, doors and the judge can't deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from uuid import UUID
+
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
+from shadow.cutover.decision import Phase, decide
+from shadow.fanout import adoption
+from shadow.fanout.stored_events import load_events
+from shadow.model.ids import derived_id
+from shadow.platforms.adapter import key_alias
+from shadow.platforms.event import EventRow
+from shadow.store.database import Connection
+
+log = structlog.get_logger(__name__)
+
+_OPEN_RUNS = b"""
+INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state, scheduled_at)
+SELECT id, event_id, pair_id, task, side, platform, authority, 'expected', scheduled_at
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+     AS run (id, event_id, pair_id, task, side, platform, authority, scheduled_at)
+ORDER BY id
+ON CONFLICT (id) DO NOTHING
+"""
+_OPEN_PAIRS = b"""
+WITH fresh AS (
+    INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at)
+    SELECT id, event_id, task, tenant, legacy_run, candidate_run, 'open', deadline_at, deadline_at
+    FROM unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(task)s::text[], %(tenant)s::text[], %(legacy_run)s::uuid[],
+                %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[])
+         AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at)
+    ORDER BY id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+INSERT INTO tallies (task, day, tenant, opened)
+SELECT task, day, tenant, count(*)
+FROM unnest(%(id)s::uuid[], %(task)s::text[], %(day)s::date[], %(owner)s::text[]) AS pair (id, task, day, tenant)
+WHERE id IN (SELECT id FROM fresh)
+GROUP BY task, day, tenant
+ORDER BY task, day, tenant
+ON CONFLICT (task, day, tenant) DO UPDATE SET opened = tallies.opened + excluded.opened
+"""
+_KEYS = b"""
+INSERT INTO run_aliases (platform, alias, run_id)
+SELECT platform, alias, run_id FROM unnest(%s::text[], %s::text[], %s::uuid[]) AS known (platform, alias, run_id)
+ORDER BY platform, alias
+ON CONFLICT (platform, alias) DO NOTHING
+"""
+_VALID = b"""
+SELECT dispatch.id FROM dispatches AS dispatch
+JOIN unnest(%s::uuid[], %s::uuid[]) AS claim (id, lease) ON claim.id = dispatch.id AND claim.lease = dispatch.lease
+ORDER BY dispatch.id FOR UPDATE OF dispatch
+"""
+_LOCK_RUNS = b"SELECT id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
+_SENT = b"""
+UPDATE runs AS run
+SET platform_run_id = COALESCE(run.platform_run_id, sent.platform_run_id),
+    state = CASE WHEN run.state = 'finished' THEN 'finished' ELSE 'sent' END,
+    poll_at = CASE WHEN run.state <> 'finished' AND sent.poll_every IS NOT NULL
+                   THEN COALESCE(run.poll_at, GREATEST(now(), run.scheduled_at) + sent.poll_every) END
+FROM unnest(%s::uuid[], %s::text[], %s::interval[]) AS sent (id, platform_run_id, poll_every)
+WHERE run.id = sent.id AND run.id = ANY(%s::uuid[])
+RETURNING run.id, run.platform_run_id, sent.platform_run_id
+"""
+_RENAMED = b"""
+UPDATE events AS event SET upstream_id = given.upstream_id
+FROM unnest(%s::uuid[], %s::text[]) AS given (id, upstream_id)
+WHERE event.id = given.id AND event.id = ANY(%s::uuid[])
+"""
+_DONE = b"DELETE FROM dispatches WHERE id = ANY(%s::uuid[])"
+_DONE_UNNAMED = b"""
+DELETE FROM dispatches AS dispatch
+USING unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS done (event_id, side, platform, task)
+WHERE dispatch.event_id = done.event_id AND dispatch.side = done.side AND dispatch.platform = done.platform
+  AND dispatch.task IS NOT DISTINCT FROM done.task AND dispatch.stage IN ('deliver', 'forward')
+  AND dispatch.event_id = ANY(%s::uuid[])
+"""
+_RELEASE = b"""
+UPDATE dispatches SET state = 'due', due_at = now()
+WHERE event_id = ANY(%s::uuid[]) AND state = 'held'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A platform took a dispatch."""
+
+    dispatch_id: UUID | None
+    """None where only the event, side, platform and task are known: at the door that forwarded the call."""
+    event_id: UUID
+    side: Side
+    task: str | None
+    """None where the platform fans out by itself, or a webhook was passed on: then all that run there."""
+    platform: str
+    platform_run_id: str | None = None
+    lease: UUID | None = None
+    """Of the claim; None for a door, which holds none."""
+    upstream_id: str | None = None
+    """The id that the platform gave the event, where it gives one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A run and the key under which its platform is asked to start it."""
+
+    platform: str
+    task: str
+    key: str
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    id: UUID
+    event: EventRow
+    pair_id: UUID | None
+    task: ResolvedTask
+    side: Side
+    platform: str
+
+
+async def open_pairs(
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    events: Sequence[EventRow],
+    keyed: Sequence[Keyed] = (),
+) -> None:
+    """Write the runs that the events shall have, and for those that both sides get the pairs; count them once.
+
+    Harmless to repeat, by anybody: ids are derived from the event's.
+
+    Args:
+        keyed: runs that are about to be started under a key, so that they can be found by it should the answer be
+            lost.
+    """
+    await _open_runs(conn, catalogue, events)
+    if keyed:
+        await conn.execute(
+            _KEYS,
+            (
+                [item.platform for item in keyed],
+                [key_alias(item.task, item.key) for item in keyed],
+                [item.run_id for item in keyed],
+            ),
+        )
+    await _open_pairs(conn, catalogue, events)
+
+
+async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started: Sequence[Started]) -> None:
+    """Write down which dispatches their platforms took, and let go what was held for them.
+
+    Harmless to repeat. What comes with a lease that has been lost is void: whoever claimed the dispatch since
+    delivers it again, under the same key.
+    """
+    started = await _valid(conn, started)
+    if not started:
+        return
+    stored = {event.id: event for event in await load_events(conn, {item.event_id for item in started})}
+    events = sorted(stored.values(), key=lambda event: event.id)
+    await _open_runs(conn, catalogue, events)
+    sent = [(run, item) for item in started for run in _started_runs(catalogue, stored, item)]
+    incomparable = await _mark_sent(conn, catalogue, sent)
+    await _mark_renamed(conn, stored, started)
+    await conn.execute(_DONE, ([item.dispatch_id for item in started if item.dispatch_id is not None],))
+    await _delete_unnamed(conn, [item for item in started if item.dispatch_id is None])
+    event_ids = sorted(stored)
+    released = (await conn.execute(_RELEASE, (event_ids,))).rowcount
+    await _open_pairs(conn, catalogue, events)
+    await adoption.disturb(conn, incomparable)
+    if released:
+        await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+def tasks_of(catalogue: ResolvedCatalogue, event: EventRow) -> list[ResolvedTask]:
+    """The tasks that the event feeds."""
+    return [task for task in catalogue.tasks_of_event(event.name) if event.source in task.sources]
+
+
+def sides_of(event: EventRow) -> tuple[Side, ...]:
+    """The sides that get the event: what was decided when it was accepted, or the side of the worker it is from.
+
+    A worker's event is the child of a run: only its own side runs its tasks, and there is nothing to pair.
+    """
+    if event.route is None or event.phase is None:
+        return ()
+    if event.origin != Origin.PRODUCER:
+        return (Side(event.origin),)
+    return decide(event.route, Phase(event.phase)).sides
+
+
+def _runs(catalogue: ResolvedCatalogue, event: EventRow) -> list[_Run]:
+    sides = sides_of(event)
+    runs = []
+    for task in tasks_of(catalogue, event):
+        pair = derived_id(event.id, task.id) if len(sides) == len(Side) else None
+        for side in sides:
+            platform = task.legacy.platform if side is Side.LEGACY else task.candidate.platform
+            runs.append(_Run(derived_id(event.id, task.id, side), event, pair, task, side, platform))
+    return runs
+
+
+async def _open_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow]) -> None:
+    runs = [run for event in events for run in _runs(catalogue, event)]
+    if not runs:
+        return
+    await conn.execute(
+        _OPEN_RUNS,
+        (
+            [run.id for run in runs],
+            [run.event.id for run in runs],
+            [run.pair_id for run in runs],
+            [run.task.id for run in runs],
+            [run.side.value for run in runs],
+            [run.platform for run in runs],
+            ["real" if run.side == run.event.authority else "none" for run in runs],
+            [run.event.scheduled_at for run in runs],
+        ),
+    )
+
+
+async def _open_pairs(conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow]) -> None:
+    """Last in a transaction: the rows of the tallies are everybody's."""
+    pairs = [
+        (run.pair_id, run.event, run.task)
+        for event in events
+        for run in _runs(catalogue, event)
+        if run.pair_id is not None and run.side is Side.LEGACY
+    ]
+    if not pairs:
+        return
+    await conn.execute(
+        _OPEN_PAIRS,
+        {
+            "id": [pair for pair, _event, _task in pairs],
+            "event_id": [event.id for _pair, event, _task in pairs],
+            "task": [task.id for _pair, _event, task in pairs],
+            "tenant": [event.tenant for _pair, event, _task in pairs],
+            "legacy_run": [derived_id(event.id, task.id, Side.LEGACY) for _pair, event, task in pairs],
+            "candidate_run": [derived_id(event.id, task.id, Side.CANDIDATE) for _pair, event, task in pairs],
+            "deadline_at": [event.starts_at + task.deadline for _pair, event, task in pairs],
+            "day": [event.accepted_at.astimezone(UTC).date() for _pair, event, _task in pairs],
+            "owner": [event.tenant or "" for _pair, event, _task in pairs],
+        },
+    )
+
+
+async def _valid(conn: Connection, started: Sequence[Started]) -> list[Started]:
+    """Those whose lease still holds; a door's have none and hold always."""
+    leased = [item for item in started if item.lease is not None]
+    if not leased:
+        return list(started)
+    cursor = await conn.execute(_VALID, ([item.dispatch_id for item in leased], [item.lease for item in leased]))
+    valid = {row[0] for row in await cursor.fetchall()}
+    lost = sum(item.dispatch_id not in valid for item in leased)
+    if lost:
+        log.info("fanout.lease_lost", dispatches=lost)
+    return [item for item in started if item.lease is None or item.dispatch_id in valid]
+
+
+def _started_runs(catalogue: ResolvedCatalogue, stored: dict[UUID, EventRow], item: Started) -> Iterable[_Run]:
+    event = stored.get(item.event_id)
+    if event is None:
+        return []
+    return [
+        run
+        for run in _runs(catalogue, event)
+        if run.side == item.side and run.platform == item.platform and (item.task is None or run.task.id == item.task)
+    ]
+
+
+async def _mark_sent(
+    conn: Connection, catalogue: ResolvedCatalogue, sent: Sequence[tuple[_Run, Started]]
+) -> adoption.Disturbed:
+    """Write the runs' platform ids and when to ask for them first."""
+    ids = sorted({run.id for run, _item in sent})
+    if not ids:
+        return adoption.Disturbed()
+    await conn.execute(_LOCK_RUNS, (ids,))
+    cursor = await conn.execute(
+        _SENT,
+        (
+            [run.id for run, _item in sent],
+            [item.platform_run_id for _run, item in sent],
+            [_poll_every(catalogue, run.platform) for run, _item in sent],
+            ids,
+        ),
+    )
+    second = {row[0] for row in await cursor.fetchall() if row[1] != row[2] and row[2] is not None}
+    if second:
+        log.warning("fanout.second_run", runs=[str(run) for run in sorted(second)])
+    return await adoption.link(
+        conn,
+        [
+            adoption.Link(run.platform, item.platform_run_id, run.id, run.pair_id)
+            for run, item in sent
+            if item.platform_run_id is not None and run.id not in second
+        ],
+    )
+
+
+def _poll_every(catalogue: ResolvedCatalogue, platform: str) -> timedelta | None:
+    """None where outcomes can't be asked for."""
+    settings = catalogue.platforms[platform]
+    return settings.poll_every if isinstance(settings, TriggerPlatform | InngestPlatform) else None
+
+
+async def _mark_renamed(conn: Connection, stored: dict[UUID, EventRow], started: Sequence[Started]) -> None:
+    """The platform gave an event another id than was computed: from now on it is looked for by that one."""
+    renamed = {
+        item.event_id: item.upstream_id
+        for item in started
+        if item.upstream_id is not None
+        and item.event_id in stored
+        and stored[item.event_id].upstream_id != item.upstream_id
+    }
+    if renamed:
+        await conn.execute(_RENAMED, (list(renamed), list(renamed.values()), sorted(renamed)))
+
+
+async def _delete_unnamed(conn: Connection, started: Sequence[Started]) -> None:
+    if not started:
+        return
+    await conn.execute(
+        _DONE_UNNAMED,
+        (
+            [item.event_id for item in started],
+            [item.side.value for item in started],
+            [item.platform for item in started],
+            [item.task for item in started],
+            sorted({item.event_id for item in started}),
+        ),
+    )

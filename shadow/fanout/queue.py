@@ -1,0 +1,297 @@
+"""The queue of dispatches: claim what is due, write back what became of it.
+
+A claim gives each row a lease and pushes its due time past the time the work may take, so that the row comes back
+by itself when the process dies. No transaction is held while a platform is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side
+from shadow.fanout.handoff import Keyed, Started, open_pairs, record_started
+from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.intake.arrival import Stage
+from shadow.model.ids import Seed, derived_id, new_id
+from shadow.platforms.adapter import Delivery
+from shadow.platforms.event import EventRow
+from shadow.store.database import Connection, Database, Work
+
+_CLAIM = b"""
+WITH due AS (
+    SELECT id FROM dispatches
+    WHERE side = %(side)s AND state = 'due' AND due_at <= now() AND platform = %(platform)s AND stage <> 'map'
+    ORDER BY due_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE dispatches AS dispatch
+SET lease = %(lease)s, due_at = now() + %(lease_time)s, attempts = dispatch.attempts + 1
+FROM due WHERE dispatch.id = due.id
+RETURNING dispatch.id, dispatch.event_id, dispatch.stage, dispatch.task, dispatch.attempts, dispatch.seed,
+          dispatch.position, dispatch.idempotency_key
+"""
+_RUN_STATES = b"SELECT id, state, platform_run_id FROM runs WHERE id = ANY(%s::uuid[])"
+_WRITE_BACK = b"""
+WITH claim AS (
+    SELECT dispatch.id, result.state, result.wait, result.uncounted, result.error
+    FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::interval[], %s::int[], %s::text[])
+         AS result (id, lease, state, wait, uncounted, error)
+    JOIN dispatches AS dispatch ON dispatch.id = result.id AND dispatch.lease = result.lease
+    ORDER BY dispatch.id FOR UPDATE OF dispatch
+)
+UPDATE dispatches AS dispatch
+SET state = claim.state, due_at = now() + claim.wait, lease = NULL,
+    attempts = dispatch.attempts - claim.uncounted, error = COALESCE(claim.error, dispatch.error)
+FROM claim WHERE dispatch.id = claim.id
+"""
+_GONE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = 'its event is gone' WHERE id = ANY(%s::uuid[])"
+_FINISH = b"""
+DELETE FROM dispatches AS dispatch USING unnest(%s::uuid[], %s::uuid[]) AS done (id, lease)
+WHERE dispatch.id = done.id AND dispatch.lease = done.lease
+"""
+_CHANGED = b"""
+UPDATE pairs SET incomparable = 'changed_by_producer: the run had ended before it could be cancelled', due_at = now()
+WHERE id IN (SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE)
+"""
+_RESEND = b"""
+UPDATE dispatches SET state = 'due', due_at = now(), attempts = LEAST(attempts, 1), lease = NULL
+WHERE id = ANY(%s::uuid[]) AND state = 'dead' AND stage <> 'map'
+RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A dispatch that this process works on for as long as its lease lasts."""
+
+    id: UUID
+    event: EventRow
+    stage: Stage
+    platform: str
+    task: str | None
+    attempt: int
+    """From 1."""
+    lease: UUID
+    delivery: Delivery
+    """What to hand over; of a cancellation, what had been."""
+    run_ended: bool = False
+    """Of a cancellation: there is nothing left to cancel."""
+    platform_run_id: str | None = None
+    """Of a cancellation: the run to cancel, where the platform has named it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """To be tried again after a while."""
+
+    wait: timedelta
+    counted: bool
+    """Whether this was an attempt."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Given up; it stays as a dead letter until a person sends it again."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The platform has it."""
+
+    platform_run_id: str | None = None
+    upstream_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Nothing is left to do. `changed`: the producer changed its own run and the twin could not follow."""
+
+    changed: bool = False
+
+
+Fate = Taken | Later | Dead | Dropped
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the claim returns of a dispatch."""
+
+    id: UUID
+    event_id: UUID
+    stage: str
+    task: str | None
+    attempt: int
+    seed: str | None
+    position: int | None
+    idempotency_key: str | None
+
+
+class Queue:
+    """One side's dispatches."""
+
+    def __init__(self, database: Database, catalogue: ResolvedCatalogue, side: Side) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._side = side
+        self._work = Work.LEGACY if side is Side.LEGACY else Work.CANDIDATE
+
+    async def claim(self, platform: str, limit: int, lease_time: timedelta) -> list[Claimed]:
+        """The longest due dispatches of that platform, with all that is needed to deliver them.
+
+        Their runs and pairs are written in the same transaction, so that no platform knows of a run before the
+        database does.
+        """
+        lease = new_id()
+        async with self._database.connection(self._work) as conn:
+            cursor = await conn.execute(
+                _CLAIM,
+                {
+                    "side": self._side.value,
+                    "platform": platform,
+                    "limit": limit,
+                    "lease": lease,
+                    "lease_time": lease_time,
+                },
+            )
+            rows = [_Row(*row) for row in await cursor.fetchall()]
+            if not rows:
+                return []
+            ids = {row.event_id for row in rows}
+            events = {event.id: event for event in await load_events(conn, ids)}
+            gone = [row.id for row in rows if row.event_id not in events]
+            if gone:
+                await conn.execute(_GONE, (gone,))
+            bodies = await load_bodies(conn, ids)
+            twins = await self._twins(conn, rows)
+            claimed = []
+            for row in rows:
+                if (event := events.get(row.event_id)) is None:
+                    continue
+                ended, run = twins.get(row.id, (False, None))
+                delivery = self._delivery(row, event, bodies.get(event.id, {}))
+                stage = Stage(row.stage)
+                claimed.append(
+                    Claimed(row.id, event, stage, platform, row.task, row.attempt, lease, delivery, ended, run)
+                )
+            await open_pairs(
+                conn,
+                self._catalogue,
+                sorted(events.values(), key=lambda event: event.id),
+                [
+                    self._keyed(item, item.delivery.task)
+                    for item in claimed
+                    if item.stage is Stage.DELIVER and item.delivery.task is not None
+                ],
+            )
+        return claimed
+
+    async def write_back(self, fates: Sequence[tuple[Claimed, Fate]]) -> None:
+        """Write what became of claimed dispatches, in one transaction. Results of a lost lease are void."""
+        taken = [
+            Started(
+                claimed.id,
+                claimed.event.id,
+                self._side,
+                claimed.task,
+                claimed.platform,
+                fate.platform_run_id,
+                claimed.lease,
+                fate.upstream_id,
+            )
+            for claimed, fate in fates
+            if isinstance(fate, Taken)
+        ]
+        async with self._database.connection(self._work) as conn:
+            await self._keep(conn, fates)
+            await self._drop(conn, [(claimed, fate) for claimed, fate in fates if isinstance(fate, Dropped)])
+            await record_started(conn, self._catalogue, taken)
+
+    async def _keep(self, conn: Connection, fates: Sequence[tuple[Claimed, Fate]]) -> None:
+        """Those that stay in the queue, to be tried later or as dead letters."""
+        kept = [(claimed, fate) for claimed, fate in fates if isinstance(fate, Later | Dead)]
+        if not kept:
+            return
+        waits = [fate.wait if isinstance(fate, Later) else timedelta(0) for _claimed, fate in kept]
+        counted = [fate.counted if isinstance(fate, Later) else True for _claimed, fate in kept]
+        await conn.execute(
+            _WRITE_BACK,
+            (
+                [claimed.id for claimed, _fate in kept],
+                [claimed.lease for claimed, _fate in kept],
+                ["due" if isinstance(fate, Later) else "dead" for _claimed, fate in kept],
+                waits,
+                [0 if count else 1 for count in counted],
+                [fate.error for _claimed, fate in kept],
+            ),
+        )
+
+    async def _drop(self, conn: Connection, dropped: Sequence[tuple[Claimed, Dropped]]) -> None:
+        if not dropped:
+            return
+        await conn.execute(
+            _FINISH,
+            ([claimed.id for claimed, _fate in dropped], [claimed.lease for claimed, _fate in dropped]),
+        )
+        changed = [
+            derived_id(claimed.event.id, claimed.task)
+            for claimed, fate in dropped
+            if fate.changed and claimed.task is not None
+        ]
+        if changed:
+            await conn.execute(_CHANGED, (changed,))
+            await conn.execute(b"NOTIFY shadow_pairs")
+
+    async def _twins(self, conn: Connection, rows: Sequence[_Row]) -> dict[UUID, tuple[bool, str | None]]:
+        """Of the runs that cancellations are about: whether they have ended, and the platform's id."""
+        runs = {
+            derived_id(row.event_id, row.task, self._side): row.id
+            for row in rows
+            if row.stage == Stage.CANCEL and row.task is not None
+        }
+        if not runs:
+            return {}
+        cursor = await conn.execute(_RUN_STATES, (list(runs),))
+        return {runs[run]: (state == "finished", known) for run, state, known in await cursor.fetchall()}
+
+    def _keyed(self, item: Claimed, task: ResolvedTask) -> Keyed:
+        run_id = derived_id(item.event.id, task.id, self._side)
+        return Keyed(item.platform, task.id, item.delivery.key, run_id)
+
+    def _delivery(self, row: _Row, event: EventRow, bodies: dict[str, bytes]) -> Delivery:
+        headers = orjson.loads(bodies["headers"]) if "headers" in bodies else []
+        return Delivery(
+            dispatch_id=row.id,
+            event=event,
+            data=bodies.get("data", b"{}"),
+            task=self._catalogue.tasks.get(row.task) if row.task is not None else None,
+            request=bodies.get("request"),
+            headers=tuple((str(name), str(value)) for name, value in headers),
+            seed=Seed.parse(row.seed) if row.seed is not None else None,
+            position=row.position or 0,
+            idempotency_key=row.idempotency_key,
+            attempt=row.attempt,
+        )
+
+
+async def resend(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Send dead letters again, with all attempts but one forgotten and under the same keys.
+
+    A dead letter of a failed mapping is left alone: there is no event yet that could be sent.
+
+    Returns:
+        those that were dead and are due now.
+    """
+    cursor = await conn.execute(_RESEND, (list(ids),))
+    due = [row[0] for row in await cursor.fetchall()]
+    if due:
+        await conn.execute(b"NOTIFY shadow_dispatches")
+    return due

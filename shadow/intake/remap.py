@@ -1,0 +1,141 @@
+"""Mapping a webhook again, once the catalogue is mended: its dead letter becomes the event it should have been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import orjson
+
+from shadow.catalogue import Ignored, ResolvedCatalogue
+from shadow.catalogue.model import Origin, Side, WebhookSource
+from shadow.cutover.routing import Routing
+from shadow.intake import webhook
+from shadow.intake.arrival import Arrival, Stage
+from shadow.intake.plan import planned
+from shadow.model.ids import Seed, new_id
+from shadow.store import codec
+from shadow.store.database import Connection, Database, Work
+
+_FIND = """
+SELECT dispatches.id, events.id, events.source, events.upstream_id, request.content, headers.content
+FROM dispatches
+JOIN events ON events.id = dispatches.event_id
+JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
+LEFT JOIN bodies AS headers ON headers.id = events.id AND headers.part = 'headers'
+WHERE dispatches.id = ANY(%s) AND stage = 'map' AND state = 'dead'
+FOR UPDATE OF dispatches
+"""
+_STILL_WRONG = "UPDATE dispatches SET error = %s, attempts = attempts + 1 WHERE id = %s"
+_DONE = "DELETE FROM dispatches WHERE id = %s"
+_EVENT = """
+UPDATE events SET name = %s, tenant = %s, occurred_at = %s, delivery_id = %s, upstream_id = %s, route = %s, phase = %s,
+    authority = %s, mapping_error = NULL
+WHERE id = %s
+"""
+_DATA = "UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
+_DISPATCH = """
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remapped:
+    """What became of the dead letters of failed mappings."""
+
+    mapped: list[UUID] = field(default_factory=list)
+    """Those that are events now, on their way; or that the catalogue now ignores."""
+    failed: dict[UUID, str] = field(default_factory=dict)
+    """Those that still can't be mapped, with the reason."""
+
+
+async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]) -> Remapped:
+    """Map those dead letters with the catalogue as it is now.
+
+    The phase of now decides about the event: none had decided about it before. Dispatches that are no dead letter of
+    a failed mapping are left alone.
+    """
+    routing = Routing(catalogue, database)
+    await routing.refresh()
+    result = Remapped()
+    async with database.connection(Work.CONTROL) as connection:
+        cursor = await connection.execute(_FIND, (list(dispatches),))
+        for dispatch, event, source, upstream_id, request, headers in await cursor.fetchall():
+            read = _again(catalogue, routing, source, codec.decode(request), headers)
+            if isinstance(read, str):
+                await connection.execute(_STILL_WRONG, (read, dispatch))
+                result.failed[dispatch] = read
+                continue
+            if read is not None:
+                await _become(connection, event, upstream_id, read)
+            await connection.execute(_DONE, (dispatch,))
+            result.mapped.append(dispatch)
+        await connection.execute("NOTIFY shadow_dispatches")
+    return result
+
+
+def _again(
+    catalogue: ResolvedCatalogue, routing: Routing, source: str, body: bytes, headers: bytes | None
+) -> Arrival | str | None:
+    """The arrival that it is now; the reason why it still is none; None when it is ignored now."""
+    if not isinstance(catalogue.sources.get(source), WebhookSource):
+        return f"the catalogue has no webhook source {source!r} any more"
+    pairs = tuple((name, value) for name, value in orjson.loads(codec.decode(headers))) if headers else ()
+    fields = {name.lower(): value for name, value in pairs}
+    try:
+        document = webhook.document(body, fields.get("content-type", ""))
+    except webhook.BadBody as error:
+        return str(error)
+    delivery = webhook.delivery(source, catalogue.webhook(source), body, document, pairs, fields)
+    if isinstance(delivery.read, webhook.Unmapped):
+        return delivery.read.reason
+    if isinstance(delivery.read, Ignored):
+        return None
+    name = delivery.read.name
+    route = next((task.route for task in catalogue.tasks_of_event(name) if source in task.sources), None)
+    decision = routing.decision(route) if route is not None else None
+    return webhook.arrival(delivery, planned(catalogue, source, name, Origin.PRODUCER, decision), decision)
+
+
+async def _become(connection: Connection, event: UUID, upstream_id: str, arrival: Arrival) -> None:
+    """Write the event as it is now understood, and hand it over; it was passed on when it arrived."""
+    seed = Seed.new()
+    decision = arrival.decision
+    candidate = any(dispatch.side is Side.CANDIDATE for dispatch in arrival.dispatches)
+    upstream = seed.ulid(0) if candidate else upstream_id
+    await connection.execute(
+        _EVENT,
+        (
+            arrival.name,
+            arrival.tenant,
+            arrival.occurred_at,
+            arrival.delivery_id or upstream,
+            upstream,
+            decision.route if decision else None,
+            decision.phase.value if decision else None,
+            decision.authority.value if decision else None,
+            event,
+        ),
+    )
+    await connection.execute(_DATA, (codec.encode(arrival.data), event))
+    for dispatch in arrival.dispatches:
+        if dispatch.stage is Stage.FORWARD:
+            continue
+        batched = dispatch.side is Side.CANDIDATE
+        await connection.execute(
+            _DISPATCH,
+            (
+                new_id(),
+                event,
+                dispatch.side.value,
+                dispatch.stage.value,
+                dispatch.platform,
+                dispatch.task,
+                arrival.tenant,
+                dispatch.state.value,
+                seed.header() if batched else None,
+                0 if batched else None,
+            ),
+        )

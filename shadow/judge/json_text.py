@@ -1,0 +1,37 @@
+"""Reading JSON without losing anything: what is compared must be what was said."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import orjson
+
+from comparators import JSON
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""Integers past 64 bits, which orjson silently rounds to floats."""
+
+
+def parse(content: bytes) -> JSON:
+    """The JSON value that `content` says.
+
+    Raises:
+        ValueError: it says none.
+    """
+    if _LONG_NUMBER.search(content) is None:
+        try:
+            value: JSON = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            pass  # lone surrogates and deep nesting: valid JSON that only the standard library reads
+        else:
+            return value
+    try:
+        value = json.loads(content, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _refuse(constant: str) -> JSON:
+    raise ValueError(f"found {constant}, which JSON has not")

@@ -1,0 +1,62 @@
+"""From what is known of a pair to its judgement. Nothing that one pair holds can keep another from its verdict."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from comparators import Judgement, Verdict, judge
+from shadow.judge.ledger import Evidence, PairFacts
+from shadow.judge.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+
+NO_RUN = "no run ended"
+"""Why a pair without any outcome by its deadline can't be compared."""
+
+_LONGEST_REASON = 500
+
+
+def judgement_of(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
+    """What is to be said of a pair that is ready.
+
+    Never raises: a comparator that fails makes its pair `not_comparable`, and says so.
+    """
+    try:
+        return _judged(fact, evidence, rulebook)
+    except Exception as error:
+        # No traceback: its message may quote the payload. The pair's own reason has it.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.error(
+            "judge.failed",
+            pair=str(fact.pair.id),
+            task=fact.pair.task,
+            error=type(error).__name__,
+            at=f"{Path(place.filename).name}:{place.lineno}",
+        )
+        return failed(error)
+
+
+def failed(error: Exception) -> Judgement:
+    """The judgement on a pair over which the judge itself failed."""
+    reason = f"judge failed: {type(error).__name__}: {error}"
+    return Judgement(Verdict.not_comparable, reason=reason[:_LONGEST_REASON])
+
+
+def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
+    pair = fact.pair
+    ledgers = evidence.of(fact)
+    rules = rulebook.rules(pair.task)
+    reason = pair.incomparable
+    if ledgers.legacy is None and ledgers.candidate is None:
+        reason = reason or NO_RUN
+    elif ledgers.candidate is None:
+        reason = reason or rulebook.why_missing(pair.task)
+    elif ledgers.legacy is not None and rules.output and ledgers.unknown_output is not None:
+        # Comparing what is not known would invent a difference; everything else still counts.
+        rules = replace(rules, output=False)
+        reason = reason or f"it is not known what the {ledgers.unknown_output} run returned"
+    return judge(ledgers.legacy, ledgers.candidate, rules, task=pair.task, known=ledgers.known, reason=reason)

@@ -1,0 +1,210 @@
+"""Loading what is known of a batch of pairs: when their runs ended, and both ledgers of those to be judged.
+
+The number of queries does not depend on the size of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from comparators import JSON, Effect, Ledger, Outcome
+from comparators.ledger import COMPLETED
+from shadow.catalogue.model import Side
+from shadow.judge.json_text import parse
+from shadow.model.ids import time_of
+from shadow.store import codec
+from shadow.store.database import Connection
+
+_RUNS = """
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at
+FROM runs WHERE id = ANY(%s)
+"""
+_LAST_EFFECTS = """
+SELECT effects.side, effects.platform_run_id, max(effects.received_at)
+FROM unnest(%s::text[], %s::text[]) AS run (side, platform_run_id)
+JOIN effects ON effects.platform_run_id = run.platform_run_id AND effects.side = run.side
+GROUP BY 1, 2
+"""
+_EFFECTS = """
+SELECT effects.id, effects.side, effects.platform_run_id, kind, target, operation, identity, idempotency_key,
+       attempt, coalesce(occurred_at, received_at)
+FROM unnest(%s::text[], %s::text[]) AS run (side, platform_run_id)
+JOIN effects ON effects.platform_run_id = run.platform_run_id AND effects.side = run.side
+ORDER BY coalesce(occurred_at, received_at), received_at, sequence, effects.id
+"""
+_BODIES = "SELECT id, part, content FROM bodies WHERE id = ANY(%s) AND part IN ('data', 'output')"
+
+_EffectRow: TypeAlias = tuple[UUID, str, str, str, str, str, str | None, str | None, int, datetime]
+"""id, side, platform run id, kind, target, operation, identity, idempotency key, attempt, when."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPair:
+    """A row of `pairs` that the judge has claimed."""
+
+    id: UUID
+    event_id: UUID
+    task: str
+    tenant: str | None
+    legacy_run: UUID
+    candidate_run: UUID
+    deadline_at: datetime
+    incomparable: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """How a run ended, before its output and effects are read."""
+
+    id: UUID
+    side: Side
+    platform_run_id: str | None
+    status: str
+    error_name: str | None
+    error_message: str | None
+    attempts: int | None
+    started_at: datetime | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """When the runs of a pair ended, and when the last effect came."""
+
+    pair: ClaimedPair
+    legacy: FinishedRun | None
+    candidate: FinishedRun | None
+    last_effect_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    """All that the comparators need of one pair. A side without a finished run has no ledger."""
+
+    legacy: Ledger | None
+    candidate: Ledger | None
+    known: JSON
+    """The event's data: what stands in it was not born in a run."""
+    unknown_output: Side | None = None
+    """A side whose run completed without anybody telling what it returned."""
+
+
+async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
+    """When the runs of these pairs ended and their last effects came: two queries."""
+    runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
+    cursor = await connection.execute(_LAST_EFFECTS, _addresses(runs.values()))
+    last = {(side, run_id): moment for side, run_id, moment in await cursor.fetchall()}
+    facts = []
+    for pair in pairs:
+        found = (runs.get(pair.legacy_run), runs.get(pair.candidate_run))
+        moments = [last.get((run.side, run.platform_run_id)) for run in found if run is not None]
+        facts.append(PairFacts(pair, *found, max((moment for moment in moments if moment), default=None)))
+    return facts
+
+
+async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
+    """What the runs of these pairs did and returned: two queries."""
+    runs = [run for fact in facts for run in (fact.legacy, fact.candidate) if run is not None]
+    cursor = await connection.execute(_EFFECTS, _addresses(runs))
+    effects: dict[tuple[str, str | None], list[_EffectRow]] = {}
+    wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs)}
+    for row in await cursor.fetchall():
+        effects.setdefault((row[1], row[2]), []).append(row)
+        wanted.add(row[0])
+    cursor = await connection.execute(_BODIES, (list(wanted),))
+    return Evidence(effects, {(owner, part): content for owner, part, content in await cursor.fetchall()})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Effects and bodies of a batch of pairs, as stored. Each pair is decoded when it is asked for."""
+
+    effects: Mapping[tuple[str, str | None], Sequence[_EffectRow]]
+    """By (side, platform run id), in the order in which they happened."""
+    bodies: Mapping[tuple[UUID, str], bytes]
+    """By (event, run or effect; part)."""
+
+    def of(self, fact: PairFacts) -> Ledgers:
+        """Both ledgers of a pair.
+
+        Raises:
+            ValueError: something stored is no JSON.
+        """
+        return Ledgers(
+            legacy=self._ledger(fact.legacy),
+            candidate=self._ledger(fact.candidate),
+            known=self._body(fact.pair.event_id, "data"),
+            unknown_output=self._unknown_output(fact),
+        )
+
+    def _ledger(self, run: FinishedRun | None) -> Ledger | None:
+        if run is None:
+            return None
+        rows = self.effects.get((run.side.value, run.platform_run_id), ())
+        return Ledger(self._outcome(run), tuple(self._effect(row, run.started_at) for row in rows))
+
+    def _outcome(self, run: FinishedRun) -> Outcome:
+        started_at = run.started_at
+        return Outcome(
+            status=run.status,
+            output=self._body(run.id, "output"),
+            error_name=run.error_name,
+            error_message=run.error_message,
+            attempts=run.attempts or 1,
+            duration_ms=(run.finished_at - started_at).total_seconds() * 1000 if started_at else None,
+            started_at=started_at.timestamp() if started_at else None,
+            finished_at=run.finished_at.timestamp(),
+        )
+
+    def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
+        effect_id, _side, _run, kind, target, operation, identity, key, attempt, moment = row
+        return Effect(
+            kind=kind,
+            target=target,
+            operation=operation,
+            identity=identity,
+            data=self._body(effect_id, "data"),
+            attempt=attempt,
+            idempotency_key=key,
+            at=(moment - started_at).total_seconds() if started_at else None,
+        )
+
+    def _unknown_output(self, fact: PairFacts) -> Side | None:
+        for run in (fact.legacy, fact.candidate):
+            if run is not None and run.status == COMPLETED and (run.id, "output") not in self.bodies:
+                return run.side
+        return None
+
+    def _body(self, owner: UUID, part: str) -> JSON:
+        stored = self.bodies.get((owner, part))
+        return None if stored is None else parse(codec.decode(stored))
+
+
+async def _finished_runs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, FinishedRun]:
+    cursor = await connection.execute(_RUNS, (list(ids),))
+    return {
+        row[0]: FinishedRun(
+            id=row[0],
+            side=Side(row[1]),
+            platform_run_id=row[2],
+            status=row[4],
+            error_name=row[5],
+            error_message=row[6],
+            attempts=row[7],
+            started_at=row[8],
+            # An outcome that was reported without a time: nothing later than the event itself is known.
+            finished_at=row[9] or time_of(row[0]),
+        )
+        for row in await cursor.fetchall()
+        if row[3] == "finished"
+    }
+
+
+def _addresses(runs: Iterable[FinishedRun]) -> tuple[list[str], list[str]]:
+    """(sides, platform run ids) under which the effects of these runs were reported."""
+    named = [(run.side.value, run.platform_run_id) for run in runs if run.platform_run_id is not None]
+    return [side for side, _ in named], [run_id for _, run_id in named]

@@ -1,0 +1,225 @@
+"""The judge's loop: claims pairs that are due, lets them settle or judges them, writes what was found.
+
+Any number of loops in any number of processes share the work. A claim is a lease: the pair's `due_at` is pushed
+ahead, and whatever is written afterwards holds only while it still stands there. Who records an outcome or an
+effect sets `due_at` to now, which voids a judgement made without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from comparators import Judgement
+from shadow.catalogue import ResolvedCatalogue
+from shadow.judge.judging import failed, judgement_of
+from shadow.judge.ledger import ClaimedPair, PairFacts, load_evidence, load_facts
+from shadow.judge.pair import PairKnown, Step, next_state
+from shadow.judge.rulebook import Rulebook
+from shadow.judge.writing import postpone, write_judgements
+from shadow.observe import metrics
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+Written = TypeVar("Written")
+
+BATCH = 200
+"""Pairs claimed at once."""
+CHUNK = 50
+"""Pairs whose ledgers are in memory at once."""
+LEASE = timedelta(minutes=2)
+POLL_SECONDS = 1.0
+_GATHER_SECONDS = 0.02
+"""After a wake-up, so that what comes in a burst is judged together."""
+_YIELD_SECONDS = 0.005
+"""How long comparators may hold the event loop before others get a turn."""
+_DEADLOCK_RETRIES = 3
+
+_CLAIM = """
+UPDATE pairs SET due_at = coalesce(%(now)s::timestamptz, statement_timestamp()) + %(lease)s
+WHERE id = ANY(ARRAY(
+    SELECT id FROM pairs WHERE due_at <= coalesce(%(now)s::timestamptz, statement_timestamp())
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+))
+RETURNING due_at, id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one turn of the loop did, in pairs."""
+
+    claimed: int = 0
+    postponed: int = 0
+    judged: int = 0
+
+
+class JudgeLoop:
+    """Judges pairs until it is stopped.
+
+    Raises:
+        ValueError: (when made) the catalogue holds rules that the comparators refuse.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: ResolvedCatalogue,
+        *,
+        batch: int = BATCH,
+        lease: timedelta = LEASE,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._database = database
+        self._rulebook = Rulebook(catalogue)
+        self._batch = batch
+        self._lease = lease
+        self._poll_seconds = poll_seconds
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._run())]
+
+    async def stop(self) -> None:
+        """End at once: what was claimed and not written is judged by whoever finds its lease expired."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def once(self, now: datetime | None = None) -> Round:
+        """Claim what is due and take each pair one step.
+
+        Args:
+            now: the time; the database's own clock by default.
+        """
+        async with self._database.connection(Work.JUDGE) as connection:
+            leased_until, pairs = await self._claim(connection, now)
+        if leased_until is None:
+            return Round()
+        async with self._database.connection(Work.JUDGE) as connection:
+            facts = await load_facts(connection, pairs)
+        moment = leased_until - self._lease
+        steps = {fact.pair.id: next_state(self._known(fact), moment) for fact in facts}
+        waiting = {pair: step for pair, step in steps.items() if not step.judge}
+        if waiting:
+            await self._postpone(waiting, leased_until)
+        ready = [fact for fact in facts if steps[fact.pair.id].judge]
+        judged = 0
+        for start in range(0, len(ready), CHUNK):
+            judged += await self._judge(ready[start : start + CHUNK], leased_until)
+        return Round(len(pairs), len(waiting), judged)
+
+    async def _claim(self, connection: Connection, now: datetime | None) -> tuple[datetime | None, list[ClaimedPair]]:
+        cursor = await connection.execute(_CLAIM, {"now": now, "lease": self._lease, "limit": self._batch})
+        rows = await cursor.fetchall()
+        return (rows[0][0] if rows else None), [ClaimedPair(*row[1:]) for row in rows]
+
+    def _known(self, fact: PairFacts) -> PairKnown:
+        return PairKnown(
+            legacy_finished_at=fact.legacy.finished_at if fact.legacy else None,
+            candidate_finished_at=fact.candidate.finished_at if fact.candidate else None,
+            deadline_at=fact.pair.deadline_at,
+            settle=self._rulebook.settle(fact.pair.task),
+            last_effect_at=fact.last_effect_at,
+        )
+
+    async def _postpone(self, steps: dict[UUID, Step], lease: datetime) -> None:
+        await self._committed(lambda connection: postpone(connection, steps, lease))
+
+    async def _judge(self, ready: Sequence[PairFacts], lease: datetime) -> int:
+        """Judge these pairs; returns how many verdicts were written."""
+        async with self._database.connection(Work.JUDGE) as connection:
+            evidence = await load_evidence(connection, ready)
+        judgements: dict[UUID, Judgement] = {}
+        turn = time.perf_counter()
+        for fact in ready:
+            started = time.perf_counter()
+            if started - turn > _YIELD_SECONDS:
+                await asyncio.sleep(0)
+                turn = started = time.perf_counter()
+            judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
+            metrics.judging_took(time.perf_counter() - started)
+        written = await self._write(judgements, lease)
+        for pair in written:
+            metrics.judged(judgements[pair].verdict.value)
+        metrics.judged_void(len(judgements) - len(written))
+        return len(written)
+
+    async def _write(self, judgements: dict[UUID, Judgement], lease: datetime) -> set[UUID]:
+        """Write them together; when the database refuses what one of them holds, each alone."""
+        try:
+            return await self._committed(lambda connection: write_judgements(connection, judgements, lease))
+        except (psycopg.DataError, psycopg.ProgrammingError) as error:
+            log.warning("judge.batch_refused", pairs=len(judgements), error=type(error).__name__)
+        written: set[UUID] = set()
+        for pair in judgements:
+            try:
+                written |= await self._write_one(pair, judgements, lease)
+            except (psycopg.DataError, psycopg.ProgrammingError) as error:
+                log.error("judge.refused", pair=str(pair), error=type(error).__name__)
+                judgements[pair] = failed(error)
+                written |= await self._write_one(pair, judgements, lease)
+        return written
+
+    async def _write_one(self, pair: UUID, judgements: dict[UUID, Judgement], lease: datetime) -> set[UUID]:
+        one = {pair: judgements[pair]}
+        return await self._committed(lambda connection: write_judgements(connection, one, lease))
+
+    async def _committed(self, write: Callable[[Connection], Awaitable[Written]]) -> Written:
+        """Do `write` in a transaction of its own; again when it was chosen to end a deadlock."""
+        for _ in range(_DEADLOCK_RETRIES):
+            try:
+                async with self._database.connection(Work.JUDGE) as connection:
+                    return await write(connection)
+            except psycopg.errors.DeadlockDetected:
+                log.info("judge.deadlock")
+        async with self._database.connection(Work.JUDGE) as connection:
+            return await write(connection)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                done = await self.once()
+            except psycopg.OperationalError as error:
+                log.warning("judge.unreachable", error=type(error).__name__)
+                await asyncio.sleep(self._poll_seconds)
+                continue
+            except Exception as error:
+                # A bug must not end the loop: the leases of this round expire and others may go on.
+                log.exception("judge.round_failed", error=type(error).__name__)
+                await asyncio.sleep(self._poll_seconds)
+                continue
+            if done.claimed < self._batch:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until somebody notifies, or the next poll."""
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._woken.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+        except TimeoutError:
+            pass
+        self._woken.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._database.direct() as connection:
+                    await connection.execute("LISTEN shadow_pairs")
+                    async for _notice in connection.notifies():
+                        self._woken.set()
+            except psycopg.Error as error:
+                log.warning("judge.not_listening", error=type(error).__name__)
+            await asyncio.sleep(self._poll_seconds)

@@ -1,0 +1,65 @@
+"""What a task's catalogue entry asks of the judge: its rules, how long it settles, its flow control."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from comparators import IdentityRule, IgnoreRule, Rules
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import RuleSettings
+
+DEFAULT_SETTLE = timedelta(seconds=5)
+"""For pairs of a task that the catalogue no longer names."""
+
+
+def rules_of(settings: RuleSettings) -> Rules:
+    """The comparators' rules for what the catalogue says.
+
+    Raises:
+        ValueError: a path is no JSONPath, or a rule would hide amounts, currency or recipients.
+    """
+    return Rules(
+        identities=tuple(
+            IdentityRule(rule.kind, rule.target, rule.operation, rule.paths) for rule in settings.identities
+        ),
+        ignore=tuple(
+            IgnoreRule(rule.scope, rule.path, rule.reason, rule.kind, rule.target, rule.operation)
+            for rule in settings.ignore
+        ),
+        output=settings.output,
+    )
+
+
+class Rulebook:
+    """The rules of every task, made once.
+
+    Raises:
+        ValueError: a task's rules are refused; the message names the task.
+    """
+
+    def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        self._tasks = catalogue.tasks
+        self._rules = {task.id: _rules_of(task) for task in catalogue.tasks.values()}
+
+    def rules(self, task: str) -> Rules:
+        """The rules of that task; the defaults for one that the catalogue no longer names."""
+        return self._rules.get(task, Rules())
+
+    def settle(self, task: str) -> timedelta:
+        found = self._tasks.get(task)
+        return found.settle if found else DEFAULT_SETTLE
+
+    def why_missing(self, task: str) -> str | None:
+        """The candidate's flow control that may have dropped or merged a run of that task."""
+        found = self._tasks.get(task)
+        if found is None or not found.candidate.flow:
+            return None
+        names = " and ".join(flow.value for flow in found.candidate.flow)
+        return f"the candidate's run never came: its own flow control ({names}) may have dropped or merged it"
+
+
+def _rules_of(task: ResolvedTask) -> Rules:
+    try:
+        return rules_of(task.rules)
+    except ValueError as error:
+        raise ValueError(f"tasks.{task.id}.rules: {error}") from error

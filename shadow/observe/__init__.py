@@ -1,0 +1,3 @@
+"""What a process tells about itself: metrics and logs."""
+
+from __future__ import annotations

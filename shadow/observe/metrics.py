@@ -1,0 +1,136 @@
+"""The metrics of this process (prometheus-client), in the words of the glossary.
+
+The stages call the small functions below; the control port serves `exposition()` at `/metrics`. Counts here
+start at 0 with the process; what is true of the whole installation is on `/metrics/parity` (reports/figures.py).
+Every metric is described in docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+"""A registry of our own: other libraries in the process add nothing to it."""
+
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+Accepted = Literal["accepted", "duplicate"]
+DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
+BreakerState = Literal["closed", "half_open", "open"]
+
+EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
+REFUSED = Counter("shadow_requests_refused", "Requests that a door refused.", ["door", "status"], registry=REGISTRY)
+ACCEPT_SECONDS = Histogram(
+    "shadow_accept_seconds",
+    "From a request's arrival at a door to its answer.",
+    ["door"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+DELIVERIES = Counter(
+    "shadow_deliveries",
+    "Attempts to hand a dispatch to a platform.",
+    ["side", "platform", "result"],
+    registry=REGISTRY,
+)
+DELIVERY_SECONDS = Histogram(
+    "shadow_delivery_seconds",
+    "How long a platform took to answer a delivery.",
+    ["side", "platform"],
+    buckets=(*_FAST, 30),
+    registry=REGISTRY,
+)
+BREAKER = Gauge(
+    "shadow_breaker_state",
+    "The circuit breaker before a platform: 1 at its present state, 0 at the others.",
+    ["side", "platform", "state"],
+    registry=REGISTRY,
+)
+OUTCOMES = Counter(
+    "shadow_outcomes",
+    "Runs whose outcome was learned.",
+    ["side", "learned_by"],
+    registry=REGISTRY,
+)
+EFFECTS = Counter("shadow_effects", "Effects that were recorded.", ["side"], registry=REGISTRY)
+JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
+JUDGE_VOID = Counter(
+    "shadow_judge_void",
+    "Judgements thrown away because their pair learned something meanwhile.",
+    registry=REGISTRY,
+)
+JUDGE_SECONDS = Histogram(
+    "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
+)
+
+
+def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
+    """Events of one request that are durable now, or were already."""
+    EVENTS.labels(door, source, result).inc(count)
+
+
+def refused(door: str, status: int) -> None:
+    """A request that a door answered with an error; `status` is its HTTP status."""
+    REFUSED.labels(door, str(status)).inc()
+
+
+def answered(door: str, seconds: float) -> None:
+    """A request that a door took, and the time until its answer."""
+    ACCEPT_SECONDS.labels(door).observe(seconds)
+
+
+def delivered(side: str, platform: str, result: DeliveryResult, count: int = 1) -> None:
+    """Dispatches of one delivery that had this result."""
+    DELIVERIES.labels(side, platform, result).inc(count)
+
+
+def delivery_took(side: str, platform: str, seconds: float) -> None:
+    """The time a platform took to answer one delivery, however many dispatches it held."""
+    DELIVERY_SECONDS.labels(side, platform).observe(seconds)
+
+
+def breaker(side: str, platform: str, state: BreakerState) -> None:
+    """The present state of a platform's circuit breaker."""
+    for known in ("closed", "half_open", "open"):
+        BREAKER.labels(side, platform, known).set(known == state)
+
+
+def learned(side: str, learned_by: str, count: int = 1) -> None:
+    """Outcomes that were learned by the watcher, a poll or a report."""
+    OUTCOMES.labels(side, learned_by).inc(count)
+
+
+def effects(side: str, count: int = 1) -> None:
+    """Effects that were recorded."""
+    EFFECTS.labels(side).inc(count)
+
+
+def judged(verdict: str, count: int = 1) -> None:
+    """Verdicts that were written."""
+    JUDGED.labels(verdict).inc(count)
+
+
+def judged_void(count: int) -> None:
+    """Judgements that were thrown away."""
+    JUDGE_VOID.inc(count)
+
+
+def judging_took(seconds: float) -> None:
+    """The time the comparison of one pair took."""
+    JUDGE_SECONDS.observe(seconds)
+
+
+def exposition(accept: str, registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
+    """The metrics in the format that an `Accept` header asks for: (content, content type)."""
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,314 @@
+"""Writing outcomes down: each finds the run that it is of, finishes it, and has its pair looked at.
+
+Locks are taken in the order of `fanout/handoff.py`: runs, aliases, pairs; within each by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side
+from shadow.model.ids import derived_id, new_id
+from shadow.outcomes.outcome import RunOutcome
+from shadow.platforms.adapter import key_alias
+from shadow.store import codec
+from shadow.store.database import Connection
+
+log = structlog.get_logger(__name__)
+
+_ALIASES = b"""
+SELECT known.platform, known.alias, known.run_id FROM run_aliases AS known
+JOIN unnest(%s::text[], %s::text[]) AS wanted (platform, alias)
+  ON wanted.platform = known.platform AND wanted.alias = known.alias
+"""
+_EVENTS = b"SELECT id, delivery_id, name FROM events WHERE delivery_id = ANY(%s::text[]) ORDER BY id DESC"
+_RUNS = b"SELECT id, platform_run_id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
+_NAME = b"""
+INSERT INTO run_aliases (platform, alias, run_id)
+SELECT platform, alias, run_id FROM unnest(%s::text[], %s::text[], %s::uuid[]) AS known (platform, alias, run_id)
+ORDER BY platform, alias
+ON CONFLICT (platform, alias) DO NOTHING
+RETURNING platform, alias
+"""
+_UNSOLICITED = b"""
+INSERT INTO runs (id, event_id, task, side, platform, authority, state)
+SELECT id, event_id, task, side, platform, 'none', 'sent'
+FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[]) AS run (id, event_id, task, side, platform)
+"""
+_OUTPUTS = b"""
+INSERT INTO bodies (id, part, content)
+SELECT id, 'output', content FROM unnest(%s::uuid[], %s::bytea[]) AS body (id, content) ORDER BY id
+ON CONFLICT (id, part) DO NOTHING
+RETURNING id
+"""
+_FINISH = b"""
+WITH told AS (
+    SELECT * FROM unnest(
+        %(id)s::uuid[], %(platform_run_id)s::text[], %(status)s::text[], %(error_name)s::text[],
+        %(error_message)s::text[], %(attempts)s::int[], %(version)s::text[], %(cost_cents)s::float8[],
+        %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(learned_by)s::text[])
+        AS told (id, platform_run_id, status, error_name, error_message, attempts, version, cost_cents,
+                 started_at, finished_at, learned_by)
+),
+before AS (
+    SELECT id, state FROM runs WHERE id = ANY(%(id)s::uuid[])
+)
+UPDATE runs AS run
+SET state = 'finished', poll_at = NULL,
+    status = COALESCE(run.status, told.status),
+    platform_run_id = COALESCE(run.platform_run_id, told.platform_run_id),
+    error_name = COALESCE(run.error_name, told.error_name),
+    error_message = COALESCE(run.error_message, told.error_message),
+    attempts = COALESCE(run.attempts, told.attempts),
+    version = COALESCE(run.version, told.version),
+    cost_cents = COALESCE(run.cost_cents, told.cost_cents),
+    started_at = COALESCE(run.started_at, told.started_at),
+    finished_at = COALESCE(run.finished_at, told.finished_at, now()),
+    learned_by = COALESCE(run.learned_by, told.learned_by)
+FROM told JOIN before ON before.id = told.id
+WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
+RETURNING run.id, run.pair_id, before.state <> 'finished'
+"""
+_DUE = b"""
+UPDATE pairs SET due_at = now()
+WHERE id IN (SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE)
+"""
+
+Address = tuple[str, str]
+"""A platform and what it calls a run."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """An outcome on its way to its run."""
+
+    outcome: RunOutcome
+    task: ResolvedTask | None
+    side: Side
+    aliased: UUID | None = None
+    """The run that the platform's id is known to mean."""
+    expected: list[UUID] = field(default_factory=list)
+    """The runs that it may be of, best first: those that wait for the platform to name them."""
+    events: dict[UUID, UUID] = field(default_factory=dict)
+    """Of `expected` the events."""
+    run_id: UUID | None = None
+    """The run that it is of, once that is decided."""
+    extra_of: UUID | None = None
+    """The event that has another run for this task already."""
+
+    @property
+    def address(self) -> Address:
+        return self.outcome.platform, self.outcome.platform_run_id
+
+    @property
+    def key(self) -> Address | None:
+        """The alias that a run has before the platform has named it."""
+        if self.task is None or self.outcome.idempotency_key is None:
+            return None
+        return self.outcome.platform, key_alias(self.task.id, self.outcome.idempotency_key)
+
+
+async def record_outcomes(conn: Connection, catalogue: ResolvedCatalogue, outcomes: Sequence[RunOutcome]) -> int:
+    """Write down how runs ended.
+
+    A run is found by the platform's id for it; else as the one that was asked for; else by its idempotency key; else
+    by the event and task it names. What fits no expected run of a task we know is kept as an unsolicited run:
+    started from a dashboard, by a cron, or a second time for the same event. What is of no task in the catalogue is
+    left out.
+
+    Harmless to repeat. The first outcome of a run stands; a later one that says the same fills in what the first
+    left open.
+
+    Returns:
+        how many outcomes were of a run that is kept.
+    """
+    told = [item for outcome in _once(outcomes) if (item := _placed(catalogue, outcome)) is not None]
+    if not told:
+        return 0
+    await _look_up(conn, told)
+    await _look_up_events(conn, told)
+    await _decide(conn, told)
+    await _name(conn, [item for item in told if item.run_id is not None and item.aliased is None])
+    await _add_unsolicited(conn, [item for item in told if item.run_id is None and item.task is not None])
+    kept = [item for item in told if item.run_id is not None]
+    await _finish(conn, kept)
+    return len(kept)
+
+
+def _once(outcomes: Sequence[RunOutcome]) -> Iterable[RunOutcome]:
+    """One outcome a run: the first."""
+    first: dict[Address, RunOutcome] = {}
+    for outcome in outcomes:
+        first.setdefault((outcome.platform, outcome.platform_run_id), outcome)
+    return first.values()
+
+
+def _placed(catalogue: ResolvedCatalogue, outcome: RunOutcome) -> _Told | None:
+    platform = catalogue.platforms.get(outcome.platform)
+    if platform is None:
+        return None
+    task = catalogue.tasks.get(outcome.task) if outcome.task is not None else None
+    if task is None and outcome.function is not None:
+        task = catalogue.task_of_function(outcome.function)
+    if task is None and outcome.legacy_task is not None:
+        task = catalogue.task_of_legacy(outcome.platform, outcome.legacy_task)
+    told = _Told(outcome, task, platform.side)
+    if outcome.asked_for is not None:
+        told.expected.append(outcome.asked_for)
+    return told
+
+
+async def _look_up(conn: Connection, told: Sequence[_Told]) -> None:
+    """The runs that are known by the platform's id, or by the idempotency key."""
+    wanted = {item.address for item in told} | {item.key for item in told if item.key is not None}
+    cursor = await conn.execute(
+        _ALIASES, ([platform for platform, _alias in wanted], [alias for _platform, alias in wanted])
+    )
+    known: dict[Address, UUID] = {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+    for item in told:
+        item.aliased = known.get(item.address)
+        if item.key is not None and item.key in known:
+            item.expected.append(known[item.key])
+
+
+async def _look_up_events(conn: Connection, told: Sequence[_Told]) -> None:
+    """The runs that the named events shall have; of several events with one id the newest first."""
+    named = [item for item in told if item.aliased is None and item.task and item.outcome.event_id]
+    if not named:
+        return
+    cursor = await conn.execute(_EVENTS, ([item.outcome.event_id for item in named],))
+    events: dict[str, list[tuple[UUID, str]]] = {}
+    for event_id, delivery_id, name in await cursor.fetchall():
+        events.setdefault(delivery_id, []).append((event_id, name))
+    for item in named:
+        for event_id, name in events.get(item.outcome.event_id or "", ()):
+            if item.task is not None and item.outcome.event_name in (None, name):
+                run_id = derived_id(event_id, item.task.id, item.side)
+                item.expected.append(run_id)
+                item.events[run_id] = event_id
+
+
+async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
+    """Lock all runs in question and give each outcome its own."""
+    asked = {item.aliased for item in told if item.aliased is not None}
+    asked |= {run for item in told if item.aliased is None for run in item.expected}
+    cursor = await conn.execute(_RUNS, (sorted(asked),))
+    named: dict[UUID, str | None] = {row[0]: row[1] for row in await cursor.fetchall()}
+    for item in told:
+        if item.aliased is not None:
+            item.run_id = item.aliased if item.aliased in named else None
+            continue
+        for run in item.expected:
+            if run not in named:
+                continue
+            if named[run] in (None, item.outcome.platform_run_id):
+                item.run_id = run
+                named[run] = item.outcome.platform_run_id  # nothing else of this batch may have it
+                break
+            item.extra_of = item.extra_of or item.events.get(run)
+        if item.run_id is None and item.extra_of is not None:
+            log.warning(
+                "outcomes.extra_run",
+                side=item.side.value,
+                of=str(item.extra_of),
+                run=item.outcome.platform_run_id,
+            )
+
+
+async def _name(conn: Connection, told: Sequence[_Told]) -> set[Address]:
+    """Write which run the platform's ids mean.
+
+    Returns:
+        those that were not known before.
+    """
+    if not told:
+        return set()
+    cursor = await conn.execute(
+        _NAME,
+        (
+            [item.outcome.platform for item in told],
+            [item.outcome.platform_run_id for item in told],
+            [item.run_id for item in told],
+        ),
+    )
+    return {(platform, alias) for platform, alias in await cursor.fetchall()}
+
+
+async def _add_unsolicited(conn: Connection, told: Sequence[_Told]) -> None:
+    """Keep runs that nothing expected, once each; sets their `run_id`."""
+    told = [item for item in told if item.aliased is None]
+    for item in told:
+        item.run_id = new_id()
+    fresh = await _name(conn, told)
+    for item in told:
+        if item.address not in fresh:
+            # Another process has just told of the same run. Its word stands.
+            item.run_id = None
+    added = [item for item in told if item.run_id is not None]
+    if not added:
+        return
+    await conn.execute(
+        _UNSOLICITED,
+        (
+            [item.run_id for item in added],
+            [item.extra_of for item in added],
+            [item.task.id if item.task else None for item in added],
+            [item.side.value for item in added],
+            [item.outcome.platform for item in added],
+        ),
+    )
+
+
+async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
+    """Finish the runs, keep their outputs, and have the pairs looked at of which something was learned."""
+    if not told:
+        return
+    outcomes = [item.outcome for item in told]
+    cursor = await conn.execute(
+        _FINISH,
+        {
+            "id": [item.run_id for item in told],
+            "platform_run_id": [outcome.platform_run_id for outcome in outcomes],
+            "status": [outcome.status.value for outcome in outcomes],
+            "error_name": [_storable(outcome.error_name) for outcome in outcomes],
+            "error_message": [_storable(outcome.error_message) for outcome in outcomes],
+            "attempts": [outcome.attempts for outcome in outcomes],
+            "version": [_storable(outcome.version) for outcome in outcomes],
+            "cost_cents": [outcome.cost_cents for outcome in outcomes],
+            "started_at": [outcome.started_at for outcome in outcomes],
+            "finished_at": [outcome.finished_at for outcome in outcomes],
+            "learned_by": [outcome.learned_by.value for outcome in outcomes],
+        },
+    )
+    pairs: dict[UUID, UUID | None] = {}
+    learned: set[UUID] = set()
+    for run_id, pair_id, is_news in await cursor.fetchall():
+        pairs[run_id] = pair_id
+        if is_news:
+            learned.add(run_id)
+    outputs = [
+        (item.run_id, codec.encode(item.outcome.output))
+        for item in told
+        if item.outcome.output is not None and item.run_id in pairs
+    ]
+    if outputs:
+        cursor = await conn.execute(
+            _OUTPUTS, ([run for run, _content in outputs], [content for _run, content in outputs])
+        )
+        learned |= {row[0] for row in await cursor.fetchall()}
+    due = sorted({pair for run in learned if (pair := pairs[run]) is not None})
+    if due:
+        await conn.execute(_DUE, (due,))
+        await conn.execute(b"NOTIFY shadow_pairs")
+
+
+def _storable(text: str | None) -> str | None:
+    """Text as PostgreSQL can keep it: without NUL and lone surrogates."""
+    if text is None:
+        return None
+    return text.replace("\x00", "").encode(errors="replace").decode()

@@ -1,0 +1,250 @@
+"""What workers tell at `/shadow/runs` and `/shadow/effects`, checked. Pure: bytes in, values out.
+
+The format is described in docs/reference/reports.md.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Side
+from shadow.outcomes.effects import ReportedEffect
+from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
+from shadow.outcomes.statuses import REPORTED
+from shadow.platforms.json_text import read_json, write_json
+
+MOST = 5000
+"""Runs or effects in one report."""
+_LONGEST = 1024
+"""Characters of what is searched: index rows must stay below a third of a page."""
+_LONGEST_TEXT = 10_000
+
+
+class ReportRefused(ValueError):
+    """A report that cannot be taken; each problem says where and what."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems[:5]))
+        self.problems = problems
+
+
+def _storable(value: Any) -> Any:
+    """Text without what PostgreSQL can't keep."""
+    if isinstance(value, str) and ("\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+        raise ValueError("text must hold neither NUL nor a lone surrogate")
+    return value
+
+
+def _instant(value: Any) -> Any:
+    """Text with a zone, or milliseconds since 1970."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("expected an ISO 8601 instant or milliseconds since 1970")
+    if isinstance(value, int):
+        try:
+            return datetime.fromtimestamp(value / 1000, UTC)
+        except (OverflowError, OSError, ValueError):
+            raise ValueError("milliseconds since 1970 out of range") from None
+    parsed = datetime.fromisoformat(value)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _status(value: Any) -> Any:
+    status = REPORTED.get(value.lower()) if isinstance(value, str) else None
+    if status is None:
+        raise ValueError(f"expected one of {', '.join(status.value for status in Status)}")
+    return status
+
+
+Name = Annotated[str, Field(min_length=1, max_length=_LONGEST), BeforeValidator(_storable)]
+Words = Annotated[str, Field(max_length=_LONGEST_TEXT), BeforeValidator(_storable)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Effect(_Report):
+    id: Name | None = None
+    kind: Name
+    target: Name
+    operation: Name
+    identity: Any = None
+    data: Any = None
+    attempt: int | None = Field(None, ge=1, le=100_000)
+    idempotency_key: Name | None = None
+    occurred_at: Instant | None = None
+
+
+class _FlatEffect(_Effect):
+    run: Name
+    task: Name | None = None
+
+
+class _EffectsOfRun(_Report):
+    run: Name
+    task: Name | None = None
+    attempt: int | None = Field(None, ge=1, le=100_000)
+    effects: tuple[_Effect, ...] = Field(max_length=MOST)
+
+
+class _Error(_Report):
+    name: Words | None = None
+    message: Words | None = None
+    stack: Any = None
+    """Taken and left: workers tend to send it, and nothing compares it."""
+
+
+class _Run(_Report):
+    run: Name
+    task: Name
+    status: Annotated[Status, BeforeValidator(_status)]
+    output: Any = None
+    error: _Error | None = None
+    event: Name | None = None
+    event_name: Name | None = None
+    idempotency_key: Name | None = None
+    platform: Name | None = None
+    attempts: int | None = Field(None, ge=1, le=100_000)
+    version: Name | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_FLAT = TypeAdapter(_FlatEffect)
+_GROUPED = TypeAdapter(_EffectsOfRun)
+_RUN = TypeAdapter(_Run)
+
+
+def effects_of(body: bytes) -> list[ReportedEffect]:
+    """The effects of a report: `{"run", "effects": [...]}`, one effect with its `run`, or an array of either.
+    `{"effects": [...]}` without a run holds effects that each name theirs.
+
+    Raises:
+        ReportRefused: something in it is wrong; nothing of it may be kept.
+    """
+    problems: list[str] = []
+    effects: list[ReportedEffect] = []
+    for where, part in _parts(body, "effects"):
+        if isinstance(part, dict) and "effects" in part:
+            grouped = _checked(_GROUPED, part, where, problems)
+            if grouped is not None:
+                effects += [_effect(grouped.run, grouped.task, grouped.attempt, effect) for effect in grouped.effects]
+        else:
+            flat = _checked(_FLAT, part, where, problems)
+            if flat is not None:
+                effects.append(_effect(flat.run, flat.task, None, flat))
+    if len(effects) > MOST:
+        problems.append(f"at most {MOST} effects in one report, found {len(effects)}")
+    if problems:
+        raise ReportRefused(problems)
+    return effects
+
+
+def runs_of(body: bytes, side: Side, catalogue: ResolvedCatalogue) -> list[RunOutcome]:
+    """The outcomes of a report: one run, or an array of runs.
+
+    Args:
+        side: of the key that brought it: it says on which platform the run is.
+
+    Raises:
+        ReportRefused: something in it is wrong; nothing of it may be kept.
+    """
+    problems: list[str] = []
+    outcomes: list[RunOutcome] = []
+    for where, part in _parts(body, "runs"):
+        run = _checked(_RUN, part, where, problems)
+        if run is None:
+            continue
+        try:
+            outcomes.append(_outcome(run, side, catalogue))
+        except ValueError as error:
+            problems.append(f"{where}{error}")
+    if len(outcomes) > MOST:
+        problems.append(f"at most {MOST} runs in one report, found {len(outcomes)}")
+    if problems:
+        raise ReportRefused(problems)
+    return outcomes
+
+
+def _parts(body: bytes, plural: str) -> list[tuple[str, Any]]:
+    """What a report is made of, with the place of each in it."""
+    try:
+        document = read_json(body)
+    except (ValueError, RecursionError) as error:
+        raise ReportRefused([f"the body is no JSON: {error}"]) from None
+    if isinstance(document, dict) and document.keys() == {plural} and isinstance(document[plural], list):
+        return [(f"{plural}[{index}].", part) for index, part in enumerate(document[plural])]
+    if isinstance(document, list):
+        return [(f"[{index}].", part) for index, part in enumerate(document)]
+    return [("", document)]
+
+
+def _checked(adapter: TypeAdapter[Model], part: Any, where: str, problems: list[str]) -> Model | None:
+    try:
+        return adapter.validate_python(part)
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_input=False):
+            place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in found["loc"]).lstrip(".")
+            said = found["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}{place}: {said}" if where or place else f"the report: {said}")
+        return None
+
+
+def _effect(run: str, task: str | None, attempt: int | None, effect: _Effect) -> ReportedEffect:
+    identity = effect.identity
+    if identity is not None and not isinstance(identity, str):
+        identity = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return ReportedEffect(
+        run=run,
+        task=task,
+        kind=effect.kind,
+        target=effect.target,
+        operation=effect.operation,
+        data=write_json(effect.data),
+        attempt=effect.attempt or attempt or 1,
+        identity=identity,
+        idempotency_key=effect.idempotency_key,
+        occurred_at=effect.occurred_at,
+        reporter_id=effect.id,
+    )
+
+
+def _outcome(run: _Run, side: Side, catalogue: ResolvedCatalogue) -> RunOutcome:
+    """Raises ValueError for a task or platform that the catalogue does not have on that side."""
+    found = catalogue.tasks.get(run.task) or catalogue.task_of_function(run.task)
+    if found is None:
+        legacy = (catalogue.task_of_legacy(name, run.task) for name in catalogue.platforms)
+        found = next((task for task in legacy if task is not None), None)
+    if found is None:
+        raise ValueError(f"task: the catalogue has no task {run.task!r}")
+    usual = found.legacy.platform if side is Side.LEGACY else found.candidate.platform
+    platform = run.platform or usual
+    if platform not in catalogue.platforms or catalogue.platforms[platform].side is not side:
+        raise ValueError(f"platform: {platform!r} is no platform of the {side.value} side")
+    told = run.error or _Error()
+    return RunOutcome(
+        platform=platform,
+        platform_run_id=run.run,
+        status=run.status,
+        learned_by=LearnedBy.REPORT,
+        task=found.id,
+        event_id=run.event,
+        event_name=run.event_name,
+        idempotency_key=run.idempotency_key,
+        # Nothing said of the output is not the same as `null`: a poll may still bring it.
+        output=write_json(run.output) if "output" in run.model_fields_set else None,
+        error_name=told.name,
+        error_message=told.message,
+        attempts=run.attempts,
+        version=run.version,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+    )

@@ -1,0 +1,234 @@
+"""How runs ended on Trigger.dev: found in the run list where many are awaited, read one by one for their output."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.intake import superjson
+from shadow.outcomes.moments import moment
+from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
+from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
+from shadow.outcomes.statuses import TRIGGER_DEV
+from shadow.platforms.adapter import key_alias
+from shadow.platforms.client import Answer, TooLarge
+from shadow.platforms.json_text import read_json, write_json
+from shadow.platforms.throttle import quota, retry_after
+from shadow.platforms.trigger_api import Json, Refused, TriggerApi
+
+log = structlog.get_logger(__name__)
+
+_FEW = 3
+"""So many runs are read directly: the list would cost a request and save none."""
+_AT_ONCE = 8
+"""Requests in flight."""
+_PAGES = 10
+"""Pages of the list that are read of one stretch of time."""
+_STRETCH = timedelta(minutes=10)
+"""Awaited runs that lie further apart are looked for separately."""
+_REACH = timedelta(hours=1)
+"""How long after its event's acceptance a run may have been created; one that came later is read directly."""
+_SLACK = timedelta(minutes=1)
+"""How far the platform's clock may differ from ours."""
+_DIRECT_EVERY = 4
+"""Every so many polls a run is read directly: the list lags, and without replication it is empty."""
+_PATIENCE = timedelta(seconds=10)
+_PACKET_POLLS = 6
+"""So many polls a finished run waits for its offloaded output; then it counts without one."""
+_LISTED_TERMINAL = ("COMPLETED", "CANCELED", "FAILED", "CRASHED", "SYSTEM_FAILURE", "EXPIRED", "TIMED_OUT")
+
+
+class TriggerReader:
+    """Asks one Trigger.dev environment."""
+
+    def __init__(self, platform: str, api: TriggerApi, catalogue: ResolvedCatalogue) -> None:
+        self._platform = platform
+        self._api = api
+        self._catalogue = catalogue
+        self._tasks = catalogue.tasks
+
+    async def read(
+        self, awaited: Sequence[Awaited], permits: Permits, named: Named
+    ) -> AsyncIterator[Sequence[RunOutcome]]:
+        """See `Reader.read`."""
+        nameless = {run.id: run for run in awaited if run.platform_run_id is None}
+        known = {run.platform_run_id: run for run in awaited if run.platform_run_id is not None}
+        direct = [run for run in known.values() if len(known) <= _FEW or _is_turn(run)]
+        async for portion in self._read_each([(str(run.platform_run_id), run) for run in direct], permits):
+            yield portion
+        sought = {run_id: run for run_id, run in known.items() if run not in direct}
+        for stretch in _stretches([*sought.values(), *nameless.values()]):
+            ended = await self._ended(stretch, sought, nameless, permits, named)
+            async for portion in self._read_each(ended, permits):
+                yield portion
+
+    async def _ended(
+        self,
+        stretch: Sequence[Awaited],
+        sought: Mapping[str, Awaited],
+        nameless: dict[UUID, Awaited],
+        permits: Permits,
+        named: Named,
+    ) -> list[tuple[str, Awaited]]:
+        """Of those awaited in that stretch of time, the ones that the list shows as ended."""
+        tasks = sorted({self._tasks[run.task].legacy.task for run in stretch if run.task in self._tasks})
+        if not tasks:
+            return []
+        since = min(run.accepted_at for run in stretch) - _SLACK
+        until = max(run.accepted_at for run in stretch) + _REACH
+        ended: list[tuple[str, Awaited]] = []
+        after: str | None = None
+        for _page in range(_PAGES):
+            await permits.take()
+            try:
+                page = await self._api.list(
+                    tasks=tasks, since=since, until=until, statuses=_LISTED_TERMINAL, after=after
+                )
+            except Refused as error:
+                raise _wait(error.answer) or error from None
+            permits.learn(quota(page.answer.fields))
+            ended += [(str(run["id"]), sought[run["id"]]) for run in page.runs if run.get("id") in sought]
+            if nameless:
+                ended += await self._by_key(page.runs, nameless, named)
+            after = page.after
+            if after is None:
+                break
+        return ended
+
+    async def _by_key(
+        self, runs: Sequence[Json], nameless: dict[UUID, Awaited], named: Named
+    ) -> list[tuple[str, Awaited]]:
+        """Runs of a producer's batch, whose answer named none: they are known by their keys."""
+        keys: dict[str, str] = {}
+        for run in runs:  # newest first: of two with one key the newer followed when the older had failed
+            task = self._catalogue.task_of_legacy(self._platform, str(run.get("taskIdentifier")))
+            if task is not None and run.get("idempotencyKey") and run.get("id"):
+                keys[key_alias(task.id, str(run["idempotencyKey"]))] = str(run["id"])
+        owners = await named(keys.keys()) if keys else {}
+        return [(keys[alias], nameless.pop(owner)) for alias, owner in owners.items() if owner in nameless]
+
+    async def _read_each(
+        self, runs: Sequence[tuple[str, Awaited]], permits: Permits
+    ) -> AsyncIterator[Sequence[RunOutcome]]:
+        for start in range(0, len(runs), _AT_ONCE):
+            portion = runs[start : start + _AT_ONCE]
+            answers = await asyncio.gather(
+                *(self._read_one(run_id, awaited, permits) for run_id, awaited in portion),
+                return_exceptions=True,
+            )
+            yield [answer for answer in answers if isinstance(answer, RunOutcome)]
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+
+    async def _read_one(self, run_id: str, awaited: Awaited, permits: Permits) -> RunOutcome | None:
+        """The run's outcome; None while it is under way, or not to be seen yet."""
+        await permits.take()
+        try:
+            run, answer = await self._api.retrieve(run_id)
+        except Refused as error:
+            if error.answer.status == 404:
+                return None  # the replica lags (reference 3.1); or it is gone, and the deadline tells
+            raise _wait(error.answer) or error from None
+        permits.learn(quota(answer.fields))
+        status = TRIGGER_DEV.get(str(run.get("status")))
+        if status is None:
+            return None
+        output = None
+        if status is Status.COMPLETED:
+            try:
+                output = await self._output(run)
+            except (Refused, httpx.HTTPError, TimeoutError, TooLarge, ValueError) as error:
+                log.warning("outcomes.output_unread", platform=self._platform, error=type(error).__name__)
+                if awaited.polls < _PACKET_POLLS:
+                    return None
+        return _outcome(self._platform, run_id, run, status, output, awaited)
+
+    async def _output(self, run: Json) -> bytes:
+        """What the run returned, as JSON: `null` for nothing.
+
+        Raises:
+            Refused, httpx.HTTPError, TimeoutError, TooLarge, ValueError: it lies elsewhere and can't be read.
+        """
+        if "output" in run:
+            return write_json(run["output"])
+        url = run.get("outputPresignedUrl")
+        if not isinstance(url, str):
+            return b"null"
+        packet = await self._api.packet(url)
+        if urlsplit(url).path.endswith(".txt"):
+            return write_json(packet.decode())
+        # A packet is kept as the worker sent it; only inline values are decoded by the platform.
+        plain = read_json(packet)
+        if isinstance(plain, dict) and "json" in plain and plain.keys() <= {"json", "meta"}:
+            return write_json(superjson.payload(packet.decode(), "application/super+json"))
+        return packet
+
+
+def _is_turn(run: Awaited) -> bool:
+    return run.polls % _DIRECT_EVERY == _DIRECT_EVERY - 1
+
+
+def _stretches(runs: Sequence[Awaited]) -> list[list[Awaited]]:
+    """Split by time, so that no list has to reach from one long ago to one of now."""
+    ordered = sorted(runs, key=lambda run: run.accepted_at)
+    if not ordered:
+        return []
+    stretches = [[ordered[0]]]
+    for before, run in pairwise(ordered):
+        if run.accepted_at - before.accepted_at > _STRETCH:
+            stretches.append([])
+        stretches[-1].append(run)
+    return stretches
+
+
+def _wait(answer: Answer) -> AskedToWait | None:
+    if answer.status != 429:
+        return None
+    return AskedToWait(retry_after(answer.fields, datetime.now(UTC)) or _PATIENCE)
+
+
+def _outcome(
+    platform: str, run_id: str, run: Json, status: Status, output: bytes | None, awaited: Awaited
+) -> RunOutcome:
+    error = run.get("error")
+    error = error if isinstance(error, dict) else {}
+    # A run cancelled while it was delayed never shows finishedAt.
+    finished = run.get("finishedAt") or run.get("expiredAt") or run.get("updatedAt")
+    return RunOutcome(
+        platform=platform,
+        platform_run_id=run_id,
+        status=status,
+        learned_by=LearnedBy.POLL,
+        asked_for=awaited.id,
+        task=awaited.task,
+        event_id=awaited.event_id,
+        event_name=awaited.event_name,
+        output=output,
+        error_name=_text(error.get("name")),
+        error_message=_text(error.get("message")),
+        attempts=run["attemptCount"] if isinstance(run.get("attemptCount"), int) else None,
+        version=_text(run.get("version")),
+        cost_cents=_cents(run),
+        started_at=moment(run.get("startedAt")),
+        finished_at=moment(finished),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _cents(run: Json) -> float | None:
+    parts = [run.get("costInCents"), run.get("baseCostInCents")]
+    numbers = [part for part in parts if isinstance(part, int | float)]
+    return float(sum(numbers)) if numbers else None

@@ -1,0 +1,126 @@
+"""The HTTP client: one for all that Shadow sends, and a way to carry others' requests unchanged.
+
+What is carried arrives as it was sent: no redirect is followed, nothing is decompressed, no cookie is kept, no
+proxy or netrc of the environment is used, repeated headers stay repeated, and the length is announced
+(Trigger.dev answers 413 to a body without Content-Length). `tests/integration/platforms/test_client.py` holds
+the transport to that with a server made of raw sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that speak of one connection and not of the message (RFC 9110, 7.6.1)."""
+_REMADE = frozenset({"host", "content-length", "expect"})
+"""Headers that the client makes anew for the next hop."""
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class TooLarge(Exception):
+    """An answer was longer than the caller allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: headers in their order, repeated ones included, and the bytes of the body as sent."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The headers by lower-case name; of repeated ones the last."""
+        return {name.lower(): value for name, value in self.headers}
+
+
+def carrying_client() -> httpx.AsyncClient:
+    """The client. Its connections are not limited: who uses it bounds what is in flight, so that a platform
+    that hangs cannot take the connections of another."""
+    return httpx.AsyncClient(
+        follow_redirects=False,
+        trust_env=False,
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        headers={"accept-encoding": "identity", "user-agent": "shadow"},
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
+        timeout=httpx.Timeout(30.0),
+    )
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers of a message that go on to the next hop, in their order."""
+    headers = list(headers)
+    named = {
+        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
+    }
+    dropped = HOP_BY_HOP | _REMADE | named
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+async def carry(
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    content: bytes,
+    *,
+    within: timedelta,
+    most: int = 64 * 1024 * 1024,
+) -> Answer:
+    """Send a request just as it is and return the answer just as it is.
+
+    Args:
+        headers: sent as they are, besides those of one hop; Host and Content-Length are added.
+        within: for the whole exchange, from connecting to the last byte.
+        most: bytes that the answer's body may have.
+
+    Raises:
+        httpx.TransportError: no connection, or it broke.
+        TimeoutError: not done in time.
+        TooLarge: the answer is too long.
+    """
+    sent = end_to_end(headers)
+    if not content and method in _WITH_BODY:
+        sent.append(("content-length", "0"))  # httpx announces no length of an empty body
+    # A request of its own making gets none of the client's default headers.
+    request = httpx.Request(
+        method,
+        url,
+        headers=sent,
+        content=content,
+        extensions={"timeout": httpx.Timeout(None).as_dict()},
+    )
+    async with asyncio.timeout(within.total_seconds()):
+        response = await http.send(request, stream=True, follow_redirects=False)
+        try:
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > most:
+                    raise TooLarge(f"{method} {request.url.host}: more than {most} bytes came back")
+                chunks.append(chunk)
+        finally:
+            await response.aclose()
+    raw = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
+    return Answer(response.status_code, raw, b"".join(chunks))

@@ -1,0 +1,33 @@
+"""An event as it is stored: what adapters and the fan-out know of it besides its bodies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """The columns of an event's row; see `store/tables.py`."""
+
+    id: UUID
+    source: str
+    door: str
+    origin: str
+    name: str
+    tenant: str | None
+    external_id: str | None
+    delivery_id: str
+    upstream_id: str | None
+    occurred_at: datetime | None
+    scheduled_at: datetime | None
+    accepted_at: datetime
+    route: str | None
+    phase: str | None
+    authority: str | None
+
+    @property
+    def starts_at(self) -> datetime:
+        """When its runs may start: the scheduled start, or its acceptance."""
+        return self.scheduled_at or self.accepted_at

@@ -1,0 +1,32 @@
+"""JSON as anybody may send it: also what orjson refuses, integers past 64 bits and lone surrogates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+
+def read_json(content: bytes | str) -> Any:
+    """The value that `content` says.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
+
+
+def write_json(value: Any) -> bytes:
+    """JSON that says `value`.
+
+    Raises:
+        TypeError: it is no JSON value.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,61 @@
+"""Dead letters: dispatches that their platform will not take."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
+from shadow.reports.shapes import DeadLetter, DeadLetterPage, DispatchView
+from shadow.store.tables import dispatches, events
+
+
+async def page(
+    engine: AsyncEngine,
+    *,
+    side: str | None = None,
+    task: str | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> DeadLetterPage:
+    """A page of dead letters, in a stable order.
+
+    Raises:
+        BadCursor: `cursor` is none of ours.
+    """
+    query = (
+        select(
+            *(dispatches.c[name] for name in DispatchView.model_fields),
+            dispatches.c.tenant,
+            events.c.name.label("event_name"),
+            events.c.source,
+        )
+        .outerjoin(events, events.c.id == dispatches.c.event_id)
+        .where(dispatches.c.state == "dead")
+        .order_by(dispatches.c.id.desc())
+        .limit(limit + 1)
+    )
+    if side is not None:
+        query = query.where(dispatches.c.side == side)
+    if task is not None:
+        query = query.where(dispatches.c.task == task)
+    if cursor is not None:
+        query = query.where(dispatches.c.id < read_cursor(cursor))
+    async with engine.connect() as connection:
+        rows = (await connection.execute(query)).all()
+    items = [DeadLetter.model_validate(row._mapping) for row in rows[:limit]]
+    return DeadLetterPage(items=items, next_cursor=cursor_of(items[-1].id) if len(rows) > limit else None)
+
+
+async def state(engine: AsyncEngine, dispatch: UUID) -> str | None:
+    """Why that dispatch can't be sent again, in a sentence; None when there is no such dispatch."""
+    query = select(dispatches.c.state, dispatches.c.stage).where(dispatches.c.id == dispatch)
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    if row.state != "dead":
+        return "this dispatch is no dead letter: it is on its way"
+    return "its delivery could not be mapped to an event: there is nothing to send until the catalogue is mended"

@@ -1,0 +1,148 @@
+"""The figures of the whole installation as gauges: one logical target, whichever process is asked.
+
+They come from the tallies and the queue. Judging again may lower them, so no rule may use `rate()` on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from comparators import Verdict
+from shadow.catalogue import ResolvedCatalogue
+from shadow.cutover.decision import Phase
+from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
+from shadow.reports.shapes import SignatureSummary
+from shadow.reports.signatures import worst
+from shadow.store.tables import dispatches
+
+SIGNATURES = 20
+"""How many signatures have a gauge: those that most pairs show."""
+
+FRESH_SECONDS = 5.0
+"""How long figures are given again before they are read anew."""
+
+GAUGES = {
+    "shadow_pairs": ("Pairs with this verdict, or `pending`.", ["task", "verdict"]),
+    "shadow_pairs_opened": ("Pairs opened.", ["task"]),
+    "shadow_events_undelivered": ("Events in the queue whose pairs are not opened yet.", ["task"]),
+    "shadow_parity_ratio": ("match / (match + mismatch + missing); absent until something was compared.", ["task"]),
+    "shadow_signature_pairs": (
+        f"Pairs that show this difference, of the {SIGNATURES} most frequent.",
+        ["task", "signature", "kind", "severity"],
+    ),
+    "shadow_dispatches": ("Dispatches in the queue.", ["side", "state"]),
+    "shadow_dispatch_oldest_seconds": ("Age of the oldest dispatch that is due.", ["side"]),
+    "shadow_dead_letters": ("Dispatches that their platform will not take.", ["side"]),
+    "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
+}
+"""Name -> (what it says, its labels)."""
+
+_SIDES = ("legacy", "candidate")
+_STATES = ("due", "held", "dead")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What is true of the whole installation."""
+
+    figures: dict[str, Figures]
+    """By task; every task of the catalogue has an entry."""
+    phases: dict[str, Phase]
+    signatures: list[SignatureSummary]
+    queue: dict[tuple[str, str], int]
+    """(side, state) -> dispatches."""
+    oldest: dict[str, float]
+    """Side -> age in seconds of its oldest dispatch that is due."""
+
+
+async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Installation:
+    """Read all figures now."""
+    async with engine.connect() as connection:
+        figures = await figures_by_task(connection, catalogue)
+        standing = await standing_phases(connection)
+        rows = (
+            await connection.execute(
+                select(
+                    dispatches.c.side,
+                    dispatches.c.state,
+                    func.count().label("number"),
+                    func.min(dispatches.c.created_at).label("oldest"),
+                    func.now().label("now"),
+                ).group_by(dispatches.c.side, dispatches.c.state)
+            )
+        ).all()
+    found = await worst(engine, limit=SIGNATURES)
+    return Installation(
+        figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
+        phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
+        signatures=found.items,
+        queue={(row.side, row.state): row.number for row in rows},
+        oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
+    )
+
+
+def _age(moment: datetime, now: datetime) -> float:
+    return max((now - moment).total_seconds(), 0.0)
+
+
+class _Gauges(Collector):
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+
+    def collect(self) -> Iterator[Metric]:
+        made = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
+        for task, figures in self.installation.figures.items():
+            for verdict in Verdict:
+                made["shadow_pairs"].add_metric([task, verdict.value], figures.verdicts[verdict.value])
+            pending = figures.opened - figures.verdicts.total()
+            made["shadow_pairs"].add_metric([task, "pending"], pending)
+            made["shadow_pairs_opened"].add_metric([task], figures.opened)
+            made["shadow_events_undelivered"].add_metric([task], figures.undelivered)
+            ratio = parity_of(figures.verdicts)
+            if ratio is not None:
+                made["shadow_parity_ratio"].add_metric([task], ratio)
+        for task, standing in self.installation.phases.items():
+            for phase in Phase:
+                made["shadow_phase_info"].add_metric([task, phase.value], float(standing is phase))
+        for found in self.installation.signatures:
+            made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.pairs)
+        for side in _SIDES:
+            for state in _STATES:
+                made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))
+            made["shadow_dispatch_oldest_seconds"].add_metric([side], self.installation.oldest.get(side, 0.0))
+            made["shadow_dead_letters"].add_metric([side], self.installation.queue.get((side, "dead"), 0))
+        yield from made.values()
+
+
+def gauges(installation: Installation) -> CollectorRegistry:
+    """A registry with the figures as gauges."""
+    registry = CollectorRegistry()
+    registry.register(_Gauges(installation))
+    return registry
+
+
+@dataclass
+class FigureReader:
+    """Reads the figures, at most once in `FRESH_SECONDS`, however many scrapers ask."""
+
+    engine: AsyncEngine
+    catalogue: ResolvedCatalogue
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _known: tuple[float, Installation] | None = None
+
+    async def read(self) -> Installation:
+        async with self._lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] >= FRESH_SECONDS:
+                self._known = (now, await read_installation(self.engine, self.catalogue))
+            return self._known[1]

@@ -1,0 +1,135 @@
+"""A task's report as text: Markdown for people, JSON for programs, JUnit XML for CI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from pydantic import BaseModel, ConfigDict
+
+from shadow.reports.shapes import Counts, Parity, SignatureSummary
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NAMES = {
+    "events": "events",
+    "pairs": "pairs",
+    "match": "match",
+    "mismatch": "mismatch",
+    "missing_candidate": "missing candidate",
+    "missing_legacy": "missing legacy",
+    "not_comparable": "not comparable",
+    "pending": "pending",
+}
+
+
+class Report(BaseModel):
+    """How a task stands, and the differences that most of its pairs show now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parity: Parity
+    signatures: list[SignatureSummary]
+
+
+def figures(counts: Counts) -> list[tuple[str, str]]:
+    """(name, figure) of all counts and the parity, for people."""
+    named = [(name, f"{getattr(counts, field):,}") for field, name in _NAMES.items()]
+    return [*named, ("parity", percent(counts.parity))]
+
+
+def percent(parity: float | None) -> str:
+    """A parity for people. It says 100 % only when nothing differs."""
+    if parity is None:
+        return "nothing compared"
+    return "100 %" if parity == 1 else f"{min(parity, 0.9999):.2%}".replace("%", " %")
+
+
+def title(parity: Parity) -> str:
+    """What a report is of, in a line."""
+    scope = [f"phase {parity.phase}"]
+    if parity.tenant is not None:
+        scope.append(f"tenant {parity.tenant}" if parity.tenant else "events without a tenant")
+    if parity.since is not None:
+        scope.append(f"from {parity.since}")
+    if parity.until is not None:
+        scope.append(f"to {parity.until}")
+    return f"{parity.task} ({', '.join(scope)})"
+
+
+def as_json(report: Report) -> str:
+    return report.model_dump_json(indent=2)
+
+
+def as_markdown(report: Report) -> str:
+    lines = [f"# {_cell(title(report.parity))}", "", "| | |", "|---|---:|"]
+    lines += [f"| {name} | {figure} |" for name, figure in figures(report.parity.counts)]
+    if report.signatures:
+        lines += ["", "| pairs | severity | difference | signature |", "|---:|---|---|---|"]
+        lines += [
+            f"| {found.pairs:,} | {found.severity} | {_cell(found.sentence)} | `{found.id}` |"
+            for found in report.signatures
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """`text` as it stands in a Markdown table."""
+    flat = " ".join(text.split())
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", flat)
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    failure: Callable[[Counts], str | None]
+    skips: bool = False
+    """Whether it is reported as skipped: no success, and no failure either."""
+
+
+_CHECKS = (
+    _Check("pairs were compared", lambda c: "nothing was compared" if c.parity is None else None),
+    _Check("no pair differs", lambda c: f"{c.mismatch} pairs differ" if c.mismatch else None),
+    _Check(
+        "no run of the candidate is missing",
+        lambda c: f"{c.missing_candidate} pairs without it" if c.missing_candidate else None,
+    ),
+    _Check(
+        "no run of legacy is missing", lambda c: f"{c.missing_legacy} pairs without it" if c.missing_legacy else None
+    ),
+    _Check(
+        "every pair could be compared",
+        lambda c: f"{c.not_comparable} pairs could not" if c.not_comparable else None,
+        skips=True,
+    ),
+    _Check("no pair waits for its verdict", lambda c: f"{c.pending} pairs wait" if c.pending else None, skips=True),
+)
+
+
+def as_junit(report: Report) -> str:
+    """A test suite: a case for each thing that should hold of the counts, and a failed one for each signature."""
+    task = report.parity.task
+    suite = ElementTree.Element("testsuite", name=f"shadow.{task}")
+    failures = skipped = 0
+    for check in _CHECKS:
+        case = ElementTree.SubElement(suite, "testcase", classname=task, name=check.name)
+        message = check.failure(report.parity.counts)
+        if message is not None:
+            ElementTree.SubElement(case, "skipped" if check.skips else "failure", message=message)
+            failures += not check.skips
+            skipped += check.skips
+    for found in report.signatures:
+        case = ElementTree.SubElement(suite, "testcase", classname=task, name=f"{found.kind} {found.id}")
+        failure = ElementTree.SubElement(
+            case, "failure", type=found.severity, message=_NOT_IN_XML.sub("\ufffd", found.sentence)
+        )
+        text = f"{found.pairs} pairs, such as {found.example_pair}\n{found.path}"
+        failure.text = _NOT_IN_XML.sub("\ufffd", text)
+        failures += 1
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(failures))
+    suite.set("errors", "0")
+    suite.set("skipped", str(skipped))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,0 +1,107 @@
+"""Pairs: lists with filters, newest first, and one pair in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import RowMapping, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shadow.model.ids import first_id_at, time_of
+from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
+from shadow.reports.runs import views
+from shadow.reports.shapes import DifferenceView, PairDetail, PairPage, PairSummary
+from shadow.store.tables import differences, pairs
+
+PENDING = "pending"
+"""As a verdict: pairs that have none yet."""
+
+_DERIVED = {"accepted_at"}
+_COLUMNS = [pairs.c[name] for name in PairSummary.model_fields if name not in _DERIVED]
+
+
+@dataclass(frozen=True, slots=True)
+class PairFilter:
+    """Which pairs are meant; None leaves a condition out."""
+
+    task: str | None = None
+    verdict: str | None = None
+    """A verdict, or `pending`."""
+    signature: str | None = None
+    tenant: str | None = None
+    """Empty: pairs of events without a tenant."""
+    since: datetime | None = None
+    """Events accepted at or after."""
+    until: datetime | None = None
+    """Events accepted before."""
+
+
+async def page(
+    engine: AsyncEngine, wanted: PairFilter, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+) -> PairPage:
+    """A page of pairs, newest event first.
+
+    Raises:
+        BadCursor: `cursor` is none of ours.
+    """
+    query = _filtered(select(*_COLUMNS), wanted).order_by(pairs.c.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(pairs.c.id < read_cursor(cursor))
+    async with engine.connect() as connection:
+        rows = (await connection.execute(query)).all()
+    items = [PairSummary.model_validate(_values(row._mapping)) for row in rows[:limit]]
+    return PairPage(items=items, next_cursor=cursor_of(items[-1].id) if len(rows) > limit else None)
+
+
+async def detail(engine: AsyncEngine, pair: UUID) -> PairDetail | None:
+    """One pair with both runs, their ledgers and its differences; None when there is none of that id."""
+    query = select(*_COLUMNS, pairs.c.deadline_at, pairs.c.legacy_run, pairs.c.candidate_run)
+    async with engine.connect() as connection:
+        row = (await connection.execute(query.where(pairs.c.id == pair))).one_or_none()
+        if row is None:
+            return None
+        runs = await views(connection, [row.legacy_run, row.candidate_run])
+        found = await _differences(connection, pair)
+    return PairDetail.model_validate(
+        {
+            **_values(row._mapping),
+            "deadline_at": row.deadline_at,
+            "legacy": runs.get(row.legacy_run),
+            "candidate": runs.get(row.candidate_run),
+            "differences": found,
+        }
+    )
+
+
+async def _differences(connection: AsyncConnection, pair: UUID) -> list[DifferenceView]:
+    rows = await connection.execute(
+        select(*(differences.c[name] for name in DifferenceView.model_fields))
+        .where(differences.c.pair_id == pair)
+        .order_by(differences.c.ordinal)
+    )
+    return [DifferenceView.model_validate(row._mapping) for row in rows]
+
+
+def _filtered(query: Select[tuple[object, ...]], wanted: PairFilter) -> Select[tuple[object, ...]]:
+    if wanted.task is not None:
+        query = query.where(pairs.c.task == wanted.task)
+    if wanted.verdict is not None:
+        query = query.where(pairs.c.verdict == (None if wanted.verdict == PENDING else wanted.verdict))
+    if wanted.tenant is not None:
+        query = query.where(pairs.c.tenant == (wanted.tenant or None))
+    if wanted.since is not None:
+        query = query.where(pairs.c.id >= first_id_at(wanted.since))
+    if wanted.until is not None:
+        query = query.where(pairs.c.id < first_id_at(wanted.until))
+    if wanted.signature is not None:
+        shown = select(differences.c.pair_id).where(differences.c.signature == wanted.signature)
+        query = query.where(pairs.c.id.in_(shown))
+    return query
+
+
+def _values(row: RowMapping) -> dict[str, object]:
+    values: dict[str, object] = {column.name: row[column] for column in _COLUMNS}
+    values["accepted_at"] = time_of(row[pairs.c.event_id])
+    return values

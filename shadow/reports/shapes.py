@@ -1,0 +1,263 @@
+"""What reports look like, for the API and the command alike."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from shadow.catalogue.model import Side
+from shadow.cutover.decision import Phase
+
+VerdictName = Literal["match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable"]
+SeverityName = Literal["minor", "major", "critical"]
+
+
+class Shape(BaseModel):
+    """Unknown members are kept out, and none is left out: null says that there is nothing to say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Counts(Shape):
+    """How the pairs of a task were judged."""
+
+    events: int = Field(description="Events for the task that both sides are to get.")
+    pairs: int = Field(description="Pairs opened for them; less than `events` while some wait for delivery.")
+    match: int
+    mismatch: int
+    missing_candidate: int
+    missing_legacy: int
+    not_comparable: int = Field(description="Pairs that could not be compared; never counted as a match.")
+    pending: int = Field(description="Pairs without a verdict yet.")
+    parity: float | None = Field(
+        description="match / (match + mismatch + missing); null when there is nothing to divide."
+    )
+
+
+class DayCounts(Counts):
+    day: date = Field(description="UTC day on which the events were accepted.")
+
+
+class LegacyTarget(Shape):
+    platform: str
+    task: str
+
+
+class CandidateTarget(Shape):
+    platform: str
+    function: str
+
+
+class TaskSummary(Shape):
+    """A task: where it stands and how its pairs were judged so far."""
+
+    task: str
+    category: str | None
+    description: str | None
+    route: str = Field(description="Tasks of one route change phase together.")
+    phase: Phase
+    event: str
+    sources: list[str]
+    legacy: LegacyTarget
+    candidate: CandidateTarget
+    counts: Counts
+
+
+class Tasks(Shape):
+    items: list[TaskSummary]
+
+
+class Parity(Shape):
+    """How well a task's candidate does what legacy does."""
+
+    task: str
+    phase: Phase
+    since: date | None = Field(description="First UTC day counted; null: from the beginning.")
+    until: date | None = Field(description="Last UTC day counted; null: until now.")
+    tenant: str | None = Field(description="The tenant it is of; null: all.")
+    counts: Counts
+    days: list[DayCounts] = Field(description="The same by UTC day of acceptance, oldest first.")
+
+
+class PairSummary(Shape):
+    id: UUID
+    event_id: UUID
+    task: str
+    tenant: str | None
+    state: Literal["open", "waiting", "settling", "ready", "judged"]
+    verdict: VerdictName | None = Field(description="Null until it was judged for the first time.")
+    reason: str | None
+    severity: SeverityName | None = Field(description="Of its worst difference.")
+    difference_count: int
+    accepted_at: datetime = Field(description="When its event was accepted.")
+    judged_at: datetime | None
+    revision: int = Field(description="How often it was judged.")
+
+
+class PairPage(Shape):
+    items: list[PairSummary]
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
+
+
+class EffectView(Shape):
+    """One thing a run did to the outside world."""
+
+    id: UUID
+    kind: str
+    target: str
+    operation: str
+    identity: str | None
+    idempotency_key: str | None
+    attempt: int
+    occurred_at: datetime | None
+    received_at: datetime
+    seen_by: str
+    data: JsonValue
+
+
+class RunSummary(Shape):
+    id: UUID
+    task: str
+    side: Side
+    platform: str
+    platform_run_id: str | None = Field(description="Null until the platform named it.")
+    authority: Literal["real", "none"]
+    state: Literal["expected", "sent", "finished"]
+    status: str | None
+    error_name: str | None
+    error_message: str | None
+    attempts: int | None
+    version: str | None
+    cost_cents: float | None
+    scheduled_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    learned_by: str | None
+
+
+class RunView(RunSummary):
+    """One run with what it returned and its ledger, in the order in which things happened."""
+
+    output: JsonValue
+    effects: list[EffectView]
+
+
+class DifferenceView(Shape):
+    kind: str
+    path: str = Field(description="JSONPath (RFC 9535) into the pair.")
+    severity: SeverityName
+    sentence: str
+    signature: str
+    legacy: JsonValue = Field(description="Legacy's value; null where it has none.")
+    candidate: JsonValue = Field(description="The candidate's value; null where it has none.")
+
+
+class PairDetail(PairSummary):
+    """A pair with both its runs and all that is kept of their differences, worst first."""
+
+    deadline_at: datetime
+    legacy: RunView | None
+    candidate: RunView | None
+    differences: list[DifferenceView]
+
+
+class SignatureSummary(Shape):
+    """The same difference over many pairs."""
+
+    id: str
+    task: str
+    kind: str
+    path: str
+    severity: SeverityName
+    sentence: str = Field(description="Of the example.")
+    example_pair: UUID
+    pairs: int = Field(description="How many pairs show it now.")
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Signatures(Shape):
+    items: list[SignatureSummary]
+
+
+class TenantCount(Shape):
+    tenant: str | None
+    pairs: int
+
+
+class SignatureDetail(SignatureSummary):
+    tenants: list[TenantCount] = Field(description="Those with the most pairs first, at most 100.")
+
+
+class DispatchView(Shape):
+    """An event being handed to one side. It goes when that is done, and its run tells the rest."""
+
+    id: UUID
+    event_id: UUID
+    side: Side
+    stage: str
+    platform: str
+    task: str | None
+    state: Literal["due", "held", "dead"]
+    attempts: int
+    due_at: datetime
+    error: str | None
+    created_at: datetime
+
+
+class EventDetail(Shape):
+    id: UUID
+    source: str
+    door: str
+    origin: str
+    name: str
+    tenant: str | None
+    external_id: str | None = Field(description="What its producer calls it.")
+    delivery_id: str = Field(description="The event id that candidate runs carry.")
+    upstream_id: str | None = Field(description="The ULID that Inngest assigns.")
+    occurred_at: datetime | None
+    scheduled_at: datetime | None
+    accepted_at: datetime
+    route: str | None
+    phase: Phase | None = Field(description="Of its route when it was accepted.")
+    authority: Side | None = Field(description="The side whose runs may reach the world.")
+    mapping_error: str | None
+    data: JsonValue
+    runs: list[RunSummary]
+    dispatches: list[DispatchView]
+    pairs: list[UUID]
+
+
+class DeadLetter(DispatchView):
+    """A dispatch that its platform will not take; it waits for a person."""
+
+    tenant: str | None
+    event_name: str | None
+    source: str | None
+
+
+class DeadLetterPage(Shape):
+    items: list[DeadLetter]
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
+
+
+class MoveView(Shape):
+    """One audited change of phase."""
+
+    id: UUID
+    route: str
+    tasks: list[str]
+    from_phase: Phase
+    to_phase: Phase
+    actor: str
+    reason: str
+    forced: bool
+    decided_at: datetime
+    effective_at: datetime
+
+
+class Moves(Shape):
+    items: list[MoveView]

@@ -1,0 +1,44 @@
+"""Signatures: which differences there are, and how many pairs show each."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shadow.reports.shapes import SignatureDetail, Signatures, SignatureSummary, TenantCount
+from shadow.store.tables import signature_tenants, signatures
+
+MOST_TENANTS = 100
+
+_COLUMNS = [signatures.c[name] for name in SignatureSummary.model_fields]
+
+
+async def worst(engine: AsyncEngine, *, task: str | None = None, limit: int = 50) -> Signatures:
+    """The signatures that most pairs show now; those that no pair shows any more are left out."""
+    query = (
+        select(*_COLUMNS)
+        .where(signatures.c.pairs > 0)
+        .order_by(signatures.c.pairs.desc(), signatures.c.last_seen.desc(), signatures.c.id)
+        .limit(limit)
+    )
+    if task is not None:
+        query = query.where(signatures.c.task == task)
+    async with engine.connect() as connection:
+        rows = await connection.execute(query)
+        return Signatures(items=[SignatureSummary.model_validate(row._mapping) for row in rows])
+
+
+async def detail(engine: AsyncEngine, signature: str) -> SignatureDetail | None:
+    """One signature with its tenants; None when it was never seen."""
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(*_COLUMNS).where(signatures.c.id == signature))).one_or_none()
+        if row is None:
+            return None
+        tenants = await connection.execute(
+            select(signature_tenants.c.tenant, signature_tenants.c.pairs)
+            .where(signature_tenants.c.signature == signature, signature_tenants.c.pairs > 0)
+            .order_by(signature_tenants.c.pairs.desc(), signature_tenants.c.tenant)
+            .limit(MOST_TENANTS)
+        )
+        counts = [TenantCount(tenant=tenant or None, pairs=pairs) for tenant, pairs in tenants]
+    return SignatureDetail.model_validate({**row._mapping, "tenants": counts})
