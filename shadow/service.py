@@ -48,6 +48,14 @@ class Listener:
     port: int
 
 
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener there; a name other than localhost may be anything."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class _Part(Protocol):
     """Something that runs for as long as the process does."""
 
@@ -170,7 +178,7 @@ class Service:
             ControlServices(
                 database=self._database,
                 catalogue=self._catalogue,
-                metrics_open=ip_address(self._control.host).is_loopback,
+                metrics_open=_is_loopback(self._control.host),
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._control)))

@@ -14,12 +14,11 @@ from api.control.services import ControlServices
 
 
 def control_app(services: ControlServices) -> FastAPI:
-    """The ASGI app of the control port; its OpenAPI document is at `/openapi.json`."""
+    """The ASGI app of the control port; its OpenAPI document is at `/openapi.json`, to be read at `/docs`."""
     app = FastAPI(
         title="Shadow control API",
         version=metadata.version("shadow-parity"),
         description=DESCRIPTION,
-        docs_url=None,
         redoc_url=None,
         dependencies=[Depends(known_parameters)],
     )

@@ -14,11 +14,10 @@ from api.control.documented import answers
 from api.control.parameters import Cursor, Limit, Services, TaskFilter
 from api.control.problems import Refusal, not_found
 from shadow.catalogue.model import Side
-from shadow.fanout.queue import resend
+from shadow.fanout.resending import send_again
 from shadow.reports import dead_letters, events
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import DeadLetterPage, EventDetail
-from shadow.store.database import Work
 
 router = APIRouter(tags=["events"])
 
@@ -79,11 +78,13 @@ async def resend_dead_letter(
     dispatch: Annotated[UUID, Path(description="The dispatch's id.", examples=[examples.DISPATCH["id"]])],
     services: Services,
 ) -> Resent:
-    """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run."""
-    async with services.database.connection(Work.CONTROL) as connection:
-        if await resend(connection, [dispatch]):
-            return Resent(id=dispatch)
-    found = await dead_letters.state(services.engine, dispatch)
-    if found is None:
+    """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run.
+
+    A webhook that could not be mapped is mapped anew, with the catalogue that the service runs on now.
+    """
+    done, failed = await send_again(services.database, services.catalogue, [dispatch])
+    if dispatch in done:
+        return Resent(id=dispatch)
+    if not await dead_letters.exists(services.engine, dispatch):
         raise not_found("dead letter", dispatch)
-    raise Refusal(409, found)
+    raise Refusal(409, failed[dispatch])

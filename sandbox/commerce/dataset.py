@@ -57,13 +57,6 @@ class Dataset:
         """
         return _Builder(seed, today or datetime.now(UTC).date(), scale).build()
 
-    def tenant(self, tenant_id: str) -> Row:
-        """A tenant by id. Raises LookupError for an unknown one."""
-        for row in self.rows["tenants"]:
-            if row["id"] == tenant_id:
-                return row
-        raise LookupError(f"no tenant {tenant_id!r}")
-
     def day(self, days_ago: int) -> str:
         """The date so many days before today, ISO 8601."""
         return (self.today - timedelta(days=days_ago)).isoformat()

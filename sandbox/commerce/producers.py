@@ -65,9 +65,8 @@ class Producers:
         )
 
     async def close(self) -> None:
-        """Close the connections, the SDK's too, which has no way of its own to let go of them."""
+        """Close the connections."""
         await self._http.aclose()
-        await self._inngest._http_client._http_client.aclose()
         await sdk.close(self._inngest)
 
     async def send(self, action: Action) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -49,6 +51,8 @@ class Routing:
         self._database = database
         self._standings: dict[str, Standing] = {}
         self._decisions: dict[tuple[str, Phase], Decision] = {}
+        self._current: dict[str, tuple[float, Decision]] = {}
+        """Route -> until when (seconds since 1970) which decision holds, unless the standings change."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -64,7 +68,12 @@ class Routing:
     async def refresh(self) -> None:
         """Read the phases now."""
         async with self._database.connection(Work.CONTROL) as connection:
-            self._standings = await read_standings(connection)
+            self._learn(await read_standings(connection))
+
+    def _learn(self, standings: dict[str, Standing]) -> None:
+        if standings != self._standings:
+            self._standings = standings
+            self._current.clear()
 
     def phase(self, route: str, now: datetime | None = None) -> Phase:
         """The phase of a route; `legacy` when it was never moved.
@@ -85,11 +94,26 @@ class Routing:
 
     def decision(self, route: str) -> Decision:
         """What governs an event of that route that is accepted now."""
-        phase = self.phase(route)
+        current = self._current.get(route)
+        if current is not None and time.time() < current[0]:
+            return current[1]
+        now = datetime.now(UTC)
+        phase = self.phase(route, now)
         found = self._decisions.get((route, phase))
         if found is None:
             found = self._decisions[route, phase] = decide(route, phase)
+        self._current[route] = (self._next_change(route, now), found)
         return found
+
+    def _next_change(self, route: str, now: datetime) -> float:
+        """When a move of that route takes effect that has not yet; infinite when there is none."""
+        standings = (self._standings.get(task) for task in self._catalogue.routes[route].tasks)
+        coming = (
+            standing.effective_at.timestamp()
+            for standing in standings
+            if standing is not None and standing.effective_at > now
+        )
+        return min(coming, default=math.inf)
 
     async def _follow(self) -> None:
         while True:
@@ -97,9 +121,9 @@ class Routing:
                 async with self._database.direct() as connection:
                     await connection.execute("LISTEN shadow_routing")
                     while True:
+                        self._learn(await read_standings(connection))
                         async for _notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
-                        self._standings = await read_standings(connection)
             except psycopg.Error as error:
                 log.warning("routing.unreachable", error=type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS)

@@ -24,4 +24,7 @@ async def send_again(
         sent = await resend(connection, [dispatch for dispatch in dispatches if dispatch not in remapped.failed])
     done = [*remapped.mapped, *sent]
     rest = [dispatch for dispatch in dispatches if dispatch not in done and dispatch not in remapped.failed]
-    return done, {**remapped.failed, **dict.fromkeys(rest, "no dead letter")}
+    return done, {
+        **remapped.failed,
+        **dict.fromkeys(rest, "this dispatch is no dead letter: it is on its way, or done"),
+    }

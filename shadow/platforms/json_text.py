@@ -1,4 +1,4 @@
-"""JSON as anybody may send it: also what orjson refuses, integers past 64 bits and lone surrogates."""
+"""JSON as anybody may send it: also what orjson refuses, such as lone surrogates and integers it cannot write."""
 
 from __future__ import annotations
 

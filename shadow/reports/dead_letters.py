@@ -49,13 +49,8 @@ async def page(
     return DeadLetterPage(items=items, next_cursor=cursor_of(items[-1].id) if len(rows) > limit else None)
 
 
-async def state(engine: AsyncEngine, dispatch: UUID) -> str | None:
-    """Why that dispatch can't be sent again, in a sentence; None when there is no such dispatch."""
-    query = select(dispatches.c.state, dispatches.c.stage).where(dispatches.c.id == dispatch)
+async def exists(engine: AsyncEngine, dispatch: UUID) -> bool:
+    """Whether there is such a dispatch, dead or on its way."""
     async with engine.connect() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    if row is None:
-        return None
-    if row.state != "dead":
-        return "this dispatch is no dead letter: it is on its way"
-    return "its delivery could not be mapped to an event: there is nothing to send until the catalogue is mended"
+        found = await connection.scalar(select(dispatches.c.id).where(dispatches.c.id == dispatch))
+    return found is not None

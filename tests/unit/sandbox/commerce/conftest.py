@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 
 from comparators import Judgement, Ledger
 from sandbox.commerce.dataset import Dataset
@@ -32,6 +32,6 @@ def rehearsed() -> Rehearsed:
     dataset = Dataset.build()
     plan = build_plan(dataset, scale=SCALE)
     what = happenings(plan, dataset)
-    ledgers = asyncio.run(perform(what, dataset))
+    ledgers = uvloop.run(perform(what, dataset))
     judgements = judged(what, ledgers["legacy"], ledgers["candidate"])
     return Rehearsed(dataset, plan, what, ledgers, judgements)

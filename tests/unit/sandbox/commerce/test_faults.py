@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import defaultdict
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from comparators import Verdict
 from sandbox.commerce import candidate
@@ -47,7 +47,7 @@ def _small(rehearsed: Rehearsed) -> list[Happening]:
 
 def _mismatched(rehearsed: Rehearsed, faults: tuple[str, ...]) -> dict[str, int]:
     what = _small(rehearsed)
-    spoilt = asyncio.run(perform(what, rehearsed.dataset, ("candidate",), faults=faults))
+    spoilt = uvloop.run(perform(what, rehearsed.dataset, ("candidate",), faults=faults))
     judgements = judged(what, rehearsed.ledgers["legacy"], spoilt["candidate"])
     counts = dict.fromkeys(TASKS, 0)
     for each in what:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -120,10 +121,12 @@ def test_each_task_does_what_the_example_says(
 
 
 def test_the_queue_is_worked_off_a_hundred_at_most_and_failures_are_counted(rehearsed: Rehearsed) -> None:
-    outputs = [a.outcome.output for a, _ in _ledgers(rehearsed, "process-webhook-queue")]
-    totals = [output["processed"] + output["failed"] for output in outputs if isinstance(output, dict)]
-    assert max(totals) == 100
-    assert all(isinstance(output, dict) and output["failed"] for output in outputs)
+    swept: list[int] = []
+    for legacy, _ in _ledgers(rehearsed, "process-webhook-queue"):
+        output: Any = legacy.outcome.output
+        assert output["failed"] > 0
+        swept.append(output["processed"] + output["failed"])
+    assert max(swept) == 100
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""`shadow demo`, as a newcomer runs it, on a smaller load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+TASKS = {
+    "sync-shopify-order",
+    "send-review-email",
+    "process-payout",
+    "process-creator-application",
+    "process-attribution",
+    "aggregate-daily-metrics",
+    "process-webhook-queue",
+}
+FIELDS = {
+    "events",
+    "pairs",
+    "match",
+    "mismatch",
+    "missing",
+    "not_comparable",
+    "pending",
+    "parity",
+    "fault",
+}
+
+
+def demo(*arguments: str) -> tuple[int, str]:
+    """Exit code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shadow", "demo", "--scale", "9", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def as_json(output: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return found
+
+
+def test_without_faults_every_event_is_paired_and_every_pair_matches() -> None:
+    code, output = demo("--faults", "none", "--json")
+    found = as_json(output)
+    assert code == 0
+    assert found["ok"] is True
+    assert set(found["tasks"]) == TASKS
+    assert found["signatures"] == []
+    for task, finding in found["tasks"].items():
+        assert set(finding) == FIELDS
+        assert finding["parity"] == 1.0, task
+        assert finding["events"] == finding["pairs"] == finding["match"] > 0, task
+        assert finding["pending"] == finding["missing"] == finding["not_comparable"] == 0, task
+        assert finding["fault"] is None
+
+
+def test_the_faulted_tasks_and_only_they_fall_short() -> None:
+    code, output = demo("--faults", "payout-in-dollars,application-missing-slack,email-sent-twice", "--json")
+    found = as_json(output)
+    assert code == 0
+    assert found["ok"] is True
+    short = {task for task, finding in found["tasks"].items() if finding["parity"] < 1.0}
+    assert short == {task for task, finding in found["tasks"].items() if finding["fault"]}
+    assert short == {"process-payout", "process-creator-application", "send-review-email"}
+    assert {signature["task"] for signature in found["signatures"]} == short
+    assert all(finding["pending"] == 0 for finding in found["tasks"].values())
+
+
+def test_people_get_a_table_and_the_three_worst_differences() -> None:
+    code, output = demo()
+    assert code == 0
+    assert all(task in output for task in TASKS)
+    assert "payout-twice" in output
+    assert output.count("critical") == 3
+    assert " 1. " in output
+    assert " 3. " in output
+    assert " 4. " not in output
+
+
+@pytest.mark.parametrize("name", ["nonsense", "payout-twice,nonsense"])
+def test_an_unknown_fault_is_refused_with_the_known_ones(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "shadow", "demo", "--faults", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "no fault nonsense" in done.stderr
+    assert "payout-twice" in done.stderr

@@ -1,0 +1,314 @@
+"""What the Trigger.dev door records: the intent, the answer, and what each kind of answer makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from shadow.cutover.decision import Phase
+from tests.integration.front.world import KEY, World, states
+
+BOTH_WAIT = ["legacy deliver due", "candidate deliver held"]
+
+
+async def test_what_legacy_took_is_recorded_and_the_candidate_may_have_it(world: World) -> None:
+    answer = await world.trigger_call()
+    assert answer.status_code == 200
+    run = answer.json()["id"]
+    assert [record.id for record in world.trigger.runs()] == [run]
+    assert answer.headers["x-trigger-jwt"]
+    assert answer.headers["x-ratelimit-limit"]
+    assert await world.runs() == [("legacy", "sent", run), ("candidate", "expected", None)]
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+    assert await world.count("pairs") == 1
+    ((name, data_bytes),) = await world.rows(
+        "SELECT name, content FROM events JOIN bodies USING (id) WHERE part = 'data'"
+    )
+    assert name == "hello/said"
+    assert orjson.loads(bytes(data_bytes)[1:]) == {"n": 1}
+
+
+async def test_the_wire_key_is_the_one_that_the_workers_would_use(world: World) -> None:
+    world.trigger.traps.lose_responses = 1
+    answer = await world.trigger_call(x_trigger_request_idempotency_key="r-1")
+    assert answer.status_code == 500
+    assert answer.headers["x-should-retry"]
+    assert states(await world.dispatches()) == BOTH_WAIT
+    ((kept,),) = await world.rows("SELECT idempotency_key FROM dispatches WHERE side = 'legacy'")
+    assert world.trigger.runs()[0].idempotency_key == kept
+    # not a minute away any more: the answer is to be found out soon
+    ((soon,),) = await world.rows("SELECT due_at < now() + interval '10 seconds' FROM dispatches WHERE side = 'legacy'")
+    assert soon
+
+
+@pytest.mark.parametrize("manner", ["500", "close"])
+async def test_an_sdk_that_comes_again_after_a_lost_answer_starts_no_second_run(world: World, manner: Any) -> None:
+    world.trigger.traps.lose_responses = 1
+    world.trigger.traps.lose_as = manner
+    first = await world.trigger_call(x_trigger_request_idempotency_key="r-1")
+    assert first.status_code >= 500
+    second = await world.trigger_call(x_trigger_request_idempotency_key="r-1")
+    assert second.status_code == 200
+    assert len(world.trigger.runs()) == 1
+    assert await world.count("events") == 1
+    assert await world.runs() == [("legacy", "sent", second.json()["id"]), ("candidate", "expected", None)]
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
+@pytest.mark.parametrize("manner", ["500", "close"])
+@pytest.mark.parametrize("path", ["/api/v1/tasks/hello/trigger", "/api/v1/tasks/batch", "/api/v2/tasks/batch"])
+async def test_for_a_client_without_a_request_key_the_door_itself_asks_again(
+    world: World, manner: Any, path: str
+) -> None:
+    world.trigger.traps.lose_responses = 1
+    world.trigger.traps.lose_as = manner
+    body: Any = {"payload": {}} if path.endswith("trigger") else {"items": [{"task": "hello", "payload": {}}]}
+    answer = await world.client.post(path, json=body, headers=KEY)
+    assert answer.status_code in (200, 202)
+    assert len(world.trigger.runs()) == 1
+    assert await world.count("events") == 1
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
+async def test_an_unreachable_platform_leaves_the_intent_to_the_workers(world: World) -> None:
+    await world.trigger.stop()
+    answer = await world.trigger_call()
+    assert answer.status_code == 502
+    assert states(await world.dispatches()) == BOTH_WAIT
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"options": {"maxAttempts": "three"}}, 400),
+        ({"options": {"tags": ["t"] * 11}}, 422),
+    ],
+)
+async def test_what_legacy_refuses_is_not_recorded(world: World, body: Any, status: int) -> None:
+    answer = await world.trigger_call(body=body, idempotency_key="mine")
+    assert answer.status_code == status
+    assert "error" in answer.json()
+    for table in ("events", "bodies", "dispatches", "dedupe_keys", "runs"):
+        assert await world.count(table) == 0, table
+    # and the key is free for a call that is in order
+    assert (await world.trigger_call(idempotency_key="mine")).status_code == 200
+    assert await world.count("events") == 1
+
+
+async def test_a_rate_limit_is_passed_back_and_leaves_nothing(world: World) -> None:
+    world.trigger.traps.limit_per_window = 0
+    answer = await world.trigger_call()
+    assert answer.status_code == 429
+    assert answer.headers["x-ratelimit-reset"]
+    assert await world.count("events") == 0
+
+
+async def test_a_cached_answer_is_the_existing_event(world: World) -> None:
+    first = await world.trigger_call(idempotency_key="mine")
+    second = await world.trigger_call(body={"payload": {"n": 2}}, idempotency_key="mine")
+    assert second.json() == {"id": first.json()["id"], "isCached": True}
+    assert await world.count("events") == 1
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
+async def test_a_key_from_before_shadow_is_nothing_new(world: World) -> None:
+    direct = await world.services.http.post(
+        f"{world.trigger.url}/api/v1/tasks/hello/trigger", json={}, headers={**KEY, "idempotency-key": "old"}
+    )
+    answer = await world.trigger_call(idempotency_key="old")
+    assert answer.json() == {"id": direct.json()["id"], "isCached": True}
+    assert await world.count("events") == 0
+    assert await world.count("dispatches") == 0
+
+
+async def test_a_key_that_the_platform_freed_is_a_new_event(world: World) -> None:
+    first = await world.trigger_call("fails", {"options": {"maxAttempts": 1}}, idempotency_key="mine")
+    await world.trigger.settled()
+    second = await world.trigger_call("fails", {"options": {"maxAttempts": 1}}, idempotency_key="mine")
+    assert second.json()["isCached"] is False
+    assert second.json()["id"] != first.json()["id"]
+    assert await world.count("events") == 2
+    legacy = {run for side, _state, run in await world.runs() if side == "legacy"}
+    assert legacy == {first.json()["id"], second.json()["id"]}
+    # from now on the key stands for the newer one
+    ((holder,),) = await world.rows(
+        "SELECT runs.platform_run_id FROM dedupe_keys JOIN runs USING (event_id) WHERE side = 'legacy'"
+    )
+    assert holder == second.json()["id"]
+
+
+async def test_debounced_calls_that_share_a_run_are_one_event(world: World) -> None:
+    body = {"payload": {}, "options": {"debounce": {"key": "d", "delay": "1h"}}}
+    first = await world.trigger_call(body=body)
+    second = await world.trigger_call(body=body)
+    assert first.json()["id"] == second.json()["id"]
+    assert await world.count("events") == 1
+
+
+async def test_many_calls_with_one_key_at_once_are_one_event(world: World) -> None:
+    answers = await asyncio.gather(*(world.trigger_call(idempotency_key="mine") for _ in range(8)))
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await world.count("events") == 1
+    assert len(world.trigger.runs()) == 1
+
+
+async def test_in_phase_legacy_the_run_is_recorded_and_not_mirrored(world: World) -> None:
+    world.routing.phase = Phase.LEGACY
+    answer = await world.trigger_call()
+    assert await world.runs() == [("legacy", "sent", answer.json()["id"])]
+    assert await world.dispatches() == []
+    assert await world.count("pairs") == 0
+
+
+async def test_after_the_switch_nothing_reaches_legacy(world: World) -> None:
+    world.routing.phase = Phase.LIVE
+    assert (await world.trigger_call()).status_code == 503
+    assert world.trigger.runs() == []
+    assert await world.count("events") == 0
+
+
+# ---------------------------------------------------------------- batches
+
+ITEMS: list[dict[str, Any]] = [
+    {"task": "hello", "payload": {"n": 0}},
+    {"task": "fails", "payload": {"n": 1}, "options": {"idempotencyKey": "mine", "maxAttempts": 1}},
+]
+
+
+async def test_a_v1_batch_names_its_runs(world: World) -> None:
+    answer = await world.client.post("/api/v1/tasks/batch", json={"items": ITEMS}, headers=KEY)
+    assert answer.status_code == 202
+    named = {run["id"] for run in answer.json()["runs"]}
+    assert {run for side, _state, run in await world.runs() if side == "legacy"} == named
+    assert states(await world.dispatches()) == ["candidate deliver due"] * 2
+    keys = {record.task: record.idempotency_key for record in world.trigger.runs()}
+    assert keys["fails"] == "mine"
+    assert keys["hello"] is not None
+
+
+async def test_the_oldest_batch_lists_its_runs(world: World) -> None:
+    body = {"items": [{"payload": 1}, {"payload": {"n": 2}}]}
+    answer = await world.client.post("/api/v1/tasks/hello/batch", json=body, headers=KEY)
+    assert answer.status_code == 200
+    assert {run for side, _state, run in await world.runs() if side == "legacy"} == set(answer.json()["runs"])
+    # a payload that makes no event data is a dead letter for the candidate, and runs on legacy all the same
+    assert sorted(states(await world.dispatches())) == ["candidate deliver dead", "candidate deliver due"]
+
+
+async def test_a_v2_batch_is_found_by_its_keys(world: World) -> None:
+    answer = await world.client.post("/api/v2/tasks/batch", json={"items": ITEMS}, headers=KEY)
+    assert answer.status_code == 202
+    assert states(await world.dispatches()) == ["candidate deliver due"] * 2
+    keys = {f"key:{record.task}:{record.idempotency_key}" for record in world.trigger.runs()}
+    assert {alias for (alias,) in await world.rows("SELECT alias FROM run_aliases")} == keys
+    assert [(side, state) for side, state, _run in await world.runs()].count(("legacy", "sent")) == 2
+
+
+@pytest.mark.parametrize("path", ["/api/v1/tasks/batch", "/api/v2/tasks/batch"])
+async def test_a_batch_that_is_sent_again_is_the_same_events(world: World, path: str) -> None:
+    headers = {**KEY, "idempotency-key": "the-batch"}
+    for _ in range(2):
+        answer = await world.client.post(path, json={"items": ITEMS}, headers=headers)
+        assert answer.status_code == 202
+    assert await world.count("events") == 2
+    assert len(world.trigger.runs()) == 2
+
+
+async def test_a_refused_batch_leaves_nothing(world: World) -> None:
+    items = [*ITEMS, {"task": "hello", "options": {"maxAttempts": "x"}}]
+    answer = await world.client.post("/api/v2/tasks/batch", json={"items": items}, headers=KEY)
+    assert answer.status_code == 400
+    assert await world.count("events") == 0
+    assert await world.count("dispatches") == 0
+
+
+async def test_a_two_phase_batch_is_recorded_by_its_lines(world: World) -> None:
+    made = await world.client.post("/api/v3/batches", json={"runCount": 2}, headers=KEY)
+    assert made.status_code == 202
+    lines = b"".join(
+        orjson.dumps({"index": index, **item, "payload": orjson.dumps({"json": item["payload"]}).decode()}) + b"\n"
+        for index, item in enumerate(
+            {**item, "options": {**item.get("options", {}), "payloadType": "application/super+json"}} for item in ITEMS
+        )
+    )
+
+    async def stream() -> Any:
+        yield lines[:20]
+        yield lines[20:]
+
+    answer = await world.client.post(
+        f"/api/v3/batches/{made.json()['id']}/items",
+        content=stream(),
+        headers={**KEY, "content-type": "application/x-ndjson"},
+    )
+    assert answer.json()["sealed"] is True
+    assert states(await world.dispatches()) == ["candidate deliver due"] * 2
+    assert {record.idempotency_key is not None for record in world.trigger.runs()} == {True}
+    assert await world.count("run_aliases") == 2
+    assert {record.payload["n"] for record in world.trigger.runs()} == {0, 1}
+
+
+async def test_a_lost_batch_answer_leaves_its_intents_to_the_workers(world: World) -> None:
+    world.trigger.traps.lose_responses = 1
+    headers = {**KEY, "x-trigger-request-idempotency-key": "r-1"}
+    answer = await world.client.post("/api/v2/tasks/batch", json={"items": ITEMS}, headers=headers)
+    assert answer.status_code == 500
+    assert sorted(states(await world.dispatches())) == sorted(BOTH_WAIT * 2)
+
+
+# ---------------------------------------------------------------- changes of runs
+
+
+async def delayed(world: World) -> str:
+    answer = await world.trigger_call(body={"payload": {}, "options": {"delay": "1h"}})
+    return str(answer.json()["id"])
+
+
+async def test_a_cancelled_run_has_its_twin_cancelled_and_is_no_evidence(world: World) -> None:
+    run = await delayed(world)
+    answer = await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
+    assert (answer.status_code, answer.json()) == (200, {"id": run})
+    assert world.trigger.runs()[0].status == "CANCELED"
+    assert sorted(states(await world.dispatches())) == ["candidate cancel due", "candidate deliver due"]
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    # a second time adds nothing
+    await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
+    assert await world.count("dispatches") == 2
+
+
+async def test_a_rescheduled_run_is_no_evidence(world: World) -> None:
+    run = await delayed(world)
+    answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
+    assert answer.status_code == 200
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
+async def test_a_change_that_is_refused_changes_nothing(world: World) -> None:
+    await world.trigger_call()
+    await world.trigger.settled()
+    run = world.trigger.runs()[0].id
+    answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
+    assert answer.status_code == 400
+    answer = await world.client.post("/api/v2/runs/run_unknown/cancel", headers=KEY)
+    assert answer.status_code == 404
+    assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+
+
+async def test_a_replayed_run_is_known_and_belongs_to_no_event(world: World) -> None:
+    await world.trigger_call()
+    await world.trigger.settled()
+    first = world.trigger.runs()[0].id
+    answer = await world.client.post(f"/api/v1/runs/{first}/replay", headers=KEY)
+    replayed = answer.json()["id"]
+    assert await world.rows("SELECT event_id, pair_id FROM runs WHERE platform_run_id = %s", replayed) == [(None, None)]
+    assert await world.count("events") == 1
+
+
+async def test_reads_pass_through(world: World) -> None:
+    run = (await world.trigger_call()).json()["id"]
+    answer = await world.client.get(f"/api/v3/runs/{run}", headers={**KEY, "x-trigger-api-version": "2025-07-16"})
+    assert answer.json()["id"] == run

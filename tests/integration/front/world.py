@@ -1,0 +1,164 @@
+"""The front listener with everything real around it but the platforms: intake, routing and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from api.front.application import front_app
+from api.front.services import FrontServices
+from sandbox.inngest import PretendInngest
+from sandbox.serving import Served
+from sandbox.trigger_dev.server import PretendTriggerDev
+from shadow.catalogue import ResolvedCatalogue, parse
+from shadow.cutover.decision import Decision, Phase, decide
+from shadow.intake.intake import Intake
+from shadow.platforms.client import carrying_client
+from shadow.store.database import Database, Work
+
+PRODUCER = "tr_dev_producer00000000000000000"
+KEY = {"authorization": f"Bearer {PRODUCER}"}
+
+CATALOGUE = """
+version: 1
+platforms:
+  trigger: {{kind: trigger.dev, side: legacy, url: "{trigger}", secret_key: {producer}, timeout: 5s}}
+  inngest: {{kind: inngest, side: candidate, event_url: "{inngest}", api_url: "{inngest}", event_key: k, app: shop}}
+  app: {{kind: http, side: legacy, url: "{app}/hooks/github", headers: {{x-shadow-key: secret}}}}
+sources:
+  github:
+    kind: webhook
+    signature: {{scheme: github, secrets: [hush]}}
+    forward: app
+    answer: passthrough
+    events: [{{name: github/push, data: {{ref: $.ref}}}}]
+  app-events: {{kind: inngest, keys: [producer-key]}}
+  app-calls: {{kind: trigger.dev, keys: [{producer}]}}
+tasks:
+  deploy:
+    event: github/push
+    sources: [github]
+    legacy: {{platform: app}}
+    candidate: {{platform: inngest}}
+  pay:
+    event: payout/approved
+    sources: [app-events]
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+  hello:
+    event: hello/said
+    sources: [app-calls]
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+  fails:
+    event: fails/asked
+    sources: [app-calls]
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+"""
+
+
+@dataclass
+class ToldRouting:
+    """Every route stands in the phase it was told."""
+
+    phase: Phase = Phase.SHADOW
+
+    def decision(self, route: str) -> Decision:
+        return decide(route, self.phase)
+
+
+@dataclass
+class App:
+    """The app whose own route takes webhooks."""
+
+    status: int = 200
+    received: list[tuple[bytes, dict[bytes, bytes]]] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.received.append((body, dict(scope["headers"])))
+        headers = [(b"x-app", b"1"), (b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"true"})
+
+
+@dataclass
+class World:
+    """The listener and what is around it."""
+
+    client: httpx.AsyncClient
+    url: str
+    database: Database
+    catalogue: ResolvedCatalogue
+    trigger: PretendTriggerDev
+    inngest: PretendInngest
+    app: App
+    routing: ToldRouting
+    services: FrontServices
+
+    async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        async with self.database.connection(Work.CONTROL) as connection:
+            cursor = await connection.execute(query.encode(), parameters)
+            return await cursor.fetchall()
+
+    async def dispatches(self) -> list[tuple[Any, ...]]:
+        """(side, stage, state) of what is left to do, in order."""
+        return await self.rows("SELECT side, stage, state FROM dispatches ORDER BY created_at, side DESC, stage")
+
+    async def runs(self) -> list[tuple[Any, ...]]:
+        """(side, state, platform run id) of every run, legacy first."""
+        return await self.rows("SELECT side, state, platform_run_id FROM runs ORDER BY side DESC, platform_run_id")
+
+    async def count(self, table: str) -> int:
+        return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])
+
+    async def trigger_call(self, task: str = "hello", body: Any = None, **headers: str) -> httpx.Response:
+        sent = {**KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        return await self.client.post(f"/api/v1/tasks/{task}/trigger", json=body or {"payload": {"n": 1}}, headers=sent)
+
+
+async def _greet(payload: Any, context: Any) -> Any:
+    return {"said": payload}
+
+
+async def _fail(payload: Any, context: Any) -> Any:
+    raise RuntimeError("no")
+
+
+def states(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [" ".join(str(value) for value in row) for row in rows]
+
+
+@asynccontextmanager
+async def world_of(database: Database) -> AsyncIterator[World]:
+    """Start all of it over that database; it stops with the block."""
+    async with AsyncExitStack() as stack:
+        trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[PRODUCER]))
+        trigger.task("hello", _greet)
+        trigger.task("fails", _fail)
+        inngest = PretendInngest()
+        inngest_served = await stack.enter_async_context(Served(inngest.app))
+        app = App()
+        app_served = await stack.enter_async_context(Served(app))
+        text = CATALOGUE.format(trigger=trigger.url, inngest=inngest_served.url, app=app_served.url, producer=PRODUCER)
+        catalogue = parse(text, "front.yaml", {})
+        intake = Intake(database)
+        await intake.start()
+        stack.push_async_callback(intake.stop)
+        routing = ToldRouting()
+        http = await stack.enter_async_context(carrying_client())
+        services = FrontServices(catalogue, intake, routing, database, http)
+        front = await stack.enter_async_context(Served(front_app(services)))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
+        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services)

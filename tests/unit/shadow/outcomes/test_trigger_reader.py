@@ -1,0 +1,182 @@
+"""What Trigger.dev's API says of runs, as recorded from a running server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import orjson
+import pytest
+
+from shadow.catalogue.model import TriggerPlatform
+from shadow.model.ids import new_id
+from shadow.outcomes.outcome import RunOutcome, Status
+from shadow.outcomes.reader import AskedToWait, Awaited
+from shadow.outcomes.trigger_reader import TriggerReader
+from shadow.platforms.trigger_api import TriggerApi
+from tests.unit.sandbox.trigger_dev.transcripts import read
+from tests.unit.shadow.outcomes.reading import FreePermits, nobody, read_all
+from tests.unit.shadow.platforms.platforms import Wire, catalogue
+
+NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+
+
+def awaited(run: str | None = "run_x", *, polls: int = 0, at: datetime = NOW) -> Awaited:
+    return Awaited(new_id(), "sync", run, polls, "o-1", "order/created", None, at, at)
+
+
+def reader(wire: Wire) -> TriggerReader:
+    platform = catalogue().platforms["trigger"]
+    assert isinstance(platform, TriggerPlatform)
+    return TriggerReader("trigger", TriggerApi(platform, wire.client), catalogue())
+
+
+async def outcome_of(transcript: str) -> RunOutcome | None:
+    exchange = read(transcript)
+    wire = Wire(lambda request: httpx.Response(exchange.status, content=exchange.answer))
+    outcomes = await read_all(reader(wire), [awaited()])
+    assert len(outcomes) <= 1
+    return outcomes[0] if outcomes else None
+
+
+@pytest.mark.parametrize(
+    ("transcript", "status", "error"),
+    [
+        ("v2-hello-04-COMPLETED", Status.COMPLETED, None),
+        ("fails-06-FAILED", Status.FAILED, "boom on attempt 3"),
+        ("crashes-03-CRASHED", Status.CRASHED, "trigger.dev internal error (TASK_PROCESS_EXITED_WITH_NON_ZERO_CODE)"),
+        ("expired-02-EXPIRED", Status.EXPIRED, "Run expired because the TTL (5s) was reached"),
+        ("v2-timedout", Status.TIMED_OUT, "trigger.dev internal error (MAX_DURATION_EXCEEDED)"),
+        ("cancelled-delayed-later", Status.CANCELLED, "Canceled by user"),
+    ],
+)
+async def test_every_end_is_read_whatever_the_booleans_say(transcript: str, status: Status, error: str | None) -> None:
+    outcome = await outcome_of(transcript)
+    assert outcome is not None
+    assert (outcome.status, outcome.error_message) == (status, error)
+    assert outcome.finished_at is not None, "also of a run cancelled while delayed, which shows no finishedAt"
+    assert (outcome.output is not None) == (status is Status.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    "transcript",
+    [
+        "v2-hello-02-DEQUEUED",
+        "hello-01-QUEUED",
+        "hello-02-EXECUTING",
+        "prod-waits-v20250716-03-WAITING",
+        "e404-retrieve",
+    ],
+)
+async def test_a_run_under_way_or_not_replicated_yet_has_no_outcome(transcript: str) -> None:
+    assert await outcome_of(transcript) is None
+
+
+async def test_a_success_brings_output_attempts_version_and_cost() -> None:
+    exchange = read("prod-hello-03-COMPLETED")
+    outcome = await outcome_of("prod-hello-03-COMPLETED")
+    assert outcome is not None
+    assert orjson.loads(outcome.output or b"") == exchange.json["output"]
+    assert outcome.attempts == exchange.json["attemptCount"]
+    assert outcome.version == exchange.json["version"]
+    assert outcome.cost_cents == pytest.approx(exchange.json["costInCents"] + exchange.json["baseCostInCents"])
+    assert outcome.started_at is not None
+
+
+async def test_a_run_that_returned_nothing_returned_null() -> None:
+    wire = Wire(lambda request: httpx.Response(200, json={"id": "run_x", "status": "COMPLETED"}))
+    (outcome,) = await read_all(reader(wire), [awaited()])
+    assert outcome.output == b"null"
+
+
+@pytest.mark.parametrize(
+    ("path", "packet", "output"),
+    [
+        ("output.json", b'{"json":{"at":"2026-01-01"},"meta":{"values":{"at":["Date"]}}}', {"at": "2026-01-01"}),
+        ("output.json", b'{"a":1}', {"a": 1}),
+        ("output.txt", b"plain text", "plain text"),
+    ],
+)
+async def test_an_output_in_a_store_is_fetched_and_decoded(path: str, packet: bytes, output: object) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "store":
+            assert "authorization" not in request.headers, "the address itself is the credential"
+            return httpx.Response(200, content=packet)
+        return httpx.Response(
+            200, json={"id": "run_x", "status": "COMPLETED", "outputPresignedUrl": f"http://store/p/{path}?X-Amz=1"}
+        )
+
+    (outcome,) = await read_all(reader(Wire(answer)), [awaited()])
+    assert orjson.loads(outcome.output or b"") == output
+
+
+async def test_an_output_that_cannot_be_fetched_is_waited_for_and_then_left_unknown() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "store":
+            return httpx.Response(403)
+        return httpx.Response(200, json={"id": "r", "status": "COMPLETED", "outputPresignedUrl": "http://store/o.json"})
+
+    assert await read_all(reader(Wire(answer)), [awaited(polls=0)]) == []
+    (outcome,) = await read_all(reader(Wire(answer)), [awaited(polls=6)])
+    assert (outcome.status, outcome.output) == (Status.COMPLETED, None)
+
+
+async def test_many_are_looked_up_in_the_list_and_only_the_ended_ones_read() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/runs":
+            assert request.url.params["filter[createdAt][from]"], "without a time the list ends after seven days"
+            return httpx.Response(200, json={"data": [{"id": "run_2"}, {"id": "run_5"}, {"id": "run_foreign"}]})
+        return httpx.Response(200, json={"id": request.url.path.rpartition("/")[2], "status": "COMPLETED"})
+
+    wire = Wire(answer)
+    outcomes = await read_all(reader(wire), [awaited(f"run_{number}") for number in range(20)])
+    assert sorted(outcome.platform_run_id for outcome in outcomes) == ["run_2", "run_5"]
+    assert len(wire.requests) == 3
+
+
+async def test_every_fourth_time_a_run_is_read_past_the_list() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/runs":
+            return httpx.Response(200, json={"data": []})
+        return httpx.Response(200, json={"id": "run", "status": "COMPLETED"})
+
+    runs = [awaited(f"run_{number}", polls=3 if number == 7 else 1) for number in range(20)]
+    (outcome,) = await read_all(reader(Wire(answer)), runs)
+    assert outcome.platform_run_id == "run_7"
+
+
+async def test_runs_far_apart_are_listed_apart() -> None:
+    wire = Wire(lambda request: httpx.Response(200, json={"data": []}))
+    old = [awaited(f"run_{number}", at=NOW - timedelta(days=20)) for number in range(4)]
+    await read_all(reader(wire), [*old, *(awaited(f"run_n{number}") for number in range(4))])
+    since = [int(request.url.params["filter[createdAt][from]"]) for request in wire.requests]
+    assert len(since) == 2
+    assert int(wire.requests[0].url.params["filter[createdAt][to]"]) < since[1]
+
+
+async def test_pages_are_followed() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/v1/runs":
+            return httpx.Response(200, json={"id": "run_3", "status": "COMPLETED"})
+        if "page[after]" not in request.url.params:
+            return httpx.Response(200, json={"data": [], "pagination": {"next": "cursor"}})
+        return httpx.Response(200, json={"data": [{"id": "run_3"}], "pagination": {}})
+
+    assert len(await read_all(reader(Wire(answer)), [awaited(f"run_{number}") for number in range(5)])) == 1
+
+
+async def test_what_was_read_before_a_rate_limit_is_kept() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        run = request.url.path.rpartition("/")[2]
+        if run == "run_1":
+            return httpx.Response(429, headers={"retry-after": "7"})
+        return httpx.Response(200, json={"id": run, "status": "COMPLETED"})
+
+    learned: list[RunOutcome] = []
+    with pytest.raises(AskedToWait) as limited:
+        async for portion in reader(Wire(answer)).read(
+            [awaited("run_0"), awaited("run_1"), awaited("run_2")], FreePermits(), nobody
+        ):
+            learned += portion
+    assert limited.value.wait == timedelta(seconds=7)
+    assert len(learned) == 2
