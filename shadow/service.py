@@ -84,6 +84,7 @@ def server_settings(listener: Listener) -> dict[str, Any]:
         "access_log": False,
         "log_config": None,
         "server_header": False,
+        "date_header": False,  # the doors pass answers of the platforms on, which have their own
         "timeout_graceful_shutdown": DRAIN_SECONDS,
         "backlog": 2048,
     }

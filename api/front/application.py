@@ -6,11 +6,13 @@ to a FastAPI application: health, the watcher, and the reports of workers.
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.front.exchange import Disconnected
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
@@ -18,8 +20,13 @@ from api.front.plans import Plans
 from api.front.services import FrontServices
 from api.front.trigger import TriggerDoor
 from api.front.webhook import WebhookDoor
+from shadow.intake.arrival import Door
+from shadow.observe import metrics
 
 log = structlog.get_logger(__name__)
+
+_BRINGING_RUNS = ("/trigger", "/batch", "/items")
+"""How the paths of Trigger.dev end whose calls bring events."""
 
 
 def front_app(services: FrontServices) -> ASGIApp:
@@ -52,12 +59,47 @@ def front_app(services: FrontServices) -> ASGIApp:
         if scope["type"] != "http":
             await rest(scope, receive, send)
             return
-        try:
-            await door(scope["path"])(scope, receive, send)
-        except Disconnected:
-            log.info("front.client_left")
+        taken_by = _door_of(scope["method"], scope["path"])
+        if taken_by is None:
+            await _until_left(door(scope["path"]), scope, receive, send)
+            return
+        begun = perf_counter()
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await _until_left(door(scope["path"]), scope, receive, watched)
+        if status >= 400:
+            metrics.refused(taken_by, status)
+        elif status:
+            metrics.answered(taken_by, perf_counter() - begun)
 
     return application
+
+
+async def _until_left(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve, and take it calmly when the client goes away."""
+    try:
+        await app(scope, receive, send)
+    except Disconnected:
+        log.info("front.client_left")
+
+
+def _door_of(method: str, path: str) -> Door | None:
+    """The door whose figures a request counts in; None for whatever brings no events."""
+    if method != "POST":
+        return None
+    if path.startswith("/e/"):
+        return Door.INNGEST
+    if path.startswith("/webhooks/"):
+        return Door.WEBHOOK
+    if path.startswith("/api/") and path.endswith(_BRINGING_RUNS):
+        return Door.TRIGGER
+    return None
 
 
 def _rest(services: FrontServices) -> FastAPI:

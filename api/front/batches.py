@@ -55,7 +55,8 @@ class _BatchKey:
     """What tells a batch sent again from a new one."""
 
     value: str
-    lifetime: timedelta
+    lifetime: timedelta | None
+    """None when the batch would not be recognised."""
 
 
 class BatchDoor:
@@ -184,7 +185,7 @@ def _batch_key(source: CallingSource, headers: dict[str, str]) -> _BatchKey:
         return _BatchKey(derived_key(source.name, "batch-key", given), key_lifetime(headers.get("idempotency-key-ttl")))
     if request := headers.get(REQUEST_KEY):
         return _BatchKey(derived_key(source.name, "batch-request", request), _DAY)
-    return _BatchKey(derived_key(source.name, "batch-once", str(new_id())), _DAY)
+    return _BatchKey(derived_key(source.name, "batch-once", str(new_id())), None)
 
 
 def _item_key(source: CallingSource, task: str, call: TriggerCall, batch: _BatchKey, index: int) -> WireKey:
@@ -193,7 +194,8 @@ def _item_key(source: CallingSource, task: str, call: TriggerCall, batch: _Batch
     key = wire_key(source.name, task, call, f"{batch.value}:{place}")
     if key.dedupe is None or not key.ours:
         return key
-    return replace(key, dedupe=DedupeKey(key.dedupe.scope, key.dedupe.key, batch.lifetime))
+    dedupe = DedupeKey(key.dedupe.scope, key.dedupe.key, batch.lifetime) if batch.lifetime is not None else None
+    return replace(key, dedupe=dedupe)
 
 
 def _single(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

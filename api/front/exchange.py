@@ -61,6 +61,15 @@ def fields(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def header(scope: Scope, name: bytes) -> str | None:
+    """One header of the request, without reading the others."""
+    for given, value in scope["headers"]:
+        if given == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 def pairs(scope: Scope) -> tuple[tuple[str, str], ...]:
     """The request's headers in their order, repeated ones included."""
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])

@@ -20,7 +20,7 @@ from api.front.exchange import (
     JSON_HEADERS,
     BodyTooLarge,
     RawHeaders,
-    fields,
+    header,
     problem,
     read_body,
     respond,
@@ -45,6 +45,7 @@ PASSED_PREFIXES = ("/fn", "/v0", "/v1", "/v2", "/invoke")
 _EVENT_PREFIXES = ("/invoke",)
 """Those of them that its event API serves."""
 _PREFIX = "/e/"
+_SEED = b"x-inngest-event-id-seed"
 _MOST_NAMES = 10
 _CORS: RawHeaders = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
 _HEADERS: RawHeaders = (*JSON_HEADERS, *_CORS)
@@ -96,7 +97,7 @@ class InngestDoor:
             await _refuse(send, 413, f"request is larger than {self._limit} bytes")
             return
         try:
-            arrivals = self._arrivals(source, inngest_events.parse(body), fields(scope))
+            arrivals = self._arrivals(source, inngest_events.parse(body), header(scope, _SEED))
         except EventRefused as error:
             log.info("front.refused", door="inngest", source=source.name)
             await _refuse(send, 400, str(error))
@@ -120,9 +121,9 @@ class InngestDoor:
         base = settings.event_url if scope["path"].startswith(_EVENT_PREFIXES) else settings.api_url
         await pass_through(self._services.http, base, scope, receive, send, _unreachable)
 
-    def _arrivals(self, source: _Source, events: Sequence[InngestEvent], headers: dict[str, str]) -> list[Arrival]:
+    def _arrivals(self, source: _Source, events: Sequence[InngestEvent], seed_header: str | None) -> list[Arrival]:
         """Raises EventRefused for an event that the source may not bring."""
-        parsed = Seed.parse(headers.get("x-inngest-event-id-seed", ""))
+        parsed = Seed.parse(seed_header) if seed_header is not None else None
         seed = parsed.header() if parsed is not None else None
         now = self._services.clock()
         return [self._arrival(source, event, seed, index, now) for index, event in enumerate(events)]

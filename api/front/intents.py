@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -40,10 +41,13 @@ from shadow.store.database import Connection, Work
 log = structlog.get_logger(__name__)
 
 PATIENCE = timedelta(seconds=60)
-"""How long workers leave an intent to the door."""
+"""How long workers leave an intent to the door, which waits less than that for the platform."""
 _MARGIN = timedelta(seconds=10)
 _SOON = timedelta(seconds=5)
 """When workers take over an intent that got no answer: the SDK itself tries again first."""
+_TRIES = 3
+_PAUSE = 0.2
+"""Seconds between tries of the door itself."""
 _AMBIGUOUS = 408
 """A refusal that does not say the call was not taken."""
 
@@ -149,7 +153,7 @@ class Intents:
         url = platform.url.rstrip("/") + (path + (b"?" + query if query else b"")).decode("latin-1")
         sent = [(name, value) for name, value in headers if name != "accept-encoding"]
         sent.append(("accept-encoding", "identity"))
-        within = min(platform.timeout, PATIENCE - _MARGIN)
+        within = min(platform.timeout, (PATIENCE - _MARGIN) / _TRIES)
         return await carry(self._services.http, scope["method"], url, sent, body, within=within)
 
     async def settle(self, platform: str, intents: Sequence[Intent], taken: Sequence[Taken | None]) -> None:
@@ -189,7 +193,14 @@ class Intents:
         if not taken:
             return []
         accepted = [
-            Accepted(intent.receipt.event_id, intent.receipt.duplicate, intent.task.id, told.run, told.cached)
+            Accepted(
+                intent.receipt.event_id,
+                intent.receipt.duplicate,
+                intent.task.id,
+                told.run,
+                told.cached,
+                intent.key.ours,
+            )
             for intent, told in taken
         ]
         async with self._services.database.connection(Work.ACCEPT) as connection:
@@ -237,8 +248,10 @@ class Intents:
         read: ReadAnswer,
     ) -> None:
         """Forward a call whose intents are stored, settle them, and answer with the platform's own answer."""
+        # A client that cannot be recognised when it comes again (SDK 3 sends no request key) would start a second run.
+        tries = 1 if any(intent.key.dedupe for intent in intents) else _TRIES
         try:
-            answer = await self.forward(source.platform, scope, headers, body)
+            answer = await self._answer(source.platform, scope, headers, body, tries)
         except (httpx.TransportError, TimeoutError, TooLarge) as error:
             log.warning("front.forward_failed", source=source.name, error=type(error).__name__)
             await self._left(intents)
@@ -255,6 +268,22 @@ class Intents:
             log.info("front.refused_upstream", source=source.name, status=answer.status)
             await self.refused(intents)
         await respond(send, answer.status, answer.body, returned)
+
+    async def _answer(
+        self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes, tries: int
+    ) -> Answer:
+        """The platform's answer, asked for again under the same keys while there is none of use."""
+        while True:
+            tries -= 1
+            try:
+                answer = await self.forward(platform, scope, headers, body)
+            except httpx.TransportError:
+                if tries <= 0:
+                    raise
+            else:
+                if answer.status < 500 or tries <= 0:
+                    return answer
+            await asyncio.sleep(_PAUSE)
 
     async def _left(self, intents: Sequence[Intent]) -> None:
         try:

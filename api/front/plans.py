@@ -28,7 +28,7 @@ class Plans:
         self._routes = {
             (source, task.event): task.route for task in catalogue.tasks.values() for source in task.sources
         }
-        self._plans: dict[tuple[str, str, Decision], Plan] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
         self._without_task: dict[str, Plan] = {}
 
     def knows(self, source: str, event_name: str) -> bool:
@@ -41,11 +41,10 @@ class Plans:
         if route is None:
             return self.without_task(source)
         decision = self._routing.decision(route)
-        key = (source, event_name, decision)
-        plan = self._plans.get(key)
-        if plan is None:
+        plan = self._plans.get((source, event_name))
+        if plan is None or plan.decision is not decision:  # the routing hands out one object a decision
             dispatches = planned(self._catalogue, source, event_name, origin, decision)
-            plan = self._plans[key] = Plan(decision, dispatches)
+            plan = self._plans[source, event_name] = Plan(decision, dispatches)
         return plan
 
     def without_task(self, source: str) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -108,7 +108,9 @@ class WebhookDoor:
         except webhook.BadBody as error:
             await problem(send, 400, str(error))
             return
-        delivery = webhook.delivery(source.name, source.mapper, body, document, pairs(scope), named)
+        delivery = webhook.delivery(source.name, source.mapper, body, document, (), named)
+        if source.forward is not None or not isinstance(delivery.read, MappedEvent):
+            delivery = replace(delivery, headers=pairs(scope))  # kept, or passed on, as it came
         await self._take(source, delivery, send)
 
     async def _take(self, source: _Source, delivery: webhook.Delivery, send: Send) -> None:

@@ -18,8 +18,8 @@ from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatfor
 from shadow.cutover.decision import Phase, decide
 from shadow.fanout import adoption
 from shadow.fanout.stored_events import load_events
+from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
-from shadow.platforms.adapter import key_alias
 from shadow.platforms.event import EventRow
 from shadow.store.database import Connection
 

@@ -1,5 +1,6 @@
 -- One statement makes a batch of events durable: dedupe keys first, then for what is new the event, its bodies
--- and its dispatches. Rows of a key that is there already are left out and found by the caller afterwards.
+-- and its dispatches. Rows of a key that is there already are left out: their ids come back, and the caller finds
+-- what holds their keys. It is a transaction of its own, and its commit tells the delivery loops.
 --
 -- What many events of a batch share (source, name, route ...) comes once, as templates numbered from 0, and what many
 -- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
@@ -55,4 +56,6 @@ new_dispatches AS (
     JOIN fresh ON fresh.id = dispatch.event_id
     JOIN plan USING (plan)
 )
-SELECT id FROM fresh
+SELECT id FROM arrival WHERE key IS NOT NULL AND id NOT IN (SELECT event_id FROM fresh_keys)
+UNION ALL
+SELECT NULL FROM pg_notify('shadow_dispatches', '') WHERE %(wakes)s

@@ -11,8 +11,8 @@ from uuid import UUID
 from shadow.catalogue.model import Side
 from shadow.intake.arrival import DedupeKey
 from shadow.intake.storable import storable
+from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
-from shadow.platforms.adapter import key_alias
 from shadow.store.arrays import Texts, Uuids
 from shadow.store.database import Connection
 
@@ -76,6 +76,8 @@ class Accepted:
     run: str | None
     """None where the answer names no runs."""
     cached: bool = False
+    own_key: bool = False
+    """True when the key was made for this very intent: what it finds was started for it."""
 
 
 def fate(answer: Accepted, *, present: bool, owner: UUID | None, recorded: str | None) -> Fate:
@@ -94,7 +96,7 @@ def fate(answer: Accepted, *, present: bool, owner: UUID | None, recorded: str |
         return Fate.ANEW
     if recorded is not None and recorded != answer.run:
         return Fate.SETTLED if answer.cached else Fate.ANEW
-    if answer.cached and not answer.duplicate and recorded is None:
+    if answer.cached and not answer.duplicate and not answer.own_key and recorded is None:
         return Fate.LINKED
     return Fate.STARTED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from shadow.catalogue.model import Origin, Side
@@ -50,8 +51,7 @@ class PlannedDispatch:
     """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class DedupeKey:
+class DedupeKey(NamedTuple):
     """What makes a second arrival the same event."""
 
     scope: str
@@ -59,9 +59,9 @@ class DedupeKey:
     lifetime: timedelta = timedelta(days=30)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """One event as a door understood it."""
+    """One event as a door understood it. Never changed, but not frozen: that would triple the cost of making one."""
 
     source: str
     door: Door
@@ -88,8 +88,7 @@ class Arrival:
     """What the legacy platform dedupes by, where the producer chose it or the door had to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof that an event is on disk."""
 
     event_id: UUID

@@ -32,9 +32,9 @@ class EventRefused(Exception):
     """An event that Inngest would not take; `str()` is the error it answers with."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InngestEvent:
-    """One event of a request."""
+    """One event of a request. Never changed."""
 
     name: str
     data: bytes

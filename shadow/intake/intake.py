@@ -14,7 +14,7 @@ import orjson
 from shadow.catalogue.model import Side
 from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
 from shadow.intake.group_commit import GroupCommit
-from shadow.model.ids import Seed, new_id
+from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.store import codec
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.database import Connection, Database, Work
@@ -91,13 +91,11 @@ class Intake:
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = _Batch(arrivals)
-        async with self._database.connection(Work.ACCEPT) as connection:
-            cursor = await connection.execute(_ACCEPT, batch.parameters())
-            fresh = {row[0] for row in await cursor.fetchall()}
-            known = await _known(connection, batch.stale_keys(fresh))
-            if batch.wakes:
-                await connection.execute(b"NOTIFY shadow_dispatches")
-        return batch.receipts(fresh, known)
+        async with self._database.connection(Work.INTAKE) as connection:
+            cursor = await connection.execute(_ACCEPT, batch.parameters(), prepare=True)
+            stale = {row[0] for row in await cursor.fetchall() if row[0] is not None}
+            known = await _known(connection, batch.keys_of(stale))
+        return batch.receipts(stale, known)
 
 
 async def _known(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
@@ -116,33 +114,48 @@ class _Batch:
     """
 
     def __init__(self, arrivals: Sequence[Arrival]) -> None:
-        now = datetime.now(UTC)
-        seed, other = Seed.new(), Seed.new()
-        positions, other_positions = count(), count()
+        self._now = datetime.now(UTC)
+        self._seed = Seed.new()
         self._arrivals = arrivals
         self._ids: list[tuple[UUID, str]] = []
         self._first: dict[tuple[str, str], int] = {}
-        self._templates: dict[tuple[object, ...], int] = {}
+        self._repeats = False
+        self._templates: dict[tuple[object, ...], tuple[int, Arrival]] = {}
         self._plans: dict[PlannedDispatch, int] = {}
-        dispatches: list[tuple[UUID, UUID, int]] = []
-        rows: list[tuple[Any, ...]] = []
-        bodies: list[tuple[UUID, str, bytes]] = []
-        for index, arrival in enumerate(arrivals):
+        self._planned: dict[int, tuple[list[int], bool]] = {}
+        self._expiries: dict[timedelta, datetime] = {}
+        self._dispatches: list[tuple[bytes, bytes, int]] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._bodies: list[tuple[bytes, str, bytes]] = []
+        self._fill()
+
+    def _fill(self) -> None:
+        to_tell, others = self._seed.ulids(), Seed.new().ulids()
+        positions = count()
+        ids, rows, bodies, dispatches = self._ids, self._rows, self._bodies, self._dispatches
+        for index, arrival in enumerate(self._arrivals):
             event_id = new_id()
             dedupe = arrival.dedupe
-            if dedupe is not None and self._first.setdefault((dedupe.scope, dedupe.key), index) != index:
-                self._ids.append((event_id, ""))
-                continue  # the same event twice in one batch: the first stands for both
-            position = None
-            if any(dispatch.side is Side.CANDIDATE for dispatch in arrival.dispatches):
-                position = next(positions)
-                upstream_id = seed.ulid(position)
+            scope = key = expires = None
+            if dedupe is not None:
+                scope, key, lifetime = dedupe
+                if self._first.setdefault((scope, key), index) != index:
+                    self._repeats = True
+                    ids.append((event_id, ""))
+                    continue  # the same event twice in one batch: the first stands for both
+                expires = self._expiry(lifetime)
+            plans, to_candidate = self._numbered(arrival.dispatches)
+            if to_candidate:
+                position: int | None = next(positions)
+                upstream_id = next(to_tell)
             else:
-                upstream_id = other.ulid(next(other_positions))
-            self._ids.append((event_id, upstream_id))
+                position = None
+                upstream_id = next(others)
+            ids.append((event_id, upstream_id))
+            row_id = event_id.bytes
             rows.append(
                 (
-                    event_id,
+                    row_id,
                     self._template(arrival),
                     arrival.tenant,
                     arrival.external_id,
@@ -153,43 +166,41 @@ class _Batch:
                     arrival.mapping_error,
                     position,
                     arrival.idempotency_key,
-                    dedupe.scope if dedupe else None,
-                    dedupe.key if dedupe else None,
-                    now + dedupe.lifetime if dedupe else None,
+                    scope,
+                    key,
+                    expires,
                 )
             )
-            dispatches.extend(
-                (new_id(), event_id, self._plans.setdefault(dispatch, len(self._plans)))
-                for dispatch in arrival.dispatches
-            )
-            bodies.append((event_id, "data", codec.encode(arrival.data)))
+            for plan in plans:
+                dispatches.append((new_id_bytes(), row_id, plan))
+            bodies.append((row_id, "data", codec.encode(arrival.data)))
             if arrival.request is not None:
-                bodies.append((event_id, "request", codec.encode(arrival.request)))
+                bodies.append((row_id, "request", codec.encode(arrival.request)))
             if arrival.headers:
-                bodies.append((event_id, "headers", codec.encode(orjson.dumps(arrival.headers))))
-        self._rows = rows
-        self._dispatches = dispatches
-        self._bodies = bodies
-        self._seed = seed.header()
+                bodies.append((row_id, "headers", codec.encode(orjson.dumps(arrival.headers))))
+
+    def _expiry(self, lifetime: timedelta) -> datetime:
+        expires = self._expiries.get(lifetime)
+        if expires is None:
+            expires = self._expiries[lifetime] = self._now + lifetime
+        return expires
+
+    def _numbered(self, dispatches: tuple[PlannedDispatch, ...]) -> tuple[list[int], bool]:
+        """The numbers of an arrival's plans, and whether the candidate is among them.
+
+        Doors hand over the same tuple for all events of a kind, so it is looked up by identity.
+        """
+        found = self._planned.get(id(dispatches))
+        if found is None:
+            numbers = [self._plans.setdefault(dispatch, len(self._plans)) for dispatch in dispatches]
+            to_candidate = any(dispatch.side is Side.CANDIDATE for dispatch in dispatches)
+            found = self._planned[id(dispatches)] = (numbers, to_candidate)
+        return found
 
     def _template(self, arrival: Arrival) -> int:
-        """The number of what this arrival shares with others of the batch."""
-        decision = arrival.decision
-        shared = (
-            arrival.source,
-            arrival.door,
-            arrival.origin,
-            arrival.name,
-            decision.route if decision else None,
-            decision.phase if decision else None,
-            decision.authority if decision else None,
-        )
-        return self._templates.setdefault(shared, len(self._templates))
-
-    @property
-    def wakes(self) -> bool:
-        """Whether a delivery loop has something to do at once."""
-        return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
+        """The number of what this arrival shares with others of the batch. Decisions are told apart by identity."""
+        shared = (arrival.source, arrival.door, arrival.origin, arrival.name, id(arrival.decision))
+        return self._templates.setdefault(shared, (len(self._templates), arrival))[0]
 
     def parameters(self) -> dict[str, Any]:
         """One array a column, for `accept.sql`."""
@@ -198,20 +209,25 @@ class _Batch:
             for plan, number in self._plans.items()
         ]
         return {
-            "seed": self._seed,
-            **_columns(_TEMPLATE, [(*shared, number) for shared, number in self._templates.items()]),
+            "seed": self._seed.header(),
+            "wakes": any(plan.state is State.DUE and not plan.delay for plan in self._plans),
+            **_columns(_TEMPLATE, [_template_row(number, arrival) for number, arrival in self._templates.values()]),
             **_columns(_PLAN, plans),
             **_columns(_ARRIVAL, self._rows),
             **_columns(_DISPATCH, self._dispatches),
             **_columns(_BODY, self._bodies),
         }
 
-    def stale_keys(self, fresh: set[UUID]) -> list[tuple[str, str]]:
-        """The keys that an earlier event holds."""
-        return [key for key, index in self._first.items() if self._ids[index][0] not in fresh]
+    def keys_of(self, stale: set[UUID]) -> list[tuple[str, str]]:
+        """The keys of those events, which earlier ones hold."""
+        if not stale:
+            return []
+        return [key for key, index in self._first.items() if self._ids[index][0] in stale]
 
-    def receipts(self, fresh: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]]) -> list[Receipt]:
+    def receipts(self, stale: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]]) -> list[Receipt]:
         """One for each arrival, in order."""
+        if not stale and not self._repeats:
+            return [Receipt(event_id, upstream_id, False) for event_id, upstream_id in self._ids]
         receipts = []
         for index, arrival in enumerate(self._arrivals):
             event_id, upstream_id = self._ids[index]
@@ -219,10 +235,24 @@ class _Batch:
             if arrival.dedupe is not None:
                 key = (arrival.dedupe.scope, arrival.dedupe.key)
                 first = self._first[key]
-                duplicate = first != index or event_id not in fresh
+                duplicate = first != index or event_id in stale
                 event_id, upstream_id = known.get(key) or self._ids[first]
             receipts.append(Receipt(event_id, upstream_id, duplicate))
         return receipts
+
+
+def _template_row(number: int, arrival: Arrival) -> tuple[str | int | None, ...]:
+    decision = arrival.decision
+    return (
+        arrival.source,
+        arrival.door,
+        arrival.origin,
+        arrival.name,
+        decision.route if decision else None,
+        decision.phase if decision else None,
+        decision.authority if decision else None,
+        number,
+    )
 
 
 def _columns(types: dict[str, type[Column]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Column]:

@@ -41,9 +41,9 @@ class Unmapped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
-    """One delivery of a source, its signature checked."""
+    """One delivery of a source, its signature checked. Never changed."""
 
     source: str
     body: bytes

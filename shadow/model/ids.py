@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -98,7 +99,18 @@ class Seed:
 
     def ulid(self, position: int) -> str:
         """The internal event id that Inngest assigns to the event at `position` (from 0)."""
+        return next(self.shifted(position).ulids())
+
+    def ulids(self) -> Iterator[str]:
+        """The internal event ids of the events from position 0 on. All but the last eight characters stay the same."""
         entropy = int.from_bytes(self.entropy, "big")
-        counter = (entropy + position + 1) & 0xFFFFFFFF
-        value = self.milliseconds << 80 | entropy & ~0xFFFFFFFF | counter
-        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+        fixed = self.milliseconds << 80 | entropy & ~0xFFFFFFFF
+        start = "".join([_PAIRS[fixed >> shift & 1023] for shift in _SHIFTS[:-4]])
+        rest = fixed & 0xFF_0000_0000
+        counter = entropy & 0xFFFFFFFF
+        while True:
+            counter = (counter + 1) & 0xFFFFFFFF
+            end = rest | counter
+            yield (
+                f"{start}{_PAIRS[end >> 30]}{_PAIRS[end >> 20 & 1023]}{_PAIRS[end >> 10 & 1023]}{_PAIRS[end & 1023]}"
+            )

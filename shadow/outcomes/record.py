@@ -13,9 +13,9 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.outcome import RunOutcome
-from shadow.platforms.adapter import key_alias
 from shadow.store import codec
 from shadow.store.database import Connection
 

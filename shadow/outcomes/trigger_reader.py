@@ -15,11 +15,11 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.intake import superjson
+from shadow.model.alias import key_alias
 from shadow.outcomes.moments import moment
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
-from shadow.platforms.adapter import key_alias
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.json_text import read_json, write_json
 from shadow.platforms.throttle import quota, retry_after

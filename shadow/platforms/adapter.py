@@ -153,13 +153,3 @@ def derived_key(event: EventRow, task: str) -> str:
     """
     named = event.external_id or event.delivery_id
     return hashlib.sha256("\x1f".join(("shadow:", event.source, named, task)).encode()).hexdigest()
-
-
-def key_alias(task: str, key: str) -> str:
-    """The alias (`run_aliases`) of a run whose platform has not named it: what it was asked for under.
-
-    Args:
-        task: the catalogue's id.
-        key: as the platform shows it when the run is read.
-    """
-    return f"key:{task}:{key}"

@@ -31,7 +31,10 @@ MIGRATION_LOCK = 0x5AD0
 class Work(StrEnum):
     """The kinds of work that have a pool of their own."""
 
+    INTAKE = "intake"
+    """The group commit: single statements, each a transaction of its own."""
     ACCEPT = "accept"
+    """The doors' own transactions."""
     LEGACY = "legacy"
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
@@ -40,6 +43,7 @@ class Work(StrEnum):
 
 
 POOL_SIZE = {
+    Work.INTAKE: 2,
     Work.ACCEPT: 4,
     Work.LEGACY: 3,
     Work.CANDIDATE: 3,
@@ -47,6 +51,9 @@ POOL_SIZE = {
     Work.JUDGE: 3,
     Work.CONTROL: 2,
 }
+
+AUTOCOMMIT = frozenset({Work.INTAKE})
+"""Work that saves itself the round trips of BEGIN and COMMIT."""
 
 Connection = AsyncConnection[Any]
 
@@ -57,6 +64,16 @@ async def _configure(connection: Connection) -> None:
     arrays.register(connection)
     await connection.execute("SET TIME ZONE 'UTC'")
     await connection.commit()
+
+
+async def _configure_autocommit(connection: Connection) -> None:
+    await _configure(connection)
+    # Planning costs as much as executing. Left alone, PostgreSQL plans again for every batch, because it knows the
+    # arrays' lengths then; the one plan that serves any length must not loop over them.
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute("SET enable_nestloop = off")
+    await connection.commit()
+    await connection.set_autocommit(True)
 
 
 @dataclass
@@ -78,7 +95,10 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, work: Work) -> AsyncIterator[Connection]:
-        """A connection from that kind's pool; commits at the end, rolls back on an error."""
+        """A connection from that kind's pool; commits at the end, rolls back on an error.
+
+        Except for the kinds in `AUTOCOMMIT`, where every statement is its own transaction.
+        """
         pool = self._pools.get(work)
         if pool is None:
             pool = AsyncConnectionPool[Connection](
@@ -86,7 +106,7 @@ class Database:
                 min_size=1,
                 max_size=POOL_SIZE[work],
                 open=False,
-                configure=_configure,
+                configure=_configure_autocommit if work in AUTOCOMMIT else _configure,
                 name=f"shadow-{work}",
                 kwargs={"application_name": f"shadow-{work}"},
             )

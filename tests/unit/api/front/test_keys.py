@@ -45,7 +45,7 @@ def test_a_key_has_one_holder(key: str, holder: str | None) -> None:
     ("given", "holder"),
     [
         # as the platform makes them: issuer and audience are its business
-        (token(iss="https://id.trigger.dev", aud="https://api.trigger.dev", sub="env", exp=time.time() + 60), "app"),
+        (token(iss="https://id.trigger.dev", aud="https://api.trigger.dev", sub="env", exp=time.time() + 3600), "app"),
         (token("w", pub=True), "workers"),
         # expired
         (token(exp=time.time() - 60), None),

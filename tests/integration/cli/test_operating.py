@@ -1,0 +1,76 @@
+"""`shadow phase` and `shadow dead-letters`, against a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from shadow.cli import app
+from tests.unit.shadow.catalogues import TEXT
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(TEXT)
+    return file
+
+
+def shadow(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments])
+
+
+def test_a_move_says_what_it_did_and_warns_that_nothing_is_contained(catalogue: Path, database_url: str) -> None:
+    done = shadow(
+        "phase", "sync-order", "shadow", "--reason", "week one", "-c", str(catalogue), "--database-url", database_url
+    )
+    assert done.exit_code == 0, done.output
+    assert "sync-order" in done.output
+    assert "credit-creator" in done.output
+    assert "legacy -> shadow" in done.output
+    assert "does not contain" in done.output
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT reason, forced FROM moves").fetchall() == [("week one", True)]
+
+
+def test_a_refused_move_says_why_and_exits_1(catalogue: Path, database_url: str) -> None:
+    done = shadow("phase", "nobody", "shadow", "-r", "x", "-c", str(catalogue), "--database-url", database_url)
+    assert done.exit_code == 1
+    assert "no task 'nobody'" in done.output
+
+
+def test_a_move_without_a_reason_is_a_usage_error(catalogue: Path, database_url: str) -> None:
+    done = shadow("phase", "pay", "shadow", "-c", str(catalogue), "--database-url", database_url)
+    assert done.exit_code == 2
+    assert "--reason" in done.output
+
+
+def test_a_missing_catalogue_is_named(tmp_path: Path, database_url: str) -> None:
+    done = shadow(
+        "phase", "pay", "shadow", "-r", "x", "-c", str(tmp_path / "none.yaml"), "--database-url", database_url
+    )
+    assert done.exit_code == 2
+    assert "none.yaml: no such file" in done.output
+
+
+def test_dead_letters_are_listed_and_sent_again(catalogue: Path, database_url: str) -> None:
+    dispatch = "01890000-0000-7000-8000-000000000001"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """INSERT INTO dispatches (id, event_id, side, platform, task, state, attempts, error)
+               VALUES (%s, gen_random_uuid(), 'legacy', 'trigger', 'pay', 'dead', 20, 'HTTP 400: no such queue')""",
+            (dispatch,),
+        )
+    listed = shadow("dead-letters", "list", "--database-url", database_url)
+    assert listed.exit_code == 0
+    assert "pay" in listed.output
+    sent = shadow("dead-letters", "resend", dispatch, "-c", str(catalogue), "--database-url", database_url)
+    assert sent.exit_code == 0, sent.output
+    assert f"{dispatch}: on its way" in sent.output
+    again = shadow("dead-letters", "resend", dispatch, "-c", str(catalogue), "--database-url", database_url)
+    assert again.exit_code == 1
+    assert "no dead letter" in again.output
+    assert "no dead letters" in shadow("dead-letters", "list", "--database-url", database_url).output
