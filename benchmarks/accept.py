@@ -50,7 +50,12 @@ version: 1
 platforms:
   trigger: {{kind: trigger.dev, side: legacy, url: "http://{HOST}:9", secret_key: tr_dev_bench}}
   inngest:
-    {{kind: inngest, side: candidate, event_url: "http://{HOST}:9", api_url: "http://{HOST}:9", event_key: k, app: bench}}
+    kind: inngest
+    side: candidate
+    event_url: "http://{HOST}:9"
+    api_url: "http://{HOST}:9"
+    event_key: k
+    app: bench
 sources:
   shopify:
     kind: webhook

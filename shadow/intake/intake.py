@@ -17,7 +17,7 @@ from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.store import codec
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
-from shadow.store.database import Connection, Database, Work
+from shadow.store.database import Database, Work
 
 _ACCEPT = resources.files("shadow.intake").joinpath("accept.sql").read_text().encode()
 _FIND = b"""
@@ -94,16 +94,15 @@ class Intake:
         async with self._database.connection(Work.INTAKE) as connection:
             cursor = await connection.execute(_ACCEPT, batch.parameters(), prepare=True)
             stale = {row[0] for row in await cursor.fetchall() if row[0] is not None}
-            known = await _known(connection, batch.keys_of(stale))
+        known = await self._known(batch.keys_of(stale)) if stale else {}
         return batch.receipts(stale, known)
 
-
-async def _known(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
-    """(event id, upstream id) of keys that an earlier arrival holds."""
-    if not keys:
-        return {}
-    cursor = await connection.execute(_FIND, (Texts(scope for scope, _ in keys), Texts(key for _, key in keys)))
-    return {(scope, key): (event, upstream) for scope, key, event, upstream in await cursor.fetchall()}
+    async def _known(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
+        """(event id, upstream id) of keys that an earlier arrival holds."""
+        columns = (Texts(scope for scope, _ in keys), Texts(key for _, key in keys))
+        async with self._database.connection(Work.ACCEPT) as connection:
+            cursor = await connection.execute(_FIND, columns)
+            return {(scope, key): (event, upstream) for scope, key, event, upstream in await cursor.fetchall()}
 
 
 class _Batch:
@@ -220,8 +219,6 @@ class _Batch:
 
     def keys_of(self, stale: set[UUID]) -> list[tuple[str, str]]:
         """The keys of those events, which earlier ones hold."""
-        if not stale:
-            return []
         return [key for key, index in self._first.items() if self._ids[index][0] in stale]
 
     def receipts(self, stale: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]]) -> list[Receipt]:

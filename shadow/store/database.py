@@ -32,7 +32,7 @@ class Work(StrEnum):
     """The kinds of work that have a pool of their own."""
 
     INTAKE = "intake"
-    """The group commit: single statements, each a transaction of its own."""
+    """The group commit's one statement, each time a transaction of its own; planned for that and nothing else."""
     ACCEPT = "accept"
     """The doors' own transactions."""
     LEGACY = "legacy"
@@ -68,8 +68,9 @@ async def _configure(connection: Connection) -> None:
 
 async def _configure_autocommit(connection: Connection) -> None:
     await _configure(connection)
-    # Planning costs as much as executing. Left alone, PostgreSQL plans again for every batch, because it knows the
-    # arrays' lengths then; the one plan that serves any length must not loop over them.
+    # Planning that statement costs as much as executing it. Left alone, PostgreSQL plans again for every batch, because
+    # it knows the arrays' lengths then; the one plan that serves any length must not loop over them. No table is read
+    # by a join there: a query that does would be planned badly on such a connection.
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET enable_nestloop = off")
     await connection.commit()
