@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -15,6 +16,7 @@ from shadow.catalogue.model import Side
 from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
 from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id, new_id_bytes
+from shadow.observe import metrics
 from shadow.store import codec
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.database import Database, Work
@@ -95,7 +97,11 @@ class Intake:
             cursor = await connection.execute(_ACCEPT, batch.parameters(), prepare=True)
             stale = {row[0] for row in await cursor.fetchall() if row[0] is not None}
         known = await self._known(batch.keys_of(stale)) if stale else {}
-        return batch.receipts(stale, known)
+        receipts = batch.receipts(stale, known)
+        kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
+        for (door, source, duplicate), number in kinds.items():
+            metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
+        return receipts
 
     async def _known(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
         """(event id, upstream id) of keys that an earlier arrival holds."""
