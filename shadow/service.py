@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,6 +121,9 @@ class Service:
                 servers.append(await self._front_server(stack, http))
             if self._control is not None:
                 servers.append(self._control_server())
+            # What is loaded by now stays: the collector need not walk it again, which takes a tenth of a second.
+            gc.collect()
+            gc.freeze()
             serving = [asyncio.create_task(server.serve()) for server in servers]
             log.info(
                 "service.started",

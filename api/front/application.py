@@ -6,6 +6,7 @@ to a FastAPI application: health, the watcher, and the reports of workers.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 
 import structlog
@@ -14,7 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.front.exchange import Disconnected
+from api.front import inngest as inngest_door
+from api.front import trigger_shape
+from api.front.exchange import Disconnected, problem
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
 from api.front.plans import Plans
 from api.front.services import FrontServices
@@ -72,7 +75,15 @@ def front_app(services: FrontServices) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        await _until_left(door(scope["path"]), scope, receive, watched)
+        try:
+            await door(scope["path"])(scope, receive, watched)
+        except Disconnected:
+            log.info("front.client_left")
+        except Exception:
+            if status:
+                raise  # the answer has begun: the server breaks it off
+            log.exception("front.failed", door=taken_by.value)
+            await _FAILED[taken_by](watched)
         if status >= 400:
             metrics.refused(taken_by, status)
         elif status:
@@ -87,6 +98,18 @@ async def _until_left(app: ASGIApp, scope: Scope, receive: Receive, send: Send) 
         await app(scope, receive, send)
     except Disconnected:
         log.info("front.client_left")
+
+
+async def _webhook_failed(send: Send) -> None:
+    await problem(send, 500, "the delivery could not be taken; send it again")
+
+
+_FAILED: Mapping[Door, Callable[[Send], Awaitable[None]]] = {
+    Door.INNGEST: inngest_door.failed,
+    Door.WEBHOOK: _webhook_failed,
+    Door.TRIGGER: trigger_shape.failed,
+}
+"""What a door answers to what nobody foresaw."""
 
 
 def _door_of(method: str, path: str) -> Door | None:

@@ -7,10 +7,11 @@ where their source says `unknown: forward`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -45,6 +46,9 @@ MOST_ITEMS = 1000
 """The platform's own limit (reference 2.3)."""
 _DAY = timedelta(hours=24)
 _OF_THE_BATCH = frozenset({"idempotency-key", "idempotency-key-ttl", "content-type"})
+_AT_ONCE = 1024 * 1024
+"""Bytes of a batch that are read on the event loop; a longer one is in a thread, or everybody else would wait."""
+_Work = TypeVar("_Work")
 
 _ReadItems = Callable[[Any, int], list["Taken | None"]]
 """Reads an accepting answer to that many items."""
@@ -81,7 +85,7 @@ class BatchDoor:
         if source is None or body is None:
             return
         try:
-            lines = streamed_calls(body)
+            lines = await _worked(body, lambda: streamed_calls(body))
         except CallRefused as error:
             await trigger_shape.refuse(send, error.status, str(error))
             return
@@ -120,7 +124,7 @@ class BatchDoor:
         if body is None:
             return
         try:
-            document, calls = batch_calls(body, task)
+            document, calls = await _worked(body, lambda: batch_calls(body, task))
         except CallRefused as error:
             await trigger_shape.refuse(send, error.status, str(error))
             return
@@ -149,6 +153,9 @@ class BatchDoor:
         if stranger is not None and not source.forward_unknown:
             await trigger_shape.refuse(send, 404, f"Task {stranger} is not in the catalogue")
             return
+        if not source.allows({call.task for call in calls}):
+            await trigger_shape.unauthorized(send)
+            return
         known = [source.tasks.get(call.task) for call in calls]
         keys = [
             _item_key(source, task.id if task else call.task, call, batch, index)
@@ -167,9 +174,11 @@ class BatchDoor:
             return
         added = [key.value if task is not None and key.ours else None for task, key in zip(known, keys, strict=True)]
         if any(key is not None for key in added):
-            body = keyed(added)
+            body = await _worked(body, lambda: keyed(added))
         positions = [index for index, task in enumerate(known) if task is not None]
-        await self._intents.conclude(source, scope, send, sent, body, intents, _at(positions, len(calls), read))
+        complete = len(intents) == len(calls)
+        answer_of = _at(positions, len(calls), read)
+        await self._intents.conclude(source, scope, send, sent, body, intents, answer_of, complete=complete)
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         try:
@@ -177,6 +186,11 @@ class BatchDoor:
         except BodyTooLarge:
             await trigger_shape.refuse(send, 413, "Request body too large")
             return None
+
+
+async def _worked(body: bytes, work: Callable[[], _Work]) -> _Work:
+    """Do work whose time goes with the size of the body."""
+    return work() if len(body) <= _AT_ONCE else await asyncio.to_thread(work)
 
 
 def _batch_key(source: CallingSource, headers: dict[str, str]) -> _BatchKey:
@@ -200,11 +214,7 @@ def _item_key(source: CallingSource, task: str, call: TriggerCall, batch: _Batch
 
 def _single(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers as they would be for one item: the batch's own key and encoding are not its."""
-    kept = [
-        (name, value)
-        for name, value in headers
-        if name not in ("idempotency-key", "idempotency-key-ttl", "content-type")
-    ]
+    kept = [(name, value) for name, value in headers if name not in _OF_THE_BATCH]
     return [*kept, ("content-type", "application/json")]
 
 

@@ -174,6 +174,11 @@ async def _refuse(send: Send, status: int, error: str, headers: RawHeaders = _HE
     await respond(send, status, orjson.dumps({"ids": [""], "status": status, "error": error}), headers)
 
 
+async def failed(send: Send) -> None:
+    """Something that nobody foresaw."""
+    await _refuse(send, 500, "internal server error")
+
+
 async def _unreachable(send: Send, error: str) -> None:
     body = {"status": 502, "error": f"inngest could not be reached: {error}", "data": None}
     await respond(send, 502, orjson.dumps(body), _HEADERS)

@@ -4,7 +4,8 @@
    candidate that is held.
 2. The call is forwarded.
 3. An answer that accepts it is written down, which lets the candidate have the event. One that refuses it removes the
-   intent. Without an answer the intent stays, and the workers send it again under the same key.
+   intent. Without an answer the intent stays, and the workers send it again under the same key; the client is told to
+   come again only where its call would be recognised, or where nothing of it has been sent.
 """
 
 from __future__ import annotations
@@ -32,10 +33,9 @@ from shadow.fanout.handoff import Started, record_started
 from shadow.intake import answers, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
 from shadow.intake.arrival import Arrival, Receipt
-from shadow.intake.group_commit import Overloaded
 from shadow.intake.trigger_arrival import WireKey
 from shadow.intake.trigger_calls import TriggerCall
-from shadow.platforms.client import Answer, TooLarge, carry
+from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
 
 log = structlog.get_logger(__name__)
@@ -48,9 +48,14 @@ _SOON = timedelta(seconds=5)
 _TRIES = 3
 _PAUSE = 0.2
 """Seconds between tries of the door itself."""
+_AT_ONCE = 1024 * 1024
+"""Bytes of bodies that are mapped on the event loop; more of them are in a thread."""
 _AMBIGUOUS = 408
 """A refusal that does not say the call was not taken."""
 
+
+Wanted = tuple[ResolvedTask, TriggerCall, WireKey]
+"""A run that is asked for."""
 
 ReadAnswer = Callable[[Any, Sequence["Intent"]], Sequence["Taken | None"]]
 """Reads from an accepting answer's JSON (None: it is none) what became of each intent; None where it does not say."""
@@ -58,6 +63,10 @@ ReadAnswer = Callable[[Any, Sequence["Intent"]], Sequence["Taken | None"]]
 
 class NotServed(Exception):
     """Legacy has no authority over the task."""
+
+
+class _Unsent(Exception):
+    """Nothing of a call reached the platform, in any of its tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class Intents:
     async def commit(
         self,
         source: CallingSource,
-        wanted: Sequence[tuple[ResolvedTask, TriggerCall, WireKey]],
+        wanted: Sequence[Wanted],
         headers: tuple[tuple[str, str], ...],
     ) -> list[Intent]:
         """Store what is asked for, all of it or nothing.
@@ -110,14 +119,32 @@ class Intents:
             NotServed: legacy has no authority over one of the tasks.
             psycopg.Error, Overloaded: it could not be stored.
         """
+        if sum(len(call.body) for _task, call, _key in wanted) <= _AT_ONCE:
+            mapped = _mapped(wanted)
+        else:
+            mapped = await asyncio.to_thread(_mapped, wanted)
+        arrivals = self._arrivals(source, wanted, mapped, headers)
+        receipts = await self._services.intake.accept(arrivals)
+        return [
+            Intent(task, call, key, arrival, receipt)
+            for (task, call, key), arrival, receipt in zip(wanted, arrivals, receipts, strict=True)
+        ]
+
+    def _arrivals(
+        self,
+        source: CallingSource,
+        wanted: Sequence[Wanted],
+        mapped: Sequence[trigger_arrival.Mapped],
+        headers: tuple[tuple[str, str], ...],
+    ) -> list[Arrival]:
+        """Raises NotServed, after the mapping and right before the arrivals are handed in."""
         now = self._services.clock()
         arrivals = []
-        for task, call, key in wanted:
+        for (task, call, key), its in zip(wanted, mapped, strict=True):
             plan = self._plans.of(source.name, task.event, source.origin)
             decision = plan.decision
             if decision is None or decision.authority is not Side.LEGACY or Side.LEGACY not in decision.sides:
                 raise NotServed(task.id)
-            mapped = trigger_arrival.mapped(task, call)
             arrivals.append(
                 trigger_arrival.arrival(
                     source.name,
@@ -125,8 +152,8 @@ class Intents:
                     task,
                     call,
                     key,
-                    mapped,
-                    self._services.catalogue.tenant_of(source.name, mapped.data),
+                    its,
+                    self._services.catalogue.tenant_of(source.name, its.data),
                     decision,
                     plan.dispatches,
                     headers=headers,
@@ -134,11 +161,7 @@ class Intents:
                     patience=PATIENCE,
                 )
             )
-        receipts = await self._services.intake.accept(arrivals)
-        return [
-            Intent(task, call, key, arrival, receipt)
-            for (task, call, key), arrival, receipt in zip(wanted, arrivals, receipts, strict=True)
-        ]
+        return arrivals
 
     async def forward(
         self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes
@@ -169,11 +192,15 @@ class Intents:
             anew = await self._record(platform, named)
             if anew:
                 await self._record(platform, await self._accepted_anew(anew))
-        except (psycopg.Error, Overloaded) as error:
-            log.error("front.answer_not_recorded", intents=len(intents), error=type(error).__name__)
+        except Exception:
+            log.exception("front.answer_not_recorded", intents=len(intents))
 
-    async def refused(self, intents: Sequence[Intent]) -> None:
-        """Remove intents that the platform refused; those that an earlier call brought are not this call's."""
+    async def refused(self, intents: Sequence[Intent]) -> bool:
+        """Remove intents that the platform refused; those that an earlier call brought are not this call's.
+
+        Returns:
+            False when they could not be removed: the workers will send them.
+        """
         fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
         try:
             if fresh:
@@ -181,6 +208,8 @@ class Intents:
                     await answers.drop(connection, fresh)
         except psycopg.Error as error:
             log.error("front.refusal_not_recorded", intents=len(intents), error=type(error).__name__)
+            return False
+        return True
 
     async def without_answer(self, intents: Sequence[Intent]) -> None:
         """Leave intents to the workers, soon."""
@@ -246,23 +275,36 @@ class Intents:
         body: bytes,
         intents: Sequence[Intent],
         read: ReadAnswer,
+        *,
+        complete: bool = True,
     ) -> None:
-        """Forward a call whose intents are stored, settle them, and answer with the platform's own answer."""
-        # A client that cannot be recognised when it comes again (SDK 3 sends no request key) would start a second run.
-        tries = 1 if any(intent.key.dedupe for intent in intents) else _TRIES
+        """Forward a call whose intents are stored, settle them, and answer with the platform's own answer.
+
+        Args:
+            complete: every run that the call asks for has an intent. The others have no key of ours.
+        """
+        # A client that cannot be recognised when it comes again (SDK 3 sends no request key) would start a second run:
+        # the door tries in its place, where everything that it sends has a key.
+        alone = complete and bool(intents) and not any(intent.key.dedupe for intent in intents)
         try:
-            answer = await self._answer(source.platform, scope, headers, body, tries)
-        except (httpx.TransportError, TimeoutError, TooLarge) as error:
-            log.warning("front.forward_failed", source=source.name, error=type(error).__name__)
-            await self._left(intents)
-            await trigger_shape.unreachable(send, type(error).__name__)
+            answer = await self._answer(source.platform, scope, headers, body, _TRIES if alone else 1)
+        except Exception as error:
+            unsent = isinstance(error, _Unsent)
+            cause = type(error.__cause__ if unsent else error).__name__
+            log.warning("front.forward_failed", source=source.name, error=cause, unsent=unsent)
+            again = await self._unanswered(intents, unsent=unsent)
+            await trigger_shape.unreachable(send, cause, again=again)
             return
         returned = pass_back(answer.headers)
         if 200 <= answer.status < 300:
             await self.settle(source.platform_name, intents, read(_json(answer.body), intents))
         elif answer.status >= 500 or answer.status == _AMBIGUOUS:
-            await self._left(intents)
-            if not any(name.lower() == b"x-should-retry" for name, _value in returned):
+            again = await self._unanswered(intents, unsent=False)
+            told = any(name.lower() == b"x-should-retry" for name, _value in returned)
+            if not again:
+                returned = [(name, value) for name, value in returned if name.lower() != b"x-should-retry"]
+                returned.append((b"x-should-retry", b"false"))
+            elif intents and not told:
                 returned.append((b"x-should-retry", b"true"))
         else:
             log.info("front.refused_upstream", source=source.name, status=answer.status)
@@ -272,25 +314,50 @@ class Intents:
     async def _answer(
         self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes, tries: int
     ) -> Answer:
-        """The platform's answer, asked for again under the same keys while there is none of use."""
+        """The platform's answer, asked for again under the same keys while there is none of use.
+
+        Raises:
+            _Unsent: no try got as far as a connection.
+            httpx.TransportError, TimeoutError, TooLarge: there was no answer.
+        """
+        sent = False
         while True:
             tries -= 1
             try:
                 answer = await self.forward(platform, scope, headers, body)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
+                sent = sent or not isinstance(error, httpx.ConnectError)
                 if tries <= 0:
-                    raise
+                    if sent:
+                        raise
+                    raise _Unsent from error
             else:
-                if answer.status < 500 or tries <= 0:
+                if answer.status < 500 or tries <= 0 or answer.fields.get("x-should-retry") == "false":
                     return answer
+                sent = True
             await asyncio.sleep(_PAUSE)
 
-    async def _left(self, intents: Sequence[Intent]) -> None:
+    async def _unanswered(self, intents: Sequence[Intent], *, unsent: bool) -> bool:
+        """Leave intents to the workers or to the client; never to both, unless they are recognised.
+
+        Returns:
+            whether the client may come again.
+        """
+        if not intents:
+            return True  # nothing is stored: the call is the client's alone
+        known_again = all(intent.key.dedupe for intent in intents)
+        if unsent and not known_again:
+            return await self.refused(intents)
         try:
             await self.without_answer(intents)
         except psycopg.Error as error:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
+        return known_again
+
+
+def _mapped(wanted: Sequence[Wanted]) -> list[trigger_arrival.Mapped]:
+    return [trigger_arrival.mapped(task, call) for task, call, _key in wanted]
 
 
 def _json(body: bytes) -> Any:

@@ -93,6 +93,9 @@ class TriggerDoor:
         except CallRefused as error:
             await trigger_shape.refuse(send, error.status, str(error))
             return
+        if not source.allows((legacy_task,)):
+            await trigger_shape.unauthorized(send)
+            return
         key = wire_key(source.name, task.id, call, headers.get(REQUEST_KEY))
         sent = list(pairs(scope))
         try:

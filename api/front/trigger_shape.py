@@ -45,10 +45,27 @@ async def not_stored(send: Send) -> None:
     await respond(send, 503, orjson.dumps(body), retry_headers((*_HEADERS, *_RETRY)))
 
 
-async def unreachable(send: Send, error: str) -> None:
-    """The platform gave no answer: the SDK comes again, and the same key makes that harmless."""
+async def unreachable(send: Send, error: str, *, again: bool = True) -> None:
+    """The platform gave no answer.
+
+    Args:
+        again: the SDK may come again; otherwise the workers send the call, and a second one would be a second run.
+    """
     body = {"error": f"trigger.dev could not be reached: {error}"}
-    await respond(send, 502, orjson.dumps(body), (*_HEADERS, *_RETRY))
+    if not again:
+        body["error"] += "; the call is stored and will be sent, do not send it again"
+    await respond(send, 502, orjson.dumps(body), (*_HEADERS, *(_RETRY if again else _FINAL)))
+
+
+async def unauthorized(send: Send) -> None:
+    """The public token has no scope for what it asks (reference 1.6)."""
+    body = {"error": "Unauthorized", "code": "unauthorized", "param": "access_token", "type": "authorization"}
+    await respond(send, 403, orjson.dumps(body), _HEADERS)
+
+
+async def failed(send: Send) -> None:
+    """Something that nobody foresaw (reference 1.6)."""
+    await respond(send, 500, b'{"error":"Internal Server Error"}', _HEADERS)
 
 
 async def not_served(send: Send, task: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from starlette.types import Send
 
 from api.front import trigger_shape
-from api.front.keys import KeyRing
+from api.front.keys import KeyRing, scopes_of
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Origin, Side, TriggerPlatform, TriggerSource
 
@@ -24,6 +24,24 @@ class CallingSource:
     """What it feeds, by the legacy platform's name of it."""
     platform_name: str
     platform: TriggerPlatform
+    scopes: frozenset[str] | None = None
+    """What its public token allows, where the call carries one."""
+
+    def allows(self, tasks: Iterable[str]) -> bool:
+        """Whether the call's credential may start all those legacy tasks (reference 1.1 and 2.2).
+
+        The platform checks a token of the call itself, yet an intent is sent again under the platform's own key.
+        """
+        if self.scopes is None or "admin" in self.scopes:
+            return True
+        for task in tasks:
+            if not any(right in self.scopes or f"{right}:{task}" in self.scopes for right in _STARTING):
+                return False
+        return True
+
+
+_STARTING = ("trigger:tasks", "batchTrigger:tasks", "write:tasks")
+"""The rights to start a task, of all tasks or, with its id, of one."""
 
 
 class CallingSources:
@@ -42,7 +60,7 @@ class CallingSources:
     async def authenticate(self, headers: Mapping[str, str], send: Send) -> CallingSource | None:
         """The source whose key the call carries; None when it has been refused.
 
-        A public token is taken from whoever holds a key of the source; what it allows the platform checks.
+        A public token is taken from whoever holds a key of the source. Ask its `allows` before storing anything.
         """
         authorization = headers.get("authorization")
         if authorization is None:
@@ -58,7 +76,7 @@ class CallingSources:
             # Its runs may have no authority, and a run started on legacy would have all (DESIGN promise 4).
             await trigger_shape.refuse(send, 403, "Unauthorized: candidate workers cannot start legacy runs")
             return None
-        return source
+        return replace(source, scopes=scopes_of(token)) if token.count(".") == 2 else source
 
     def platform_of(self, headers: Mapping[str, str]) -> tuple[str, TriggerPlatform] | None:
         """The platform that a call is meant for, whoever makes it."""

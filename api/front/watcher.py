@@ -55,7 +55,7 @@ def _client(platform: InngestPlatform) -> inngest.Inngest:
         api_base_url=platform.api_url,
         event_api_base_url=platform.event_url,
         event_key=platform.event_key.get_secret_value(),
-        is_production=key is not None,
+        is_production=key is not None and not platform.dev,
         signing_key=key,
         logger=logging.getLogger(__name__),
     )

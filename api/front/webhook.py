@@ -166,8 +166,9 @@ class WebhookDoor:
                     await record_started(connection, self._services.catalogue, (started,))
                 else:
                     await answers.hasten(connection, (event_id,), _PAUSE)
-        except psycopg.Error as error:
-            log.error("front.forward_not_recorded", source=source.name, error=type(error).__name__)
+        except Exception:
+            # The delivery is stored: whatever failed here, the provider need not send it again.
+            log.exception("front.forward_not_recorded", source=source.name)
             return None
         return answer
 

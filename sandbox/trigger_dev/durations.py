@@ -30,10 +30,14 @@ def natural_duration(text: str) -> timedelta | None:
     return timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)))
 
 
+_LONGEST_KEY_TTL = 100 * 365 * 86_400
+"""Seconds: Python's dates end where JavaScript's go on."""
+
+
 def key_ttl(text: str | None) -> timedelta:
     """Life of an idempotency key. One number with s, m, h or d; anything else means 30 days."""
     if text is not None and (match := _KEY_TTL.fullmatch(text)):
-        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+        return timedelta(seconds=min(int(match[1]) * _SECONDS[match[2]], _LONGEST_KEY_TTL))
     return DEFAULT_KEY_TTL
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import orjson
 
-_SPLIT = re.compile(r"(?<!\\)\.")
+_ESCAPED = re.compile(r"\\([\\.])")
+_STEP = re.compile(r"(?:[^\\.]|\\[\\.]|\\)*")
+"""One step of a path: whatever is no dot, with escaped dots and backslashes in it."""
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
 
 
@@ -65,10 +67,22 @@ def _restore_children(parent: Any, trees: dict[str, Any]) -> None:
     for path, tree in trees.items():
         holder: Any = [parent]
         key: Any = 0
-        for step in _SPLIT.split(path):
+        for step in _steps(path):
             holder = holder[key]
-            key = int(step) if isinstance(holder, list) else step.replace("\\.", ".").replace("\\\\", "\\")
+            key = int(step) if isinstance(holder, list) else step
         _restore(holder, key, tree)
+
+
+def _steps(path: str) -> list[str]:
+    """The keys of a dotted path. The empty path is one empty key."""
+    steps, position = [], 0
+    while True:
+        match = _STEP.match(path, position)
+        assert match is not None, "the pattern matches nothing too"
+        steps.append(_ESCAPED.sub(r"\1", match[0]))
+        if match.end() == len(path):
+            return steps
+        position = match.end() + 1
 
 
 def _typed(value: Any, kind: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 _INTEGER = re.compile(r"^[+-]?[0-9]{1,30}$")
 _NUMBER = re.compile(r"^[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$")
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
+"""What whole numbers are stored as JSON: those of 64 bits, signed or not."""
 _MILLISECONDS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds (as seconds they would lie beyond the year 5000)."""
 
@@ -69,16 +71,16 @@ def to_integer(value: object) -> int:
     """A whole number.
 
     Raises:
-        CastFailed: for all but whole numbers and their decimal text.
+        CastFailed: for all but whole numbers of 64 bits and their decimal text.
     """
     if isinstance(value, bool):
         raise CastFailed("a whole number", value)
     if isinstance(value, int):
-        return value
+        return _of_64_bits(value, value)
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        return _of_64_bits(int(value), value)
     if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
+        return _of_64_bits(int(value), value)
     raise CastFailed("a whole number", value)
 
 
@@ -86,15 +88,24 @@ def to_number(value: object) -> int | float:
     """A finite number.
 
     Raises:
-        CastFailed: for all but finite numbers and their decimal text.
+        CastFailed: for all but finite numbers and their decimal text; a whole number has at most 64 bits.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _of_64_bits(value, value)
+    if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = int(value) if _INTEGER.fullmatch(value) else float(value)
-        if math.isfinite(number):
-            return number
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return _of_64_bits(int(value), value)
+    if isinstance(value, str) and _NUMBER.fullmatch(value) and math.isfinite(number := float(value)):
+        return number
     raise CastFailed("a number", value)
+
+
+def _of_64_bits(number: int, value: object) -> int:
+    """The number that `value` says, if it can be stored."""
+    if not _SMALLEST <= number <= _LARGEST:
+        raise CastFailed("a whole number of 64 bits", value)
+    return number
 
 
 def to_boolean(value: object) -> bool:

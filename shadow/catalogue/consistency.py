@@ -14,6 +14,7 @@ from shadow.catalogue.model import (
     Signature,
     SignatureScheme,
     Task,
+    TriggerPlatform,
     TriggerSource,
     WebhookSource,
 )
@@ -114,6 +115,13 @@ def _task(task: Task, path: Path, catalogue: Catalogue) -> Iterator[Finding]:
     for side, platform in (("legacy", task.legacy.platform), ("candidate", task.candidate.platform)):
         if platform not in catalogue.platforms:
             yield Finding((*path, side, "platform"), repr(platform), one_of(catalogue.platforms, platform))
+    if isinstance(catalogue.platforms.get(task.candidate.platform), TriggerPlatform):
+        # A candidate is told of an event and finds its functions by itself; Trigger.dev must be told the task.
+        takers = [name for name, one in catalogue.platforms.items() if not isinstance(one, TriggerPlatform)]
+        expected = "a platform of kind inngest or http, which starts functions by an event"
+        if takers:
+            expected += f": {one_of(takers, task.candidate.platform)}"
+        yield Finding((*path, "candidate", "platform"), f"{task.candidate.platform!r} of kind trigger.dev", expected)
     # Without declared categories there are no defaults to miss, and the category is but a heading.
     if task.category is not None and catalogue.categories and task.category not in catalogue.categories:
         yield Finding((*path, "category"), repr(task.category), one_of(catalogue.categories, task.category))

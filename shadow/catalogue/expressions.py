@@ -26,7 +26,7 @@ from shadow.catalogue.problems import Path, dotted, one_of
 Tables = Mapping[str, Mapping[str, JSON]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every event, and freezing doubles what that costs
 class Document:
     """What expressions are evaluated on. Results may share parts with `body`."""
 

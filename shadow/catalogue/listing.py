@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,13 +11,12 @@ import httpx
 from shadow.catalogue.casts import CastFailed, to_datetime
 from shadow.catalogue.draft import CandidateListing, LegacyListing, ListedFunction, ListedSchedule, ListedTask
 from shadow.catalogue.model import Flow
+from shadow.catalogue.signing_key import hashed_signing_key
 
 PERIOD = "30d"
 """How far back runs are looked at; without it the platform shows 7 days (reference, trigger_dev_api.md 3.5)."""
 PAGE_SIZE = 100
 MAX_PAGES = 50
-
-_PREFIX = re.compile(r"^signkey-\w+-")
 
 
 class ListingFailed(RuntimeError):
@@ -77,21 +74,6 @@ async def candidate_listing(http: httpx.AsyncClient, url: str, app: str, signing
     # A bare array (reference, inngest_api.md 2.2); on failure an envelope, often with status 200 (2.4).
     functions = [_function(item) for item in _items({"data": answer}, "data", address)]
     return CandidateListing(url, app, tuple(functions))
-
-
-def hashed_signing_key(key: str) -> str:
-    """The form in which SDKs send it: prefix and SHA-256 of the key's bytes (reference, inngest_api.md 2.1).
-
-    Raises:
-        ValueError: the key is not hexadecimal after its prefix.
-    """
-    match = _PREFIX.match(key)
-    prefix = match.group() if match is not None else ""
-    try:
-        body = bytes.fromhex(key.removeprefix(prefix))
-    except ValueError:
-        raise ValueError("signing key: expected hexadecimal digits, after signkey-NAME- if it has that") from None
-    return prefix + hashlib.sha256(body).hexdigest()
 
 
 async def _schedules(

@@ -94,6 +94,8 @@ class InngestPlatform(PlatformBase):
     api_url: str = "https://api.inngest.com"
     event_key: Secret
     signing_key: Secret | None = None
+    dev: bool = False
+    """A dev server: it does not sign its calls to the watcher."""
     app: str
     """The app id whose functions run the tasks; function ids are `app-function`."""
     batch_size: int = Field(100, gt=0, le=5000)

@@ -15,23 +15,24 @@ from shadow.catalogue.problems import Path, dotted
 
 T = TypeVar("T")
 
-DELIVERY_IDS: Mapping[SignatureScheme, str] = {
+DELIVERY_IDS: Mapping[SignatureScheme, tuple[str, ...]] = {
     # One id a delivery, the same on every retry. X-Shopify-Event-Id would not do: all topics that one action of
     # a merchant sets off share it. (shopify.dev, "Verify webhook deliveries")
-    SignatureScheme.SHOPIFY: "header:x-shopify-webhook-id",
+    SignatureScheme.SHOPIFY: ("header:x-shopify-webhook-id",),
     # docs.github.com, "Best practices for using webhooks": the same on a redelivery
-    SignatureScheme.GITHUB: "header:x-github-delivery",
+    SignatureScheme.GITHUB: ("header:x-github-delivery",),
     # docs.stripe.com, "Handle duplicate events": the event's id
-    SignatureScheme.STRIPE: "$.id",
-    # github.com/standard-webhooks, specification: the same when a message is sent again
-    SignatureScheme.STANDARD: "header:webhook-id",
+    SignatureScheme.STRIPE: ("$.id",),
+    # github.com/standard-webhooks, specification: the same when a message is sent again. Svix, where the scheme is
+    # from, has names of its own (docs.svix.com, "Verifying payloads").
+    SignatureScheme.STANDARD: ("header:webhook-id", "header:svix-id"),
     # docs.slack.dev, "The Events API": unique over all workspaces
-    SignatureScheme.SLACK: "$.event_id",
+    SignatureScheme.SLACK: ("$.event_id",),
 }
-"""Where each scheme's providers put the id of a delivery; `hmac` is nobody's in particular."""
+"""Where each scheme's providers put the id of a delivery, the first that is there; `hmac` is nobody's in particular."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every delivery, and freezing doubles what that costs
 class MappedEvent:
     """What a delivery tells."""
 
@@ -67,7 +68,10 @@ class _Clause:
     conditions: tuple[tuple[CompiledExpression, tuple[JSON, ...]], ...]
 
     def holds(self, document: Document) -> bool:
-        return all(_is_one_of(found.find(document), values) for found, values in self.conditions)
+        for found, values in self.conditions:  # noqa: SIM110 (a generator costs more than what it would go through)
+            if not _is_one_of(found.find(document), values):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +105,10 @@ class WebhookMapper:
         ]
         self._ignored_first = [(where, clause) for where, clause in clauses if clause.conditions]
         self._ignored_else = next((where for where, clause in clauses if not clause.conditions), None)
-        delivery_id = source.delivery_id
-        if delivery_id is None:
-            delivery_id = DELIVERY_IDS.get(source.signature.scheme)
-        self._delivery_id = (
-            None if delivery_id is None else compiled(delivery_id, (*root, "delivery_id"), optional=True)
-        )
+        places: tuple[JSON, ...] = DELIVERY_IDS.get(source.signature.scheme, ())
+        if source.delivery_id is not None:
+            places = (source.delivery_id,)
+        self._delivery_ids = tuple(compiled(place, (*root, "delivery_id"), optional=True) for place in places)
 
     def map(self, body: JSON, headers: Mapping[str, str]) -> MappedEvent | Ignored:
         """The event that a delivery tells.
@@ -135,13 +137,18 @@ class WebhookMapper:
 
     def delivery_id(self, headers: Mapping[str, str], body: JSON) -> str | None:
         """The provider's id of this delivery; None when it carries none."""
-        if self._delivery_id is None:
-            return None
-        try:
-            value = self._delivery_id.evaluate(Document(body, headers, self._tables))
-            return None if value is None else to_string(value) or None
-        except (MappingFailed, CastFailed):
-            return None
+        document = Document(body, headers, self._tables)
+        places = self._delivery_ids
+        if "svix-signature" in headers and "webhook-signature" not in headers:
+            places = places[::-1]  # the other id is not signed, so that anybody could change it to be taken for new
+        for place in places:
+            try:
+                value = place.evaluate(document)
+                if value is not None and (found := to_string(value)):
+                    return found
+            except (MappingFailed, CastFailed):
+                continue
+        return None
 
     def _seen(self, document: Document) -> str:
         """What the clauses looked at: without it nobody could add the one that is missing."""
@@ -218,4 +225,7 @@ def _name(value: JSON) -> str:
 
 def _is_one_of(value: object, wanted: tuple[JSON, ...]) -> bool:
     # True is no 1: Python takes them for equal, JSON does not.
-    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in wanted)
+    for one in wanted:  # noqa: SIM110 (see above)
+        if value == one and isinstance(value, bool) == isinstance(one, bool):
+            return True
+    return False

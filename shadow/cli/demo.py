@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from typing import Annotated
 
 import structlog
@@ -67,7 +68,7 @@ def demo(
     except (StartFailed, NotAccepted) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(130) from None
     raise typer.Exit(0 if ok else 1)
 
@@ -77,6 +78,10 @@ async def _play(options: object, console: Console, *, keep: bool, as_json: bool)
     from shadow.demo.table import show
 
     assert isinstance(options, Options)
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as for Ctrl-C: nothing that was started may stay behind
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     errors = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
@@ -93,7 +98,7 @@ async def _play(options: object, console: Console, *, keep: bool, as_json: bool)
             bars.stage("sending signed webhooks, inngest.send and tasks.trigger calls")
             await players.produce(plan, bars)
             bars.stage("waiting for both platforms and the judge")
-            findings = await players.findings(sum(plan.expected().values()), bars)
+            findings = await players.findings(plan, bars)
             progress.stop()
             if as_json:
                 typer.echo(json.dumps(findings.as_json()))

@@ -17,7 +17,10 @@ from shadow.cutover.moves import MoveRefused, move
 
 def phase(
     task: Annotated[str, typer.Argument(help="Any task of the route; its tasks move together.")],
-    to: Annotated[Phase, typer.Argument(metavar="PHASE", help="legacy, shadow, live or retired.")],
+    to: Annotated[
+        Phase,
+        typer.Argument(metavar="PHASE", help="legacy, shadow, live or retired; ramp is refused so far."),
+    ],
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit.")],
     catalogue: CatalogueFile = Path("catalogue.yaml"),
     data: DataFolder = Path(".shadow"),

@@ -25,14 +25,21 @@ class TaskFinding:
     parity: float | None
     fault: str | None
     """The fault that its candidate was given."""
+    expected: int
+    """Events that the load brought it: none may be missing, and none be there twice."""
+
+    @property
+    def complete(self) -> bool:
+        """Every event of the load has one pair, and every pair its verdict."""
+        return self.events == self.pairs == self.expected > 0 and self.pending == 0
 
     @property
     def full(self) -> bool:
-        """Every event paired, every pair judged, every verdict a match."""
-        return self.events > 0 and self.pairs == self.events == self.match
+        """Every verdict is a match."""
+        return self.complete and self.pairs == self.match
 
     def as_json(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "expected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,9 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        """The faulted tasks, and only they, fell short; and nothing is left to judge."""
+        """The faulted tasks, and only they, fell short; no event is missing, and nothing is left to judge."""
         return bool(self.tasks) and all(
-            finding.pending == 0 and finding.full == (finding.fault is None) for finding in self.tasks.values()
+            finding.complete and finding.full == (finding.fault is None) for finding in self.tasks.values()
         )
 
     def as_json(self) -> dict[str, object]:
@@ -74,15 +81,17 @@ class Findings:
 class Inspector:
     """Asks the control API."""
 
-    def __init__(self, control_url: str, token: str, faults: Mapping[str, str]) -> None:
+    def __init__(self, control_url: str, token: str, faults: Mapping[str, str], expected: Mapping[str, int]) -> None:
         """
         Args:
             faults: task -> the fault its candidate was given.
+            expected: task -> how many events the load brings it.
         """
         self._http = httpx.AsyncClient(
             base_url=control_url, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30
         )
         self._faults = faults
+        self._expected = expected
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -106,6 +115,7 @@ class Inspector:
                 pending=item["counts"]["pending"],
                 parity=item["counts"]["parity"],
                 fault=self._faults.get(item["task"]),
+                expected=self._expected.get(item["task"], 0),
             )
             for item in (await self._get("/v1/tasks"))["items"]
         }
@@ -119,16 +129,15 @@ class Inspector:
         signatures.sort(key=lambda signature: (severities.index(signature.severity), -signature.pairs))
         return Findings(await self.tasks(), signatures)
 
-    async def until_judged(
-        self, events: int, *, patience: float, progress: Callable[[int, int], None]
-    ) -> dict[str, TaskFinding]:
-        """Wait until that many events have a pair and every pair a verdict.
+    async def until_judged(self, *, patience: float, progress: Callable[[int, int], None]) -> dict[str, TaskFinding]:
+        """Wait until every event of the load has a pair and every pair a verdict.
 
         Args:
             patience: seconds after which the state as it is then is returned.
             progress: told (pairs judged, events) each time.
         """
         until = time.monotonic() + patience
+        events = sum(self._expected.values())
         while True:
             tasks = await self.tasks()
             judged = sum(finding.pairs - finding.pending for finding in tasks.values())

@@ -90,12 +90,12 @@ class Cast:
             raise NotAccepted(f"{len(refused)} actions were not accepted, the first because: {refused[0].problem}")
         return sent
 
-    async def findings(self, events: int, progress: Progress, patience: float = PATIENCE_SECONDS) -> Findings:
+    async def findings(self, plan: Plan, progress: Progress, patience: float = PATIENCE_SECONDS) -> Findings:
         """Wait for the verdicts, then read them."""
         faults = {task: ", ".join(names) for task, names in Faults(self.options.faults).by_task().items()}
-        inspector = Inspector(self.service.control_url, self.token, faults)
+        inspector = Inspector(self.service.control_url, self.token, faults, plan.expected())
         try:
-            await inspector.until_judged(events, patience=patience, progress=progress.judged)
+            await inspector.until_judged(patience=patience, progress=progress.judged)
             return await inspector.findings()
         finally:
             await inspector.close()

@@ -24,7 +24,7 @@ from shadow.fanout.wake import pause
 from shadow.fanout.write_back import WriteBack
 from shadow.intake.arrival import Stage
 from shadow.observe import metrics
-from shadow.platforms.adapter import Adapter, Cancellation, CancelResult, Failed, Result, Throttled
+from shadow.platforms.adapter import Adapter, Cancellation, CancelResult, Delivered, Failed, Result, Throttled
 
 log = structlog.get_logger(__name__)
 
@@ -245,6 +245,17 @@ class Lane:
         metrics.breaker(self._side, self._adapter.name, after.value)
         if after is not before:
             log.warning("fanout.circuit", platform=self._adapter.name, circuit=after.value)
-        waits = [result.retry_after.total_seconds() for result in results if isinstance(result, Throttled)]
+        waits = [wait for result in results if (wait := _asked(result)) is not None]
         if waits:
-            self._paused_until = max(self._paused_until, now + max(waits))
+            self._paused_until = max(self._paused_until, now + max(waits).total_seconds())
+
+
+def _asked(result: Result | CancelResult) -> timedelta | None:
+    """For how long the platform wants no more requests."""
+    match result:
+        case Throttled():
+            return result.retry_after
+        case Delivered():
+            return result.rest
+        case _:
+            return None

@@ -12,6 +12,8 @@ from datetime import timedelta
 from uuid import UUID
 
 import orjson
+import psycopg
+import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
@@ -23,6 +25,9 @@ from shadow.platforms.adapter import Delivery
 from shadow.platforms.event import EventRow
 from shadow.store.database import Connection, Database, Work
 
+log = structlog.get_logger(__name__)
+
+_LONGEST_ERROR = 300
 _CLAIM = b"""
 WITH due AS (
     SELECT id FROM dispatches
@@ -51,6 +56,7 @@ SET state = claim.state, due_at = now() + claim.wait, lease = NULL,
 FROM claim WHERE dispatch.id = claim.id
 """
 _GONE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = 'its event is gone' WHERE id = ANY(%s::uuid[])"
+_UNCLAIMABLE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = %s WHERE id = %s"
 _FINISH = b"""
 DELETE FROM dispatches AS dispatch USING unnest(%s::uuid[], %s::uuid[]) AS done (id, lease)
 WHERE dispatch.id = done.id AND dispatch.lease = done.lease
@@ -148,50 +154,92 @@ class Queue:
         """The longest due dispatches of that platform, with all that is needed to deliver them.
 
         Their runs and pairs are written in the same transaction, so that no platform knows of a run before the
-        database does.
+        database does. A dispatch with which that fails becomes a dead letter, so that it can't stop the others.
+
+        Raises:
+            psycopg.Error: the database is away, busy, or not as it must be; no dispatch is at fault.
         """
         lease = new_id()
+        try:
+            async with self._database.connection(self._work) as conn:
+                rows = await self._leased(conn, platform, limit, lease, lease_time)
+                return await self._opened(conn, platform, rows, lease)
+        except Exception as error:
+            if not _is_of_a_row(error):
+                raise
+            log.warning("fanout.claim_isolated", platform=platform, error=type(error).__name__)
+        claimed: list[Claimed] = []
+        for _ in range(limit):
+            alone = await self._claim_alone(platform, lease, lease_time)
+            if alone is None:
+                break
+            claimed += alone
+        return claimed
+
+    async def _claim_alone(self, platform: str, lease: UUID, lease_time: timedelta) -> list[Claimed] | None:
+        """The longest due dispatch, or none where it can't be claimed and is dead now; None when nothing is due."""
         async with self._database.connection(self._work) as conn:
-            cursor = await conn.execute(
-                _CLAIM,
-                {
-                    "side": self._side.value,
-                    "platform": platform,
-                    "limit": limit,
-                    "lease": lease,
-                    "lease_time": lease_time,
-                },
-            )
-            rows = [_Row(*row) for row in await cursor.fetchall()]
+            rows = await self._leased(conn, platform, 1, lease, lease_time)
             if not rows:
-                return []
-            ids = {row.event_id for row in rows}
-            events = {event.id: event for event in await load_events(conn, ids)}
-            gone = [row.id for row in rows if row.event_id not in events]
-            if gone:
-                await conn.execute(_GONE, (gone,))
-            bodies = await load_bodies(conn, ids)
-            twins = await self._twins(conn, rows)
-            claimed = []
-            for row in rows:
-                if (event := events.get(row.event_id)) is None:
-                    continue
-                ended, run = twins.get(row.id, (False, None))
-                delivery = self._delivery(row, event, bodies.get(event.id, {}))
-                stage = Stage(row.stage)
-                claimed.append(
-                    Claimed(row.id, event, stage, platform, row.task, row.attempt, lease, delivery, ended, run)
+                return None
+            try:
+                async with conn.transaction():
+                    return await self._opened(conn, platform, rows, lease)
+            except Exception as error:
+                if not _is_of_a_row(error):
+                    raise
+                log.error(  # without its message, in which the database may show values
+                    "fanout.unclaimable", platform=platform, dispatch=str(rows[0].id), error=type(error).__name__
                 )
-            await open_pairs(
-                conn,
-                self._catalogue,
-                sorted(events.values(), key=lambda event: event.id),
-                [
-                    self._keyed(item, item.delivery.task)
-                    for item in claimed
-                    if item.stage is Stage.DELIVER and item.delivery.task is not None
-                ],
+                await conn.execute(_UNCLAIMABLE, (_reason(error), rows[0].id))
+                return []
+
+    async def _leased(
+        self, conn: Connection, platform: str, limit: int, lease: UUID, lease_time: timedelta
+    ) -> list[_Row]:
+        """Rows that are this process's for as long as the lease lasts."""
+        cursor = await conn.execute(
+            _CLAIM,
+            {
+                "side": self._side.value,
+                "platform": platform,
+                "limit": limit,
+                "lease": lease,
+                "lease_time": lease_time,
+            },
+        )
+        return [_Row(*row) for row in await cursor.fetchall()]
+
+    async def _opened(self, conn: Connection, platform: str, rows: Sequence[_Row], lease: UUID) -> list[Claimed]:
+        """The rows with their events, whose runs and pairs are written."""
+        if not rows:
+            return []
+        ids = {row.event_id for row in rows}
+        events = {event.id: event for event in await load_events(conn, ids)}
+        gone = [row.id for row in rows if row.event_id not in events]
+        if gone:
+            await conn.execute(_GONE, (gone,))
+        bodies = await load_bodies(conn, ids)
+        twins = await self._twins(conn, rows)
+        claimed = []
+        for row in rows:
+            if (event := events.get(row.event_id)) is None:
+                continue
+            ended, run = twins.get(row.id, (False, None))
+            delivery = self._delivery(row, event, bodies.get(event.id, {}))
+            claimed.append(
+                Claimed(row.id, event, delivery.stage, platform, row.task, row.attempt, lease, delivery, ended, run)
             )
+        await open_pairs(
+            conn,
+            self._catalogue,
+            sorted(events.values(), key=lambda event: event.id),
+            [
+                self._keyed(item, item.delivery.task)
+                for item in claimed
+                if item.stage is Stage.DELIVER and item.delivery.task is not None
+            ],
+        )
         return claimed
 
     async def write_back(self, fates: Sequence[tuple[Claimed, Fate]]) -> None:
@@ -279,7 +327,23 @@ class Queue:
             position=row.position or 0,
             idempotency_key=row.idempotency_key,
             attempt=row.attempt,
+            stage=Stage(row.stage),
         )
+
+
+def _is_of_a_row(error: Exception) -> bool:
+    """Whether an error may come of what one row holds, and not of the connection, the server or the schema."""
+    if isinstance(error, psycopg.Error):
+        of_a_row = psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded
+        return isinstance(error, of_a_row)
+    return not isinstance(error, OSError)
+
+
+def _reason(error: Exception) -> str:
+    """Why a dispatch could not be claimed. The first line only: in the others the database shows values."""
+    line = str(error).partition("\n")[0].replace("\x00", "")
+    text = f"could not be claimed: {type(error).__name__}: {line}"
+    return text.encode(errors="replace").decode()[:_LONGEST_ERROR]
 
 
 async def resend(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:

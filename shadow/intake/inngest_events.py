@@ -88,7 +88,7 @@ def _event(event: JSON) -> InngestEvent:
     if not name:
         raise EventRefused("event name is empty")
     if not isinstance(name, str) or not storable(name):
-        raise EventRefused(f"event name must be text of at most {LONGEST} characters")
+        raise EventRefused(f"event name must be text of at most {LONGEST} bytes")
     if name[: len(_RESERVED_PREFIX)].lower() == _RESERVED_PREFIX:
         raise EventRefused(f"event name is reserved for internal use: {name}")
     fields = event.get("data")
@@ -99,7 +99,7 @@ def _event(event: JSON) -> InngestEvent:
     fields.pop("_inngest", None)  # the platform's own: it deletes what senders put there
     identifier = event.get("id")
     if identifier is not None and not (isinstance(identifier, str) and storable(identifier)):
-        raise EventRefused(f"event id must be text of at most {LONGEST} characters: {name}")
+        raise EventRefused(f"event id must be text of at most {LONGEST} bytes: {name}")
     return InngestEvent(
         name=name,
         data=orjson.dumps(fields),

@@ -76,20 +76,11 @@ def _plain_hmac(
 ) -> Check:
     """A digest of the body, and nothing else, in one header."""
 
-    prepared = [hmac.new(key, digestmod=algorithm) for key in keys]
-
-    def digest(signer: hmac.HMAC, body: bytes) -> bytes:
-        # A copy of one that has its key already costs half as much as to begin anew.
-        signer = signer.copy()
-        signer.update(body)
-        return encode(signer.digest())
-
     def check(headers: Headers, body: bytes, now: datetime) -> None:
         given = _required(headers, header)
         if not given.startswith(prefix):
             raise SignatureRejected(f"header {header}: expected it to start with {prefix!r}")
-        candidates = (given[len(prefix) :].encode(),)
-        _any_matches(candidates, (digest(signer, body) for signer in prepared))
+        _any_matches((given[len(prefix) :].encode(),), [encode(hmac.digest(key, body, algorithm)) for key in keys])
 
     return check
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 
 LONGEST = 1024
-"""Characters of an id or name that is searched: index rows must stay below a third of a page."""
+"""Bytes of an id or name that is searched: index rows must stay below a third of a page."""
 
 
 def storable(text: str) -> bool:
     """Whether `text` fits a searched column: no NUL, no lone surrogate, not overlong."""
-    return len(text) <= LONGEST and "\x00" not in text and (text.isascii() or not _has_surrogate(text))
+    if len(text) > LONGEST or "\x00" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        return len(text.encode()) <= LONGEST
+    except UnicodeEncodeError:  # half a character
+        return False
 
 
 def storable_or_none(text: str | None) -> str | None:
@@ -19,12 +26,10 @@ def storable_or_none(text: str | None) -> str | None:
 
 
 def key_of(*parts: str) -> str:
-    """A dedupe key made of `parts`, readable when short, a digest of them otherwise."""
+    """A dedupe key made of `parts`, readable when short, a digest of them otherwise. Other parts, another key."""
     key = ":".join(parts)
+    if "\\" in key or key.count(":") >= len(parts):
+        key = ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
     if len(key) <= 200 and storable(key):
         return key
     return "sha256:" + hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

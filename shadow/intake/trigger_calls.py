@@ -20,6 +20,9 @@ from shadow.intake import superjson
 JSON = Any
 
 DEFAULT_KEY_LIFETIME = timedelta(days=30)
+_LONGEST_KEY_LIFETIME = timedelta(days=3650)
+_LATEST_START = datetime(2100, 1, 1, tzinfo=UTC)
+"""As far ahead as Inngest takes an event; what is computed from a start must stay within the calendar."""
 _KEY_LIFETIME = re.compile(r"^(\d{1,9})([smhd])$")
 _DELAY_PART = re.compile(r"(\d{1,9})(w|d|hr|h|m|s)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "hr": 3600, "d": 86400, "w": 604800}
@@ -99,12 +102,14 @@ def trigger_call(task: str, body: bytes, headers: Mapping[str, str]) -> TriggerC
     """Read a `POST /api/v1/tasks/{id}/trigger`.
 
     Raises:
-        CallRefused: 400 for what is empty, no JSON or no object.
+        CallRefused: 400 for what is empty, no JSON or no object, and for a key that cannot be kept.
     """
     call = _call(task, _object(body), body)
     key = headers.get("idempotency-key")
     if not key:
         return call
+    if "\x00" in key:
+        raise CallRefused(400, "Headers Error: idempotency-key holds a NUL")
     lifetime = headers.get("idempotency-key-ttl")
     return replace(
         call,
@@ -175,11 +180,11 @@ def derived_key(*parts: str) -> str:
 
 
 def key_lifetime(text: object) -> timedelta:
-    """`<int>[smhd]`; anything else is 30 days, as upstream."""
+    """`<int>[smhd]`, ten years at most; anything else is 30 days, as upstream."""
     match = _KEY_LIFETIME.match(text) if isinstance(text, str) else None
     if match is None:
         return DEFAULT_KEY_LIFETIME
-    return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)])
+    return min(timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)]), _LONGEST_KEY_LIFETIME)
 
 
 def kept_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -208,14 +213,24 @@ def _item(item: JSON, index: int, place: str, task: str | None, prefix: str, sta
         found = "Required" if "task" not in item else f"Expected string, received {_kind(named)}"
         raise CallRefused(status, f'{prefix}{found} at "{place}.task"'.replace('".', '"'))
     alone = {name: item[name] for name in ("payload", "context", "options") if name in item}
-    return replace(_call(named, item, orjson.dumps(alone)), index=index)
+    refusal = (status, prefix, f"{place}.options".lstrip("."))
+    return replace(_call(named, item, orjson.dumps(alone), refusal), index=index)
 
 
-def _call(task: str, fields: dict[str, JSON], body: bytes) -> TriggerCall:
+def _call(
+    task: str,
+    fields: dict[str, JSON],
+    body: bytes,
+    refusal: tuple[int, str, str] = (400, "Validation error: ", "options"),
+) -> TriggerCall:
+    """Raises CallRefused, with that status, prefix and place, for a key that PostgreSQL cannot keep."""
     given = fields.get("options")
     options: dict[str, JSON] = given if isinstance(given, dict) else {}
     payload_type = options.get("payloadType")
     key = options.get("idempotencyKey")
+    if isinstance(key, str) and "\x00" in key:
+        status, prefix, place = refusal
+        raise CallRefused(status, f'{prefix}Expected text without NUL at "{place}.idempotencyKey"')
     delay = options.get("delay")
     return TriggerCall(
         task=task,
@@ -240,16 +255,17 @@ def _with_key(item: dict[str, JSON], key: str) -> dict[str, JSON]:
 
 
 def _delayed_until(delay: str, now: datetime) -> datetime | None:
-    """An ISO instant or a duration such as `1h30m`; None for anything else (no delay, as upstream)."""
+    """An ISO instant or a duration such as `1h30m`; None for anything else (no delay, as upstream). Nothing waits
+    longer than until 2100."""
     parts = _DELAY_PART.findall(delay)
     if parts and "".join(count + unit for count, unit in parts) == delay:
         seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
-        return now + timedelta(seconds=min(seconds, 10**9))
+        return min(now + timedelta(seconds=min(seconds, 10**10)), _LATEST_START)
     try:
         moment = datetime.fromisoformat(delay)
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return min(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC), _LATEST_START)
 
 
 def _kind(value: JSON) -> str:

@@ -113,11 +113,20 @@ def arrival(delivery: Delivery, dispatches: tuple[PlannedDispatch, ...], decisio
         external_id=identifier,
         delivery_id=(mapped.id if mapped else None) or derived,
         occurred_at=mapped.occurred_at if mapped else None,
-        dedupe=DedupeKey(delivery.source, key_of("delivery", identifier)) if identifier else None,
+        dedupe=_dedupe(delivery.source, identifier, mapped),
         request=delivery.body if kept else None,
         headers=delivery.headers if kept else (),
         mapping_error=read.reason if isinstance(read, Unmapped) else None,
     )
+
+
+def _dedupe(source: str, identifier: str | None, mapped: MappedEvent | None) -> DedupeKey | None:
+    """By the provider's id of the delivery, else by the event's own."""
+    if identifier is not None:
+        return DedupeKey(source, key_of("delivery", identifier))
+    if mapped is not None and mapped.id:
+        return DedupeKey(source, key_of("id", mapped.name, mapped.id))
+    return None
 
 
 def _delivery_id(mapper: Mapper, fields: Mapping[str, str], document: JSON) -> str | None:

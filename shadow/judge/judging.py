@@ -51,6 +51,10 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
     ledgers = evidence.of(fact)
     rules = rulebook.rules(pair.task)
     reason = pair.incomparable
+    if fact.extra:
+        # What they did counts with the run's own ledger; a second run that did nothing is still no match.
+        sides = " and ".join(sorted({run.side.value for run in fact.extra}))
+        reason = reason or f"{sides} ran more than once for this event"
     if ledgers.legacy is None and ledgers.candidate is None:
         reason = reason or NO_RUN
     elif ledgers.candidate is None:

@@ -6,9 +6,9 @@ The number of queries does not depend on the size of the batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from comparators import JSON, Effect, Ledger, Outcome
@@ -22,6 +22,10 @@ from shadow.store.database import Connection
 _RUNS = """
 SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at
 FROM runs WHERE id = ANY(%s)
+"""
+_EXTRA_RUNS = """
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, pair_id
+FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _LAST_EFFECTS = """
 SELECT effects.side, effects.platform_run_id, max(effects.received_at)
@@ -79,6 +83,13 @@ class PairFacts:
     legacy: FinishedRun | None
     candidate: FinishedRun | None
     last_effect_at: datetime | None
+    extra: tuple[FinishedRun, ...] = ()
+    """Further runs of the same event for the same task: what they did was done too."""
+
+    @property
+    def runs(self) -> list[FinishedRun]:
+        """All that are known to have ended."""
+        return [run for run in (self.legacy, self.candidate, *self.extra) if run is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +107,23 @@ class Ledgers:
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
     """When the runs of these pairs ended and their last effects came: two queries."""
     runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
-    cursor = await connection.execute(_LAST_EFFECTS, _addresses(runs.values()))
+    extra = await _extra_runs(connection, pairs)
+    told = [*runs.values(), *(run for found in extra.values() for run in found)]
+    cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
     last = {(side, run_id): moment for side, run_id, moment in await cursor.fetchall()}
     facts = []
     for pair in pairs:
-        found = (runs.get(pair.legacy_run), runs.get(pair.candidate_run))
-        moments = [last.get((run.side, run.platform_run_id)) for run in found if run is not None]
-        facts.append(PairFacts(pair, *found, max((moment for moment in moments if moment), default=None)))
+        fact = PairFacts(
+            pair, runs.get(pair.legacy_run), runs.get(pair.candidate_run), None, tuple(extra.get(pair.id, ()))
+        )
+        moments = [last.get((run.side, run.platform_run_id)) for run in fact.runs]
+        facts.append(replace(fact, last_effect_at=max((moment for moment in moments if moment), default=None)))
     return facts
 
 
 async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
     """What the runs of these pairs did and returned: two queries."""
-    runs = [run for fact in facts for run in (fact.legacy, fact.candidate) if run is not None]
+    runs = [run for fact in facts for run in fact.runs]
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
     effects: dict[tuple[str, str | None], list[_EffectRow]] = {}
     wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs)}
@@ -135,17 +150,24 @@ class Evidence:
             ValueError: something stored is no JSON.
         """
         return Ledgers(
-            legacy=self._ledger(fact.legacy),
-            candidate=self._ledger(fact.candidate),
+            legacy=self._ledger(fact.legacy, fact.extra),
+            candidate=self._ledger(fact.candidate, fact.extra),
             known=self._body(fact.pair.event_id, "data"),
             unknown_output=self._unknown_output(fact),
         )
 
-    def _ledger(self, run: FinishedRun | None) -> Ledger | None:
+    def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
         if run is None:
             return None
-        rows = self.effects.get((run.side.value, run.platform_run_id), ())
-        return Ledger(self._outcome(run), tuple(self._effect(row, run.started_at) for row in rows))
+        doubled = [run, *(other for other in extra if other.side is run.side)]
+        return Ledger(
+            self._outcome(run),
+            tuple(
+                self._effect(row, of.started_at)
+                for of in doubled
+                for row in self.effects.get((of.side.value, of.platform_run_id), ())
+            ),
+        )
 
     def _outcome(self, run: FinishedRun) -> Outcome:
         started_at = run.started_at
@@ -186,22 +208,38 @@ class Evidence:
 
 async def _finished_runs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, FinishedRun]:
     cursor = await connection.execute(_RUNS, (list(ids),))
-    return {
-        row[0]: FinishedRun(
-            id=row[0],
-            side=Side(row[1]),
-            platform_run_id=row[2],
-            status=row[4],
-            error_name=row[5],
-            error_message=row[6],
-            attempts=row[7],
-            started_at=row[8],
-            # An outcome that was reported without a time: nothing later than the event itself is known.
-            finished_at=row[9] or time_of(row[0]),
-        )
-        for row in await cursor.fetchall()
-        if row[3] == "finished"
-    }
+    return {row[0]: _finished(row) for row in await cursor.fetchall() if row[3] == "finished"}
+
+
+async def _extra_runs(connection: Connection, pairs: Sequence[ClaimedPair]) -> dict[UUID, list[FinishedRun]]:
+    """By pair, the runs of its event and task beyond the two that were expected."""
+    cursor = await connection.execute(
+        _EXTRA_RUNS,
+        (
+            [pair.event_id for pair in pairs],
+            [pair.id for pair in pairs],
+            [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)],
+        ),
+    )
+    found: dict[UUID, list[FinishedRun]] = {}
+    for row in await cursor.fetchall():
+        found.setdefault(row[10], []).append(_finished(row))
+    return found
+
+
+def _finished(row: Sequence[Any]) -> FinishedRun:
+    return FinishedRun(
+        id=row[0],
+        side=Side(row[1]),
+        platform_run_id=row[2],
+        status=row[4],
+        error_name=row[5],
+        error_message=row[6],
+        attempts=row[7],
+        started_at=row[8],
+        # An outcome that was reported without a time: nothing later than the event itself is known.
+        finished_at=row[9] or time_of(row[0]),
+    )
 
 
 def _addresses(runs: Iterable[FinishedRun]) -> tuple[list[str], list[str]]:

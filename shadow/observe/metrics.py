@@ -7,7 +7,7 @@ Every metric is described in docs/reference/metrics.md.
 
 from __future__ import annotations
 
-from functools import cache
+from collections import defaultdict
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -76,10 +76,16 @@ JUDGE_SECONDS = Histogram(
 )
 
 
-@cache
-def _seconds_of(door: str) -> Histogram:
-    """Looking a series up by its labels costs more than counting in it, and this one is counted for every event."""
-    return ACCEPT_SECONDS.labels(door)
+_ANSWERED: defaultdict[str, list[float]] = defaultdict(list)
+_MANY = 10_000
+
+
+def _observe_answered() -> None:
+    for door, noted in _ANSWERED.items():
+        series = ACCEPT_SECONDS.labels(door)
+        for seconds in noted:
+            series.observe(seconds)
+        noted.clear()
 
 
 def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
@@ -93,8 +99,14 @@ def refused(door: str, status: int) -> None:
 
 
 def answered(door: str, seconds: float) -> None:
-    """A request that a door took, and the time until its answer."""
-    _seconds_of(door).observe(seconds)
+    """A request that a door took, and the time until its answer.
+
+    Counted for every event, so it is only noted here, and observed when somebody asks or many have gathered.
+    """
+    noted = _ANSWERED[door]
+    noted.append(seconds)
+    if len(noted) >= _MANY:
+        _observe_answered()
 
 
 def delivered(side: str, platform: str, result: DeliveryResult, count: int = 1) -> None:
@@ -140,5 +152,6 @@ def judging_took(seconds: float) -> None:
 
 def exposition(accept: str, registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
     """The metrics in the format that an `Accept` header asks for: (content, content type)."""
+    _observe_answered()
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

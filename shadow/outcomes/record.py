@@ -27,7 +27,7 @@ JOIN unnest(%s::text[], %s::text[]) AS wanted (platform, alias)
   ON wanted.platform = known.platform AND wanted.alias = known.alias
 """
 _EVENTS = b"SELECT id, delivery_id, name FROM events WHERE delivery_id = ANY(%s::text[]) ORDER BY id DESC"
-_RUNS = b"SELECT id, platform_run_id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
+_RUNS = b"SELECT id, platform_run_id, event_id, pair_id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
 _NAME = b"""
 INSERT INTO run_aliases (platform, alias, run_id)
 SELECT platform, alias, run_id FROM unnest(%s::text[], %s::text[], %s::uuid[]) AS known (platform, alias, run_id)
@@ -36,9 +36,10 @@ ON CONFLICT (platform, alias) DO NOTHING
 RETURNING platform, alias
 """
 _UNSOLICITED = b"""
-INSERT INTO runs (id, event_id, task, side, platform, authority, state)
-SELECT id, event_id, task, side, platform, 'none', 'sent'
-FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[]) AS run (id, event_id, task, side, platform)
+INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state)
+SELECT id, event_id, pair_id, task, side, platform, 'none', 'sent'
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[])
+     AS run (id, event_id, pair_id, task, side, platform)
 """
 _OUTPUTS = b"""
 INSERT INTO bodies (id, part, content)
@@ -94,12 +95,10 @@ class _Told:
     """The run that the platform's id is known to mean."""
     expected: list[UUID] = field(default_factory=list)
     """The runs that it may be of, best first: those that wait for the platform to name them."""
-    events: dict[UUID, UUID] = field(default_factory=dict)
-    """Of `expected` the events."""
     run_id: UUID | None = None
     """The run that it is of, once that is decided."""
-    extra_of: UUID | None = None
-    """The event that has another run for this task already."""
+    extra_of: tuple[UUID | None, UUID | None] | None = None
+    """The event that has another run for this task already, and the pair of that run."""
 
     @property
     def address(self) -> Address:
@@ -190,7 +189,6 @@ async def _look_up_events(conn: Connection, told: Sequence[_Told]) -> None:
             if item.task is not None and item.outcome.event_name in (None, name):
                 run_id = derived_id(event_id, item.task.id, item.side)
                 item.expected.append(run_id)
-                item.events[run_id] = event_id
 
 
 async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
@@ -198,7 +196,9 @@ async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
     asked = {item.aliased for item in told if item.aliased is not None}
     asked |= {run for item in told if item.aliased is None for run in item.expected}
     cursor = await conn.execute(_RUNS, (sorted(asked),))
-    named: dict[UUID, str | None] = {row[0]: row[1] for row in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    named: dict[UUID, str | None] = {row[0]: row[1] for row in rows}
+    places: dict[UUID, tuple[UUID | None, UUID | None]] = {row[0]: (row[2], row[3]) for row in rows}
     for item in told:
         if item.aliased is not None:
             item.run_id = item.aliased if item.aliased in named else None
@@ -210,12 +210,12 @@ async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
                 item.run_id = run
                 named[run] = item.outcome.platform_run_id  # nothing else of this batch may have it
                 break
-            item.extra_of = item.extra_of or item.events.get(run)
+            item.extra_of = item.extra_of or places[run]
         if item.run_id is None and item.extra_of is not None:
             log.warning(
                 "outcomes.extra_run",
                 side=item.side.value,
-                of=str(item.extra_of),
+                of=str(item.extra_of[0]),
                 run=item.outcome.platform_run_id,
             )
 
@@ -256,7 +256,8 @@ async def _add_unsolicited(conn: Connection, told: Sequence[_Told]) -> None:
         _UNSOLICITED,
         (
             [item.run_id for item in added],
-            [item.extra_of for item in added],
+            [item.extra_of[0] if item.extra_of else None for item in added],
+            [item.extra_of[1] if item.extra_of else None for item in added],
             [item.task.id if item.task else None for item in added],
             [item.side.value for item in added],
             [item.outcome.platform for item in added],

@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from shadow.catalogue import ResolvedTask
+from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed
 from shadow.platforms.event import EventRow
 
@@ -39,12 +40,14 @@ class Delivery:
     """The producer's own."""
     attempt: int = 1
     """From 1. Any but the first may repeat a delivery whose answer was lost."""
+    stage: Stage = Stage.DELIVER
+    """What is to be done: only what is forwarded goes to an endpoint as it came."""
 
     @property
     def key(self) -> str:
         """The key by which the platform tells that a delivery repeats another.
 
-        The producer's, or derived from what the producer called the event; never random.
+        The producer's, or derived from the stored event; never random.
         """
         return self.idempotency_key or derived_key(self.event, self.task.id if self.task else "")
 
@@ -69,6 +72,8 @@ class Delivered:
     """The id the platform gave the event, where it gives one."""
     cached: bool = False
     """True when an earlier delivery had started that run."""
+    rest: timedelta | None = None
+    """Until the platform takes another request, where this one was the last that it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,8 @@ def derived_key(event: EventRow, task: str) -> str:
     """A key for an event whose producer gave none: 64 hexadecimal digits.
 
     The same whenever it is derived, in any process. Of that length the Trigger.dev SDK takes it as it is
-    (reference 6.1), so that a person can look the run up by it.
+    (reference 6.1), so that a person can look the run up by it. It is the stored event's own and not that of the id
+    which the producer gave: a producer may use that again once its door has forgotten it (an Inngest event's after
+    24 hours), while the platform would still answer with the first run (after up to 30 days, reference 6.2).
     """
-    named = event.external_id or event.delivery_id
-    return hashlib.sha256("\x1f".join(("shadow:", event.source, named, task)).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join(("shadow:", event.source, str(event.id), task)).encode()).hexdigest()

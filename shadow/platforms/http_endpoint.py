@@ -1,4 +1,4 @@
-"""The adapter of any HTTP endpoint: what came in goes on byte for byte, so that signatures still verify."""
+"""The adapter of any HTTP endpoint: a forwarded webhook goes on byte for byte, so that its signature still verifies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import httpx
 import orjson
 
 from shadow.catalogue.model import HttpPlatform
+from shadow.intake.arrival import Stage
 from shadow.platforms.adapter import (
     Cancellation,
     CancelResult,
@@ -61,7 +62,7 @@ class HttpEndpoint:
         Raises:
             httpx.TransportError, TimeoutError, TooLarge: there was no answer.
         """
-        if delivery.request is not None:
+        if delivery.stage is Stage.FORWARD and delivery.request is not None:
             headers, body = list(delivery.headers), delivery.request
         else:
             headers, body = _described(delivery)
@@ -83,7 +84,7 @@ class HttpEndpoint:
 
 
 def _described(delivery: Delivery) -> tuple[list[tuple[str, str]], bytes]:
-    """An event that did not come as a request: as JSON, with the key by which a repetition is known."""
+    """An event that a task is to run for: as JSON, with the key by which a repetition is known."""
     event = delivery.event
     body = orjson.dumps(
         {

@@ -200,7 +200,8 @@ def _event(delivery: Delivery) -> bytes:
         if isinstance(original, dict):
             fields = {name: original[name] for name in _KEPT if name in original}
     fields |= {"name": event.name, "data": orjson.Fragment(delivery.data), "id": event.delivery_id}
-    moment = event.scheduled_at or event.occurred_at or event.accepted_at
+    # A time to come would hold the run back, here alone: only a scheduled start does that on both sides.
+    moment = event.scheduled_at or min(event.occurred_at or event.accepted_at, event.accepted_at)
     if _EARLIEST <= moment <= _LATEST:
         fields["ts"] = int(moment.timestamp() * 1000)
     return orjson.dumps(fields)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -13,11 +11,11 @@ from urllib.parse import quote
 import httpx
 
 from shadow.catalogue.model import InngestPlatform
+from shadow.catalogue.signing_key import hashed_signing_key
 from shadow.model.ids import new_id
 from shadow.platforms.client import Answer, carry
 from shadow.platforms.json_text import read_json
 
-_SIGNING_PREFIX = re.compile(r"^signkey-\w+-")
 _MOST_ANSWER = 64 * 1024 * 1024
 
 Json = Mapping[str, Any]
@@ -33,25 +31,14 @@ class Refused(Exception):
         self.answer = answer
 
 
-def hashed_signing_key(key: str) -> str:
-    """The form in which the run API takes a signing key: its prefix, then the SHA-256 of its decoded body.
-
-    A body that is no hexadecimal (a development server's) is hashed as text. (SDK_SPEC 4.1.4; reference 2.1.)
-    """
-    match = _SIGNING_PREFIX.match(key)
-    prefix = match.group(0) if match else ""
-    body = key.removeprefix(prefix)
-    try:
-        secret = bytes.fromhex(body)
-    except ValueError:
-        secret = body.encode()
-    return prefix + hashlib.sha256(secret).hexdigest()
-
-
 class InngestApi:
     """The calls. All raise httpx.TransportError and TimeoutError as they come."""
 
     def __init__(self, platform: InngestPlatform, http: httpx.AsyncClient) -> None:
+        """
+        Raises:
+            ValueError: the platform's signing key is no key.
+        """
         self._events = f"{platform.event_url.rstrip('/')}/e/{quote(platform.event_key.get_secret_value(), safe='')}"
         self._base = platform.api_url.rstrip("/")
         self._timeout: timedelta = platform.timeout

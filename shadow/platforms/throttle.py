@@ -43,11 +43,17 @@ def quota(headers: Mapping[str, str]) -> Quota | None:
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """The wait that the answer asks for: `Retry-After` (seconds or a date), else the reset of the quota."""
     asked = _asked(headers.get("retry-after"), now)
-    if asked is None and (left := quota(headers)) is not None and left.remaining <= 0:
-        asked = left.resets_at - now
-    if asked is None:
-        return None
-    return min(max(asked, timedelta(0)), _LONGEST)
+    return until_reset(headers, now) if asked is None else _within_bounds(asked)
+
+
+def until_reset(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """The wait for the quota's reset, when the answer says that nothing is left of it; whatever its status."""
+    left = quota(headers)
+    return _within_bounds(left.resets_at - now) if left is not None and left.remaining <= 0 else None
+
+
+def _within_bounds(wait: timedelta) -> timedelta:
+    return min(max(wait, timedelta(0)), _LONGEST)
 
 
 def _asked(value: str | None, now: datetime) -> timedelta | None:

@@ -26,7 +26,7 @@ from shadow.platforms.adapter import (
 )
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.json_text import read_json, write_json
-from shadow.platforms.throttle import retry_after
+from shadow.platforms.throttle import retry_after, until_reset
 from shadow.platforms.trigger_api import Refused, TriggerApi, problem
 
 log = structlog.get_logger(__name__)
@@ -91,13 +91,20 @@ class TriggerDev:
         if answer.status == 404:
             return Unknown()
         # A run that has ended already is answered with 200 as well (reference 3.7).
-        return Delivered(cancellation.platform_run_id) if answer.status == 200 else _refusal(answer)
+        if answer.status != 200:
+            return _refusal(answer)
+        return Delivered(cancellation.platform_run_id, rest=_rest(answer))
 
     async def _deliver_one(self, delivery: Delivery) -> Result:
         if delivery.task is None:
             return Rejected("a delivery to Trigger.dev names no task", 0)
         if delivery.attempt > 1 or _is_producers(delivery):
-            known = await self._started_before(delivery)
+            try:
+                known = await self._started_before(delivery)
+            except (httpx.HTTPError, TimeoutError, TooLarge, Refused) as error:
+                # To start it anyway might be to start it twice.
+                log.info("platform.lookup_failed", platform=self.name, error=type(error).__name__)
+                return _unread(error)
             if known is not None:
                 return Delivered(known, cached=True)
         task = delivery.task.legacy.task
@@ -116,7 +123,7 @@ class TriggerDev:
         run = body.get("id")
         if not isinstance(run, str) or not run:
             return Failed("the answer names no run")
-        return Delivered(run, cached=body.get("isCached") is True)
+        return Delivered(run, cached=body.get("isCached") is True, rest=_rest(answer))
 
     async def _deliver_batch(self, group: Sequence[Delivery]) -> list[Result | None]:
         """A result for each, or None for those that must be tried alone."""
@@ -138,33 +145,34 @@ class TriggerDev:
             result = _refusal(answer)
             # 404: a platform without this path. A refused batch may have one bad member only.
             return nothing if isinstance(result, Rejected) or answer.status == 404 else [result] * len(group)
-        return [_member(delivery, _json(answer).get("runs")) for delivery in group]
+        runs, rest = _json(answer).get("runs"), _rest(answer)
+        return [_member(delivery, runs, rest) for delivery in group]
 
     async def _started_before(self, delivery: Delivery) -> str | None:
         """The run that an earlier delivery started although its answer never came.
 
         The key alone finds it unless that run has failed since: the platform then frees the key and would start
         a second run (reference 6.2).
+
+        Raises:
+            httpx.HTTPError, TimeoutError, TooLarge, Refused: the runs could not be listed.
         """
         if delivery.task is None:
             return None
         after: str | None = None
         keys = {delivery.key, *_shown_key(delivery)}
-        try:
-            for _page in range(_PAGES):
-                page = await self.api.list(
-                    tasks=[delivery.task.legacy.task],
-                    since=delivery.event.accepted_at - _LOOK_BACK,
-                    after=after,
-                )
-                for run in page.runs:
-                    if run.get("idempotencyKey") in keys and isinstance(run.get("id"), str):
-                        return str(run["id"])
-                after = page.after
-                if after is None:
-                    break
-        except (httpx.HTTPError, TimeoutError, TooLarge, Refused) as error:
-            log.info("platform.lookup_failed", platform=self.name, error=type(error).__name__)
+        for _page in range(_PAGES):
+            page = await self.api.list(
+                tasks=[delivery.task.legacy.task],
+                since=delivery.event.accepted_at - _LOOK_BACK,
+                after=after,
+            )
+            for run in page.runs:
+                if run.get("idempotencyKey") in keys and isinstance(run.get("id"), str):
+                    return str(run["id"])
+            after = page.after
+            if after is None:
+                break
         return None
 
 
@@ -199,13 +207,13 @@ def _call(delivery: Delivery) -> dict[str, Any]:
     return {"payload": payload, "options": options}
 
 
-def _member(delivery: Delivery, runs: object) -> Result | None:
+def _member(delivery: Delivery, runs: object, rest: timedelta | None) -> Result | None:
     """The run that the batch started for that delivery, found by its key; None when it is not named."""
     if not isinstance(runs, list):
         return None
     for run in runs:
         if isinstance(run, dict) and run.get("idempotencyKey") == delivery.key and run.get("id"):
-            return Delivered(str(run["id"]), cached=run.get("isCached") is True)
+            return Delivered(str(run["id"]), cached=run.get("isCached") is True, rest=rest)
     return None
 
 
@@ -219,6 +227,18 @@ def _json(answer: Answer) -> Mapping[str, Any]:
 
 def _unreached(error: Exception) -> Failed:
     return Failed(f"{type(error).__name__}: {error}"[:300])
+
+
+def _unread(error: Exception) -> Result:
+    """What it means for a delivery that the runs could not be listed: never that the delivery is at fault."""
+    if not isinstance(error, Refused):
+        return _unreached(error)
+    result = _refusal(error.answer)
+    return Failed(result.reason) if isinstance(result, Rejected) else result
+
+
+def _rest(answer: Answer) -> timedelta | None:
+    return until_reset(answer.fields, datetime.now(UTC))
 
 
 def _refusal(answer: Answer) -> Throttled | Failed | Misconfigured | Rejected:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 TASKS = {
@@ -85,6 +87,29 @@ def test_people_get_a_table_and_the_three_worst_differences() -> None:
     assert " 1. " in output
     assert " 3. " in output
     assert " 4. " not in output
+
+
+def test_told_to_end_it_leaves_nothing_running() -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "shadow", "demo", "--keep", "--scale", "3", "--faults", "none"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert running.stdout is not None
+    try:
+        while "Ctrl-C" not in (line := running.stdout.readline()):
+            assert line, "the demo ended before it was up"
+        started = psutil.Process(running.pid).children(recursive=True)
+        assert len(started) >= 2  # the stage and the service
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 130
+        gone, alive = psutil.wait_procs(started, timeout=10)
+        assert len(gone) == len(started)
+        assert alive == []
+    finally:
+        running.kill()
+        running.stdout.close()
 
 
 @pytest.mark.parametrize("name", ["nonsense", "payout-twice,nonsense"])

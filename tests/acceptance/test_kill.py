@@ -66,7 +66,7 @@ async def test_killed_in_the_middle_of_the_load_nothing_is_lost_and_nothing_runs
         await killer.finish()
         assert killer.kills == len(KILLS_AFTER)
         assert all(action.acknowledged for action in sent)
-        findings = await players.findings(sum(plan.expected().values()), Silent())
+        findings = await players.findings(plan, Silent())
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             books: dict[str, Any] = (await client.get(f"{players.stage.urls['app']}/books")).json()
 

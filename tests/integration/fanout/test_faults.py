@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from sandbox.trigger_dev import AbortTaskRunError
@@ -109,6 +111,46 @@ async def test_one_bad_event_does_not_keep_its_batch_from_going(world: StageSet)
     ((error, event),) = await world.rows("SELECT error, event_id FROM dispatches WHERE state = 'dead'")
     assert event == bad
     assert "reserved" in error
+
+
+_TOO_LATE = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""A start to which no deadline can be added."""
+
+
+async def test_what_cannot_be_claimed_is_a_dead_letter_and_does_not_stop_its_lane(world: StageSet) -> None:
+    before = await world.accept(count=2)
+    (poison,) = await world.accept("digest/due")
+    long = secrets.token_hex(6000)  # longer than an index takes, and not to be compressed
+    (wide,) = await world.accept("digest/due")
+    after = await world.accept(count=2)
+    async with world.database.connection(Work.CONTROL) as conn:
+        await conn.execute("UPDATE events SET scheduled_at = %s WHERE id = %s", (_TOO_LATE, poison))
+        await conn.execute("UPDATE dispatches SET idempotency_key = %s WHERE event_id = %s", (long, wide))
+    queue = Queue(world.database, world.catalogue, Side.LEGACY)
+    claimed = await queue.claim("trigger", 50, LEASE)
+    assert {item.event.id for item in claimed} == {*before, *after}
+    assert len(claimed) == 8
+    dead = dict(await world.rows("SELECT event_id, error FROM dispatches WHERE side = 'legacy' AND state = 'dead'"))
+    assert dead.keys() == {poison, wide}
+    assert dead[poison].startswith("could not be claimed: OverflowError: ")
+    assert dead[wide].startswith("could not be claimed: ProgramLimitExceeded: ")
+    assert long[:50] not in dead[wide]
+    assert await queue.claim("trigger", 50, LEASE) == []
+    # no run or pair is left behind of what was not claimed
+    assert await world.value("SELECT count(*) FROM runs WHERE event_id IN (%s, %s)", poison, wide) == 0
+
+
+async def test_a_database_that_is_not_as_it_must_be_makes_no_dead_letters(world: StageSet) -> None:
+    await world.accept()
+    async with world.database.connection(Work.CONTROL) as conn:
+        await conn.execute("ALTER TABLE pairs RENAME TO pairs_elsewhere")
+    try:
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            await Queue(world.database, world.catalogue, Side.LEGACY).claim("trigger", 50, LEASE)
+    finally:
+        async with world.database.connection(Work.CONTROL) as conn:
+            await conn.execute("ALTER TABLE pairs_elsewhere RENAME TO pairs")
+    assert await world.value("SELECT count(*) FROM dispatches WHERE state = 'dead'") == 0
 
 
 async def test_a_dead_letter_is_sent_again_under_the_same_key(world: StageSet) -> None:

@@ -75,9 +75,45 @@ async def test_for_a_client_without_a_request_key_the_door_itself_asks_again(
 
 async def test_an_unreachable_platform_leaves_the_intent_to_the_workers(world: World) -> None:
     await world.trigger.stop()
-    answer = await world.trigger_call()
-    assert answer.status_code == 502
+    for _ in range(2):
+        answer = await world.trigger_call(x_trigger_request_idempotency_key="r-1")
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (502, "true")
     assert states(await world.dispatches()) == BOTH_WAIT
+
+
+async def test_a_call_that_would_not_be_recognised_is_the_clients_alone_while_nothing_was_sent(world: World) -> None:
+    await world.trigger.stop()
+    for _ in range(2):
+        answer = await world.trigger_call()
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (502, "true")
+    for table in ("events", "bodies", "dispatches", "dedupe_keys"):
+        assert await world.count(table) == 0, table
+
+
+@pytest.mark.parametrize("manner", ["500", "close"])
+async def test_a_call_that_would_not_be_recognised_is_the_workers_alone_once_it_was_sent(
+    world: World, manner: Any
+) -> None:
+    world.trigger.traps.lose_responses = 3
+    world.trigger.traps.lose_as = manner
+    answer = await world.trigger_call()
+    assert answer.status_code >= 500
+    assert answer.headers.get_list("x-should-retry") == ["false"]
+    assert len(world.trigger.runs()) == 1
+    assert states(await world.dispatches()) == BOTH_WAIT
+
+
+async def test_a_call_with_hostile_options_hurts_no_other(world: World) -> None:
+    options: list[dict[str, Any]] = [
+        {"idempotencyKey": "a\x00b"},
+        {"idempotencyKey": "k", "idempotencyKeyTTL": "99999999d"},
+        {"delay": "9999-12-31T23:59:59Z"},
+        {},
+    ]
+    bodies = [{"payload": {"n": 1}, "options": its} for its in options]
+    answers = await asyncio.gather(*(world.trigger_call(body=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [400, 200, 200, 200]
+    assert await world.count("pairs") == 3
 
 
 @pytest.mark.parametrize(

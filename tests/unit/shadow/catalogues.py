@@ -9,7 +9,8 @@ version: 1
 platforms:
   trigger: {kind: trigger.dev, side: legacy, url: "http://127.0.0.1:9", secret_key: tr_dev_legacy}
   inngest:
-    {kind: inngest, side: candidate, event_url: "http://127.0.0.1:9", api_url: "http://127.0.0.1:9", event_key: k, app: shop}
+    {kind: inngest, side: candidate, event_url: "http://127.0.0.1:9", api_url: "http://127.0.0.1:9",
+     event_key: k, app: shop}
   app: {kind: http, side: legacy, url: "http://127.0.0.1:9/webhooks"}
 sources:
   shopify:

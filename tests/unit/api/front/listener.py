@@ -32,11 +32,15 @@ class RememberingIntake:
 
     accepted: list[Arrival] = field(default_factory=list)
     failing: bool = False
+    breaking: bool = False
+    """Raises what no door foresees."""
     _receipts: dict[tuple[str, str], Receipt] = field(default_factory=dict)
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         if self.failing:
             raise psycopg.OperationalError("the database is away")
+        if self.breaking:
+            raise OverflowError("date value out of range")
         seed = Seed.new()
         receipts = []
         for position, arrival in enumerate(arrivals):

@@ -112,6 +112,14 @@ async def test_while_nothing_can_be_stored_the_sdk_comes_again() -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
+async def test_what_nobody_foresaw_is_answered_in_the_sdks_shape() -> None:
+    front = Listener()
+    front.intake.breaking = True
+    answer = await front.client.post("/e/producer-key", json=PAYOUT)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/json")
+    assert answer.json() == {"ids": [""], "status": 500, "error": "internal server error"}
+
+
 async def test_an_unknown_event_goes_to_the_candidate_alone_where_the_source_says_so() -> None:
     front = Listener(parse(FORWARDING, "forwarding.yaml", {}))
     answer = await front.client.post("/e/producer-key", json=[PAYOUT, {"name": "nobody/listens", "data": {}}])

@@ -4,6 +4,7 @@ What it records is in tests/integration/front, with a real database."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
@@ -175,9 +176,42 @@ async def test_a_key_is_added_only_where_the_producer_gave_none() -> None:
 
 async def test_a_public_token_is_taken_from_whoever_holds_a_sources_key() -> None:
     front = Listener(upstream=started)
-    headers = {"authorization": "Bearer " + token("tr_dev_producer", pub=True)}
+    headers = {"authorization": "Bearer " + token("tr_dev_producer", pub=True, scopes=["trigger:tasks:welcome"])}
     assert (await front.client.post(WELCOME, headers=headers, json={})).status_code == 200
     assert front.requests[0].headers["authorization"] == headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        (["trigger:tasks:welcome"], True),
+        (["trigger:tasks"], True),
+        (["batchTrigger:tasks:welcome"], True),
+        (["write:tasks"], True),
+        (["read:runs", "admin"], True),
+        (["read:runs"], False),
+        (["trigger:tasks:other"], False),  # another task's
+        (["write:runs:welcome"], False),
+        ([], False),
+        (None, False),
+        ("admin", False),  # no list
+    ],
+)
+@pytest.mark.parametrize("path", [WELCOME, "/api/v2/tasks/batch"])
+async def test_a_public_token_starts_only_what_its_scopes_allow(path: str, scopes: Any, allowed: bool) -> None:
+    # The intent would be sent again under the platform's own key, which may do everything.
+    front = Listener(upstream=started)
+    headers = {"authorization": "Bearer " + token("tr_dev_producer", pub=True, scopes=scopes)}
+    answer = await front.client.post(path, headers=headers, json={"items": [{"task": "welcome"}]})
+    assert len(front.accepted) == len(front.requests) == int(allowed)
+    if not allowed:
+        assert answer.status_code == 403
+        assert answer.json() == {
+            "error": "Unauthorized",
+            "code": "unauthorized",
+            "param": "access_token",
+            "type": "authorization",
+        }
 
 
 async def test_the_producer_gets_the_platforms_answer_though_it_could_not_be_written_down() -> None:
@@ -187,12 +221,102 @@ async def test_the_producer_gets_the_platforms_answer_though_it_could_not_be_wri
     assert answer.headers["x-trigger-jwt"] == "jwt"
 
 
-async def test_an_unreachable_platform_is_a_502_that_asks_for_another_try() -> None:
+async def test_an_unreachable_platform_is_a_502_that_asks_a_client_which_is_recognised_for_another_try() -> None:
     front = Listener()
-    answer = await front.client.post(WELCOME, headers=KEY, json={})
+    headers = {**KEY, "x-trigger-request-idempotency-key": "r-1"}
+    answer = await front.client.post(WELCOME, headers=headers, json={})
     assert (answer.status_code, answer.headers["x-should-retry"]) == (502, "true")
     assert "error" in answer.json()
     assert len(front.accepted) == 1  # the workers will send it
+
+
+def lost(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("broke off")
+
+
+def down(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(503, json={}, headers={"x-should-retry": "true"})
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        lost,
+        down,
+        # nothing was sent, but the intent cannot be taken back: this database is away
+        None,
+    ],
+)
+async def test_a_client_that_would_not_be_recognised_is_told_not_to_come_again(upstream: Any) -> None:
+    front = Listener(upstream=upstream)
+    answer = await front.client.post(WELCOME, headers=KEY, json={})
+    assert answer.status_code >= 500
+    assert answer.headers.get_list("x-should-retry") == ["false"]
+    assert len(front.requests) == 3
+
+
+async def test_the_door_asks_no_more_when_the_platform_says_that_this_is_useless() -> None:
+    front = Listener(upstream=lambda request: httpx.Response(500, json={}, headers={"x-should-retry": "false"}))
+    answer = await front.client.post("/api/v2/tasks/batch", headers=KEY, json={"items": [{"task": "welcome"}]})
+    assert answer.headers.get_list("x-should-retry") == ["false"]
+    assert len(front.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("items", "again"),
+    [
+        (["nobody"], None),  # nothing is stored: whatever the platform says of it goes for the client
+        (["nobody", "welcome"], "false"),
+    ],
+)
+async def test_a_batch_with_items_that_have_no_key_is_sent_once(items: list[str], again: str | None) -> None:
+    upstream = httpx.Response(503, json={})
+    front = Listener(parse(FORWARDING, "forwarding.yaml", {}), upstream=lambda request: upstream)
+    body = {"items": [{"task": task} for task in items]}
+    answer = await front.client.post("/api/v2/tasks/batch", headers=KEY, json=body)
+    assert answer.headers.get("x-should-retry") == again
+    assert len(front.requests) == 1
+
+
+async def test_what_nobody_foresaw_is_answered_in_the_platforms_shape() -> None:
+    front = Listener(upstream=started)
+    front.intake.breaking = True
+    answer = await front.client.post(WELCOME, headers=KEY, json={})
+    assert (answer.status_code, answer.json()) == (500, {"error": "Internal Server Error"})
+    assert front.requests == []
+
+
+async def test_what_nobody_foresaw_in_writing_down_an_answer_is_not_the_producers_concern(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overflow(*_arguments: Any) -> Any:
+        raise OverflowError("date value out of range")
+
+    front = Listener(upstream=started)
+    monkeypatch.setattr(front.services.database, "connection", overflow)
+    answer = await front.client.post(WELCOME, headers=KEY, json={})
+    assert (answer.status_code, answer.json()["id"]) == (200, "run_1")
+
+
+async def test_a_long_batch_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    decode = orjson.loads
+
+    def noted(content: Any) -> Any:
+        if b"padding" in bytes(content):
+            threads.append(threading.get_ident())
+        return decode(content)
+
+    monkeypatch.setattr("shadow.intake.trigger_calls.orjson.loads", noted)
+    front = Listener(upstream=started)
+    line = orjson.dumps({"index": 0, "task": "welcome", "payload": {"padding": "x" * 700_000}})
+    headers = {**KEY, "content-type": "application/x-ndjson"}
+    for lines in (line, line + b"\n" + line.replace(b'"index":0', b'"index":1')):
+        await front.client.post("/api/v3/batches/batch_1/items", headers=headers, content=lines)
+    assert threads[:2] == [threading.get_ident()] * 2  # read, and read again to add the key
+    assert len(threads) == 6
+    assert threading.get_ident() not in threads[2:]
+    assert [len(orjson.loads(item.data)["padding"]) for item in front.accepted] == [700_000] * 2
 
 
 async def test_while_nothing_can_be_stored_nothing_is_forwarded() -> None:

@@ -124,6 +124,27 @@ async def test_while_nothing_can_be_stored_the_provider_is_asked_to_come_again()
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_what_nobody_foresaw_is_a_problem() -> None:
+    front = Listener()
+    front.intake.breaking = True
+    answer = await front.client.post("/webhooks/shopify", **shopify())
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.json()["status"] == 500
+
+
+async def test_a_delivery_without_an_id_is_known_again_by_its_events() -> None:
+    named = TEXT.replace(
+        "name: shopify/order.created, data: {orderId: $.id}", 'name: shopify/order.created, id: "$.total"'
+    )
+    front = Listener(parse(named, "named.yaml", {}))
+    request = shopify()
+    del request["headers"]["x-shopify-webhook-id"]
+    first = (await front.client.post("/webhooks/shopify", **request)).json()
+    second = (await front.client.post("/webhooks/shopify", **request)).json()
+    assert second == {"id": first["id"], "duplicate": True}
+    assert front.accepted[0].external_id is None
+
+
 async def test_in_phase_legacy_the_candidate_gets_nothing() -> None:
     front = Listener(phase=Phase.LEGACY)
     await front.client.post("/webhooks/shopify", **shopify())

@@ -21,6 +21,10 @@ from shadow.catalogue.casts import CASTS, CastFailed, kind_of
         ("integer", 3.0, 3),
         ("number", "1.25", 1.25),
         ("number", "12", 12),
+        # the whole numbers of 64 bits, signed or not, and no others: these are what JSON is stored with
+        ("integer", "18446744073709551615", 2**64 - 1),
+        ("integer", "-9223372036854775808", -(2**63)),
+        ("number", "18446744073709551615", 2**64 - 1),
         ("boolean", "FALSE", False),
         ("boolean", 1, True),
         ("time", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000Z"),
@@ -68,3 +72,16 @@ def test_a_value_that_does_not_fit_is_refused_by_its_kind(cast: str, value: Any)
     with pytest.raises(CastFailed) as caught:
         CASTS[cast](value)
     assert caught.value.found == kind_of(value)
+
+
+@pytest.mark.parametrize("cast", ["integer", "number"])
+@pytest.mark.parametrize("value", ["18446744073709551616", "-9223372036854775809", "1" * 30, 2**64])
+def test_a_whole_number_that_could_not_be_stored_is_refused(cast: str, value: Any) -> None:
+    with pytest.raises(CastFailed, match="expected a whole number of 64 bits"):
+        CASTS[cast](value)
+
+
+def test_a_fraction_beyond_64_bits_is_no_integer_and_still_a_number() -> None:
+    with pytest.raises(CastFailed, match="64 bits"):
+        CASTS["integer"](1e30)
+    assert CASTS["number"](1e30) == 1e30

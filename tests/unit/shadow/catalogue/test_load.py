@@ -100,6 +100,13 @@ def problems(text: str, environ: dict[str, str] | None = None) -> list[str]:
             "kind: webhook\n    answer: passthrough",
             "c.yaml:15: sources.shopify.answer: found 'passthrough', expected 'accepted', or a platform in forward",
         ),
+        # a candidate is told of an event, and Trigger.dev knows tasks only
+        (
+            "    candidate: {platform: inngest}",
+            "    candidate: {platform: trigger}",
+            "c.yaml:34: tasks.sync-order.candidate.platform: found 'trigger' of kind trigger.dev, expected a platform of "
+            "kind inngest or http, which starts functions by an event: inngest",
+        ),
         # names that stand in URLs
         ("  pay:\n", "  pay+out:\n", "c.yaml:35: tasks.pay+out: found the name 'pay+out', expected letters, digits"),
         ("  pay:\n", '  "pay\\n":\n', "c.yaml:35: tasks.'pay\\n': found the name 'pay\\n', expected letters, digits"),
@@ -203,7 +210,7 @@ def test_variables_that_are_not_set_are_told_all_at_once_and_with_other_problems
         "c.yaml:5: platforms.trigger.secret_key: found ${TRIGGER_KEY}, which is not set, "
         "expected the environment variable TRIGGER_KEY (or a default: ${TRIGGER_KEY:-...})",
         "c.yaml:12: platforms.inngest.ap: found the unknown key 'ap', expected one of api_url, app, batch_size, budget, "
-        "concurrency, event_key, event_url, kind, poll_every, side, signing_key, timeout (did you mean 'app'?)",
+        "concurrency, dev, event_key, event_url, kind, poll_every, side, signing_key, timeout (did you mean 'app'?)",
         "c.yaml:16: sources.shopify.signature.secrets[0]: found ${SHOP_SECRET}, which is not set, "
         "expected the environment variable SHOP_SECRET (or a default: ${SHOP_SECRET:-...})",
     ]

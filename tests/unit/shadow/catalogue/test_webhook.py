@@ -139,6 +139,10 @@ def test_a_part_of_the_wrong_kind_is_a_failed_mapping(clause: str, message: str)
         ("stripe", {}, {"id": "evt_1"}, "evt_1"),
         ("slack", {}, {"event_id": "Ev1"}, "Ev1"),
         ("standard-webhooks", {"webhook-id": "msg_1"}, {}, "msg_1"),
+        # Svix's own names; with both sets the signed one, as the other may have been added on the way
+        ("standard-webhooks", {"svix-id": "msg_2"}, {}, "msg_2"),
+        ("standard-webhooks", {"svix-id": "msg_2", "svix-signature": "v1,", "webhook-id": "msg_1"}, {}, "msg_2"),
+        ("standard-webhooks", {"svix-id": "msg_2", "webhook-signature": "v1,", "webhook-id": "msg_1"}, {}, "msg_1"),
         # nobody's in particular
         ("hmac, header: x-signature", {"x-id": "1"}, {"id": 1}, None),
         # none was sent, or none that can be one

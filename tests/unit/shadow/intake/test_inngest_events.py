@@ -40,7 +40,7 @@ def test_a_request_may_hold_no_event(body: bytes) -> None:
         ({"name": "a", "data": [1]}, "event data must be an object or null"),
         ({"name": "a", "data": "x"}, "event data must be an object or null"),
         ({"name": "a", "id": 7}, "event id must be text"),
-        ({"name": "a", "id": "x" * 2000}, "event id must be text of at most 1024 characters"),
+        ({"name": "a", "id": "x" * 2000}, "event id must be text of at most 1024 bytes"),
         ({"name": "a", "ts": "now"}, "event ts must be a whole number"),
         ({"name": "a", "ts": 1.5}, "event ts must be a whole number"),
         ({"name": "a", "ts": True}, "event ts must be a whole number"),
@@ -88,6 +88,12 @@ def test_only_an_event_with_more_than_shadow_knows_is_kept_as_sent() -> None:
 def test_an_id_dedupes_by_name_and_id_for_a_day() -> None:
     dedupe = one(id="evt-1").dedupe("app", "1,seed", 3)
     assert (dedupe.scope, dedupe.key, dedupe.lifetime) == ("app", "id:order/created:evt-1", timedelta(hours=24))
+
+
+def test_a_name_and_an_id_that_read_alike_together_are_still_two_events() -> None:
+    first = one(name="a:b", id="c").dedupe("app", None, 0)
+    second = one(name="a", id="b:c").dedupe("app", None, 0)
+    assert first.key != second.key
 
 
 def test_without_an_id_the_place_in_a_repeated_request_does() -> None:

@@ -78,12 +78,36 @@ def test_the_producers_key_is_found(options: Any, headers: dict[str, str], key: 
 
 
 @pytest.mark.parametrize(
+    ("options", "headers", "error"),
+    [
+        ({"idempotencyKey": "a\x00b"}, {}, 'Expected text without NUL at "options.idempotencyKey"'),
+        ({}, {"idempotency-key": "a\x00b"}, "idempotency-key holds a NUL"),
+    ],
+)
+def test_a_key_that_cannot_be_kept_is_refused(options: Any, headers: dict[str, str], error: str) -> None:
+    with pytest.raises(CallRefused, match=error) as refusal:
+        call(options, headers=headers)
+    assert refusal.value.status == 400
+
+
+def test_an_item_whose_key_cannot_be_kept_refuses_its_batch() -> None:
+    item = {"index": 0, "task": "a", "options": {"idempotencyKey": "a\x00b"}}
+    with pytest.raises(CallRefused, match=r'at "items\[0\]\.options\.idempotencyKey"') as refusal:
+        batch_calls(orjson.dumps({"items": [item]}))
+    assert refusal.value.status == 400
+    with pytest.raises(CallRefused, match=r'at "options\.idempotencyKey"') as refusal:
+        streamed_calls(orjson.dumps(item))
+    assert refusal.value.status == 422
+
+
+@pytest.mark.parametrize(
     ("text", "lifetime"),
     [
         ("30s", timedelta(seconds=30)),
         ("5m", timedelta(minutes=5)),
         ("1h", timedelta(hours=1)),
         ("7d", timedelta(days=7)),
+        ("99999999d", timedelta(days=3650)),  # no calendar reaches that far
         ("1w", DEFAULT_KEY_LIFETIME),  # no weeks
         ("1h30m", DEFAULT_KEY_LIFETIME),  # nothing compound
         ("banana", DEFAULT_KEY_LIFETIME),
@@ -108,6 +132,9 @@ def test_a_lifetime_in_the_header_wins() -> None:
         ("2hr", NOW + timedelta(hours=2)),
         ("1w2d", NOW + timedelta(days=9)),
         ("2026-03-04T06:00:00.000Z", datetime(2026, 3, 4, 6, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", datetime(2100, 1, 1, tzinfo=UTC)),  # a deadline after it would leave the calendar
+        ("9999-12-31T23:59:59-10:00", datetime(2100, 1, 1, tzinfo=UTC)),
+        ("999999999w", datetime(2100, 1, 1, tzinfo=UTC)),
         ("2020-01-01T00:00:00Z", None),  # in the past: now
         ("banana", None),  # no delay, and no error
         ("h", None),

@@ -30,7 +30,7 @@ def test_derived_ids_differ_by_parent_and_by_parts() -> None:
     assert derived_id(one, "ab") != derived_id(one, "a", "b")
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 (hypothesis wants naive bounds)
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))
 def test_the_first_id_of_a_moment_bounds_what_is_made_from_it_on(naive: datetime) -> None:
     moment = naive.replace(tzinfo=UTC, microsecond=naive.microsecond // 1000 * 1000)
     assert time_of(first_id_at(moment)) == moment

@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from shadow.intake.arrival import Stage
 from shadow.platforms.adapter import Delivered, Failed, Rejected, Result, Throttled
 from shadow.platforms.registry import adapters
 from tests.unit.shadow.platforms.platforms import Wire, catalogue, delivery, event
@@ -15,6 +16,7 @@ from tests.unit.shadow.platforms.platforms import Wire, catalogue, delivery, eve
 async def test_a_request_goes_on_byte_for_byte_with_the_platforms_headers_added() -> None:
     wire = Wire(lambda request: httpx.Response(204))
     passed = delivery(
+        stage=Stage.FORWARD,
         request=b'{"id":  1}',
         headers=(("x-shopify-hmac-sha256", "abc="), ("X-Token", "forged"), ("host", "shadow")),
     )
@@ -26,9 +28,22 @@ async def test_a_request_goes_on_byte_for_byte_with_the_platforms_headers_added(
     assert request.headers["host"] == "app"
 
 
-async def test_an_event_that_came_otherwise_is_described_under_its_key() -> None:
+@pytest.mark.parametrize(
+    ("door", "request_body"),
+    [
+        ("inngest", None),
+        ("inngest", b'{"name": "order/created", "user": {"id": 1}}'),  # kept for Inngest's sake
+        ("trigger.dev", b'{"payload": 1}'),
+        ("webhook", b'{"id": 9}'),  # not forwarded: the task gets the event that was made of it
+    ],
+)
+async def test_an_event_for_a_task_is_described_under_its_key(door: str, request_body: bytes | None) -> None:
     wire = Wire(lambda request: httpx.Response(202))
-    told = delivery(event=event(external_id="o-9", delivery_id="o-9"))
+    told = delivery(
+        event=event(external_id="o-9", delivery_id="o-9", door=door),
+        request=request_body,
+        headers=(("content-type", "application/x-other"),),
+    )
     await adapters(catalogue(), wire.client)["app"].deliver([told])
     assert wire.requests[0].headers["idempotency-key"] == told.key
     body = wire.body()

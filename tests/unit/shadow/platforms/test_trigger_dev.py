@@ -67,14 +67,15 @@ async def test_a_delayed_event_is_delayed_by_the_platform() -> None:
     assert wire.body()["options"]["delay"] == "2026-11-29T01:00:00+00:00"
 
 
-def test_the_key_is_the_producers_or_derived_from_what_it_called_the_event() -> None:
-    first, same = event(), event()
-    assert derived_key(first, "sync") == derived_key(same, "sync")
+def test_the_key_is_the_producers_or_derived_from_the_stored_event() -> None:
+    first = event()
+    assert derived_key(first, "sync") == derived_key(event(id=first.id), "sync")
     assert len(derived_key(first, "sync")) == 64
-    others = [event(external_id="o-2"), event(source="other")]
-    assert (
-        len({derived_key(first, "sync"), derived_key(first, "other"), *(derived_key(e, "sync") for e in others)}) == 4
-    )
+    # its producer called it the same, after the day for which Inngest remembers that
+    again = event(external_id=first.external_id, delivery_id=first.delivery_id)
+    other = event(id=first.id, source="other")
+    keys = {derived_key(one, "sync") for one in (first, again, other)} | {derived_key(first, "other")}
+    assert len(keys) == 4
     assert delivery(idempotency_key="theirs").key == "theirs"
 
 
@@ -122,6 +123,35 @@ async def test_a_repeated_delivery_is_looked_for_before_it_is_sent(shown: str, o
     listed = wire.requests[0].url.params
     assert listed["filter[taskIdentifier]"] == "sync/order"
     assert int(listed["filter[createdAt][from]"]) < NOW.timestamp() * 1000
+
+
+def broken(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("reset")
+
+
+@pytest.mark.parametrize(
+    ("listed", "result"),
+    [
+        (httpx.Response(500, json={"error": "Something went wrong"}), Failed),
+        (httpx.Response(400, json={"error": "Query Error"}), Failed),  # what is wrong is the question
+        (httpx.Response(200, json={"data": None}), Failed),
+        (httpx.Response(401, json={"error": "Invalid API key"}), Misconfigured),
+        (httpx.Response(429, headers={"retry-after": "3"}), Throttled),
+        (None, Failed),  # no answer at all
+    ],
+)
+async def test_what_cannot_be_looked_for_is_not_started_again(
+    listed: httpx.Response | None, result: type[Result]
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return starts(request)
+        return broken(request) if listed is None else listed
+
+    wire = Wire(answer)
+    (given,) = await adapter(wire).deliver([delivery(attempt=2)])
+    assert isinstance(given, result)
+    assert [request.method for request in wire.requests] == ["GET"]
 
 
 async def test_deliveries_that_wait_together_go_as_one_batch_and_are_told_apart_by_their_keys() -> None:
@@ -215,6 +245,29 @@ async def test_a_rate_limit_is_read_from_the_reset_in_milliseconds() -> None:
     (given,) = await adapter(wire).deliver([delivery()])
     assert isinstance(given, Throttled)
     assert timedelta(seconds=7) < given.retry_after <= timedelta(seconds=9)
+
+
+@pytest.mark.parametrize(("remaining", "rests"), [("0", True), ("1", False)])
+async def test_the_last_request_of_a_quota_says_when_the_next_may_come(remaining: str, rests: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {
+            "x-ratelimit-limit": "750",
+            "x-ratelimit-remaining": remaining,
+            "x-ratelimit-reset": str(int((time.time() + 9) * 1000)),
+        }
+        if request.url.path.endswith("/batch"):
+            items = orjson.loads(request.content)["items"]
+            runs = [{"id": "run_1", "idempotencyKey": item["options"]["idempotencyKey"]} for item in items]
+            return httpx.Response(202, json={"id": "b", "runs": runs}, headers=headers)
+        return httpx.Response(200, json={"id": "run_1"}, headers=headers)
+
+    subject = adapter(Wire(answer))
+    cancelled = await subject.cancel(Cancellation(event(), catalogue().tasks["sync"], "run_1"))
+    results = [*await subject.deliver([delivery()]), *await subject.deliver([delivery(1), delivery(2)]), cancelled]
+    for given in results:
+        assert isinstance(given, Delivered)
+        assert (given.rest is not None) is rests
+        assert given.rest is None or timedelta(seconds=7) < given.rest <= timedelta(seconds=9)
 
 
 @pytest.mark.parametrize(
