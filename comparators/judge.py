@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from comparators.canonical import JSON, canonical, same
 from comparators.case import Case
-from comparators.ledger import COMPLETED, Effect, Ledger
+from comparators.ledger import COMPLETED, FAILED, Effect, Ledger
 from comparators.registry import comparators
 from comparators.rules import Rules
 from comparators.verdict import Difference, Judgement, Verdict
+
+_RAN = frozenset({COMPLETED, FAILED})
+"""Statuses that the task's own code brought about. Two runs that never got to work say nothing of a port."""
 
 
 def judge(
@@ -42,6 +45,9 @@ def judge(
         return Judgement(Verdict.mismatch, differences, reason)
     if reason is not None:
         return Judgement(Verdict.not_comparable, reason=reason)
+    if legacy.outcome.status not in _RAN and not legacy.effects and not candidate.effects:
+        status = legacy.outcome.status.replace("_", " ")
+        return Judgement(Verdict.not_comparable, reason=f"both runs were {status} before they did anything")
     return Judgement(Verdict.match)
 
 

@@ -8,6 +8,8 @@ from comparators.canonical import JSON
 
 COMPLETED = "completed"
 """The one status of a run that did its work; all others are ways not to."""
+FAILED = "failed"
+"""Its own code gave up."""
 
 
 @dataclass(frozen=True, slots=True)

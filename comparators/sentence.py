@@ -33,6 +33,14 @@ def changed_effect(entry: Entry, change: Change) -> str:
     return f"candidate {verb} {effect_name(entry)} {_with(change)}"
 
 
+def changed_key(entry: Entry, *, dropped: bool) -> str:
+    """A provider's idempotency key that only one side sent."""
+    verb = _VERBS.get(entry.kind, "performed")
+    if dropped:
+        return f"candidate {verb} {effect_name(entry)} without an idempotency key; legacy had one"
+    return f"candidate {verb} {effect_name(entry)} with an idempotency key; legacy had none"
+
+
 def changed_output(change: Change) -> str:
     """A difference inside the outputs."""
     return f"candidate returned {_with(change, preposition='')}"

@@ -31,6 +31,7 @@ from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.store import embedded
 from shadow.store.database import Database
+from shadow.store.upkeep import Upkeep
 
 if TYPE_CHECKING:
     import httpx
@@ -113,6 +114,9 @@ class Service:
         """Run until `stop` is set, then drain: servers first, then what they feed."""
         await self._database.prepare()
         async with contextlib.AsyncExitStack() as stack:
+            upkeep = Upkeep(self._database)
+            await upkeep.start()
+            stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client())
             if self._loops:
                 await self._start_loops(stack, http)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from api.control import events, pairs, phases, process, signatures, tasks
 from api.control.documented import DESCRIPTION, document
-from api.control.parameters import known_parameters
 from api.control.problems import install
 from api.control.services import ControlServices
 
@@ -20,7 +19,6 @@ def control_app(services: ControlServices) -> FastAPI:
         version=metadata.version("shadow-parity"),
         description=DESCRIPTION,
         redoc_url=None,
-        dependencies=[Depends(known_parameters)],
     )
     app.state.services = services
     install(app)

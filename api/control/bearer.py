@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.control.parameters import known_parameters
 from api.control.problems import Refusal
 from api.control.services import services_of
 from shadow.access import tokens
@@ -48,7 +49,9 @@ async def _token(request: Request, credentials: HTTPAuthorizationCredentials | N
 
 def _needs(scope: Scope) -> Callable[[Request, Credentials], Awaitable[Token]]:
     async def caller(request: Request, credentials: Credentials) -> Token:
-        return await _token(request, credentials, scope)
+        token = await _token(request, credentials, scope)
+        await known_parameters(request)
+        return token
 
     return caller
 
@@ -63,3 +66,4 @@ async def scraper(request: Request, credentials: Credentials) -> None:
     """Dependency: anybody where metrics are open, else who may read."""
     if not services_of(request).metrics_open:
         await _token(request, credentials, Scope.READ)
+    await known_parameters(request)

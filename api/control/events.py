@@ -38,14 +38,14 @@ async def get_event(
     event: Annotated[
         str,
         Path(
-            description="Its id, the ULID that Inngest assigned, or what its producer calls it.",
+            description="Its id, the ULID that Inngest assigned, or the id that its candidate runs carry.",
             examples=[examples.EVENT["id"]],
         ),
     ],
     services: Services,
 ) -> EventDetail:
     """An event with its data, its runs on both sides, and the dispatches that are still to be done."""
-    found = await events.detail(services.engine, event)
+    found = await events.detail(services.engine, event, services.catalogue.catalogue.sources)
     if found is None:
         raise not_found("event", event)
     return found

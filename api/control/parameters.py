@@ -19,7 +19,10 @@ Limit = Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Items on a pag
 
 
 async def known_parameters(request: Request) -> None:
-    """Dependency of every operation: a misspelt filter must not be silently without effect."""
+    """Part of every operation: a misspelt filter must not be silently without effect.
+
+    Whoever needs a token is asked for it first (bearer.py); operations without one depend on this.
+    """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return

@@ -95,6 +95,8 @@ def install(app: FastAPI) -> None:
         psycopg.OperationalError,
     ):
         app.add_exception_handler(unreachable, _on_unreachable)
+    for refused in (sqlalchemy.exc.DataError, psycopg.DataError):
+        app.add_exception_handler(refused, _on_refused)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -130,6 +132,18 @@ async def _on_cursor(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BadCursor)
     found = FieldProblem(field="query.cursor", found=error.found, expected="the `next_cursor` of a page")
     return _answer(invalid([found]))
+
+
+async def _on_refused(_request: Request, error: Exception) -> JSONResponse:
+    log.info("control.value_refused", error=type(error).__name__)
+    return _answer(
+        Refusal(
+            422,
+            "something in this request is no value that the database can hold, such as text with a NUL",
+            kind="invalid-request",
+            title="Invalid request",
+        )
+    )
 
 
 async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from api.control import examples
 from api.control.bearer import scraper
 from api.control.documented import answers
-from api.control.parameters import Services
+from api.control.parameters import Services, known_parameters
 from api.control.problems import Refusal
 from shadow.observe.metrics import exposition
 from shadow.reports.figures import gauges
@@ -38,13 +38,13 @@ class Ready(BaseModel):
     migration: str
 
 
-@router.get("/healthz", summary="Alive", responses=answers(examples.ALIVE))
+@router.get("/healthz", summary="Alive", responses=answers(examples.ALIVE), dependencies=[Depends(known_parameters)])
 async def healthz() -> Alive:
     """Whether the process answers at all. Needs no token and no database."""
     return Alive()
 
 
-@router.get("/readyz", summary="Ready", responses=answers(examples.READY))
+@router.get("/readyz", summary="Ready", responses=answers(examples.READY), dependencies=[Depends(known_parameters)])
 async def readyz(services: Services) -> Ready:
     """Whether the database can be reached and has the newest schema. Needs no token."""
     newest = await asyncio.to_thread(_newest_migration)

@@ -145,7 +145,7 @@ def _print_table(found: Report) -> None:
     console.print(counts)
     if not found.signatures:
         return
-    differences = Table(title="Differences", title_justify="left")
+    differences = Table(title=formats.DIFFERENCES, title_justify="left")
     differences.add_column("pairs", justify="right")
     differences.add_column("severity")
     differences.add_column("difference", ratio=1)

@@ -18,6 +18,7 @@ from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatfor
 from shadow.cutover.decision import Phase, decide
 from shadow.fanout import adoption
 from shadow.fanout.stored_events import load_events
+from shadow.intake.storable import storable
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
 from shadow.platforms.event import EventRow
@@ -146,6 +147,7 @@ async def open_pairs(
             lost.
     """
     await _open_runs(conn, catalogue, events)
+    keyed = [item for item in keyed if storable(item.key)]  # a longer one is sent, but can't be searched
     if keyed:
         await conn.execute(
             _KEYS,

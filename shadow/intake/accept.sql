@@ -1,6 +1,7 @@
 -- One statement makes a batch of events durable: dedupe keys first, then for what is new the event, its bodies
 -- and its dispatches. Rows of a key that is there already are left out: their ids come back, and the caller finds
--- what holds their keys. It is a transaction of its own, and its commit tells the delivery loops.
+-- what holds their keys. Keys are taken in the same order by every batch, so that no two block each other. It is a
+-- transaction of its own, and its commit tells the delivery loops.
 --
 -- What many events of a batch share (source, name, route ...) comes once, as templates numbered from 0, and what many
 -- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
@@ -24,6 +25,7 @@ arrival AS (
 fresh_keys AS (
     INSERT INTO dedupe_keys AS known (scope, key, event_id, upstream_id, expires_at)
     SELECT scope, key, id, upstream_id, expires FROM arrival WHERE key IS NOT NULL
+    ORDER BY scope COLLATE "C", key COLLATE "C"
     ON CONFLICT (scope, key) DO UPDATE
         SET event_id = excluded.event_id, upstream_id = excluded.upstream_id, expires_at = excluded.expires_at
         WHERE known.expires_at < now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psycopg
+import structlog
+from psycopg.errors import DeadlockDetected, OperationalError, ProgramLimitExceeded
 
 from shadow.catalogue.model import Side
 from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
@@ -28,6 +32,11 @@ WHERE (scope, key) IN (SELECT * FROM unnest(%s, %s))
 """
 
 _MILLISECOND = timedelta(milliseconds=1)
+
+log = structlog.get_logger(__name__)
+
+FIND_PAUSES = (0.1, 0.5)
+"""Seconds before each new try to look up the events that hold duplicates' keys."""
 
 _TEMPLATE: dict[str, type[Column]] = {
     "source": Texts,
@@ -68,12 +77,27 @@ _DISPATCH: dict[str, type[Column]] = {"dispatch_id": Uuids, "dispatch_event": Uu
 _BODY: dict[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
 
 
+def _size(arrival: Arrival) -> int:
+    """Bytes of what an arrival carries; the rest of it is small."""
+    return len(arrival.data) + len(arrival.request or b"")
+
+
+def _may_be_of_the_events(error: Exception) -> bool:
+    """Whether some event of a batch may have caused the error, so that the others can be stored without it.
+
+    A database that is away, full or shutting down fails for all of them.
+    """
+    return isinstance(error, ProgramLimitExceeded) or not isinstance(error, OperationalError)
+
+
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
     def __init__(self, database: Database, *, writers: int = 1) -> None:
         self._database = database
-        self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(self._write, writers=writers)
+        self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(
+            self._write, size=_size, splits=_may_be_of_the_events, writers=writers
+        )
 
     async def start(self) -> None:
         await self._commits.start()
@@ -86,22 +110,50 @@ class Intake:
         """Make the events durable in one transaction; an answer to the producer may follow.
 
         Raises:
-            Overloaded: too many events wait for the database.
-            psycopg.Error: the database refused or is away; nothing was stored.
+            Overloaded: too many events, or too many bytes of them, wait for the database.
+            psycopg.Error: the database refused these events or is away; nothing was stored. Only when it went away
+                right after storing a batch with duplicates may the events be stored all the same.
         """
         return await self._commits.submit(arrivals)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = _Batch(arrivals)
-        async with self._database.connection(Work.INTAKE) as connection:
-            cursor = await connection.execute(_ACCEPT, batch.parameters(), prepare=True)
-            stale = {row[0] for row in await cursor.fetchall() if row[0] is not None}
-        known = await self._known(batch.keys_of(stale)) if stale else {}
+        stale = await self._store(batch)
+        known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
         receipts = batch.receipts(stale, known)
         kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
         for (door, source, duplicate), number in kinds.items():
             metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
         return receipts
+
+    async def _store(self, batch: _Batch) -> set[UUID]:
+        """Store what is new of the batch; the ids of what is not."""
+        parameters = batch.parameters()
+        try:
+            return await self._execute(parameters)
+        except DeadlockDetected:
+            # Batches take their keys in one order and can't block each other, but others lock keys as well.
+            log.warning("intake.deadlock")
+            return await self._execute(parameters)
+
+    async def _execute(self, parameters: dict[str, Any]) -> set[UUID]:
+        async with self._database.connection(Work.INTAKE) as connection:
+            cursor = await connection.execute(_ACCEPT, parameters, prepare=True)
+            return {row[0] for row in await cursor.fetchall() if row[0] is not None}
+
+    async def _known_at_last(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
+        """`_known`, tried again when it fails: the batch is stored by now, and its callers should be told so."""
+        for pause in FIND_PAUSES:
+            try:
+                return await self._known(keys)
+            except psycopg.Error as error:
+                log.warning("intake.find_failed", error=type(error).__name__)
+                await asyncio.sleep(pause)
+        try:
+            return await self._known(keys)
+        except psycopg.Error as error:
+            # Of a kind that lets nobody write the batch again: without keys it would be stored twice.
+            raise OperationalError("stored, but the events that hold the duplicates' keys could not be read") from error
 
     async def _known(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
         """(event id, upstream id) of keys that an earlier arrival holds."""

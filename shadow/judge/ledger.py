@@ -15,7 +15,6 @@ from comparators import JSON, Effect, Ledger, Outcome
 from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.judge.json_text import parse
-from shadow.model.ids import time_of
 from shadow.store import codec
 from shadow.store.database import Connection
 
@@ -105,7 +104,7 @@ class Ledgers:
 
 
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
-    """When the runs of these pairs ended and their last effects came: two queries."""
+    """When the runs of these pairs ended and their last effects came: three queries."""
     runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
     extra = await _extra_runs(connection, pairs)
     told = [*runs.values(), *(run for found in extra.values() for run in found)]
@@ -237,8 +236,7 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         error_message=row[6],
         attempts=row[7],
         started_at=row[8],
-        # An outcome that was reported without a time: nothing later than the event itself is known.
-        finished_at=row[9] or time_of(row[0]),
+        finished_at=row[9],
     )
 
 

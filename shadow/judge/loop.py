@@ -21,7 +21,7 @@ import structlog
 from comparators import Judgement
 from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.judging import failed, judgement_of
-from shadow.judge.ledger import ClaimedPair, PairFacts, load_evidence, load_facts
+from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
 from shadow.judge.pair import PairKnown, Step, next_state
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.writing import postpone, write_judgements
@@ -31,6 +31,8 @@ from shadow.store.database import Connection, Database, Work
 log = structlog.get_logger(__name__)
 
 Written = TypeVar("Written")
+Asked = TypeVar("Asked")
+Loaded = TypeVar("Loaded")
 
 BATCH = 200
 """Pairs claimed at once."""
@@ -107,18 +109,64 @@ class JudgeLoop:
             leased_until, pairs = await self._claim(connection, now)
         if leased_until is None:
             return Round()
-        async with self._database.connection(Work.JUDGE) as connection:
-            facts = await load_facts(connection, pairs)
-        moment = leased_until - self._lease
-        steps = {fact.pair.id: next_state(self._known(fact), moment) for fact in facts}
-        waiting = {pair: step for pair, step in steps.items() if not step.judge}
+        facts, spoilt = await self._each(load_facts, pairs, lambda pair: pair.id)
+        waiting, ready = self._steps(facts, leased_until - self._lease, spoilt)
         if waiting:
             await self._postpone(waiting, leased_until)
-        ready = [fact for fact in facts if steps[fact.pair.id].judge]
         judged = 0
         for start in range(0, len(ready), CHUNK):
             judged += await self._judge(ready[start : start + CHUNK], leased_until)
+        if spoilt:
+            judged += await self._conclude(spoilt, leased_until)
         return Round(len(pairs), len(waiting), judged)
+
+    def _steps(
+        self, facts: Sequence[PairFacts], moment: datetime, spoilt: dict[UUID, Judgement]
+    ) -> tuple[dict[UUID, Step], list[PairFacts]]:
+        """(those that wait, those to be judged); a pair for which there is no step joins `spoilt`."""
+        waiting: dict[UUID, Step] = {}
+        ready: list[PairFacts] = []
+        for fact in facts:
+            try:
+                step = next_state(self._known(fact), moment)
+            except Exception as error:
+                spoilt[fact.pair.id] = _spoilt(fact.pair.id, error)
+                continue
+            if step.judge:
+                ready.append(fact)
+            else:
+                waiting[fact.pair.id] = step
+        return waiting, ready
+
+    async def _each(
+        self,
+        load: Callable[[Connection, Sequence[Asked]], Awaitable[Sequence[Loaded]]],
+        asked: Sequence[Asked],
+        pair_of: Callable[[Asked], UUID],
+    ) -> tuple[list[Loaded], dict[UUID, Judgement]]:
+        """Load for all together; where that fails, for each alone, and what fails then is spoilt."""
+        try:
+            return await self._load(load, asked), {}
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            log.warning("judge.batch_unreadable", pairs=len(asked), error=type(error).__name__)
+        loaded: list[Loaded] = []
+        spoilt: dict[UUID, Judgement] = {}
+        for one in asked:
+            try:
+                loaded += await self._load(load, [one])
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:
+                spoilt[pair_of(one)] = _spoilt(pair_of(one), error)
+        return loaded, spoilt
+
+    async def _load(
+        self, load: Callable[[Connection, Sequence[Asked]], Awaitable[Sequence[Loaded]]], asked: Sequence[Asked]
+    ) -> list[Loaded]:
+        async with self._database.connection(Work.JUDGE) as connection:
+            return list(await load(connection, asked))
 
     async def _claim(self, connection: Connection, now: datetime | None) -> tuple[datetime | None, list[ClaimedPair]]:
         cursor = await connection.execute(_CLAIM, {"now": now, "lease": self._lease, "limit": self._batch})
@@ -139,17 +187,19 @@ class JudgeLoop:
 
     async def _judge(self, ready: Sequence[PairFacts], lease: datetime) -> int:
         """Judge these pairs; returns how many verdicts were written."""
-        async with self._database.connection(Work.JUDGE) as connection:
-            evidence = await load_evidence(connection, ready)
-        judgements: dict[UUID, Judgement] = {}
+        loaded, judgements = await self._each(_with_evidence, ready, lambda fact: fact.pair.id)
         turn = time.perf_counter()
-        for fact in ready:
+        for fact, evidence in loaded:
             started = time.perf_counter()
             if started - turn > _YIELD_SECONDS:
                 await asyncio.sleep(0)
                 turn = started = time.perf_counter()
             judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
             metrics.judging_took(time.perf_counter() - started)
+        return await self._conclude(judgements, lease)
+
+    async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> int:
+        """Write these judgements and count them; returns how many were still wanted."""
         written = await self._write(judgements, lease)
         for pair in written:
             metrics.judged(judgements[pair].verdict.value)
@@ -223,3 +273,14 @@ class JudgeLoop:
             except psycopg.Error as error:
                 log.warning("judge.not_listening", error=type(error).__name__)
             await asyncio.sleep(self._poll_seconds)
+
+
+async def _with_evidence(connection: Connection, facts: Sequence[PairFacts]) -> list[tuple[PairFacts, Evidence]]:
+    evidence = await load_evidence(connection, facts)
+    return [(fact, evidence) for fact in facts]
+
+
+def _spoilt(pair: UUID, error: Exception) -> Judgement:
+    """The judgement on a pair of which something stored cannot even be read: it must not hold up the others."""
+    log.error("judge.unreadable", pair=str(pair), error=type(error).__name__)
+    return failed(error)

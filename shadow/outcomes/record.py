@@ -15,6 +15,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
+from shadow.outcomes.moments import credible
 from shadow.outcomes.outcome import RunOutcome
 from shadow.store import codec
 from shadow.store.database import Connection
@@ -69,7 +70,7 @@ SET state = 'finished', poll_at = NULL,
     version = COALESCE(run.version, told.version),
     cost_cents = COALESCE(run.cost_cents, told.cost_cents),
     started_at = COALESCE(run.started_at, told.started_at),
-    finished_at = COALESCE(run.finished_at, told.finished_at, now()),
+    finished_at = LEAST(COALESCE(run.finished_at, told.finished_at), now()),
     learned_by = COALESCE(run.learned_by, told.learned_by)
 FROM told JOIN before ON before.id = told.id
 WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
@@ -95,6 +96,8 @@ class _Told:
     """The run that the platform's id is known to mean."""
     expected: list[UUID] = field(default_factory=list)
     """The runs that it may be of, best first: those that wait for the platform to name them."""
+    of_event: set[UUID] = field(default_factory=set)
+    """Those of `expected` that are of the event it names."""
     run_id: UUID | None = None
     """The run that it is of, once that is decided."""
     extra_of: tuple[UUID | None, UUID | None] | None = None
@@ -133,7 +136,7 @@ async def record_outcomes(conn: Connection, catalogue: ResolvedCatalogue, outcom
     await _look_up_events(conn, told)
     await _decide(conn, told)
     await _name(conn, [item for item in told if item.run_id is not None and item.aliased is None])
-    await _add_unsolicited(conn, [item for item in told if item.run_id is None and item.task is not None])
+    await _add_unsolicited(conn, [(item, item.task) for item in told if item.run_id is None and item.task is not None])
     kept = [item for item in told if item.run_id is not None]
     await _finish(conn, kept)
     return len(kept)
@@ -189,6 +192,7 @@ async def _look_up_events(conn: Connection, told: Sequence[_Told]) -> None:
             if item.task is not None and item.outcome.event_name in (None, name):
                 run_id = derived_id(event_id, item.task.id, item.side)
                 item.expected.append(run_id)
+                item.of_event.add(run_id)
 
 
 async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
@@ -210,7 +214,8 @@ async def _decide(conn: Connection, told: Sequence[_Told]) -> None:
                 item.run_id = run
                 named[run] = item.outcome.platform_run_id  # nothing else of this batch may have it
                 break
-            item.extra_of = item.extra_of or places[run]
+            if run in item.of_event:
+                item.extra_of = item.extra_of or places[run]
         if item.run_id is None and item.extra_of is not None:
             log.warning(
                 "outcomes.extra_run",
@@ -239,28 +244,28 @@ async def _name(conn: Connection, told: Sequence[_Told]) -> set[Address]:
     return {(platform, alias) for platform, alias in await cursor.fetchall()}
 
 
-async def _add_unsolicited(conn: Connection, told: Sequence[_Told]) -> None:
+async def _add_unsolicited(conn: Connection, told: Sequence[tuple[_Told, ResolvedTask]]) -> None:
     """Keep runs that nothing expected, once each; sets their `run_id`."""
-    told = [item for item in told if item.aliased is None]
-    for item in told:
+    told = [(item, task) for item, task in told if item.aliased is None]
+    for item, _task in told:
         item.run_id = new_id()
-    fresh = await _name(conn, told)
-    for item in told:
+    fresh = await _name(conn, [item for item, _task in told])
+    for item, _task in told:
         if item.address not in fresh:
             # Another process has just told of the same run. Its word stands.
             item.run_id = None
-    added = [item for item in told if item.run_id is not None]
+    added = [(item, task) for item, task in told if item.run_id is not None]
     if not added:
         return
     await conn.execute(
         _UNSOLICITED,
         (
-            [item.run_id for item in added],
-            [item.extra_of[0] if item.extra_of else None for item in added],
-            [item.extra_of[1] if item.extra_of else None for item in added],
-            [item.task.id if item.task else None for item in added],
-            [item.side.value for item in added],
-            [item.outcome.platform for item in added],
+            [item.run_id for item, _task in added],
+            [item.extra_of[0] if item.extra_of else None for item, _task in added],
+            [item.extra_of[1] if item.extra_of else None for item, _task in added],
+            [task.id for _item, task in added],
+            [item.side.value for item, _task in added],
+            [item.outcome.platform for item, _task in added],
         ),
     )
 
@@ -281,8 +286,8 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
             "attempts": [outcome.attempts for outcome in outcomes],
             "version": [_storable(outcome.version) for outcome in outcomes],
             "cost_cents": [outcome.cost_cents for outcome in outcomes],
-            "started_at": [outcome.started_at for outcome in outcomes],
-            "finished_at": [outcome.finished_at for outcome in outcomes],
+            "started_at": [credible(outcome.started_at) for outcome in outcomes],
+            "finished_at": [credible(outcome.finished_at) for outcome in outcomes],
             "learned_by": [outcome.learned_by.value for outcome in outcomes],
         },
     )

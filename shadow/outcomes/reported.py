@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.outcomes.effects import ReportedEffect
+from shadow.outcomes.moments import EARLIEST, LATEST, credible
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.statuses import REPORTED
 from shadow.platforms.json_text import read_json, write_json
@@ -41,7 +42,14 @@ def _storable(value: Any) -> Any:
 
 
 def _instant(value: Any) -> Any:
-    """Text with a zone, or milliseconds since 1970."""
+    """Text with a zone, or milliseconds since 1970; of this century."""
+    instant = _read_instant(value)
+    if credible(instant) is None:
+        raise ValueError(f"expected an instant from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}, found {value!r:.60}")
+    return instant
+
+
+def _read_instant(value: Any) -> datetime:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("expected an ISO 8601 instant or milliseconds since 1970")
     if isinstance(value, int):

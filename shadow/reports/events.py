@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ARRAY, Select, Text, any_, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ulid import ULID
 
+from shadow.model.ids import first_id_at
 from shadow.reports.runs import summaries_of_event
 from shadow.reports.shapes import DispatchView, EventDetail
 from shadow.reports.stored_json import shown
 from shadow.store.tables import bodies, dispatches, events, pairs
+
+_AROUND = timedelta(days=1)
+"""How far from an event's acceptance Inngest may have made its ULID."""
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 _DISPATCH = [dispatches.c[name] for name in DispatchView.model_fields]
 _BESIDE = {"data", "runs", "dispatches", "pairs"}
 _EVENT = [events.c[name] for name in EventDetail.model_fields if name not in _BESIDE]
 
 
-async def detail(engine: AsyncEngine, name: str) -> EventDetail | None:
+async def detail(engine: AsyncEngine, name: str, sources: Collection[str] = ()) -> EventDetail | None:
     """The event of that name; None when there is none.
 
     Args:
-        name: Shadow's id, the ULID that Inngest assigned, the id that candidate runs carry, or what its
-            producer calls it; of several events the newest.
+        name: Shadow's id, the ULID that Inngest assigned, or the id that candidate runs carry; of several events
+            the newest.
+        sources: those of the catalogue: of a webhook that maps no id of its own, candidate runs carry the
+            provider's id after the source's name, and `name` may leave that out.
     """
     async with engine.connect() as connection:
-        row = (
-            await connection.execute(select(*_EVENT).where(_named(name)).order_by(events.c.id.desc()).limit(1))
-        ).one_or_none()
+        row = (await connection.execute(_newest(name, sources))).one_or_none()
         if row is None:
             return None
         content = await connection.scalar(
@@ -51,8 +61,36 @@ async def detail(engine: AsyncEngine, name: str) -> EventDetail | None:
         )
 
 
-def _named(name: str) -> ColumnElement[bool]:
+def _newest(name: str, sources: Collection[str]) -> Select[Any]:
+    """The newest event of that name. Every way to look is one index's; nothing is ever scanned for a name."""
+    carried = [name, *(f"{source}:{name}" for source in sources)]
+    ways = [select(events.c.id).where(events.c.delivery_id == any_(literal(carried, ARRAY(Text))))]
+    if (identifier := _uuid(name)) is not None:
+        ways.append(select(events.c.id).where(events.c.id == identifier))
+    if (made := _made(name)) is not None:
+        ways.append(
+            select(events.c.id).where(
+                events.c.upstream_id == name,
+                events.c.id.between(first_id_at(made - _AROUND), first_id_at(made + _AROUND)),
+            )
+        )
+    # Found first and ordered then: else the planner may walk all events from the newest, looking for a name.
+    found = union_all(*ways).cte("found").prefix_with("MATERIALIZED")
+    newest = select(found.c.id).order_by(found.c.id.desc()).limit(1).scalar_subquery()
+    return select(*_EVENT).where(events.c.id == newest)
+
+
+def _uuid(name: str) -> UUID | None:
     try:
-        return events.c.id == UUID(name)
+        return UUID(name)
     except ValueError:
-        return or_(events.c.upstream_id == name, events.c.delivery_id == name, events.c.external_id == name)
+        return None
+
+
+def _made(name: str) -> datetime | None:
+    """When a ULID was made; None for other names, and for times of which there can be no events."""
+    try:
+        made: datetime = ULID.from_str(name).datetime
+    except ValueError:
+        return None
+    return made if _EARLIEST <= made <= _LATEST else None

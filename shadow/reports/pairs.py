@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import RowMapping, Select, select
@@ -18,6 +18,7 @@ from shadow.store.tables import differences, pairs
 PENDING = "pending"
 """As a verdict: pairs that have none yet."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DERIVED = {"accepted_at"}
 _COLUMNS = [pairs.c[name] for name in PairSummary.model_fields if name not in _DERIVED]
 
@@ -92,13 +93,18 @@ def _filtered(query: Select[tuple[object, ...]], wanted: PairFilter) -> Select[t
     if wanted.tenant is not None:
         query = query.where(pairs.c.tenant == (wanted.tenant or None))
     if wanted.since is not None:
-        query = query.where(pairs.c.id >= first_id_at(wanted.since))
+        query = query.where(pairs.c.id >= _first_id(wanted.since))
     if wanted.until is not None:
-        query = query.where(pairs.c.id < first_id_at(wanted.until))
+        query = query.where(pairs.c.id < _first_id(wanted.until))
     if wanted.signature is not None:
         shown = select(differences.c.pair_id).where(differences.c.signature == wanted.signature)
         query = query.where(pairs.c.id.in_(shown))
     return query
+
+
+def _first_id(moment: datetime) -> UUID:
+    """The id before those of that moment; no id is of a time before 1970."""
+    return first_id_at(max(moment, _EPOCH))
 
 
 def _values(row: RowMapping) -> dict[str, object]:

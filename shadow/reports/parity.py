@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TypeVar
 
 from sqlalchemy import BigInteger, cast, func, select
@@ -179,7 +179,7 @@ async def _undelivered(
     if since is not None:
         query = query.where(events.c.accepted_at >= datetime.combine(since, time(), UTC))
     if until is not None:
-        query = query.where(events.c.accepted_at < datetime.combine(until, time(), UTC) + timedelta(days=1))
+        query = query.where(events.c.accepted_at <= datetime.combine(until, time.max, UTC))
     counts: Counter[tuple[str, str, date]] = Counter()
     for row in await connection.execute(query):
         counts[row.name, row.source, row.accepted_at.astimezone(UTC).date()] += 1

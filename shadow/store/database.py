@@ -25,7 +25,10 @@ from shadow.store.partitions import ensure_partitions
 log = structlog.get_logger(__name__)
 
 MIGRATION_LOCK = 0x5AD0
-"""Advisory lock under which one process at a time migrates."""
+"""Advisory lock under which one process at a time migrates and makes partitions."""
+
+CONNECTION_WAIT_SECONDS = 5.0
+"""How long a pool's users wait for a connection; then psycopg_pool.PoolTimeout (a psycopg.OperationalError)."""
 
 
 class Work(StrEnum):
@@ -106,6 +109,7 @@ class Database:
                 self.url,
                 min_size=1,
                 max_size=POOL_SIZE[work],
+                timeout=CONNECTION_WAIT_SECONDS,
                 open=False,
                 configure=_configure_autocommit if work in AUTOCOMMIT else _configure,
                 name=f"shadow-{work}",

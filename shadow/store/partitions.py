@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import structlog
 from psycopg import AsyncConnection, sql
+from psycopg.errors import CheckViolation, LockNotAvailable
 
 from shadow.model.ids import first_id_at
 from shadow.store.tables import PARTITIONED
+
+log = structlog.get_logger(__name__)
 
 MONTHS_AHEAD = 2
 """How many months beyond the current one are ready before they begin."""
@@ -25,20 +29,28 @@ def months(now: datetime, ahead: int = MONTHS_AHEAD) -> list[tuple[datetime, dat
 async def ensure_partitions(connection: AsyncConnection[Any], now: datetime) -> None:
     """Create the default partitions and the months around `now` that are missing.
 
-    Harmless to run from several processes: each statement tolerates what is already there.
+    Harmless to run from several processes: each statement tolerates what is already there. A month that can't be
+    made is logged and left out, and its rows go to the default partition: rows of that month are in there already,
+    or the table is in use for longer than the connection's `lock_timeout`.
+
+    Args:
+        connection: in autocommit mode, so that one statement's failure is not the others'.
     """
     for table in PARTITIONED:
+        await _create(connection, table, f"{table}_default", sql.SQL("DEFAULT"))
+        for start, end in months(now):
+            span = sql.SQL("FOR VALUES FROM ({}) TO ({})").format(
+                sql.Literal(str(first_id_at(start))), sql.Literal(str(first_id_at(end)))
+            )
+            await _create(connection, table, f"{table}_{start:%Y_%m}", span)
+
+
+async def _create(connection: AsyncConnection[Any], table: str, partition: str, span: sql.Composable) -> None:
+    try:
         await connection.execute(
-            sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} DEFAULT").format(
-                sql.Identifier(f"{table}_default"), sql.Identifier(table)
+            sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} {}").format(
+                sql.Identifier(partition), sql.Identifier(table), span
             )
         )
-        for start, end in months(now):
-            await connection.execute(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-                    sql.Identifier(f"{table}_{start:%Y_%m}"),
-                    sql.Identifier(table),
-                    sql.Literal(str(first_id_at(start))),
-                    sql.Literal(str(first_id_at(end))),
-                )
-            )
+    except (CheckViolation, LockNotAvailable) as error:
+        log.warning("store.partition_left_out", partition=partition, error=type(error).__name__)

@@ -77,6 +77,22 @@ async def test_without_a_valid_token_the_answer_is_401_with_a_challenge(
     assert answer.json()["title"] == "Unauthorized"
 
 
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/pairs", "/v1/events/x", "/v1/moves", "/metrics", "/metrics/parity"])
+async def test_who_has_no_token_is_not_told_which_parameters_there_are(
+    anonymous: httpx.AsyncClient, client: httpx.AsyncClient, path: str
+) -> None:
+    authorised = client.headers.pop("Authorization")
+    assert (await anonymous.get(f"{path}?nope=1")).status_code == 401
+    assert (await anonymous.get(f"{path}?nope=1", headers={"Authorization": authorised})).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_operations_without_a_token_refuse_parameters_all_the_same(
+    anonymous: httpx.AsyncClient, path: str
+) -> None:
+    assert (await anonymous.get(f"{path}?nope=1")).status_code == 422
+
+
 async def test_a_scope_that_is_lacking_is_named(world: World, anonymous: httpx.AsyncClient) -> None:
     secret, _ = await tokens.issue(world.database.engine, "ci", [Scope.READ])
     answer = await anonymous.post(

@@ -75,6 +75,40 @@ async def test_a_wrong_parameter_is_named_with_what_was_found_and_expected(
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/pairs?task=%00",
+        "/v1/pairs?signature=%00",
+        "/v1/pairs?tenant=a%00b",
+        "/v1/signatures?task=%00",
+        "/v1/signatures/%00",
+        "/v1/events/%00",
+        "/v1/dead-letters?task=%00",
+        "/v1/moves?task=%00",
+        "/v1/tasks/order-sync/parity?tenant=%00",
+    ],
+)
+async def test_text_that_no_database_can_hold_is_wrong_and_no_fault_of_the_service(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert problem(await client.get(path), 422)["type"] == "/problems/invalid-request"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/pairs?since=1900-01-01T00:00:00Z",
+        "/v1/pairs?until=1900-01-01T00:00:00Z",
+        "/v1/pairs?since=0001-01-01T00:00:00%2B10:00&until=9999-12-31T23:59:59-10:00",
+        "/v1/tasks/order-sync/parity?since=0001-01-01&until=9999-12-31",
+    ],
+)
+async def test_any_moment_that_can_be_written_can_be_asked_for(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"phase": "shadow"}, "body.reason"),

@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
+from ulid import ULID
 
 from shadow.catalogue.model import Side
 from shadow.judge.loop import JudgeLoop
+from shadow.reports.events import _newest
 from tests.integration.judge.world import Told, World
 
 TODAY = datetime.now(UTC)
@@ -177,8 +180,39 @@ async def test_an_event_is_found_by_any_of_its_names(world: World, client: httpx
     assert event["pairs"] == [str(told.pair)]
     assert [(run["side"], run["state"]) for run in event["runs"]] == [("legacy", "sent"), ("candidate", "sent")]
     assert [dispatch["state"] for dispatch in event["dispatches"]] == ["due"]
-    for name in ("order-7", f"upstream-{told.event}"):
+    for name in ("order-7", event["upstream_id"]):
         assert await get(client, f"/v1/events/{name}") == event
+
+
+@pytest.mark.parametrize(
+    ("external_id", "name"),
+    [
+        ("app:wh_1", "wh_1"),  # as a webhook's event is named that maps no id of its own
+        ("app:wh_1", "app:wh_1"),
+        ("01M85K61QN6H3MZD9HM6VTVMW7", "01M85K61QN6H3MZD9HM6VTVMW7"),  # a producer may use ULIDs
+        ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"),  # even of a time that never comes
+        ("5d2b2a2e-8a07-4c5f-9f2b-2f6f3b1f0c11", "5d2b2a2e-8a07-4c5f-9f2b-2f6f3b1f0c11"),  # and UUIDs
+    ],
+)
+async def test_an_event_is_found_by_the_id_that_its_candidate_runs_carry(
+    world: World, client: httpx.AsyncClient, external_id: str, name: str
+) -> None:
+    first, told = await world.event(external_id=external_id), await world.event(external_id=external_id)
+    assert first.event < told.event
+    assert (await get(client, f"/v1/events/{name}"))["id"] == str(told.event), "the newest"
+
+
+async def test_no_event_is_ever_looked_for_in_the_whole_table(world: World) -> None:
+    for name in (str(uuid4()), str(ULID()), "order-7"):
+        query = _newest(name, ["app"]).compile(
+            world.database.engine.sync_engine, compile_kwargs={"render_postcompile": True}
+        )
+        async with world.database.engine.connect() as connection:
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+            plan = await connection.exec_driver_sql(f"EXPLAIN {query}", query.params)
+            lines = [row[0] for row in plan]
+        assert not [line for line in lines if "Seq Scan" in line], lines
+        assert all("(upstream_id" in line for line in lines if "Filter" in line), lines
 
 
 async def test_dead_letters_are_listed_and_sent_again(world: World, client: httpx.AsyncClient) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase, decide
 from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, Stage, State
+from shadow.intake.group_commit import Overloaded
 from shadow.intake.intake import Intake
 from shadow.model.ids import Seed
 from shadow.store import codec
@@ -39,6 +42,14 @@ def arrival(number: int, **changes: Any) -> Arrival:
         "dedupe": DedupeKey("shopify", f"delivery-{number}"),
     }
     return Arrival(**{**values, **changes})
+
+
+@pytest.fixture
+def closed_url() -> str:
+    """The URL of a port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"postgresql://127.0.0.1:{unused.getsockname()[1]}/none"
 
 
 @pytest.fixture
@@ -159,3 +170,119 @@ async def test_whoever_listens_is_woken(intake: Intake, database: Database) -> N
         await intake.accept([arrival(1)])
         notices = [notice.channel async for notice in listener.notifies(timeout=5, stop_after=1)]
     assert notices == ["shadow_dispatches"]
+
+
+async def test_an_event_the_database_refuses_fails_its_own_caller_only(intake: Intake, database: Database) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"tenant": "a\x00b"},  # PostgreSQL takes no NUL in text
+        {},
+        {"dedupe": DedupeKey("s", "k", timedelta(days=99_999_999))},  # ends after the last year there is
+        {"tenant": "\ud800"},  # half a character
+        {},
+    ]
+    results = await asyncio.gather(
+        *(intake.accept([arrival(number, **change)]) for number, change in enumerate(changes)), return_exceptions=True
+    )
+    assert [isinstance(result, Exception) for result in results] == [bool(change) for change in changes]
+    assert await rows(database, "SELECT external_id FROM events ORDER BY id") == [
+        ("delivery-0",),
+        ("delivery-2",),
+        ("delivery-5",),
+    ]
+
+
+async def until_waiting(database: Database) -> None:
+    """Until some statement waits for another transaction."""
+    async with asyncio.timeout(10):
+        while await rows(database, "SELECT FROM pg_locks WHERE NOT granted") == []:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def hold(connection: psycopg.AsyncConnection[Any], key: str) -> None:
+    await connection.execute(
+        "INSERT INTO dedupe_keys (scope, key, event_id, expires_at) VALUES ('s', %s, %s, now() + interval '1 day')",
+        (key, UUID(int=7)),
+    )
+
+
+async def test_keys_are_taken_in_one_order_whatever_the_order_of_arrival(intake: Intake, database: Database) -> None:
+    async with database.connection(Work.CONTROL) as other:
+        await hold(other, "a")
+        accepting = asyncio.create_task(
+            intake.accept([arrival(number, dedupe=DedupeKey("s", key)) for number, key in enumerate("zma")])
+        )
+        await until_waiting(database)
+        await other.execute("SET LOCAL lock_timeout = '200ms'")
+        await hold(other, "z")  # would have to wait if the batch had taken it before "a"
+    assert [receipt.duplicate for receipt in await accepting] == [True, False, True]
+
+
+async def test_a_deadlock_with_somebody_else_is_tried_again(intake: Intake, database: Database) -> None:
+    async with database.connection(Work.CONTROL) as other:
+        await other.execute("SET LOCAL deadlock_timeout = '30s'")  # so that it is the intake that finds out
+        await hold(other, "z")
+        accepting = asyncio.create_task(
+            intake.accept([arrival(number, dedupe=DedupeKey("s", key)) for number, key in enumerate("az")])
+        )
+        await until_waiting(database)
+        await hold(other, "a")
+    receipts = await accepting
+    assert [(receipt.event_id, receipt.duplicate) for receipt in receipts] == [(UUID(int=7), True)] * 2
+    assert await rows(database, "SELECT FROM events") == []
+
+
+async def test_what_is_stored_is_answered_although_the_first_look_at_duplicates_fails(
+    intake: Intake, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = await intake.accept([arrival(1)])
+    failures = [psycopg.OperationalError("the connection was lost")]
+    find = intake._known
+
+    async def flaky(keys: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await find(keys)
+
+    monkeypatch.setattr(intake, "_known", flaky)
+    again, new = await intake.accept([arrival(1), arrival(2, dedupe=None)])
+    assert (again.event_id, again.duplicate) == (first.event_id, True)
+    assert await rows(database, f"SELECT count(*) FROM events WHERE id IN ('{first.event_id}', '{new.event_id}')") == [
+        (2,)
+    ]
+
+
+async def test_what_is_stored_is_never_written_twice_when_duplicates_cannot_be_read(
+    intake: Intake, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await intake.accept([arrival(1)])
+
+    async def lost(keys: Any) -> Any:
+        raise psycopg.InterfaceError("the connection is closed")
+
+    monkeypatch.setattr(intake, "_known", lost)
+    results = await asyncio.gather(
+        intake.accept([arrival(1)]), intake.accept([arrival(2, dedupe=None)]), return_exceptions=True
+    )
+    assert all(isinstance(result, psycopg.OperationalError) for result in results)
+    assert await rows(database, "SELECT count(*) FROM events") == [(2,)]
+
+
+async def test_a_database_that_is_away_fails_callers_within_seconds(closed_url: str) -> None:
+    away = Database(closed_url)
+    intake = Intake(away)
+    await intake.start()
+    async with asyncio.timeout(8):
+        results = await asyncio.gather(
+            *(intake.accept([arrival(number)]) for number in range(8)), return_exceptions=True
+        )
+    assert all(isinstance(result, psycopg.OperationalError) for result in results)
+    await intake.stop()
+    await away.close()
+
+
+async def test_waiting_events_count_with_the_bytes_they_carry(intake: Intake, database: Database) -> None:
+    whole = bytes(200 << 20)
+    with pytest.raises(Overloaded):
+        await intake.accept([arrival(1, data=whole, request=whole)])
+    assert await rows(database, "SELECT FROM events") == []

@@ -251,6 +251,73 @@ async def test_what_the_database_refuses_spoils_its_own_pair_only(
     assert await world.signature_counts() == [(1, 1)]
 
 
+async def test_what_a_second_run_of_the_event_did_was_done_too(world: World, judge: JudgeLoop) -> None:
+    told = await world.event()
+    for side in Side:
+        await told.effect(side, {"requestId": "r1", "amount": 100})
+    await told.both(1)
+    again = await told.doubled(Side.CANDIDATE)
+    await told.effect(Side.CANDIDATE, {"requestId": "r1", "amount": 100}, run=again)
+    await judge.once(after(told, LATER))
+    row = await pair_row(world, told)
+    assert (row["verdict"], row["reason"]) == ("mismatch", "candidate ran more than once for this event")
+    assert await world.rows("SELECT kind FROM differences") == [("effect.duplicate",)]
+
+
+async def test_a_second_run_that_did_nothing_is_no_match(world: World, judge: JudgeLoop) -> None:
+    told = await world.event()
+    await told.both(1)
+    await told.doubled(Side.CANDIDATE)
+    await judge.once(after(told, LATER))
+    row = await pair_row(world, told)
+    assert (row["verdict"], row["reason"]) == ("not_comparable", "candidate ran more than once for this event")
+
+
+async def test_late_effects_of_a_second_run_are_waited_for(world: World, judge: JudgeLoop) -> None:
+    told = await world.event()
+    await told.both(1)
+    again = await told.doubled(Side.CANDIDATE)
+    await told.effect(Side.CANDIDATE, {"requestId": "r1"}, after=58, run=again)
+    assert await judge.once(after(told, LATER)) == Round(claimed=1, postponed=1)
+
+
+@pytest.mark.parametrize(
+    "finished_at",
+    [
+        "9999-12-31 23:59:59+00",  # settling would end after the last moment there is
+        "20000-01-01 00:00:00+00",  # later than any that can be read
+        "0100-01-01 00:00:00+00 BC",
+    ],
+)
+async def test_a_moment_that_cannot_be_spoils_its_own_pair_only(
+    world: World, judge: JudgeLoop, finished_at: str
+) -> None:
+    good, bad = await world.event(), await world.event()
+    for told in (good, bad):
+        await told.both(1)
+    await world.rows("UPDATE runs SET finished_at = %s WHERE id = %s RETURNING 1", finished_at, bad.run(Side.LEGACY))
+    assert (await judge.once(after(bad, LATER))).judged == 2
+    assert (await pair_row(world, good))["verdict"] == "match"
+    row = await pair_row(world, bad)
+    assert row["verdict"] == "not_comparable"
+    assert row["reason"].startswith("judge failed: ")
+
+
+async def test_evidence_that_cannot_be_read_spoils_its_own_pair_only(world: World, judge: JudgeLoop) -> None:
+    good, bad = await world.event(), await world.event()
+    for told in (good, bad):
+        await told.effect(Side.LEGACY, {"requestId": "r1"})
+        await told.effect(Side.CANDIDATE, {"requestId": "r1"})
+        await told.both(1)
+    await world.rows(
+        "UPDATE effects SET occurred_at = '20000-01-01 00:00:00+00' WHERE platform_run_id = %s RETURNING 1",
+        bad.platform_run(Side.LEGACY),
+    )
+    assert (await judge.once(after(bad, LATER))).judged == 2
+    assert (await pair_row(world, good))["verdict"] == "match"
+    assert (await pair_row(world, bad))["reason"].startswith("judge failed: DataError")
+
+
 async def test_a_judgement_made_without_the_newest_effect_is_void(
     world: World, judge: JudgeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

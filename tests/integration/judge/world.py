@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from ulid import ULID
 
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
@@ -104,6 +105,20 @@ class Told:
                 await self.world.body(connection, self.run(side), "output", content)
             await self.disturb(connection)
 
+    async def doubled(self, side: Side, *, after: float = 1) -> str:
+        """The platform ran the task once more for the event; returns what it calls that run."""
+        at = self.accepted_at + timedelta(seconds=after)
+        identifier = new_id()
+        async with self.world.connection() as connection:
+            await connection.execute(
+                "INSERT INTO runs (id, event_id, pair_id, task, side, platform, platform_run_id, authority, state,"
+                " status, started_at, finished_at) VALUES (%s, %s, %s, %s, %s, 'inngest', %s, 'none', 'finished',"
+                " 'completed', %s, %s)",
+                (identifier, self.event, self.pair, self.task, side, f"run-{identifier}", self.accepted_at, at),
+            )
+            await self.disturb(connection)
+        return f"run-{identifier}"
+
     async def effect(
         self,
         side: Side,
@@ -114,15 +129,16 @@ class Told:
         target: str = "stripe",
         operation: str = "POST /v1/transfers",
         identity: str | None = None,
+        run: str | None = None,
     ) -> None:
-        """The run of that side did something `after` seconds after acceptance."""
+        """A run of that side, the expected one or the one named, did something `after` seconds after acceptance."""
         identifier = new_id()
         at = self.accepted_at + timedelta(seconds=after)
         async with self.world.connection() as connection:
             await connection.execute(
                 "INSERT INTO effects (id, side, platform_run_id, sequence, kind, target, operation, identity,"
                 " occurred_at, received_at) VALUES (%s, %s, %s, 0, %s, %s, %s, %s, %s, %s)",
-                (identifier, side, self.platform_run(side), kind, target, operation, identity, at, at),
+                (identifier, side, run or self.platform_run(side), kind, target, operation, identity, at, at),
             )
             await self.world.body(connection, identifier, "data", orjson.dumps(data))
             await self.disturb(connection)
@@ -185,7 +201,7 @@ class World:
                     tenant,
                     external_id,
                     external_id or f"delivery-{identifier}",
-                    f"upstream-{identifier}",
+                    str(ULID.from_datetime(accepted)),
                     accepted,
                     resolved.route,
                 ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from shadow.catalogue.model import Side
 from shadow.fanout.handoff import Started, record_started
@@ -94,15 +96,37 @@ async def test_the_first_outcome_stands_and_a_later_one_fills_in_what_was_left_o
     assert codec.decode(stored) == b'{"ok":true}'
 
 
-async def test_a_second_run_for_the_same_event_is_kept_apart_and_hides_nothing(world: StageSet) -> None:
+async def test_a_second_run_for_the_same_event_is_kept_apart_and_has_the_pair_looked_at(world: StageSet) -> None:
     event = await opened(world)
     second = replace(CANDIDATE, platform_run_id="01M85K7S5Q3TAT1D7JB9J3S8QF", output=b"2")
-    await record(world, CANDIDATE, second)
+    await record(world, CANDIDATE)
+    async with world.database.connection(Work.CONTROL) as conn:
+        await conn.execute("UPDATE pairs SET due_at = NULL, state = 'judged'")
+    await record(world, second)
     assert (await world.run(event, "welcome", Side.CANDIDATE))["platform_run_id"] == CANDIDATE.platform_run_id
     extra = await world.rows(
         "SELECT event_id, pair_id, state, authority FROM runs WHERE platform_run_id = %s", second.platform_run_id
     )
-    assert extra == [(event, None, "finished", "none")]
+    assert extra == [(event, derived_id(event, "welcome"), "finished", "none")]
+    assert await due(world, event)
+    assert not await due(world, event, "sync-order")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-5))),  # no datetime in UTC
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))),
+        datetime(2099, 1, 1, tzinfo=UTC),  # it has not ended before it will
+    ],
+)
+async def test_a_run_ended_at_the_latest_now_whatever_its_platform_says(world: StageSet, told: datetime) -> None:
+    event = await opened(world)
+    before = datetime.now(UTC)
+    await record(world, replace(CANDIDATE, started_at=told, finished_at=told))
+    run = derived_id(event, "welcome", Side.CANDIDATE)
+    finished_at = await world.value("SELECT finished_at FROM runs WHERE id = %s", run)
+    assert before - timedelta(seconds=5) <= finished_at <= datetime.now(UTC) + timedelta(seconds=5)
 
 
 async def test_a_run_that_nothing_asked_for_is_unsolicited(world: StageSet) -> None:

@@ -308,6 +308,19 @@ def test_a_key_used_twice_within_one_attempt_is_a_duplicate() -> None:
     assert kinds(judged(with_effects(order(), paid), with_effects(order(), paid, paid))) == ["effect.duplicate"]
 
 
+def test_a_providers_key_that_only_one_side_sends_is_found() -> None:
+    paid = effect("http", "payouts", "POST /transfers", {"amount": 5}, "77")
+    keyed, other = replace(paid, idempotency_key="k1"), replace(paid, idempotency_key="k2")
+    (dropped,) = judged(with_effects(order(), keyed), with_effects(order(), paid)).differences
+    assert (dropped.kind, dropped.severity) == ("effect.key_dropped", Severity.major)
+    assert dropped.sentence.endswith("without an idempotency key; legacy had one")
+    (added,) = judged(with_effects(order(), paid), with_effects(order(), keyed)).differences
+    assert (added.kind, added.severity) == ("effect.key_added", Severity.minor)
+    # which key it is does not matter, nor which of two calls alike has it
+    assert judged(with_effects(order(), keyed), with_effects(order(), other)).verdict is Verdict.match
+    assert judged(with_effects(order(), keyed, paid), with_effects(order(), paid, other)).verdict is Verdict.match
+
+
 def test_now_in_place_of_a_moment_the_event_knew_is_found() -> None:
     created = "2026-03-02T09:59:59.500Z"
     legacy = with_effects(order_ledger(), effect("state", "database", "order", {"seen": created}))

@@ -67,6 +67,27 @@ def test_the_verdict(
     assert bool(judgement.differences) is (verdict is Verdict.mismatch)
 
 
+@pytest.mark.parametrize(
+    ("status", "effects", "verdict"),
+    [
+        *((status, (), Verdict.not_comparable) for status in ("cancelled", "timed_out", "expired", "crashed")),
+        # that they did something alike is worth something
+        ("timed_out", order_ledger().effects, Verdict.match),
+        # their own code ended them
+        ("completed", (), Verdict.match),
+        ("failed", (), Verdict.match),
+    ],
+)
+def test_two_runs_that_never_got_to_work_are_no_match(
+    status: str, effects: tuple[Effect, ...], verdict: Verdict
+) -> None:
+    ledger = Ledger(Outcome(status), effects)
+    judgement = judged(ledger, ledger)
+    assert judgement.verdict is verdict
+    said = f"both runs were {status.replace('_', ' ')} before they did anything"
+    assert judgement.reason == (said if verdict is Verdict.not_comparable else None)
+
+
 class DiffCalled(AssertionError):
     """DeepDiff was called."""
 

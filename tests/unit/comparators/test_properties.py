@@ -130,6 +130,7 @@ def mirrored(difference: Difference) -> tuple[str, str, bytes, bytes]:
     for old, new in (
         ("effect.missing", "effect.extra"),
         ("field_dropped", "field_added"),
+        ("key_dropped", "key_added"),
     ):
         kind = kind.replace(old, new) if old in kind else kind.replace(new, old)
     return (

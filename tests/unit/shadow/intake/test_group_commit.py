@@ -1,13 +1,23 @@
-"""Group commit: callers share writes, get their own results, and fail together only with their own batch."""
+"""Group commit: callers share writes, get their own results, and fail alone unless the disk is away."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from shadow.intake.group_commit import GroupCommit, Overloaded
+
+
+class Away(Exception):
+    """The disk is away."""
+
+
+def commits_to(disk: Disk, **caps: Any) -> GroupCommit[int, int]:
+    """Items are as many bytes as they count."""
+    return GroupCommit(disk.write, size=int, splits=lambda error: not isinstance(error, Away), **caps)
 
 
 class Disk:
@@ -17,19 +27,24 @@ class Disk:
         self.batches: list[list[int]] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.poison: int | None = None
+        self.poison: set[int] = set()
+        self.away = False
+        self.tries = 0
 
     async def write(self, items: Sequence[int]) -> list[int]:
         await self.open.wait()
-        if self.poison in items:
-            raise OSError("disk full")
+        self.tries += 1
+        if self.away:
+            raise Away
+        if bad := self.poison.intersection(items):
+            raise ValueError(f"can't write {min(bad)}")
         self.batches.append(list(items))
         return [item * 10 for item in items]
 
 
 async def test_a_lone_caller_waits_for_its_own_write_only() -> None:
     disk = Disk()
-    commits = GroupCommit(disk.write)
+    commits = commits_to(disk)
     await commits.start()
     assert await commits.submit([1, 2]) == [10, 20]
     assert disk.batches == [[1, 2]]
@@ -38,7 +53,7 @@ async def test_a_lone_caller_waits_for_its_own_write_only() -> None:
 
 async def test_what_arrives_during_a_write_shares_the_next() -> None:
     disk = Disk()
-    commits = GroupCommit(disk.write)
+    commits = commits_to(disk)
     await commits.start()
     disk.open.clear()
     first = asyncio.create_task(commits.submit([1]))
@@ -55,7 +70,7 @@ async def test_what_arrives_during_a_write_shares_the_next() -> None:
 
 async def test_a_batch_is_bounded_but_a_submission_is_never_split() -> None:
     disk = Disk()
-    commits = GroupCommit(disk.write, max_batch=3)
+    commits = commits_to(disk, max_batch=3)
     await commits.start()
     tasks = [asyncio.create_task(commits.submit(items)) for items in ([1, 2], [3, 4], [5, 6, 7, 8], [9])]
     await asyncio.gather(*tasks)
@@ -63,22 +78,84 @@ async def test_a_batch_is_bounded_but_a_submission_is_never_split() -> None:
     await commits.stop()
 
 
-async def test_a_failed_write_fails_its_batch_and_no_other() -> None:
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {0},  # the first
+        {7},  # the last
+        {3, 4},  # on both sides of a half
+        set(range(8)),  # all
+    ],
+    ids=str,
+)
+async def test_a_poison_submission_fails_its_own_caller_only(poison: set[int]) -> None:
     disk = Disk()
-    commits = GroupCommit(disk.write, max_batch=1)
+    disk.poison = poison
+    commits = commits_to(disk)
     await commits.start()
-    disk.poison = 2
-    results = await asyncio.gather(*(commits.submit([item]) for item in (1, 2, 3)), return_exceptions=True)
-    assert results[0] == [10]
-    assert isinstance(results[1], OSError)
-    assert results[2] == [30]
+    results = await asyncio.gather(*(commits.submit([item, item + 100]) for item in range(8)), return_exceptions=True)
+    for item, result in enumerate(results):
+        if item in poison:
+            assert isinstance(result, ValueError)
+            assert str(result) == f"can't write {item}"
+        else:
+            assert result == [item * 10, item * 10 + 1000]
+    await commits.stop()
+
+
+async def test_one_poison_among_many_costs_few_writes() -> None:
+    disk = Disk()
+    disk.poison = {700}
+    commits = commits_to(disk)
+    await commits.start()
+    results = await asyncio.gather(*(commits.submit([item]) for item in range(1000)), return_exceptions=True)
+    assert sum(isinstance(result, ValueError) for result in results) == 1
+    assert disk.tries <= 21  # two for each halving of 1000
+    await commits.stop()
+
+
+async def test_a_disk_that_is_away_fails_the_whole_batch_at_once() -> None:
+    disk = Disk()
+    disk.away = True
+    commits = commits_to(disk)
+    await commits.start()
+    results = await asyncio.gather(*(commits.submit([item]) for item in range(50)), return_exceptions=True)
+    assert all(isinstance(result, Away) for result in results)
+    assert disk.tries == 1
+    disk.away = False
+    assert await commits.submit([1]) == [10]
+    await commits.stop()
+
+
+async def test_a_batch_is_bounded_in_bytes_but_a_submission_is_never_split() -> None:
+    disk = Disk()
+    commits = commits_to(disk, max_batch_bytes=10)
+    await commits.start()
+    tasks = [asyncio.create_task(commits.submit(items)) for items in ([4], [6], [1], [5, 6], [2], [3])]
+    await asyncio.gather(*tasks)
+    assert disk.batches == [[4, 6], [1], [5, 6], [2, 3]]
+    await commits.stop()
+
+
+async def test_too_many_bytes_waiting_are_refused_until_some_are_written() -> None:
+    disk = Disk()
+    disk.open.clear()
+    commits = commits_to(disk, max_waiting_bytes=100)
+    await commits.start()
+    waiting = [asyncio.create_task(commits.submit([item])) for item in (60, 40)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await commits.submit([1])
+    disk.open.set()
+    await asyncio.gather(*waiting)
+    assert await commits.submit([100]) == [1000]
     await commits.stop()
 
 
 async def test_too_much_waiting_is_refused_at_once() -> None:
     disk = Disk()
     disk.open.clear()
-    commits = GroupCommit(disk.write, max_waiting=2)
+    commits = commits_to(disk, max_waiting=2)
     await commits.start()
     waiting = [asyncio.create_task(commits.submit([item])) for item in (1, 2)]
     await asyncio.sleep(0)
@@ -91,7 +168,7 @@ async def test_too_much_waiting_is_refused_at_once() -> None:
 
 async def test_stopping_writes_what_waits_and_refuses_what_comes_after() -> None:
     disk = Disk()
-    commits = GroupCommit(disk.write)
+    commits = commits_to(disk)
     await commits.start()
     waiting = [asyncio.create_task(commits.submit([item])) for item in range(5)]
     await asyncio.sleep(0)
@@ -104,7 +181,7 @@ async def test_stopping_writes_what_waits_and_refuses_what_comes_after() -> None
 async def test_a_caller_that_gives_up_disturbs_nobody() -> None:
     disk = Disk()
     disk.open.clear()
-    commits = GroupCommit(disk.write)
+    commits = commits_to(disk)
     await commits.start()
     quitter = asyncio.create_task(commits.submit([1]))
     stayer = asyncio.create_task(commits.submit([2]))

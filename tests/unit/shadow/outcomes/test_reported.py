@@ -87,3 +87,21 @@ def test_a_report_has_a_limit() -> None:
     effect = {"run": "r", "kind": "k", "target": "t", "operation": "o"}
     with pytest.raises(ReportRefused, match=f"at most {MOST}"):
         effects_of(orjson.dumps([effect] * (MOST + 1)))
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+05:00",  # before the first year, in UTC
+        "2100-01-02T00:00:00Z",
+        0,
+        946_684_800,  # seconds
+        253_402_300_799_000,
+        10**400,
+    ],
+)
+def test_an_instant_of_another_century_is_refused(instant: object) -> None:
+    body = json.dumps({"run": "r", "task": "sync", "status": "completed", "finished_at": instant}).encode()
+    with pytest.raises(ReportRefused, match="finished_at: "):
+        runs_of(body, Side.LEGACY, catalogue())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -119,3 +119,17 @@ def test_markdown_keeps_a_sentence_in_its_cell() -> None:
     text = formats.as_markdown(report("a | b\n<script>", mismatch=1))
     assert "| 1 | major | a \\| b \\<script\\> | `s1-aa` |" in text
     assert "| parity | 0.00 % |" in text
+
+
+@pytest.mark.parametrize("part", [{"since": date(2026, 5, 1)}, {"until": date(2026, 5, 1)}, {"tenant": ""}])
+def test_a_partial_report_is_not_failed_by_signatures_of_other_days_and_tenants(part: dict[str, object]) -> None:
+    whole = report(match=1, mismatch=1)
+    partial = whole.model_copy(update={"parity": whole.parity.model_copy(update=part)})
+    assert "output.changed s1-aa" in junit(whole)
+    assert "output.changed s1-aa" not in junit(partial)
+    assert junit(partial)["no pair differs"] == "failure"
+
+
+def test_markdown_says_of_what_its_differences_are() -> None:
+    assert "## Differences (all time, all tenants)" in formats.as_markdown(report(mismatch=1))
+    assert "Differences" not in formats.as_markdown(report(match=1))

@@ -1,0 +1,106 @@
+"""Upkeep of a database that runs for years: partitions made ahead, dedupe keys deleted once nobody needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from shadow.store.database import MIGRATION_LOCK, Connection, Database
+from shadow.store.partitions import ensure_partitions
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 3600.0
+
+PAGES = 512
+"""Pages of `dedupe_keys` (8 KiB each) that one statement goes through: some 30,000 rows."""
+
+PAUSE_SECONDS = 0.05
+"""Between two such statements; accepts come first."""
+
+UPKEEP_LOCK = 0x5AD1
+"""Advisory lock under which one process at a time deletes keys; another than that of the migrations, for which a
+process that starts has to wait."""
+
+# A new partition locks its table. Whatever waits for that lock waits with every accept behind it: give up soon.
+_SETTINGS = "SET lock_timeout = '500ms'"
+
+_SIZE = "SELECT pg_relation_size('dedupe_keys') / current_setting('block_size')::int"
+
+# There is no index by expiry, which every accept would pay for: the table is gone through page by page. Keys in use
+# by an accept are skipped, so that the two never wait for each other. A key is kept for an hour longer than it counts:
+# who just learned that it holds a duplicate is about to read it.
+_DELETE = """
+DELETE FROM dedupe_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM dedupe_keys
+    WHERE ctid >= {first}::tid AND ctid < {end}::tid AND expires_at < now() - interval '1 hour'
+    FOR UPDATE SKIP LOCKED))
+"""
+
+
+class Upkeep:
+    """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
+
+    def __init__(self, database: Database, *, every: float = EVERY_SECONDS) -> None:
+        self._database = database
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.once(datetime.now(UTC))
+            except psycopg.OperationalError as error:
+                log.warning("upkeep.failed", error=type(error).__name__)
+            except Exception:
+                log.exception("upkeep.failed")
+            await asyncio.sleep(self._every)
+
+    async def once(self, now: datetime) -> None:
+        """Make the partitions around `now` and delete keys whose time is over, unless another process is at it.
+
+        Raises:
+            psycopg.Error: the database is away or refused.
+        """
+        async with self._database.direct() as connection:
+            await connection.execute(_SETTINGS)
+            if await _locked(connection, MIGRATION_LOCK):
+                await ensure_partitions(connection, now)
+                await connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+            if await _locked(connection, UPKEEP_LOCK):
+                deleted = await delete_expired_keys(connection)
+                log.info("upkeep.keys_deleted", number=deleted)
+
+
+async def _locked(connection: Connection, lock: int) -> bool:
+    """Take an advisory lock for as long as the connection lasts, unless another has it."""
+    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock,))).fetchone()
+    return row is not None and bool(row[0])
+
+
+async def delete_expired_keys(connection: Connection, *, pages: int = PAGES) -> int:
+    """Delete the dedupe keys whose time was over an hour ago; how many there were.
+
+    Args:
+        connection: in autocommit mode, so that each `pages` of the table are a transaction of their own.
+    """
+    row = await (await connection.execute(_SIZE)).fetchone()
+    deleted = 0
+    for first in range(0, row[0] if row else 0, pages):
+        statement = sql.SQL(_DELETE).format(first=sql.Literal(f"({first},0)"), end=sql.Literal(f"({first + pages},0)"))
+        deleted += (await connection.execute(statement)).rowcount
+        await asyncio.sleep(PAUSE_SECONDS)
+    return deleted
