@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from shadow.demo.run import Options
 
 NONE = "none"
 
@@ -73,11 +76,10 @@ def demo(
     raise typer.Exit(0 if ok else 1)
 
 
-async def _play(options: object, console: Console, *, keep: bool, as_json: bool) -> bool:
-    from shadow.demo.run import Options, cast
+async def _play(options: Options, console: Console, *, keep: bool, as_json: bool) -> bool:
+    from shadow.demo.run import cast
     from shadow.demo.table import show
 
-    assert isinstance(options, Options)
     running = asyncio.current_task()
     assert running is not None
     for number in (signal.SIGTERM, signal.SIGHUP):  # as for Ctrl-C: nothing that was started may stay behind
