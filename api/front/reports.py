@@ -16,8 +16,8 @@ from api.front.keys import KeyRing
 from api.front.watcher import add_watchers
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.effects.record import record_effects
 from shadow.observe import metrics
-from shadow.outcomes.effects import record_effects
 from shadow.outcomes.outcome import LearnedBy
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of

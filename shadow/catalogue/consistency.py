@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from shadow.catalogue.consistency_outside import outside_inconsistencies
 from shadow.catalogue.model import (
     Catalogue,
     HttpPlatform,
@@ -34,6 +35,8 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
         ("platforms", catalogue.platforms),
         ("sources", catalogue.sources),
         ("tasks", catalogue.tasks),
+        ("targets", catalogue.targets),
+        ("databases", catalogue.databases),
     ):
         for name in names:
             if not _NAME.fullmatch(name):
@@ -50,6 +53,7 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
     for task_id, task in catalogue.tasks.items():
         yield from _task(task, ("tasks", task_id), catalogue)
     yield from _collisions(catalogue)
+    yield from outside_inconsistencies(catalogue)
 
 
 def legacy_task(task_id: str, task: Task) -> str:

@@ -6,70 +6,19 @@ One YAML file describes a migration. This module says only what a catalogue may 
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import Field
 
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
-_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_LONGEST = 10 * 365 * 86400.0
-_DURATION_EXPECTED = "a duration such as 500ms, 30s, 10m, 2h or 7d"
-
-
-def _duration(value: object) -> object:
-    """Read `1500ms`, `30s`, `10m`, `2h`, `7d`; a bare number is seconds."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return value
-    if isinstance(value, int | float):
-        seconds = float(value)
-    elif (match := _DURATION.match(value)) is not None:
-        seconds = float(match.group(1)) * _UNIT[match.group(2)]
-    else:
-        raise ValueError(_DURATION_EXPECTED)
-    if not 0 <= seconds <= _LONGEST:
-        raise ValueError(_DURATION_EXPECTED)
-    return timedelta(seconds=seconds)
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str | float)]
-"""A length of time: `500ms`, `30s`, `10m`, `2h`, `7d`, or a number of seconds; at most ten years."""
-
-Secret = Annotated[SecretStr, Field(min_length=1)]
-"""Never shown, in no error either. An empty one would let anybody in, so it is refused."""
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors: a misspelt key must never be silently without effect."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Side(StrEnum):
-    """`legacy` is what runs today, `candidate` is what shall replace it."""
-
-    LEGACY = "legacy"
-    CANDIDATE = "candidate"
-
-
-class Origin(StrEnum):
-    """Who holds a key: a producer, or a worker of one side (whose events are children of a run)."""
-
-    PRODUCER = "producer"
-    LEGACY = "legacy"
-    CANDIDATE = "candidate"
-
+from shadow.catalogue.outside import DatabasePair, Probe, Redaction, Retention, Target, WorldRow
+from shadow.catalogue.values import EXPRESSION_MARK as EXPRESSION_MARK
+from shadow.catalogue.values import Duration, Expression, RateBudget, Secret, Strict
+from shadow.catalogue.values import Origin as Origin
+from shadow.catalogue.values import Side as Side
 
 # ---------------------------------------------------------------- platforms
-
-
-class RateBudget(Strict):
-    """What Shadow may spend at a platform, so that it never exhausts the producers' own quota."""
-
-    requests_per_minute: float = Field(1200, gt=0)
-    burst: int = Field(100, gt=0)
 
 
 class PlatformBase(Strict):
@@ -114,22 +63,6 @@ Platform = Annotated[TriggerPlatform | InngestPlatform | HttpPlatform, Field(dis
 
 
 # ---------------------------------------------------------------- sources
-
-EXPRESSION_MARK = "x-expression"
-"""Marks expressions in the JSON Schema that pydantic makes; see `schema.py`."""
-
-Expression = Annotated[Any, WithJsonSchema({EXPRESSION_MARK: True})]
-"""How a value is obtained; see `expressions.py`:
-
-- `"$.a.b"`: JSONPath (RFC 9535) into the document, the first match
-- `"header:x-name"`: a request header (webhooks only)
-- `{"path": "$.id", "as": "string"}`: with a cast (string, integer, number, boolean, time)
-- `{"path": "$.id", "optional": true}`: nothing found leaves the key out instead of being an error
-- `{"lookup": "TABLE", "key": EXPRESSION, "else": LITERAL?}`: a row of the source's `tables` (webhooks only)
-- `{"value": LITERAL}` and any other literal: itself
-- a mapping without those keys, or a list: built recursively
-- `{"build": {...}}`: built recursively even though its keys are named `path`, `lookup`, `value` or `build`
-"""
 
 
 class SignatureScheme(StrEnum):
@@ -273,6 +206,19 @@ class TaskDefaults(Strict):
     tenant_rate: float | None = Field(None, gt=0)
     """Deliveries per second and tenant on each side; unlimited by default."""
     rules: RuleSettings | None = None
+    sequence: Literal["after", "together"] | None = None
+    """`after`: the run without authority starts when the one with authority has settled, so that every answer it
+    needs is recorded. Default: `after` where the catalogue declares targets, else `together`."""
+    reads: Literal["replay", "forward"] | None = None
+    """What answers the reads of a run without authority: the twin's recorded answers (default), or the target itself,
+    on a budget of its own."""
+    business_keys: tuple[str, ...] | None = None
+    """JSONPaths into the event's data. A call or row without a run's headers that carries one of these values within
+    the run's time is taken for that run's."""
+    probes: tuple[Probe, ...] | None = None
+    """Read on both sides after settling."""
+    world: tuple[WorldRow, ...] | None = None
+    """Rows that are copied from the authoritative database before an `after` run."""
 
 
 class Task(TaskDefaults):
@@ -312,4 +258,10 @@ class Catalogue(Strict):
     categories: dict[str, TaskDefaults] = {}
     tasks: dict[str, Task]
     report_keys: ReportKeys = ReportKeys()
+    targets: dict[str, Target] = {}
+    """The outside systems that runs call, through `/egress/NAME/...`."""
+    databases: dict[str, DatabasePair] = {}
+    """The applications' databases, one of each side."""
+    redaction: Redaction = Redaction()
+    retention: Retention = Retention()
     limits: Limits = Limits()

@@ -10,9 +10,18 @@ from shadow.catalogue import expressions
 from shadow.catalogue.consistency import candidate_function, inconsistencies, legacy_task
 from shadow.catalogue.expressions import CompiledExpression, ExpressionError
 from shadow.catalogue.model import Catalogue, RuleSettings, Task, TaskDefaults, WebhookSource
+from shadow.catalogue.outside import Probe, WorldRow
 from shadow.catalogue.paths import JSON
 from shadow.catalogue.problems import Finding, Path, dotted
-from shadow.catalogue.resolved import CandidateTarget, LegacyTarget, ResolvedCatalogue, ResolvedTask, Route
+from shadow.catalogue.resolved import (
+    CandidateTarget,
+    LegacyTarget,
+    ResolvedCatalogue,
+    ResolvedProbe,
+    ResolvedTask,
+    ResolvedWorldRow,
+    Route,
+)
 from shadow.catalogue.webhook import Compile, WebhookMapper
 
 T = TypeVar("T")
@@ -98,6 +107,43 @@ def _task(task_id: str, task: Task, route: str, catalogue: Catalogue, compiled: 
         rules=_rules([level.rules for level in levels]),
         route=route,
         description=task.description,
+        sequence=_first([level.sequence for level in levels], "after" if catalogue.targets else "together"),
+        reads=_first([level.reads for level in levels], "replay"),
+        business_keys=_first([level.business_keys for level in levels], ()),
+        world=tuple(
+            _world_row(row, (*path, "world", index), catalogue, compiled)
+            for index, row in enumerate(_first([level.world for level in levels], ()))
+        ),
+        probes=tuple(
+            _probe(probe, (*path, "probes", index), compiled)
+            for index, probe in enumerate(_first([level.probes for level in levels], ()))
+        ),
+    )
+
+
+def _world_row(row: WorldRow, path: Path, catalogue: Catalogue, compiled: Compile) -> ResolvedWorldRow:
+    return ResolvedWorldRow(
+        database=row.database or next(iter(catalogue.databases), ""),
+        table=row.table,
+        key={column: compiled(value, (*path, "key", column)) for column, value in row.key.items()},
+        changed_at=row.changed_at,
+    )
+
+
+def _probe(probe: Probe, path: Path, compiled: Compile) -> ResolvedProbe:
+    return ResolvedProbe(
+        name=probe.name,
+        database=probe.database,
+        sql=probe.sql,
+        target=probe.target,
+        request=probe.request,
+        parameters={
+            name: compiled(value, (*path, "parameters", name), optional=True)
+            for name, value in probe.parameters.items()
+        },
+        identity=probe.identity,
+        rows=probe.rows,
+        timeout=probe.timeout,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from shadow.catalogue.expressions import CompiledExpression, Document, MappingFailed
 from shadow.catalogue.model import Catalogue, Flow, Limits, Platform, ReportKeys, RuleSettings, Source
+from shadow.catalogue.outside import DatabasePair, Target
 from shadow.catalogue.webhook import WebhookMapper
 
 
@@ -36,6 +37,33 @@ class CandidateTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedWorldRow:
+    """Rows that a run needs to find as its twin found them."""
+
+    database: str
+    table: str
+    key: Mapping[str, CompiledExpression]
+    """Column to its value, on the event's data."""
+    changed_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProbe:
+    """A read on each side after settling: `sql` of a database, or `request` of a target."""
+
+    name: str
+    database: str | None
+    sql: str | None
+    target: str | None
+    request: str | None
+    parameters: Mapping[str, CompiledExpression]
+    """On `{"event": ..., "output": ...}`."""
+    identity: tuple[str, ...]
+    rows: int
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedTask:
     """One task with everything it inherits."""
 
@@ -51,6 +79,11 @@ class ResolvedTask:
     rules: RuleSettings
     route: str
     description: str | None
+    sequence: Literal["after", "together"]
+    reads: Literal["replay", "forward"]
+    business_keys: tuple[str, ...]
+    world: tuple[ResolvedWorldRow, ...]
+    probes: tuple[ResolvedProbe, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +135,14 @@ class ResolvedCatalogue:
     @property
     def sources(self) -> Mapping[str, Source]:
         return self.catalogue.sources
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        return self.catalogue.targets
+
+    @property
+    def databases(self) -> Mapping[str, DatabasePair]:
+        return self.catalogue.databases
 
     @property
     def limits(self) -> Limits:

@@ -14,7 +14,7 @@ from shadow.catalogue.model import Catalogue
 from shadow.catalogue.problems import Finding, Path, one_of
 
 SECRET_KEYS = frozenset(
-    {"secret_key", "event_key", "signing_key", "secrets", "keys", "headers", "report_keys"},
+    {"secret_key", "event_key", "signing_key", "secrets", "keys", "headers", "report_keys", "secret", "dsn"},
 )
 """Keys whose values are never shown."""
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from shadow.access import tokens
 from shadow.access.tokens import Scope, Token
-from shadow.catalogue.model import Duration
+from shadow.catalogue.values import Duration
 from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.observe import logs
 

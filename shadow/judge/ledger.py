@@ -26,23 +26,24 @@ _EXTRA_RUNS = """
 SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
-_LAST_EFFECTS = """
-SELECT effects.side, effects.platform_run_id, max(effects.received_at)
-FROM unnest(%s::text[], %s::text[]) AS run (side, platform_run_id)
-JOIN effects ON effects.platform_run_id = run.platform_run_id AND effects.side = run.side
-GROUP BY 1, 2
+_OF_RUNS = """
+SELECT run.id AS of_run, effects.*
+FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) AS run (id, side, name)
+JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side AND effects.run_id IS NULL
+UNION ALL
+SELECT effects.run_id, effects.* FROM effects WHERE effects.run_id = ANY(%(ids)s::uuid[])
 """
-_EFFECTS = """
-SELECT effects.id, effects.side, effects.platform_run_id, kind, target, operation, identity, idempotency_key,
-       attempt, coalesce(occurred_at, received_at)
-FROM unnest(%s::text[], %s::text[]) AS run (side, platform_run_id)
-JOIN effects ON effects.platform_run_id = run.platform_run_id AND effects.side = run.side
-ORDER BY coalesce(occurred_at, received_at), received_at, sequence, effects.id
-"""
+_LAST_EFFECTS = f"SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect GROUP BY 1"  # noqa: S608  # of constants
+_EFFECTS = f"""
+SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
+       status
+FROM ({_OF_RUNS}) AS effect
+ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
+"""  # noqa: S608  # of constants
 _BODIES = "SELECT id, part, content FROM bodies WHERE id = ANY(%s) AND part IN ('data', 'output')"
 
-_EffectRow: TypeAlias = tuple[UUID, str, str, str, str, str, str | None, str | None, int, datetime]
-"""id, side, platform run id, kind, target, operation, identity, idempotency key, attempt, when."""
+_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None]
+"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,13 @@ async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> li
     extra = await _extra_runs(connection, pairs)
     told = [*runs.values(), *(run for found in extra.values() for run in found)]
     cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
-    last = {(side, run_id): moment for side, run_id, moment in await cursor.fetchall()}
+    last = dict(await cursor.fetchall())
     facts = []
     for pair in pairs:
         fact = PairFacts(
             pair, runs.get(pair.legacy_run), runs.get(pair.candidate_run), None, tuple(extra.get(pair.id, ()))
         )
-        moments = [last.get((run.side, run.platform_run_id)) for run in fact.runs]
+        moments = [last.get(run.id) for run in fact.runs]
         facts.append(replace(fact, last_effect_at=max((moment for moment in moments if moment), default=None)))
     return facts
 
@@ -124,10 +125,10 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     """What the runs of these pairs did and returned: two queries."""
     runs = [run for fact in facts for run in fact.runs]
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
-    effects: dict[tuple[str, str | None], list[_EffectRow]] = {}
+    effects: dict[UUID, list[_EffectRow]] = {}
     wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs)}
     for row in await cursor.fetchall():
-        effects.setdefault((row[1], row[2]), []).append(row)
+        effects.setdefault(row[1], []).append(row)
         wanted.add(row[0])
     cursor = await connection.execute(_BODIES, (list(wanted),))
     return Evidence(effects, {(owner, part): content for owner, part, content in await cursor.fetchall()})
@@ -137,8 +138,8 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
 class Evidence:
     """Effects and bodies of a batch of pairs, as stored. Each pair is decoded when it is asked for."""
 
-    effects: Mapping[tuple[str, str | None], Sequence[_EffectRow]]
-    """By (side, platform run id), in the order in which they happened."""
+    effects: Mapping[UUID, Sequence[_EffectRow]]
+    """By run, in the order in which they happened."""
     bodies: Mapping[tuple[UUID, str], bytes]
     """By (event, run or effect; part)."""
 
@@ -161,11 +162,7 @@ class Evidence:
         doubled = [run, *(other for other in extra if other.side is run.side)]
         return Ledger(
             self._outcome(run),
-            tuple(
-                self._effect(row, of.started_at)
-                for of in doubled
-                for row in self.effects.get((of.side.value, of.platform_run_id), ())
-            ),
+            tuple(self._effect(row, of.started_at) for of in doubled for row in self.effects.get(of.id, ())),
         )
 
     def _outcome(self, run: FinishedRun) -> Outcome:
@@ -182,13 +179,16 @@ class Evidence:
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _side, _run, kind, target, operation, identity, key, attempt, moment = row
+        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status = row
+        data = self._body(effect_id, "data")
+        if status is not None and isinstance(data, dict):
+            data = {**data, "status": status}  # what the gateway recorded is complete with its answer
         return Effect(
             kind=kind,
             target=target,
             operation=operation,
             identity=identity,
-            data=self._body(effect_id, "data"),
+            data=data,
             attempt=attempt,
             idempotency_key=key,
             at=(moment - started_at).total_seconds() if started_at else None,
@@ -240,7 +240,11 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
     )
 
 
-def _addresses(runs: Iterable[FinishedRun]) -> tuple[list[str], list[str]]:
-    """(sides, platform run ids) under which the effects of these runs were reported."""
-    named = [(run.side.value, run.platform_run_id) for run in runs if run.platform_run_id is not None]
-    return [side for side, _ in named], [run_id for _, run_id in named]
+def _addresses(runs: Iterable[FinishedRun]) -> dict[str, object]:
+    """Under which ids, ours and the platform's, the effects of these runs are kept."""
+    listed = list(runs)
+    return {
+        "ids": [run.id for run in listed],
+        "sides": [run.side.value for run in listed],
+        "names": [run.platform_run_id for run in listed],
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shadow.catalogue.model import RateBudget
+from shadow.catalogue.values import RateBudget
 
 _RESERVE = 0.2
 """Share of the platform's own quota that is left to the producers."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
-from shadow.outcomes.effects import ReportedEffect
+from shadow.effects.record import SeenEffect
 from shadow.outcomes.moments import EARLIEST, LATEST, credible
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.statuses import REPORTED
@@ -131,7 +131,7 @@ _GROUPED = TypeAdapter(_EffectsOfRun)
 _RUN = TypeAdapter(_Run)
 
 
-def effects_of(body: bytes) -> list[ReportedEffect]:
+def effects_of(body: bytes) -> list[SeenEffect]:
     """The effects of a report: `{"run", "effects": [...]}`, one effect with its `run`, or an array of either.
     `{"effects": [...]}` without a run holds effects that each name theirs.
 
@@ -139,7 +139,7 @@ def effects_of(body: bytes) -> list[ReportedEffect]:
         ReportRefused: something in it is wrong; nothing of it may be kept.
     """
     problems: list[str] = []
-    effects: list[ReportedEffect] = []
+    effects: list[SeenEffect] = []
     for where, part in _parts(body, "effects"):
         if isinstance(part, dict) and "effects" in part:
             grouped = _checked(_GROUPED, part, where, problems)
@@ -206,11 +206,11 @@ def _checked(adapter: TypeAdapter[Model], part: Any, where: str, problems: list[
         return None
 
 
-def _effect(run: str, task: str | None, attempt: int | None, effect: _Effect) -> ReportedEffect:
+def _effect(run: str, task: str | None, attempt: int | None, effect: _Effect) -> SeenEffect:
     identity = effect.identity
     if identity is not None and not isinstance(identity, str):
         identity = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return ReportedEffect(
+    return SeenEffect(
         run=run,
         task=task,
         kind=effect.kind,

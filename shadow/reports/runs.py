@@ -14,8 +14,6 @@ from shadow.store.tables import bodies, effects, runs
 
 _COLUMNS = [runs.c[name] for name in RunSummary.model_fields]
 
-_Address = tuple[str | None, str]
-
 
 async def summaries_of_event(connection: AsyncConnection, event: UUID) -> list[RunSummary]:
     """The runs of an event, legacy first."""
@@ -40,7 +38,7 @@ async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, 
             {
                 **row._mapping,
                 "output": shown(outputs.get(row.id)),
-                "effects": ledgers.get((row.platform_run_id, row.side), []),
+                "effects": ledgers.get(row.id, []),
             }
         )
         for row in rows
@@ -49,21 +47,28 @@ async def views(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, 
 
 async def _ledgers(
     connection: AsyncConnection, found: Sequence[Row[tuple[object, ...]]]
-) -> dict[_Address, list[EffectView]]:
-    """(platform run id, side) -> its effects in the order in which they happened."""
-    addresses: list[_Address] = [(row.platform_run_id, row.side) for row in found if row.platform_run_id is not None]
-    if not addresses:
+) -> dict[UUID, list[EffectView]]:
+    """Run -> its effects in the order in which they happened."""
+    if not found:
         return {}
+    named = {(row.platform_run_id, row.side): row.id for row in found if row.platform_run_id is not None}
+    whose = [
+        effects.c.run_id.in_([row.id for row in found]),
+        *(
+            and_(effects.c.platform_run_id == name, effects.c.side == side, effects.c.run_id.is_(None))
+            for name, side in named
+        ),
+    ]
     moment = func.coalesce(effects.c.occurred_at, effects.c.received_at)
     rows = await connection.execute(
         select(effects, bodies.c.content)
         .outerjoin(bodies, and_(bodies.c.id == effects.c.id, bodies.c.part == "data"))
-        .where(or_(*(and_(effects.c.platform_run_id == run_id, effects.c.side == side) for run_id, side in addresses)))
+        .where(or_(*whose))
         .order_by(moment, effects.c.received_at, effects.c.sequence, effects.c.id)
     )
-    ledgers: dict[_Address, list[EffectView]] = {}
+    ledgers: dict[UUID, list[EffectView]] = {}
     for row in rows:
         values = {name: row._mapping[name] for name in EffectView.model_fields if name != "data"}
         view = EffectView.model_validate({**values, "data": shown(row.content)})
-        ledgers.setdefault((row.platform_run_id, row.side), []).append(view)
+        ledgers.setdefault(row.run_id or named[row.platform_run_id, row.side], []).append(view)
     return ledgers

@@ -114,7 +114,15 @@ class EffectView(Shape):
     attempt: int
     occurred_at: datetime | None
     received_at: datetime
-    seen_by: str
+    seen_by: str = Field(description="report, gateway, probe, rows, mail, door or platform.")
+    attributed_by: str | None = Field(
+        description="How it is known whose it is: report, headers, transaction, parent, trace or key."
+    )
+    disposition: Literal["forward", "replay", "stub", "refuse"] | None = Field(
+        description="What the egress gateway did with the call; null where it was seen otherwise."
+    )
+    status: int | None = Field(description="Of the answer that the gateway gave.")
+    waited_ms: int | None = Field(description="How long the gateway held the call for its twin's answer.")
     data: JsonValue
 
 

@@ -68,8 +68,13 @@ events = Table(
     Column("phase", Text, comment="of the route when it was accepted"),
     Column("authority", Text, comment="the side whose runs, and their children, may reach the world"),
     Column("mapping_error", Text),
+    Column("purpose", Text, nullable=False, server_default="live", comment="live, replay, canary or legacy_twice"),
+    Column("parent_run", Uuid, comment="the run that emitted it, where that is known"),
+    Column("sides", ARRAY(Text), comment="that get it; null: as its phase says"),
+    Column("child_key", Text, comment="which child of its parent it is; the twin's has the same"),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
+    Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -77,7 +82,7 @@ bodies = Table(
     "bodies",
     metadata,
     Column("id", Uuid, nullable=False, comment="of the event, run or effect"),
-    Column("part", Text, nullable=False, comment="data, request, headers, output"),
+    Column("part", Text, nullable=False, comment="data, request, headers, output, answer, answer_headers"),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
     PrimaryKeyConstraint("id", "part"),
     postgresql_partition_by="RANGE (id)",
@@ -104,7 +109,7 @@ dispatches = Table(
     Column("platform", Text, nullable=False),
     Column("task", Text, comment="null where the platform fans out by itself"),
     Column("tenant", Text),
-    Column("state", Text, nullable=False, server_default="due", comment="due, held or dead"),
+    Column("state", Text, nullable=False, server_default="due", comment="due, held, sequenced or dead"),
     Column("due_at", Moment, nullable=False, server_default=NOW),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("lease", Uuid, comment="of the claim that works on it; results of any other are void"),
@@ -116,6 +121,7 @@ dispatches = Table(
     Index("dispatches_due", "side", "due_at", postgresql_where=text("state = 'due'")),
     Index("dispatches_dead", "id", postgresql_where=text("state = 'dead'")),
     Index("dispatches_event", "event_id"),
+    Index("dispatches_sequenced", "due_at", postgresql_where=text("state = 'sequenced'")),
     postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
 )
 
@@ -143,6 +149,8 @@ runs = Table(
     Column("learned_by", Text, comment="watcher, poll or report"),
     Column("poll_at", Moment, comment="when the reconciler asks next; null once finished"),
     Column("polls", Integer, nullable=False, server_default="0"),
+    Column("parent_run", Uuid, comment="the run that triggered it, where that is known"),
+    Column("world", Text, comment="how the rows that it needs were copied: copied, or why they are stale"),
     PrimaryKeyConstraint("id"),
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),
@@ -164,7 +172,7 @@ effects = Table(
     metadata,
     Column("id", Uuid, nullable=False),
     Column("side", Text, nullable=False, comment="from the key that brought it"),
-    Column("platform_run_id", Text, nullable=False, comment="as the worker knows its run"),
+    Column("platform_run_id", Text, comment="as the worker knows its run; null where nobody said"),
     Column("task", Text),
     Column("sequence", BigInteger, nullable=False, comment="order of arrival within a report"),
     Column("attempt", Integer, nullable=False, server_default="1"),
@@ -175,9 +183,34 @@ effects = Table(
     Column("idempotency_key", Text),
     Column("occurred_at", Moment),
     Column("received_at", Moment, nullable=False, server_default=NOW),
-    Column("seen_by", Text, nullable=False, server_default="report"),
+    Column(
+        "seen_by",
+        Text,
+        nullable=False,
+        server_default="report",
+        comment="report, gateway, probe, rows, mail, door or platform",
+    ),
+    Column("run_id", Uuid, comment="the run of ours that did it, once that is known"),
+    Column(
+        "attributed_by",
+        Text,
+        comment="report, headers, trace, key, transaction or parent; null while it is nobody's",
+    ),
+    Column("disposition", Text, comment="gateway: forward, replay, stub or refuse"),
+    Column("writes", Boolean, comment="gateway: whether the operation writes"),
+    Column("status", SmallInteger, comment="gateway: of the answer; null while there is none"),
+    Column("digest", LargeBinary, comment="gateway: of the call's canonical content"),
+    Column("answered_at", Moment),
+    Column("waited_ms", Integer, comment="gateway: how long the call was held for its twin's answer"),
     PrimaryKeyConstraint("id"),
     Index("effects_run", "platform_run_id", "side"),
+    Index("effects_of_run", "run_id"),
+    Index(
+        "effects_unattributed",
+        "side",
+        "received_at",
+        postgresql_where=text("run_id IS NULL AND platform_run_id IS NULL"),
+    ),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -201,6 +234,7 @@ pairs = Table(
     Column("difference_count", Integer, nullable=False, server_default="0"),
     Column("judged_at", Moment),
     Column("revision", Integer, nullable=False, server_default="0", comment="how often it was judged"),
+    Column("parent_pair", Uuid, comment="the pair of the two runs that triggered these"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_event", "event_id"),
@@ -302,4 +336,65 @@ tokens = Table(
     Column("created_at", Moment, nullable=False, server_default=NOW),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
+)
+
+egress_keys = Table(
+    "egress_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the key"),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column(
+        "kind", Text, nullable=False, comment="leak, wrong_side, unguarded_host, wrong_credential or stale_decision"
+    ),
+    Column("task", Text),
+    Column("route", Text),
+    Column("side", Text),
+    Column("run_id", Uuid),
+    Column("effect_id", Uuid),
+    Column("target", Text),
+    Column("operation", Text),
+    Column("detail", Text, nullable=False),
+    Column("noticed_at", Moment, nullable=False, server_default=NOW),
+    Column("moved_back", Boolean, nullable=False, server_default=text("false")),
+    Index("incidents_task", "task", "id"),
+    Index("incidents_effect", "effect_id", unique=True, postgresql_where=text("effect_id IS NOT NULL")),
+)
+
+containments = Table(
+    "containments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="proof or declaration"),
+    Column("version", Text, comment="of the candidate, with which a proof ends"),
+    Column("state", Text, nullable=False, comment="proven, failed, declared or ended"),
+    Column("parts", JSONB, nullable=False, comment="proof: what each part showed"),
+    Column("leaks", Text, nullable=False, comment="none, found or unknown (there was no witness)"),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+    Column("ended_at", Moment),
+    Column("ended_because", Text),
+    Index("containments_task", "task", "id"),
+)
+
+sealing_keys = Table(
+    "sealing_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant", Text, nullable=False, unique=True, comment="empty for what has no tenant"),
+    Column("wrapped", LargeBinary, comment="the key, sealed by the master key; null once forgotten"),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("forgotten_at", Moment),
 )

@@ -130,6 +130,7 @@ async def test_metrics_need_a_token_unless_they_are_open(
 
 
 async def test_a_schema_that_is_not_the_newest_is_not_ready(world: World, anonymous: httpx.AsyncClient) -> None:
+    current = await world.value("SELECT version_num FROM alembic_version")
     found = await world.rows("UPDATE alembic_version SET version_num = '0000' RETURNING version_num")
     assert found == [("0000",)]
     try:
@@ -137,7 +138,7 @@ async def test_a_schema_that_is_not_the_newest_is_not_ready(world: World, anonym
         assert answer.status_code == 503
         assert "0000" in answer.json()["detail"]
     finally:
-        await world.rows("UPDATE alembic_version SET version_num = '0001' RETURNING version_num")
+        await world.rows(f"UPDATE alembic_version SET version_num = '{current}' RETURNING version_num")
 
 
 async def test_without_a_database_the_process_is_alive_but_not_ready(world: World) -> None:

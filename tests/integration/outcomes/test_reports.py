@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from api.front.reports import PREFIX, worker_app
 from shadow.catalogue.model import Side
+from shadow.effects.record import SeenEffect, record_effects
 from shadow.model.ids import derived_id
-from shadow.outcomes.effects import ReportedEffect, record_effects
 from shadow.store import codec
 from shadow.store.database import Work
 from tests.integration.fanout.stage import StageSet, client_of
@@ -129,7 +129,7 @@ async def test_a_late_effect_has_a_judged_pair_looked_at_again(world: StageSet) 
         async with world.database.connection(Work.CONTROL) as conn:
             query = f"UPDATE pairs SET state = '{state}', due_at = {due_at}"
             await conn.execute(query.encode())
-        effect = ReportedEffect(CANDIDATE.platform_run_id, "http", "stripe", "POST", b"{}")
+        effect = SeenEffect(CANDIDATE.platform_run_id, "http", "stripe", "POST", b"{}")
         async with world.database.connection(Work.OUTCOMES) as conn:
             await record_effects(conn, Side.CANDIDATE, [effect])
         assert bool(await due(world, event)) is expected, state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.catalogue.model import RateBudget
+from shadow.catalogue.values import RateBudget
 from shadow.outcomes.budget import Budget
 
 

@@ -1,11 +1,15 @@
-"""Effects that workers report: kept as they were told, each once, and the judge told of those that come late."""
+"""Effects as somebody saw them: kept each once, and the judge told of those that come late.
+
+Whoever sees effects (reports of workers, the gateway, probes, row changes, mail, the doors) hands them over here.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from shadow.catalogue.model import Side
@@ -25,31 +29,73 @@ ON CONFLICT (scope, key) DO UPDATE SET event_id = excluded.event_id, expires_at 
 RETURNING event_id
 """
 _EFFECTS = b"""
-INSERT INTO effects (id, side, platform_run_id, task, sequence, attempt, kind, target, operation, identity,
-                     idempotency_key, occurred_at)
-SELECT id, %(side)s, run, task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at
-FROM unnest(%(id)s::uuid[], %(run)s::text[], %(task)s::text[], %(sequence)s::bigint[], %(attempt)s::int[],
-            %(kind)s::text[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[],
-            %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[])
-     AS effect (id, run, task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at)
+INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
+                     idempotency_key, occurred_at, seen_by, attributed_by)
+SELECT id, %(side)s, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
+       occurred_at, seen_by, attributed_by
+FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[], %(sequence)s::bigint[],
+            %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[],
+            %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[], %(seen_by)s::text[],
+            %(attributed_by)s::text[])
+     AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
+                occurred_at, seen_by, attributed_by)
+ON CONFLICT (id) DO NOTHING
 """
 _BODIES = b"""
 INSERT INTO bodies (id, part, content)
 SELECT id, 'data', content FROM unnest(%s::uuid[], %s::bytea[]) AS body (id, content)
+ON CONFLICT (id, part) DO NOTHING
 """
 _PAIRS = b"""
 SELECT id, state IN ('settling', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at FROM pairs
-WHERE id IN (SELECT pair_id FROM runs WHERE platform_run_id = ANY(%s::text[]) AND side = %s AND pair_id IS NOT NULL)
+WHERE id IN (
+    SELECT pair_id FROM runs WHERE platform_run_id = ANY(%(runs)s::text[]) AND side = %(side)s AND pair_id IS NOT NULL
+    UNION ALL
+    SELECT pair_id FROM runs WHERE id = ANY(%(run_ids)s::uuid[]) AND pair_id IS NOT NULL)
 ORDER BY id FOR UPDATE
 """
 _DUE = b"UPDATE pairs SET due_at = now() WHERE id = ANY(%s::uuid[])"
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedEffect:
-    """One thing that a run did, as its worker told it."""
+class SeenBy(StrEnum):
+    """Who saw an effect."""
 
-    run: str
+    REPORT = "report"
+    """A worker, which reported it itself."""
+    GATEWAY = "gateway"
+    PROBE = "probe"
+    ROWS = "rows"
+    """Logical decoding of a database."""
+    MAIL = "mail"
+    """The SMTP sink."""
+    DOOR = "door"
+    """An event that came in with a worker's key."""
+    PLATFORM = "platform"
+    """A child in the platform's own records."""
+
+
+class AttributedBy(StrEnum):
+    """How it is known whose an effect is, in the order of trust."""
+
+    REPORT = "report"
+    """The reporter named its run."""
+    HEADERS = "headers"
+    """The client packages' headers."""
+    TRANSACTION = "transaction"
+    """A message of the wrapper in the database transaction that changed the row."""
+    PARENT = "parent"
+    """The platform names the run that triggered it, or the probe was made for it."""
+    TRACE = "trace"
+    """`traceparent` or the platform's own entry of `tracestate`."""
+    KEY = "key"
+    """A business key of the event within the run's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEffect:
+    """One thing that a run did, as somebody saw it."""
+
+    run: str | None
     """The platform's id of the run, as the worker knows it."""
     kind: str
     target: str
@@ -59,21 +105,28 @@ class ReportedEffect:
     task: str | None = None
     attempt: int = 1
     identity: str | None = None
-    """What makes it that effect, where the worker says so itself."""
+    """What makes it that effect, where that is known already."""
     idempotency_key: str | None = None
     """What the target was given to know a repetition by."""
     occurred_at: datetime | None = None
     reporter_id: str | None = None
     """What makes a report of it, sent again, the same; unique within the run."""
+    run_id: UUID | None = None
+    """Shadow's own id of the run, where it is known."""
+    seen_by: SeenBy = SeenBy.REPORT
+    attributed_by: AttributedBy | None = AttributedBy.REPORT
+    """None: it is not known whose it is."""
+    id: UUID | None = None
+    """Of the row, where who saw it has to make repeating harmless; made anew by default."""
 
 
-async def record_effects(conn: Connection, side: Side, effects: Sequence[ReportedEffect]) -> int:
+async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> int:
     """Keep the effects; have the pairs looked at that are judged or settling.
 
     Returns:
         how many were new.
     """
-    rows = await _fresh(conn, side, [(new_id(), effect) for effect in effects])
+    rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
     if not rows:
         return 0
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
@@ -83,6 +136,7 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[Reporte
             "side": side.value,
             "id": [row for row, _effect in rows],
             "run": [effect.run for _row, effect in rows],
+            "run_id": [effect.run_id for _row, effect in rows],
             "task": [effect.task for _row, effect in rows],
             "sequence": [first + index for index in range(len(rows))],
             "attempt": [effect.attempt for _row, effect in rows],
@@ -92,16 +146,23 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[Reporte
             "identity": [effect.identity for _row, effect in rows],
             "idempotency_key": [effect.idempotency_key for _row, effect in rows],
             "occurred_at": [effect.occurred_at for _row, effect in rows],
+            "seen_by": [effect.seen_by.value for _row, effect in rows],
+            "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
         },
     )
     await conn.execute(_BODIES, ([row for row, _effect in rows], [codec.encode(effect.data) for _row, effect in rows]))
-    await _tell_the_judge(conn, side, sorted({effect.run for _row, effect in rows}))
+    await tell_the_judge(
+        conn,
+        side,
+        runs={effect.run for _row, effect in rows if effect.run is not None},
+        run_ids={effect.run_id for _row, effect in rows if effect.run_id is not None},
+    )
     return len(rows)
 
 
 async def _fresh(
-    conn: Connection, side: Side, rows: Sequence[tuple[UUID, ReportedEffect]]
-) -> list[tuple[UUID, ReportedEffect]]:
+    conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]
+) -> list[tuple[UUID, SeenEffect]]:
     """Those that were not reported before, by this report or another."""
     named: dict[str, UUID] = {}
     for row, effect in rows:
@@ -122,17 +183,19 @@ async def _fresh(
     return [(row, effect) for row, effect in rows if effect.reporter_id is None or row in fresh]
 
 
-def _key(effect: ReportedEffect) -> str:
+def _key(effect: SeenEffect) -> str:
     return f"{effect.run}:{effect.reporter_id}"
 
 
-async def _tell_the_judge(conn: Connection, side: Side, runs: Sequence[str]) -> None:
+async def tell_the_judge(
+    conn: Connection, side: Side, *, runs: Collection[str] = (), run_ids: Collection[UUID] = ()
+) -> None:
     """Make those pairs due that may have been read without these effects.
 
     That is also a pair whose due time is not its deadline: the judge holds it at this moment, and due again it will
     not take that judgement. Any other is locked until this transaction ends, and read with them afterwards.
     """
-    cursor = await conn.execute(_PAIRS, (list(runs), side.value))
+    cursor = await conn.execute(_PAIRS, {"runs": sorted(runs), "side": side.value, "run_ids": sorted(run_ids)})
     late = [pair for pair, read in await cursor.fetchall() if read]
     if late:
         await conn.execute(_DUE, (late,))

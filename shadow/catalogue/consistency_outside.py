@@ -1,0 +1,114 @@
+"""What is wrong with targets, databases, world rows and probes, though each key by itself is fine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from shadow.catalogue.model import Catalogue, TaskDefaults
+from shadow.catalogue.outside import Credential, Operation, Probe, Target, WorldRow
+from shadow.catalogue.paths import parsed
+from shadow.catalogue.problems import Finding, Path, one_of
+
+_SCHEMES = ("http", "https", "smtp", "smtps")
+_MATCH = re.compile(r"^(\*|[A-Z]+) (/\S*)$")
+_MATCH_EXPECTED = "a method and a path template, such as `POST /v1/transfers` or `GET /v1/transfers/{id}`"
+_PLACEHOLDER = re.compile(r"\{\+?([A-Za-z_][A-Za-z0-9_]*)\}")
+_SELECT = re.compile(r"^\s*(select|with|values|table)\b", re.IGNORECASE)
+
+
+def outside_inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
+    """Everything about the outside that makes the catalogue unusable."""
+    for name, target in catalogue.targets.items():
+        yield from _target(target, ("targets", name))
+    for place, level in _levels(catalogue):
+        for index, key in enumerate(level.business_keys or ()):
+            yield from _json_path(key, (*place, "business_keys", index))
+        for index, row in enumerate(level.world or ()):
+            yield from _world(row, (*place, "world", index), catalogue)
+        for index, probe in enumerate(level.probes or ()):
+            yield from _probe(probe, (*place, "probes", index), catalogue)
+    for key in ("paths", "keep"):
+        for index, text in enumerate(getattr(catalogue.redaction, key)):
+            yield from _json_path(text, ("redaction", key, index))
+
+
+def _levels(catalogue: Catalogue) -> Iterator[tuple[Path, TaskDefaults]]:
+    yield ("defaults",), catalogue.defaults
+    for name, category in catalogue.categories.items():
+        yield ("categories", name), category
+    for name, task in catalogue.tasks.items():
+        yield ("tasks", name), task
+
+
+def _target(target: Target, path: Path) -> Iterator[Finding]:
+    url = urlsplit(target.url)
+    if url.scheme not in _SCHEMES or not url.hostname:
+        yield Finding((*path, "url"), repr(target.url), f"an absolute URL of {', '.join(_SCHEMES)}")
+    elif url.username or url.password:
+        yield Finding((*path, "url"), "a URL with a user or password in it", "it in `credential`")
+    elif url.query or url.fragment:
+        yield Finding((*path, "url"), "a URL with a query or fragment", "a base URL")
+    if target.credential is not None:
+        yield from _credential(target.credential, (*path, "credential"))
+    for index, operation in enumerate(target.operations):
+        yield from _operation(operation, (*path, "operations", index))
+    if target.witness is not None:
+        method, _, rest = target.witness.request.partition(" ")
+        if method not in ("GET", "HEAD") or not rest.startswith("/"):
+            yield Finding((*path, "witness", "request"), repr(target.witness.request), "a read, such as `GET /path`")
+        yield from _json_path(target.witness.items, (*path, "witness", "items"))
+
+
+def _credential(credential: Credential, path: Path) -> Iterator[Finding]:
+    if (credential.header is None) == (credential.query is None):
+        found = "neither" if credential.header is None else "both"
+        yield Finding(path, found, "one of `header` and `query`")
+
+
+def _operation(operation: Operation, path: Path) -> Iterator[Finding]:
+    if _MATCH.fullmatch(operation.match) is None:
+        yield Finding((*path, "match"), repr(operation.match), _MATCH_EXPECTED)
+    else:
+        names = _PLACEHOLDER.findall(operation.match)
+        if len(names) != len(set(names)):
+            yield Finding((*path, "match"), repr(operation.match), "each parameter once")
+    for index, text in enumerate(operation.identity):
+        yield from _json_path(text, (*path, "identity", index))
+    if operation.idempotency_key is not None and operation.idempotency_key.startswith("$"):
+        yield from _json_path(operation.idempotency_key, (*path, "idempotency_key"))
+
+
+def _world(row: WorldRow, path: Path, catalogue: Catalogue) -> Iterator[Finding]:
+    if row.database is not None:
+        if row.database not in catalogue.databases:
+            yield Finding((*path, "database"), repr(row.database), one_of(catalogue.databases, row.database))
+    elif len(catalogue.databases) != 1:
+        yield Finding(path, f"no database, and {len(catalogue.databases)} are declared", "the `database` it is in")
+
+
+def _probe(probe: Probe, path: Path, catalogue: Catalogue) -> Iterator[Finding]:
+    if (probe.sql is None) == (probe.request is None):
+        yield Finding(path, "neither" if probe.sql is None else "both", "one of `sql` and `request`")
+        return
+    if probe.sql is not None:
+        if probe.database not in catalogue.databases:
+            found = "nothing" if probe.database is None else repr(probe.database)
+            yield Finding((*path, "database"), found, one_of(catalogue.databases, probe.database or ""))
+        if not _SELECT.match(probe.sql):
+            yield Finding((*path, "sql"), "another statement", "one SELECT")
+    else:
+        if probe.target not in catalogue.targets:
+            found = "nothing" if probe.target is None else repr(probe.target)
+            yield Finding((*path, "target"), found, one_of(catalogue.targets, probe.target or ""))
+        method, _, rest = (probe.request or "").partition(" ")
+        if method not in ("GET", "HEAD") or not rest.startswith("/"):
+            yield Finding((*path, "request"), repr(probe.request), "a read, such as `GET /v1/customers/{id}`")
+
+
+def _json_path(text: str, path: Path) -> Iterator[Finding]:
+    try:
+        parsed(text)
+    except ValueError as error:
+        yield Finding(path, f"{text!r} ({error})", "a JSONPath as in RFC 9535")

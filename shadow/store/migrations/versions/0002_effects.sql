@@ -1,0 +1,102 @@
+-- Causes: what an event is for, and which run it is of.
+ALTER TABLE events ADD COLUMN purpose TEXT DEFAULT 'live' NOT NULL;
+ALTER TABLE events ADD COLUMN parent_run UUID;
+ALTER TABLE events ADD COLUMN sides TEXT[];
+ALTER TABLE events ADD COLUMN child_key TEXT;
+CREATE INDEX events_parent ON events (parent_run) WHERE parent_run IS NOT NULL;
+COMMENT ON COLUMN events.purpose IS 'live, replay, canary or legacy_twice';
+COMMENT ON COLUMN events.parent_run IS 'the run that emitted it, where that is known';
+COMMENT ON COLUMN events.sides IS 'that get it; null: as its phase says';
+COMMENT ON COLUMN events.child_key IS 'which child of its parent it is; the twin''s has the same';
+COMMENT ON COLUMN bodies.part IS 'data, request, headers, output, answer, answer_headers';
+COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
+CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
+ALTER TABLE runs ADD COLUMN parent_run UUID;
+ALTER TABLE runs ADD COLUMN world TEXT;
+COMMENT ON COLUMN runs.parent_run IS 'the run that triggered it, where that is known';
+COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
+ALTER TABLE pairs ADD COLUMN parent_pair UUID;
+COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered these';
+-- Effects that the gateway, probes, row changes, mail, doors and platforms see.
+ALTER TABLE effects ALTER COLUMN platform_run_id DROP NOT NULL;
+ALTER TABLE effects ADD COLUMN run_id UUID;
+ALTER TABLE effects ADD COLUMN attributed_by TEXT;
+ALTER TABLE effects ADD COLUMN disposition TEXT;
+ALTER TABLE effects ADD COLUMN writes BOOLEAN;
+ALTER TABLE effects ADD COLUMN status SMALLINT;
+ALTER TABLE effects ADD COLUMN digest BYTEA;
+ALTER TABLE effects ADD COLUMN answered_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE effects ADD COLUMN waited_ms INTEGER;
+CREATE INDEX effects_of_run ON effects (run_id);
+CREATE INDEX effects_unattributed ON effects (side, received_at) WHERE run_id IS NULL AND platform_run_id IS NULL;
+COMMENT ON COLUMN effects.platform_run_id IS 'as the worker knows its run; null where nobody said';
+COMMENT ON COLUMN effects.seen_by IS 'report, gateway, probe, rows, mail, door or platform';
+COMMENT ON COLUMN effects.run_id IS 'the run of ours that did it, once that is known';
+COMMENT ON COLUMN effects.attributed_by IS 'report, headers, trace, key, transaction or parent; null while it is nobody''s';
+COMMENT ON COLUMN effects.disposition IS 'gateway: forward, replay, stub or refuse';
+COMMENT ON COLUMN effects.writes IS 'gateway: whether the operation writes';
+COMMENT ON COLUMN effects.status IS 'gateway: of the answer; null while there is none';
+COMMENT ON COLUMN effects.digest IS 'gateway: of the call''s canonical content';
+COMMENT ON COLUMN effects.waited_ms IS 'gateway: how long the call was held for its twin''s answer';
+CREATE TABLE egress_keys (
+    id UUID NOT NULL,
+    side TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT egress_keys_pkey PRIMARY KEY (id),
+    UNIQUE (digest)
+);
+COMMENT ON COLUMN egress_keys.digest IS 'SHA-256 of the key';
+CREATE TABLE incidents (
+    id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    task TEXT,
+    route TEXT,
+    side TEXT,
+    run_id UUID,
+    effect_id UUID,
+    target TEXT,
+    operation TEXT,
+    detail TEXT NOT NULL,
+    noticed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    moved_back BOOLEAN DEFAULT false NOT NULL,
+    CONSTRAINT incidents_pkey PRIMARY KEY (id)
+);
+CREATE INDEX incidents_task ON incidents (task, id);
+CREATE UNIQUE INDEX incidents_effect ON incidents (effect_id) WHERE effect_id IS NOT NULL;
+COMMENT ON COLUMN incidents.kind IS 'leak, wrong_side, unguarded_host, wrong_credential or stale_decision';
+CREATE TABLE containments (
+    id UUID NOT NULL,
+    task TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    version TEXT,
+    state TEXT NOT NULL,
+    parts JSONB NOT NULL,
+    leaks TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_because TEXT,
+    CONSTRAINT containments_pkey PRIMARY KEY (id)
+);
+CREATE INDEX containments_task ON containments (task, id);
+COMMENT ON COLUMN containments.kind IS 'proof or declaration';
+COMMENT ON COLUMN containments.version IS 'of the candidate, with which a proof ends';
+COMMENT ON COLUMN containments.state IS 'proven, failed, declared or ended';
+COMMENT ON COLUMN containments.parts IS 'proof: what each part showed';
+COMMENT ON COLUMN containments.leaks IS 'none, found or unknown (there was no witness)';
+CREATE TABLE sealing_keys (
+    id UUID NOT NULL,
+    tenant TEXT NOT NULL,
+    wrapped BYTEA,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    forgotten_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT sealing_keys_pkey PRIMARY KEY (id),
+    UNIQUE (tenant)
+);
+COMMENT ON COLUMN sealing_keys.tenant IS 'empty for what has no tenant';
+COMMENT ON COLUMN sealing_keys.wrapped IS 'the key, sealed by the master key; null once forgotten';
