@@ -102,6 +102,10 @@ _LEDGER: list[Example] = [
         "occurred_at": "2026-05-01T09:30:02Z",
         "received_at": "2026-05-01T09:30:02.4Z",
         "seen_by": "report",
+        "attributed_by": "report",
+        "disposition": None,
+        "status": None,
+        "waited_ms": None,
         "data": {"amount": 12500, "currency": "usd"},
     }
 ]

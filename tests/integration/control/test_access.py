@@ -130,7 +130,7 @@ async def test_metrics_need_a_token_unless_they_are_open(
 
 
 async def test_a_schema_that_is_not_the_newest_is_not_ready(world: World, anonymous: httpx.AsyncClient) -> None:
-    current = await world.value("SELECT version_num FROM alembic_version")
+    ((current,),) = await world.rows("SELECT version_num FROM alembic_version")
     found = await world.rows("UPDATE alembic_version SET version_num = '0000' RETURNING version_num")
     assert found == [("0000",)]
     try:
