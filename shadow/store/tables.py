@@ -398,3 +398,31 @@ sealing_keys = Table(
     Column("created_at", Moment, nullable=False, server_default=NOW),
     Column("forgotten_at", Moment),
 )
+
+guard_keys = Table(
+    "guard_keys",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False, comment="with which workers and Shadow take fingerprints of secrets"),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+)
+
+guard_reports = Table(
+    "guard_reports",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("version", Text, comment="of the worker's deployment"),
+    Column("gateway", Text, comment="the host of the gateway, as the worker knows it"),
+    Column("denies", Boolean, nullable=False, comment="whether every other host is denied"),
+    Column("allowed", ARRAY(Text), nullable=False, comment="hosts that are let through beside the gateway"),
+    Column("reached", ARRAY(Text), nullable=False, comment="hosts beyond these that calls went to all the same"),
+    Column(
+        "fingerprints",
+        ARRAY(Text),
+        nullable=False,
+        comment="HMAC-SHA256 of every secret that the worker holds, in hexadecimal",
+    ),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+    Index("guard_reports_side", "side", "made_at"),
+)

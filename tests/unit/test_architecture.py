@@ -31,6 +31,7 @@ ORDER = {
     "shadow/catalogue": {"store", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/store": {"catalogue", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/effects": {"cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/containment": {"cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/cutover": {"intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/intake": {"platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/platforms": {"fanout", "outcomes", "judge", "reports"},

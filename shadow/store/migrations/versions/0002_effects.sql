@@ -100,3 +100,30 @@ CREATE TABLE sealing_keys (
 );
 COMMENT ON COLUMN sealing_keys.tenant IS 'empty for what has no tenant';
 COMMENT ON COLUMN sealing_keys.wrapped IS 'the key, sealed by the master key; null once forgotten';
+-- Guards: what the client packages in workers say of themselves.
+CREATE TABLE guard_keys (
+    id SMALLINT NOT NULL,
+    key BYTEA NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT guard_keys_pkey PRIMARY KEY (id)
+);
+COMMENT ON COLUMN guard_keys.key IS 'with which workers and Shadow take fingerprints of secrets';
+CREATE TABLE guard_reports (
+    id UUID NOT NULL,
+    side TEXT NOT NULL,
+    version TEXT,
+    gateway TEXT,
+    denies BOOLEAN NOT NULL,
+    allowed TEXT[] NOT NULL,
+    reached TEXT[] NOT NULL,
+    fingerprints TEXT[] NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT guard_reports_pkey PRIMARY KEY (id)
+);
+CREATE INDEX guard_reports_side ON guard_reports (side, made_at);
+COMMENT ON COLUMN guard_reports.version IS 'of the worker''s deployment';
+COMMENT ON COLUMN guard_reports.gateway IS 'the host of the gateway, as the worker knows it';
+COMMENT ON COLUMN guard_reports.denies IS 'whether every other host is denied';
+COMMENT ON COLUMN guard_reports.allowed IS 'hosts that are let through beside the gateway';
+COMMENT ON COLUMN guard_reports.reached IS 'hosts beyond these that calls went to all the same';
+COMMENT ON COLUMN guard_reports.fingerprints IS 'HMAC-SHA256 of every secret that the worker holds, in hexadecimal';
