@@ -44,6 +44,7 @@ PARITY: Example = {
     "since": "2026-05-01",
     "until": None,
     "tenant": None,
+    "unattributed": 0,
     "counts": COUNTS,
     "days": [{"day": "2026-05-01", **COUNTS}],
 }

@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 NO_RUN = "no run ended"
 """Why a pair without any outcome by its deadline can't be compared."""
 
+PROBES_UNREAD = "its probes were not read in time"
+
 _LONGEST_REASON = 500
 
 
@@ -59,8 +61,12 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
         reason = reason or NO_RUN
     elif ledgers.candidate is None:
         reason = reason or rulebook.why_missing(pair.task)
-    elif ledgers.legacy is not None and rules.output and ledgers.unknown_output is not None:
-        # Comparing what is not known would invent a difference; everything else still counts.
-        rules = replace(rules, output=False)
-        reason = reason or f"it is not known what the {ledgers.unknown_output} run returned"
+    elif ledgers.legacy is not None:
+        if rules.output and ledgers.unknown_output is not None:
+            # Comparing what is not known would invent a difference; everything else still counts.
+            rules = replace(rules, output=False)
+            reason = reason or f"it is not known what the {ledgers.unknown_output} run returned"
+        reason = reason or fact.doubt or pair.probe_failures
+        if pair.probed_at is None and rulebook.probes(pair.task):
+            reason = reason or PROBES_UNREAD
     return judge(ledgers.legacy, ledgers.candidate, rules, task=pair.task, known=ledgers.known, reason=reason)
