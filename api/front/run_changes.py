@@ -13,7 +13,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front import trigger_shape
-from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, problem, read_body, respond
+from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, problem, read_body, respond, target
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
 from shadow.intake import run_changes
@@ -72,14 +72,13 @@ class RunChangeDoor:
         except BodyTooLarge:
             await trigger_shape.refuse(send, 413, "Request body too large")
             return
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
         headers = [(key, value) for key, value in pairs(scope) if key != "accept-encoding"]
         headers.append(("accept-encoding", "identity"))
         try:
             answer = await carry(
                 self._services.http,
                 scope["method"],
-                platform.url.rstrip("/") + path.decode("latin-1"),
+                target(scope, platform.url),
                 headers,
                 body,
                 within=_WITHIN,

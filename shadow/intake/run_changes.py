@@ -7,10 +7,8 @@ from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.model.ids import new_id
+from shadow.model.reasons import CHANGED_BY_PRODUCER
 from shadow.store.database import Connection
-
-CHANGED = "changed_by_producer"
-"""Why a pair cannot be compared: the producer changed one of its runs while it ran."""
 
 _FIND = b"""
 SELECT run.id, run.event_id, run.pair_id, run.task, run.state
@@ -19,7 +17,7 @@ WHERE known.platform = %s AND known.alias = %s
 """
 _CANCEL = b"""
 INSERT INTO dispatches (id, event_id, side, stage, platform, task)
-SELECT gen_random_uuid(), %(event)s, 'candidate', 'cancel', %(platform)s, %(task)s
+SELECT %(id)s, %(event)s, 'candidate', 'cancel', %(platform)s, %(task)s
 WHERE NOT EXISTS (SELECT FROM dispatches WHERE event_id = %(event)s AND stage = 'cancel' AND task = %(task)s)
 """
 _INCOMPARABLE = b"""
@@ -55,7 +53,7 @@ async def cancelled(conn: Connection, catalogue: ResolvedCatalogue, platform: st
         return
     task = catalogue.tasks.get(known.task)
     if task is not None:
-        parameters = {"event": known.event_id, "platform": task.candidate.platform, "task": known.task}
+        parameters = {"id": new_id(), "event": known.event_id, "platform": task.candidate.platform, "task": known.task}
         await conn.execute(_CANCEL, parameters)
         await conn.execute(b"NOTIFY shadow_dispatches")
     await _incomparable(conn, known.pair_id)
@@ -85,6 +83,6 @@ async def _find(conn: Connection, platform: str, run: str) -> _Known | None:
 
 
 async def _incomparable(conn: Connection, pair_id: UUID) -> None:
-    cursor = await conn.execute(_INCOMPARABLE, (CHANGED, pair_id))
+    cursor = await conn.execute(_INCOMPARABLE, (CHANGED_BY_PRODUCER, pair_id))
     if cursor.rowcount:
         await conn.execute(b"NOTIFY shadow_pairs")

@@ -310,6 +310,7 @@ async def test_a_cancelled_run_has_its_twin_cancelled_and_is_no_evidence(world: 
     assert world.trigger.runs()[0].status == "CANCELED"
     assert sorted(states(await world.dispatches())) == ["candidate cancel due", "candidate deliver due"]
     assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    assert [row[0].version for row in await world.rows("SELECT id FROM dispatches")] == [7, 7]
     # a second time adds nothing
     await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
     assert await world.count("dispatches") == 2
@@ -332,6 +333,12 @@ async def test_a_change_that_is_refused_changes_nothing(world: World) -> None:
     answer = await world.client.post("/api/v2/runs/run_unknown/cancel", headers=KEY)
     assert answer.status_code == 404
     assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+
+
+async def test_a_change_is_passed_on_with_its_query(world: World) -> None:
+    run = await delayed(world)
+    await world.client.post(f"/api/v2/runs/{run}/cancel?because=%2Fwhy&x", headers=KEY)
+    assert world.requests[-1].url.raw_path == f"/api/v2/runs/{run}/cancel?because=%2Fwhy&x".encode()
 
 
 async def test_a_replayed_run_is_known_and_belongs_to_no_event(world: World) -> None:
