@@ -70,6 +70,8 @@ _TOO_LATE = "the run had ended before it could be cancelled"
 _RESEND = b"""
 UPDATE dispatches SET state = 'due', due_at = now(), attempts = LEAST(attempts, 1), lease = NULL
 WHERE id = ANY(%s::uuid[]) AND state = 'dead' AND stage <> 'map'
+  AND NOT (side = 'candidate' AND stage = 'deliver' AND EXISTS (
+      SELECT FROM events WHERE events.id = dispatches.event_id AND mapping_error IS NOT NULL))
 RETURNING id
 """
 

@@ -234,6 +234,25 @@ async def test_the_oldest_batch_lists_its_runs(world: World) -> None:
     assert sorted(states(await world.dispatches())) == ["candidate deliver dead", "candidate deliver due"]
 
 
+async def test_an_offloaded_payload_is_passed_on_at_once_and_read_later(world: World) -> None:
+    put = await world.client.put("/api/v2/packets/trigger%2Fhello%2F1%2Fpayload.json", headers=KEY)
+    await world.services.http.put(
+        put.json()["presignedUrl"], content=b'{"n":1}', headers={"content-type": "application/json"}
+    )
+    stored = {"payload": put.json()["storagePath"], "options": {"payloadType": "application/store"}}
+    body = orjson.dumps(stored)
+    path = "/api/v1/tasks/hello/trigger"
+    answer = await world.client.post(path, content=body, headers={**KEY, "content-type": "application/json"})
+    assert answer.status_code == 200
+    assert world.requests[-1].content == body
+    batch = {"items": [{"task": "hello", **stored}, {"task": "hello", "payload": {"n": 2}}]}
+    assert (await world.client.post("/api/v1/tasks/batch", json=batch, headers=KEY)).status_code == 202
+    await world.trigger.settled()
+    assert [record.payload["n"] for record in world.trigger.runs()] == [1, 1, 2]
+    # the candidate's hand-over waits for what lies there, which the workers fetch
+    assert sorted(states(await world.dispatches())) == ["candidate deliver due"] + ["candidate map due"] * 2
+
+
 async def test_a_v2_batch_is_found_by_its_keys(world: World) -> None:
     answer = await world.client.post("/api/v2/tasks/batch", json={"items": ITEMS}, headers=KEY)
     assert answer.status_code == 202
