@@ -13,12 +13,14 @@ import pytest
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase, decide
+from shadow.fanout.queue import resend
 from shadow.fanout.resending import send_again
 from shadow.intake.plan import planned
 from shadow.intake.trigger_arrival import arrival, mapped, wire_key
 from shadow.intake.trigger_calls import trigger_call
 from shadow.model.ids import derived_id
 from shadow.store import codec
+from shadow.store.database import Work
 from tests.integration.fanout.serving import until
 from tests.integration.fanout.stage import CATALOGUE, SECRET, StageSet
 
@@ -176,6 +178,8 @@ async def test_a_call_that_could_not_be_mapped_is_mapped_anew_and_never_sent_emp
         await until(taken)
     ((dispatch, stage, state),) = await world.rows("SELECT id, stage, state FROM dispatches")
     assert (stage, state) == ("deliver", "dead")
+    async with world.database.connection(Work.CONTROL) as conn:
+        assert await resend(conn, [dispatch]) == []
     sent, failed = await send_again(world.database, strict, [dispatch])
     assert sent == []
     assert "amount" in failed[dispatch]
