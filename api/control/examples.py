@@ -115,6 +115,7 @@ PAIR_DETAIL: Example = {
     "deadline_at": "2026-05-01T09:45:00Z",
     "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
     "candidate": {**RUN, "output": {"synced": True}, "effects": []},
+    "extra": [],
     "differences": [
         {
             "kind": "effect.missing",

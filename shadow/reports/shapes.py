@@ -167,11 +167,14 @@ class DifferenceView(Shape):
 
 
 class PairDetail(PairSummary):
-    """A pair with both its runs and all that is kept of their differences, worst first."""
+    """A pair with its runs and all that is kept of their differences, worst first."""
 
     deadline_at: datetime
     legacy: RunView | None
     candidate: RunView | None
+    extra: list[RunView] = Field(
+        description="Further runs of the event for the task, at most 50: what they did counts with their side's ledger."
+    )
     differences: list[DifferenceView]
 
 
