@@ -28,6 +28,6 @@ class RetryLater(Exception):
     """
 
     def __init__(self, message: str, after: float) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)  # not super(): beside it there may be an error of the platform's SDK
         self.after = after
         """Seconds."""

@@ -21,6 +21,7 @@ from shadow.capture.settings import Settings
 PATH = "/shadow/guard"
 SHORTEST = 6
 """Characters below which a value is no secret: `true`, `8080`."""
+_MOST_UNTOLD = 1000
 _TOLD_EVERY = 60.0
 """Seconds within which a host is told once."""
 
@@ -110,6 +111,7 @@ class Guard:
             if now - self._told.get(host, -_TOLD_EVERY) >= _TOLD_EVERY:
                 self._told[host] = now
                 run = current_run()
+                del self._untold[:-_MOST_UNTOLD]
                 self._untold.append({"host": host, "denied": self.denies, **({} if run is None else run.marks())})
                 _log.warning("shadow: a call to %s, which is neither a target nor allowed", host)
         return self.denies

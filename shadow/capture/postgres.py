@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,10 +22,8 @@ from shadow.capture.transactions import Transaction
 if TYPE_CHECKING:
     _Cursor = psycopg.Cursor[Any]
     _AsyncCursor = psycopg.AsyncCursor[Any]
-    _Connection = psycopg.Connection[Any]
-    _AsyncConnection = psycopg.AsyncConnection[Any]
 else:
-    _Cursor = _AsyncCursor = _Connection = _AsyncConnection = object
+    _Cursor = _AsyncCursor = object
 
 PREFIX = "shadow"
 """Of the logical decoding message."""
@@ -110,6 +108,19 @@ class Capturing:
             else:
                 self.transaction.note(call.run, self.rows.statement(call.statement, call.text, cursor.rowcount))
         self._settled(cursor.connection, call)
+
+    def entered(self, connection: Any) -> int:
+        """A block of a transaction begins; this moment."""
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self.transaction.begin()
+        return self.transaction.here()
+
+    def committed(self, aborted: bool) -> None:
+        """A commit went through; of a transaction that had failed before, the server makes a rollback."""
+        if aborted:
+            self.transaction.begin()
+        else:
+            self.transaction.committed()
 
     def left(self, connection: Any, moment: int, undone: bool) -> None:
         """A block of a transaction ended."""
@@ -290,100 +301,104 @@ class AsyncCapturedCursor(_AsyncCursor):
             await psycopg.AsyncCursor(self.connection, row_factory=tuple_row).execute(_MARK, (mark,))
 
 
-class CapturedConnection(_Connection):
-    """In front of a connection's class."""
+def _connection_class(theirs: Any) -> Any:
+    """A connection's class, captured. Of one base, so that a connection of theirs can become one of it."""
 
-    @contextmanager
-    def transaction(
-        self, savepoint_name: str | None = None, force_rollback: bool = False
-    ) -> Iterator[psycopg.Transaction]:
-        capturing = _of(self)
-        if self.pgconn.transaction_status == TransactionStatus.IDLE:
-            capturing.transaction.begin()
-        moment, undone = capturing.transaction.here(), True
-        try:
-            with super().transaction(savepoint_name, force_rollback) as block:
-                yield block
-                undone = block.force_rollback
-        except BaseException:
-            undone = True
-            raise
-        finally:
-            capturing.left(self, moment, undone)
+    class CapturedConnection(theirs):  # type: ignore[misc]
+        @contextmanager
+        def transaction(
+            self, savepoint_name: str | None = None, force_rollback: bool = False
+        ) -> Iterator[psycopg.Transaction]:
+            capturing = _of(self)
+            moment, undone = capturing.entered(self), True
+            try:
+                with super().transaction(savepoint_name, force_rollback) as block:
+                    yield block
+                    undone = block.force_rollback
+            except BaseException:
+                undone = True
+                raise
+            finally:
+                capturing.left(self, moment, undone)
 
-    def commit(self) -> None:
-        aborted = self.pgconn.transaction_status == TransactionStatus.INERROR
-        super().commit()
-        _committed(self, aborted)
+        def commit(self) -> None:
+            aborted = self.pgconn.transaction_status == TransactionStatus.INERROR
+            super().commit()
+            _of(self).committed(aborted)
 
-    def rollback(self) -> None:
-        _of(self).transaction.begin()
-        super().rollback()
+        def rollback(self) -> None:
+            _of(self).transaction.begin()
+            super().rollback()
+
+    return CapturedConnection
 
 
-class AsyncCapturedConnection(_AsyncConnection):
-    """In front of an asynchronous connection's class."""
+def _async_connection_class(theirs: Any) -> Any:
+    """An asynchronous connection's class, captured."""
 
-    @asynccontextmanager
-    async def transaction(
-        self, savepoint_name: str | None = None, force_rollback: bool = False
-    ) -> AsyncIterator[psycopg.AsyncTransaction]:
-        capturing = _of(self)
-        if self.pgconn.transaction_status == TransactionStatus.IDLE:
-            capturing.transaction.begin()
-        moment, undone = capturing.transaction.here(), True
-        try:
-            async with super().transaction(savepoint_name, force_rollback) as block:
-                yield block
-                undone = block.force_rollback
-        except BaseException:
-            undone = True
-            raise
-        finally:
-            capturing.left(self, moment, undone)
+    class AsyncCapturedConnection(theirs):  # type: ignore[misc]
+        @asynccontextmanager
+        async def transaction(
+            self, savepoint_name: str | None = None, force_rollback: bool = False
+        ) -> AsyncIterator[psycopg.AsyncTransaction]:
+            capturing = _of(self)
+            moment, undone = capturing.entered(self), True
+            try:
+                async with super().transaction(savepoint_name, force_rollback) as block:
+                    yield block
+                    undone = block.force_rollback
+            except BaseException:
+                undone = True
+                raise
+            finally:
+                capturing.left(self, moment, undone)
 
-    async def commit(self) -> None:
-        aborted = self.pgconn.transaction_status == TransactionStatus.INERROR
-        await super().commit()
-        _committed(self, aborted)
+        async def commit(self) -> None:
+            aborted = self.pgconn.transaction_status == TransactionStatus.INERROR
+            await super().commit()
+            _of(self).committed(aborted)
 
-    async def rollback(self) -> None:
-        _of(self).transaction.begin()
-        await super().rollback()
+        async def rollback(self) -> None:
+            _of(self).transaction.begin()
+            await super().rollback()
+
+    return AsyncCapturedConnection
 
 
 def captured(connection: Captured, *, messages: bool, rows: RowEffects | None) -> Captured:
     """The same connection, captured from here on; capturing it again changes with what."""
-    of_cursor: type = AsyncCapturedCursor if isinstance(connection, psycopg.AsyncConnection) else CapturedCursor
-    of_connection: type = (
-        AsyncCapturedConnection if isinstance(connection, psycopg.AsyncConnection) else CapturedConnection
-    )
-    connection.__class__ = _in_front(of_connection, type(connection))
-    connection.cursor_factory = _in_front(of_cursor, connection.cursor_factory)
+    again = "shadow_capturing" in vars(connection)
     vars(connection)["shadow_capturing"] = Capturing(messages, rows)
+    if not again:
+        asynchronous = isinstance(connection, psycopg.AsyncConnection)
+        of_connection = _async_connection_class if asynchronous else _connection_class
+        connection.__class__ = _made(of_connection, type(connection))
+        connection.cursor_factory = _made(
+            _async_cursor_class if asynchronous else _cursor_class, connection.cursor_factory
+        )
     return connection
 
 
-_CLASSES: dict[tuple[type, type], type] = {}
+_CLASSES: dict[tuple[Any, Any], Any] = {}
 
 
-def _in_front(ours: type, theirs: Any) -> Any:
-    """Their class with ours in front; the same one every time."""
-    if issubclass(theirs, ours):
-        return theirs
-    if (ours, theirs) not in _CLASSES:
-        _CLASSES[ours, theirs] = type(f"Captured{theirs.__name__}", (ours, theirs), {})
-    return _CLASSES[ours, theirs]
+def _made(make: Callable[[Any], Any], theirs: Any) -> Any:
+    """The captured class of theirs; the same one every time."""
+    if (make, theirs) not in _CLASSES:
+        _CLASSES[make, theirs] = make(theirs)
+    return _CLASSES[make, theirs]
+
+
+def _cursor_class(theirs: Any) -> Any:
+    return type(f"Captured{theirs.__name__}", (CapturedCursor, theirs), {})
+
+
+def _async_cursor_class(theirs: Any) -> Any:
+    return type(f"Captured{theirs.__name__}", (AsyncCapturedCursor, theirs), {})
 
 
 def _of(connection: Any) -> Capturing:
-    return cast(Capturing, connection.shadow_capturing)
-
-
-def _committed(connection: Any, aborted: bool) -> None:
-    """A commit that went through; of a transaction that had failed before, the server makes a rollback."""
-    transaction = _of(connection).transaction
-    transaction.begin() if aborted else transaction.committed()
+    return cast(Capturing, vars(connection)["shadow_capturing"])
 
 
 def _text(connection: Any, query: Any) -> str | None:
