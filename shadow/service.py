@@ -21,6 +21,7 @@ import uvloop
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.routing import Routing
 from shadow.effects.reattribution import Reattribution
 from shadow.fanout.loop import DeliveryLoop
@@ -151,6 +152,7 @@ class Service:
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
+            ContainmentWatch(self._database),
         ]
         for part in parts:
             await part.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from shadow.cli import dead_letters, demo, map, phase, processes, report, tasks, token
+from shadow.cli import contain, dead_letters, demo, map, phase, processes, report, tasks, token
 
 app = typer.Typer(
     name="shadow",
@@ -18,6 +18,7 @@ app.command("serve")(processes.serve)
 app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
+app.command("contain")(contain.contain)
 app.command("report")(report.report)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
