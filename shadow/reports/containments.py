@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.containment.record import Containment
@@ -12,18 +12,16 @@ from shadow.store.tables import containments
 NO_CONTAINMENT = "none"
 """The state of a task of which nothing is on record."""
 
-_FIRST = case((containments.c.state == "proven", 0), (containments.c.state == "declared", 1), else_=2)
-"""What holds comes before what was tried later, and a proof before a declaration."""
+# What holds comes before what was tried later, and a proof before a declaration.
+_STATES = text("""
+    SELECT DISTINCT ON (task) task, state FROM containments
+    ORDER BY task, CASE state WHEN 'proven' THEN 0 WHEN 'declared' THEN 1 ELSE 2 END, id DESC
+""")
 
 
 async def containment_states(connection: AsyncConnection) -> dict[str, str]:
     """Task -> the state of what holds for it, or else of what was tried last; tasks without any are left out."""
-    rows = await connection.execute(
-        select(containments.c.task, containments.c.state)
-        .distinct(containments.c.task)
-        .order_by(containments.c.task, _FIRST, containments.c.id.desc())
-    )
-    return {row.task: row.state for row in rows}
+    return {row.task: row.state for row in await connection.execute(_STATES)}
 
 
 async def containment(engine: AsyncEngine, task: str, *, limit: int) -> ContainmentReport:
