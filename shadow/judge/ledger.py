@@ -20,11 +20,13 @@ from shadow.store import codec
 from shadow.store.database import Connection
 
 _RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
+       world
 FROM runs WHERE id = ANY(%s)
 """
 _EXTRA_RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, pair_id
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
+       world, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _OF_RUNS = """
@@ -79,6 +81,8 @@ class FinishedRun:
     attempts: int | None
     started_at: datetime | None
     finished_at: datetime
+    world: str | None
+    """What became of the rows that it needs; see `model/world.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +261,7 @@ async def _extra_runs(connection: Connection, pairs: Sequence[ClaimedPair]) -> d
     )
     found: dict[UUID, list[FinishedRun]] = {}
     for row in await cursor.fetchall():
-        found.setdefault(row[10], []).append(_finished(row))
+        found.setdefault(row[11], []).append(_finished(row))
     return found
 
 
@@ -272,6 +276,7 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         attempts=row[7],
         started_at=row[8],
         finished_at=row[9],
+        world=row[10],
     )
 
 
