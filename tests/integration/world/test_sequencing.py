@@ -335,7 +335,8 @@ async def test_a_run_that_the_producer_cancels_has_no_twin_yet_to_cancel(world: 
     async with world.database.connection(Work.CONTROL) as conn:
         expected = await run_changes.expect_cancelled(conn, world.catalogue, "trigger", run, timedelta(seconds=30))
         assert expected is not None
-        assert sorted(await states(world)) == ["due", "sequenced"]
+    assert sorted(await states(world)) == ["due", "sequenced"]
+    async with world.database.connection(Work.CONTROL) as conn:
         await run_changes.cancelled(conn, expected)
     assert await states(world) == []
     assert str(await world.value("SELECT incomparable FROM pairs")).startswith("changed_by_producer")
