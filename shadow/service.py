@@ -23,6 +23,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.cutover.routing import Routing
 from shadow.effects.reattribution import Reattribution
+from shadow.effects.row_changes import RowChangesLoop
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -151,6 +152,7 @@ class Service:
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
+            RowChangesLoop(self._database, self._catalogue),
         ]
         for part in parts:
             await part.start()

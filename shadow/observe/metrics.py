@@ -77,6 +77,18 @@ ATTRIBUTED_LATE = Counter(
     ["side"],
     registry=REGISTRY,
 )
+ROW_SLOT_LAG = Gauge(
+    "shadow_row_slot_lag_bytes",
+    "How much of its database server's log a slot has not read.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+ROW_SLOT_DROPPED = Counter(
+    "shadow_row_slots_dropped",
+    "Slots that were dropped because they fell too far behind.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -155,6 +167,16 @@ def unattributed(side: str, seen_by: str, count: int = 1) -> None:
 def attributed_late(side: str, count: int = 1) -> None:
     """Effects that are somebody's now."""
     ATTRIBUTED_LATE.labels(side).inc(count)
+
+
+def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
+    """How far a slot is behind."""
+    ROW_SLOT_LAG.labels(database, side).set(lag_bytes)
+
+
+def row_slot_dropped(database: str, side: str) -> None:
+    """A slot was dropped, and what it had not read is unseen."""
+    ROW_SLOT_DROPPED.labels(database, side).inc()
 
 
 def judged(verdict: str, count: int = 1) -> None:
