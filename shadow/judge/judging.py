@@ -11,6 +11,7 @@ import structlog
 from comparators import Judgement, Verdict, judge
 from shadow.judge.ledger import Evidence, PairFacts
 from shadow.judge.rulebook import Rulebook
+from shadow.model.reasons import is_changed_by_producer
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,12 @@ def failed(error: Exception) -> Judgement:
 
 def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
     pair = fact.pair
+    reason = pair.incomparable
+    if is_changed_by_producer(reason):
+        # Neither a difference nor a missing run says anything of the port: any other reason leaves both standing.
+        return Judgement(Verdict.not_comparable, reason=reason)
     ledgers = evidence.of(fact)
     rules = rulebook.rules(pair.task)
-    reason = pair.incomparable
     if fact.extra:
         # What they did counts with the run's own ledger; a second run that did nothing is still no match.
         sides = " and ".join(sorted({run.side.value for run in fact.extra}))

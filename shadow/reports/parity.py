@@ -171,7 +171,7 @@ async def _undelivered(
         .distinct()
         .join(dispatches, dispatches.c.event_id == events.c.id)
         .where(
-            dispatches.c.stage == "deliver",
+            dispatches.c.stage.in_(("deliver", "map")),
             events.c.phase.in_(_COUNTED),
             events.c.origin == Origin.PRODUCER,
             ~select(pairs.c.id).where(pairs.c.event_id == events.c.id).exists(),
