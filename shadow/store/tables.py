@@ -54,7 +54,12 @@ events = Table(
     metadata,
     Column("id", Uuid, nullable=False),
     Column("source", Text, nullable=False),
-    Column("door", Text, nullable=False, comment="webhook, inngest, trigger.dev, or platform: found in a platform's own records"),
+    Column(
+        "door",
+        Text,
+        nullable=False,
+        comment="webhook, inngest, trigger.dev, or platform: found in a platform's own records",
+    ),
     Column("origin", Text, nullable=False, comment="producer, legacy or candidate: whose key brought it"),
     Column("name", Text, nullable=False),
     Column("tenant", Text),
