@@ -36,7 +36,7 @@ FROM runs AS run LEFT JOIN events AS event ON event.id = run.event_id
 _BY_ALIAS = f"""
 {_COLUMNS} WHERE run.side = %(side)s
   AND run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(alias)s AND platform = ANY(%(platforms)s))
-"""
+"""  # noqa: S608  # of constants
 _BY_ID = f"{_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC LIMIT 1"
 _EVENTS = "SELECT id FROM events WHERE delivery_id = %s ORDER BY id DESC LIMIT %s"
 
@@ -116,6 +116,19 @@ class Parents:
         if parent is None:
             log.info("causes.parent_unknown", side=side.value, run=told.run, task=told.task)
         return parent or UNKNOWN
+
+    async def of_any_side(self, told: Told) -> tuple[Side, Parent] | None:
+        """The run of either side that says this of itself, if it is known by now.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        async with self._database.connection(Work.ACCEPT) as connection:
+            for side in Side:
+                parent = await known_parent(connection, self._catalogue, side, told, self._platforms[side])
+                if parent is not None:
+                    return side, parent
+        return None
 
     async def _look(self, side: Side, told: Told) -> Parent | None:
         for pause in (*PAUSES, None):

@@ -58,7 +58,7 @@ CASES = [
         ONLY_L,
         False,
         False,
-    ),  # the candidate's child was bridged here: this one does nothing
+    ),  # the candidate's child was bridged here
     (live(L, NONE), LEGACY, None, ONLY_L, False, False),  # the same
     (live(L, NONE), RETIRED, None, (), False, False),  # legacy has ended
     # Nobody knows the run: real only where its side has the whole route to itself.
