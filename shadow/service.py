@@ -22,6 +22,7 @@ import uvloop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.cutover.routing import Routing
+from shadow.effects.reattribution import Reattribution
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -149,6 +150,7 @@ class Service:
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
+            Reattribution(self._database, self._catalogue),
         ]
         for part in parts:
             await part.start()

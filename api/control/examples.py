@@ -44,6 +44,7 @@ PARITY: Example = {
     "since": "2026-05-01",
     "until": None,
     "tenant": None,
+    "unattributed": 0,
     "counts": COUNTS,
     "days": [{"day": "2026-05-01", **COUNTS}],
 }
@@ -114,6 +115,7 @@ PAIR_DETAIL: Example = {
     "deadline_at": "2026-05-01T09:45:00Z",
     "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
     "candidate": {**RUN, "output": {"synced": True}, "effects": []},
+    "extra": [],
     "differences": [
         {
             "kind": "effect.missing",

@@ -19,8 +19,9 @@ from shadow.causes.children import Child, place
 from shadow.causes.emissions import note_emissions
 from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
+from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_events
+from shadow.fanout.stored_events import load_bodies, load_events
 from shadow.intake.arrival import Door
 from shadow.intake.plan import fed
 from shadow.intake.storable import storable
@@ -39,6 +40,7 @@ FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text
      AS run (id, event_id, pair_id, task, side, platform, authority, scheduled_at, parent_run)
 ORDER BY id
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """
 _OPEN_PAIRS = b"""
 WITH fresh AS (
@@ -233,7 +235,7 @@ async def _open_runs(
     runs = [run for event in events for run in _runs(catalogue, event, children)]
     if not runs:
         return
-    await conn.execute(
+    cursor = await conn.execute(
         _OPEN_RUNS,
         (
             [run.id for run in runs],
@@ -246,6 +248,22 @@ async def _open_runs(
             [run.event.scheduled_at for run in runs],
             [run.event.parent_run for run in runs],
         ),
+    )
+    opened = {row[0] for row in await cursor.fetchall()}
+    await _note_keys(conn, [run for run in runs if run.id in opened and run.task.business_keys])
+
+
+async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
+    """Keep by which values of their events these runs are known, should a call not name its run."""
+    if not runs:
+        return
+    bodies = await load_bodies(conn, {run.event.id for run in runs})
+    await note_keys(
+        conn,
+        [
+            KeyedRun(run.id, run.side, run.task.business_keys, bodies.get(run.event.id, {}).get("data", b""))
+            for run in runs
+        ],
     )
 
 

@@ -72,6 +72,18 @@ OUTCOMES = Counter(
     registry=REGISTRY,
 )
 EFFECTS = Counter("shadow_effects", "Effects that were recorded.", ["side"], registry=REGISTRY)
+UNATTRIBUTED = Counter(
+    "shadow_effects_unattributed",
+    "Effects of which nobody knew whose they are.",
+    ["side", "seen_by"],
+    registry=REGISTRY,
+)
+ATTRIBUTED_LATE = Counter(
+    "shadow_effects_attributed_late",
+    "Unattributed effects of which it was learned later whose they are.",
+    ["side"],
+    registry=REGISTRY,
+)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -145,6 +157,16 @@ def learned(side: str, learned_by: str, count: int = 1) -> None:
 def effects(side: str, count: int = 1) -> None:
     """Effects that were recorded."""
     EFFECTS.labels(side).inc(count)
+
+
+def unattributed(side: str, seen_by: str, count: int = 1) -> None:
+    """Effects that were recorded as nobody's."""
+    UNATTRIBUTED.labels(side, seen_by).inc(count)
+
+
+def attributed_late(side: str, count: int = 1) -> None:
+    """Effects that are somebody's now."""
+    ATTRIBUTED_LATE.labels(side).inc(count)
 
 
 def judged(verdict: str, count: int = 1) -> None:

@@ -78,6 +78,9 @@ class Parity(Shape):
     since: date | None = Field(description="First UTC day counted; null: from the beginning.")
     until: date | None = Field(description="Last UTC day counted; null: until now.")
     tenant: str | None = Field(description="The tenant it is of; null: all.")
+    unattributed: int = Field(
+        description="Effects of which nobody knows whose they are, and that may be of this task, whatever the tenant."
+    )
     counts: Counts
     days: list[DayCounts] = Field(description="The same by UTC day of acceptance, oldest first.")
 
@@ -87,7 +90,7 @@ class PairSummary(Shape):
     event_id: UUID
     task: str
     tenant: str | None
-    state: Literal["open", "waiting", "settling", "ready", "judged"]
+    state: Literal["open", "waiting", "settling", "probing", "ready", "judged"]
     verdict: VerdictName | None = Field(description="Null until it was judged for the first time.")
     reason: str | None
     severity: SeverityName | None = Field(description="Of its worst difference.")
@@ -164,11 +167,14 @@ class DifferenceView(Shape):
 
 
 class PairDetail(PairSummary):
-    """A pair with both its runs and all that is kept of their differences, worst first."""
+    """A pair with its runs and all that is kept of their differences, worst first."""
 
     deadline_at: datetime
     legacy: RunView | None
     candidate: RunView | None
+    extra: list[RunView] = Field(
+        description="Further runs of the event for the task, at most 50: what they did counts with their side's ledger."
+    )
     differences: list[DifferenceView]
 
 

@@ -42,6 +42,7 @@ PARTITIONED = {
     "events": "id",
     "bodies": "id",
     "runs": "id",
+    "run_keys": "run_id",
     "effects": "id",
     "pairs": "id",
     "differences": "pair_id",
@@ -161,6 +162,7 @@ runs = Table(
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),
     Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
+    Index("runs_finished", "side", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -171,6 +173,17 @@ run_aliases = Table(
     Column("alias", Text, nullable=False, comment="the platform's run id, or `key:TASK:IDEMPOTENCY-KEY`"),
     Column("run_id", Uuid, nullable=False),
     PrimaryKeyConstraint("platform", "alias"),
+)
+
+run_keys = Table(
+    "run_keys",
+    metadata,
+    Column("run_id", Uuid, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("digest", BigInteger, nullable=False, comment="of the value of a business key in the run's event"),
+    PrimaryKeyConstraint("run_id", "digest"),
+    Index("run_keys_digest", "digest", "side", "run_id"),
+    postgresql_partition_by="RANGE (run_id)",
 )
 
 effects = Table(
@@ -208,6 +221,7 @@ effects = Table(
     Column("digest", LargeBinary, comment="gateway: of the call's canonical content"),
     Column("answered_at", Moment),
     Column("waited_ms", Integer, comment="gateway: how long the call was held for its twin's answer"),
+    Column("suspects", ARRAY(Uuid), comment="unattributed: the runs it may be of; null: any that was under way"),
     PrimaryKeyConstraint("id"),
     Index("effects_run", "platform_run_id", "side"),
     Index("effects_of_run", "run_id"),
@@ -220,6 +234,39 @@ effects = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+task_targets = Table(
+    "task_targets",
+    metadata,
+    Column("task", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="that its runs were seen to have effects on"),
+    PrimaryKeyConstraint("task", "target"),
+)
+
+blind_spots = Table(
+    "blind_spots",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="whose effects were not seen meanwhile"),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, comment="null while it lasts"),
+    Column("reason", Text, nullable=False),
+    Index("blind_spots_side", "side", "since"),
+    Index("blind_spots_open", "side", "target", unique=True, postgresql_where=text("until IS NULL")),
+)
+
+row_slots = Table(
+    "row_slots",
+    metadata,
+    Column("database", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("holder", Uuid, comment="the process that reads it"),
+    Column("lease_until", Moment, nullable=False, server_default=NOW),
+    Column("stored_at", Moment, comment="commit time of the last transaction that was stored"),
+    Column("lag_bytes", BigInteger, comment="of the server's log, that is not read yet"),
+    PrimaryKeyConstraint("database", "side"),
+)
+
 pairs = Table(
     "pairs",
     metadata,
@@ -229,7 +276,7 @@ pairs = Table(
     Column("tenant", Text),
     Column("legacy_run", Uuid, nullable=False),
     Column("candidate_run", Uuid, nullable=False),
-    Column("state", Text, nullable=False, comment="open, waiting, settling, ready or judged"),
+    Column("state", Text, nullable=False, comment="open, waiting, settling, probing, ready or judged"),
     Column("opened_at", Moment, nullable=False, server_default=NOW),
     Column("deadline_at", Moment, nullable=False),
     Column("due_at", Moment, comment="when to look at it again; null once judged"),
@@ -241,8 +288,12 @@ pairs = Table(
     Column("judged_at", Moment),
     Column("revision", Integer, nullable=False, server_default="0", comment="how often it was judged"),
     Column("parent_pair", Uuid, comment="the pair of the two runs that triggered these"),
+    Column("probed_at", Moment, comment="when its probes were read, well or not"),
+    Column("probe_failures", Text, comment="why some could not be read"),
+    Column("probe_lease", Moment, comment="until when somebody reads them"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
     Index("pairs_event", "event_id"),
     Index("pairs_task", "task", "id"),
     Index("pairs_verdict", "task", "verdict", "id"),

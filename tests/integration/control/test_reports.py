@@ -135,6 +135,22 @@ async def test_pages_follow_each_other_without_gap_or_repetition(world: World, c
     assert seen == sorted((str(item.pair) for item in told), reverse=True)
 
 
+async def test_a_side_that_ran_twice_shows_what_each_run_did(
+    world: World, judge: JudgeLoop, client: httpx.AsyncClient
+) -> None:
+    told = await world.event()
+    await told.both({"a": 1})
+    second = await told.doubled(Side.CANDIDATE, after=2)
+    await told.effect(Side.CANDIDATE, {"amount": 5}, run=second, after=2)
+    await judge.once(TODAY + timedelta(minutes=5))
+    pair = await get(client, f"/v1/pairs/{told.pair}")
+    assert pair["differences"][0]["kind"] == "effect.extra"
+    (extra,) = pair["extra"]
+    assert (extra["side"], extra["platform_run_id"]) == ("candidate", second)
+    assert [effect["data"] for effect in extra["effects"]] == [{"amount": 5}]
+    assert pair["candidate"]["effects"] == []
+
+
 async def test_a_pair_shows_both_runs_both_ledgers_in_order_and_its_differences(
     world: World, judge: JudgeLoop, client: httpx.AsyncClient
 ) -> None:

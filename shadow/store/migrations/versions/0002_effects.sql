@@ -130,3 +130,55 @@ COMMENT ON COLUMN guard_reports.denies IS 'whether every other host is denied';
 COMMENT ON COLUMN guard_reports.allowed IS 'hosts that are let through beside the gateway';
 COMMENT ON COLUMN guard_reports.reached IS 'hosts beyond these that calls went to all the same';
 COMMENT ON COLUMN guard_reports.fingerprints IS 'HMAC-SHA256 of every secret that the worker holds, in hexadecimal';
+-- Whose an effect is, when its call does not say: by the values of business keys.
+CREATE TABLE run_keys (
+    run_id UUID NOT NULL,
+    side TEXT NOT NULL,
+    digest BIGINT NOT NULL,
+    CONSTRAINT run_keys_pkey PRIMARY KEY (run_id, digest)
+) PARTITION BY RANGE (run_id);
+CREATE INDEX run_keys_digest ON run_keys (digest, side, run_id);
+COMMENT ON COLUMN run_keys.digest IS 'of the value of a business key in the run''s event';
+ALTER TABLE effects ADD COLUMN suspects UUID[];
+COMMENT ON COLUMN effects.suspects IS 'unattributed: the runs it may be of; null: any that was under way';
+CREATE INDEX runs_finished ON runs (side, finished_at) WHERE finished_at IS NOT NULL;
+CREATE TABLE task_targets (
+    task TEXT NOT NULL,
+    target TEXT NOT NULL,
+    CONSTRAINT task_targets_pkey PRIMARY KEY (task, target)
+);
+COMMENT ON COLUMN task_targets.target IS 'that its runs were seen to have effects on';
+CREATE TABLE blind_spots (
+    id UUID NOT NULL,
+    side TEXT NOT NULL,
+    target TEXT NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    until TIMESTAMP WITH TIME ZONE,
+    reason TEXT NOT NULL,
+    CONSTRAINT blind_spots_pkey PRIMARY KEY (id)
+);
+CREATE INDEX blind_spots_side ON blind_spots (side, since);
+CREATE UNIQUE INDEX blind_spots_open ON blind_spots (side, target) WHERE until IS NULL;
+COMMENT ON COLUMN blind_spots.target IS 'whose effects were not seen meanwhile';
+COMMENT ON COLUMN blind_spots.until IS 'null while it lasts';
+CREATE TABLE row_slots (
+    database TEXT NOT NULL,
+    side TEXT NOT NULL,
+    holder UUID,
+    lease_until TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    stored_at TIMESTAMP WITH TIME ZONE,
+    lag_bytes BIGINT,
+    CONSTRAINT row_slots_pkey PRIMARY KEY (database, side)
+);
+COMMENT ON COLUMN row_slots.holder IS 'the process that reads it';
+COMMENT ON COLUMN row_slots.stored_at IS 'commit time of the last transaction that was stored';
+COMMENT ON COLUMN row_slots.lag_bytes IS 'of the server''s log, that is not read yet';
+-- Probes are read between settling and judging.
+ALTER TABLE pairs ADD COLUMN probed_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE pairs ADD COLUMN probe_failures TEXT;
+ALTER TABLE pairs ADD COLUMN probe_lease TIMESTAMP WITH TIME ZONE;
+CREATE INDEX pairs_probing ON pairs (due_at) WHERE state = 'probing';
+COMMENT ON COLUMN pairs.state IS 'open, waiting, settling, probing, ready or judged';
+COMMENT ON COLUMN pairs.probed_at IS 'when its probes were read, well or not';
+COMMENT ON COLUMN pairs.probe_failures IS 'why some could not be read';
+COMMENT ON COLUMN pairs.probe_lease IS 'until when somebody reads them';
