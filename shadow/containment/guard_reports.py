@@ -16,7 +16,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 _NEWEST = """
 SELECT id, side, version, gateway, denies, allowed, reached, fingerprints, made_at FROM guard_reports
-WHERE side = %(side)s AND (%(version)s::text IS NULL OR version = %(version)s)
+WHERE side = %(side)s AND (%(version)s::text IS NULL OR version = %(version)s) AND fingerprints <> '{}'
 ORDER BY made_at DESC, id DESC LIMIT 1
 """
 _SINCE = """
@@ -39,7 +39,7 @@ class GuardReport:
     allowed: tuple[str, ...]
     """Hosts that are let through beside the gateway: the platform, as a rule."""
     fingerprints: frozenset[str]
-    """Of every secret that the worker holds."""
+    """Of every secret that the worker holds; none in a report that only tells of hosts."""
     reached: tuple[str, ...] = ()
     """The guard's log: hosts other than the gateway and `allowed` that calls went to, as when it only watches."""
     id: UUID | None = None
@@ -66,7 +66,7 @@ async def store_report(connection: Connection, report: GuardReport) -> UUID:
 
 
 async def newest_report(connection: Connection, side: Side, version: str | None = None) -> GuardReport | None:
-    """The newest report of that side, of that version if one is named."""
+    """The newest report with fingerprints of that side, of that version if one is named."""
     cursor = await connection.execute(_NEWEST, {"side": side.value, "version": version})
     row = await cursor.fetchone()
     return None if row is None else _report(row)

@@ -275,3 +275,39 @@ class MoveView(Shape):
 
 class Moves(Shape):
     items: list[MoveView]
+
+
+class PartView(Shape):
+    """What one part of a proof showed."""
+
+    state: Literal["passed", "failed", "unknown"]
+    says: list[str] = Field(description="What was found, a sentence each.")
+    todo: list[str] = Field(description="What to do about it.")
+    warnings: list[str] = Field(description="What does not fail it and should be known all the same.")
+    facts: dict[str, JsonValue] = Field(description="What it was concluded from.")
+
+
+class ContainmentView(Shape):
+    """A proof that was tried, or a declaration."""
+
+    id: UUID
+    task: str
+    kind: Literal["proof", "declaration"]
+    version: str | None = Field(description="Of the candidate, with which a proof ends.")
+    state: Literal["running", "proven", "failed", "declared", "ended"]
+    parts: dict[str, PartView] = Field(description="Of a proof: guard, databases, canary, witness.")
+    leaks: Literal["none", "found", "unknown"] = Field(description="`unknown`: nobody outside the gateway watched.")
+    actor: str
+    reason: str | None
+    made_at: datetime
+    ended_at: datetime | None
+    ended_because: str | None
+
+
+class ContainmentReport(Shape):
+    """Whether a task's candidate is contained, and all that is on record of it."""
+
+    task: str
+    state: Literal["none", "running", "proven", "failed", "declared", "ended"]
+    contained: bool = Field(description="Whether a proof or a declaration holds, so that it may enter `shadow`.")
+    items: list[ContainmentView] = Field(description="Newest first.")

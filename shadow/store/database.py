@@ -42,6 +42,8 @@ class Work(StrEnum):
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
     JUDGE = "judge"
+    EGRESS = "egress"
+    """The gateway: whose a call is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
 
 
@@ -52,6 +54,7 @@ POOL_SIZE = {
     Work.CANDIDATE: 3,
     Work.OUTCOMES: 4,
     Work.JUDGE: 3,
+    Work.EGRESS: 6,
     Work.CONTROL: 2,
 }
 

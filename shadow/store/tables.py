@@ -161,6 +161,12 @@ runs = Table(
     PrimaryKeyConstraint("id"),
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),
+    Index(
+        "runs_candidate_version",
+        "task",
+        "id",
+        postgresql_where=text("side = 'candidate' AND version IS NOT NULL"),
+    ),
     Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
     Index("runs_finished", "side", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
@@ -435,7 +441,7 @@ containments = Table(
     Column("task", Text, nullable=False),
     Column("kind", Text, nullable=False, comment="proof or declaration"),
     Column("version", Text, comment="of the candidate, with which a proof ends"),
-    Column("state", Text, nullable=False, comment="proven, failed, declared or ended"),
+    Column("state", Text, nullable=False, comment="running, proven, failed, declared or ended"),
     Column("parts", JSONB, nullable=False, comment="proof: what each part showed"),
     Column("leaks", Text, nullable=False, comment="none, found or unknown (there was no witness)"),
     Column("actor", Text, nullable=False),
@@ -444,6 +450,7 @@ containments = Table(
     Column("ended_at", Moment),
     Column("ended_because", Text),
     Index("containments_task", "task", "id"),
+    Index("containments_proven", "task", postgresql_where=text("state = 'proven'")),
 )
 
 sealing_keys = Table(

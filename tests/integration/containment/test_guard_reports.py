@@ -43,7 +43,8 @@ async def test_the_newest_report_counts(database: Database) -> None:
         assert newest is not None
         assert first is not None
         assert (newest.version, newest.denies) == ("v2", False)
-        assert (first.version, first.allowed, first.fingerprints) == ("v1", ("inngest.test",), {"aa", "bb"})
+        assert (first.version, first.allowed) == ("v1", ("inngest.test",))
+        assert first.fingerprints == {"aa", "bb"}
         since = await reports_since(connection, Side.CANDIDATE, datetime.now(UTC) - timedelta(minutes=1))
         assert [one.version for one in since] == ["v1", "v2"]
 

@@ -14,6 +14,7 @@ from ulid import ULID
 from shadow.catalogue.model import Side
 from shadow.judge.loop import JudgeLoop
 from shadow.reports.events import _newest
+from tests.integration.containment.declared import declared
 from tests.integration.judge.world import Told, World
 
 TODAY = datetime.now(UTC)
@@ -260,6 +261,7 @@ async def test_dead_letters_come_in_pages(world: World, client: httpx.AsyncClien
 
 
 async def test_a_move_is_made_audited_and_shown(world: World, client: httpx.AsyncClient) -> None:
+    await declared(world.database, world.catalogue)
     answer = await client.post("/v1/phases/order-sync", json={"phase": "shadow", "reason": "first week"})
     assert answer.status_code == 200, answer.text
     made = answer.json()

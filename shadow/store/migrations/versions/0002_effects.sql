@@ -16,6 +16,7 @@ COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
 CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
 ALTER TABLE runs ADD COLUMN parent_run UUID;
 ALTER TABLE runs ADD COLUMN world TEXT;
+CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
 COMMENT ON COLUMN runs.parent_run IS 'the run that triggered it, where that is known';
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
@@ -87,9 +88,10 @@ CREATE TABLE containments (
     CONSTRAINT containments_pkey PRIMARY KEY (id)
 );
 CREATE INDEX containments_task ON containments (task, id);
+CREATE INDEX containments_proven ON containments (task) WHERE state = 'proven';
 COMMENT ON COLUMN containments.kind IS 'proof or declaration';
 COMMENT ON COLUMN containments.version IS 'of the candidate, with which a proof ends';
-COMMENT ON COLUMN containments.state IS 'proven, failed, declared or ended';
+COMMENT ON COLUMN containments.state IS 'running, proven, failed, declared or ended';
 COMMENT ON COLUMN containments.parts IS 'proof: what each part showed';
 COMMENT ON COLUMN containments.leaks IS 'none, found or unknown (there was no witness)';
 CREATE TABLE sealing_keys (
