@@ -24,6 +24,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.routing import Routing
 from shadow.effects.reattribution import Reattribution
+from shadow.effects.row_changes import RowChangesLoop
 from shadow.egress.gateway import Gateway
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
@@ -161,6 +162,7 @@ class Service:
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
+            RowChangesLoop(self._database, self._catalogue),
             ContainmentWatch(self._database),
         ]
         for part in parts:

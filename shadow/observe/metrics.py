@@ -28,6 +28,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 Accepted = Literal["accepted", "duplicate"]
 DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
+Way = Literal["own", "bridged", "withheld"]
 BreakerState = Literal["closed", "half_open", "open"]
 
 EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
@@ -37,6 +38,12 @@ ACCEPT_SECONDS = Histogram(
     "From a request's arrival at a door to its answer.",
     ["door"],
     buckets=_FAST,
+    registry=REGISTRY,
+)
+CHILDREN = Counter(
+    "shadow_children",
+    "Events that runs emitted.",
+    ["side", "parent", "way"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
@@ -89,6 +96,18 @@ SEQUENCED_SECONDS = Histogram(
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
     registry=REGISTRY,
 )
+ROW_SLOT_LAG = Gauge(
+    "shadow_row_slot_lag_bytes",
+    "How much of its database server's log a slot has not read.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+ROW_SLOT_DROPPED = Counter(
+    "shadow_row_slots_dropped",
+    "Slots that were dropped because they fell too far behind.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -139,6 +158,11 @@ def _observe_answered() -> None:
 def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
     """Events of one request that are durable now, or were already."""
     EVENTS.labels(door, source, result).inc(count)
+
+
+def child(side: str, parent: str, way: Way, count: int = 1) -> None:
+    """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
+    CHILDREN.labels(side, parent, way).inc(count)
 
 
 def refused(door: str, status: int) -> None:
@@ -197,6 +221,16 @@ def sequenced(result: Literal["settled", "late"], seconds: float) -> None:
     """A dispatch was let go so long after its event's start: its twins had settled, or its patience was over."""
     SEQUENCED.labels(result).inc()
     SEQUENCED_SECONDS.observe(seconds)
+
+
+def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
+    """How far a slot is behind."""
+    ROW_SLOT_LAG.labels(database, side).set(lag_bytes)
+
+
+def row_slot_dropped(database: str, side: str) -> None:
+    """A slot was dropped, and what it had not read is unseen."""
+    ROW_SLOT_DROPPED.labels(database, side).inc()
 
 
 def judged(verdict: str, count: int = 1) -> None:
