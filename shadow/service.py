@@ -25,6 +25,7 @@ from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.routing import Routing
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
+from shadow.egress.correlating import ByTraits
 from shadow.egress.gateway import Gateway
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
@@ -181,7 +182,14 @@ class Service:
         stack.push_async_callback(intake.stop)
         gateway = None
         if self._catalogue.targets:
-            gateway = Gateway(self._catalogue, self._database, routing, http, self._data / "spool")
+            gateway = Gateway(
+                self._catalogue,
+                self._database,
+                routing,
+                http,
+                self._data / "spool",
+                correlations=[ByTraits(self._catalogue)],
+            )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
         app = front_app(
