@@ -46,8 +46,8 @@ class GuardTold(BaseModel):
 async def keep(connection: Connection, side: Side, told: GuardTold) -> int:
     """Keep what a guard told; how many incidents it was.
 
-    A report about hosts alone is kept as one of the guard only when a call went through: it says nothing of secrets,
-    and must not pass for the newest report of a worker that holds none.
+    A report about hosts alone says nothing of secrets: it is kept as one of the guard, without fingerprints, only when
+    a call went through.
     """
     reached = tuple(dict.fromkeys(met.host for met in told.hosts if not met.denied))
     if told.fingerprints is not None or reached:
