@@ -16,15 +16,17 @@ from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.judge.doubt import Watched, load_doubts
 from shadow.judge.json_text import parse
+from shadow.judge.known import known_to_both
 from shadow.store import codec
 from shadow.store.database import Connection
 
 _RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, event_id
 FROM runs WHERE id = ANY(%s)
 """
 _EXTRA_RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, pair_id
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
+       event_id, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _OF_RUNS = """
@@ -40,14 +42,17 @@ SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'pr
 """  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status
+       status, seen_by
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
+_EVENT = "event"
+_REPORTED = "report"
+_SEEN_EMITTED = ("door", "platform")
 _BODIES = "SELECT id, part, content FROM bodies WHERE id = ANY(%s) AND part IN ('data', 'output')"
 
-_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None]
-"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status."""
+_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str]
+"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class FinishedRun:
     attempts: int | None
     started_at: datetime | None
     finished_at: datetime
+    event_id: UUID | None = None
+    """What started it; the two runs of a pair of children were started by an event each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Ledgers:
     legacy: Ledger | None
     candidate: Ledger | None
     known: JSON
-    """The event's data: what stands in it was not born in a run."""
+    """The event's data, or those of both: what stands in them was not born in a run."""
     unknown_output: Side | None = None
     """A side whose run completed without anybody telling what it returned."""
 
@@ -115,7 +122,7 @@ class Ledgers:
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
     """When the runs of these pairs ended, their last effects came, and what is in doubt: five queries."""
     runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
-    extra = await _extra_runs(connection, pairs)
+    extra = await _extra_runs(connection, pairs, runs.values())
     told = [*runs.values(), *(run for found in extra.values() for run in found)]
     cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
     last = dict(await cursor.fetchall())
@@ -158,6 +165,7 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
     effects: dict[UUID, list[_EffectRow]] = {}
     wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs)}
+    wanted |= {run.event_id for run in runs if run.event_id is not None}
     for row in await cursor.fetchall():
         effects.setdefault(row[1], []).append(row)
         wanted.add(row[0])
@@ -187,9 +195,16 @@ class Evidence:
         return Ledgers(
             legacy=self._ledger(fact.legacy, fact.extra),
             candidate=self._ledger(fact.candidate, fact.extra),
-            known=self._body(fact.pair.event_id, "data"),
+            known=self._known(fact),
             unknown_output=self._unknown_output(fact),
         )
+
+    def _known(self, fact: PairFacts) -> JSON:
+        legacy = fact.legacy.event_id if fact.legacy else None
+        candidate = fact.candidate.event_id if fact.candidate else None
+        if legacy is None or candidate is None or legacy == candidate:
+            return self._body(fact.pair.event_id, "data")
+        return known_to_both(self._body(legacy, "data"), self._body(candidate, "data"))
 
     def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
         if run is None:
@@ -197,7 +212,7 @@ class Evidence:
         doubled = [run, *(other for other in extra if other.side is run.side)]
         return Ledger(
             self._outcome(run),
-            tuple(self._effect(row, of.started_at) for of in doubled for row in self.effects.get(of.id, ())),
+            tuple(self._effect(row, of.started_at) for of in doubled for row in _counted(self.effects.get(of.id, ()))),
         )
 
     def _outcome(self, run: FinishedRun) -> Outcome:
@@ -214,7 +229,7 @@ class Evidence:
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status = row
+        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen_by = row
         data = self._body(effect_id, "data")
         if status is not None and isinstance(data, dict):
             data = {**data, "status": status}  # what the gateway recorded is complete with its answer
@@ -245,19 +260,21 @@ async def _finished_runs(connection: Connection, ids: Sequence[UUID]) -> dict[UU
     return {row[0]: _finished(row) for row in await cursor.fetchall() if row[3] == "finished"}
 
 
-async def _extra_runs(connection: Connection, pairs: Sequence[ClaimedPair]) -> dict[UUID, list[FinishedRun]]:
+async def _extra_runs(
+    connection: Connection, pairs: Sequence[ClaimedPair], runs: Iterable[FinishedRun]
+) -> dict[UUID, list[FinishedRun]]:
     """By pair, the runs of its event and task beyond the two that were expected."""
     cursor = await connection.execute(
         _EXTRA_RUNS,
         (
-            [pair.event_id for pair in pairs],
+            [*(pair.event_id for pair in pairs), *(run.event_id for run in runs if run.event_id is not None)],
             [pair.id for pair in pairs],
             [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)],
         ),
     )
     found: dict[UUID, list[FinishedRun]] = {}
     for row in await cursor.fetchall():
-        found.setdefault(row[10], []).append(_finished(row))
+        found.setdefault(row[11], []).append(_finished(row))
     return found
 
 
@@ -272,7 +289,15 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         attempts=row[7],
         started_at=row[8],
         finished_at=row[9],
+        event_id=row[10],
     )
+
+
+def _counted(rows: Sequence[_EffectRow]) -> Iterable[_EffectRow]:
+    """The effects of a run without those that are told of twice: of events which Shadow saw it emit, the run's own
+    reports say nothing new."""
+    seen = {row[4] for row in rows if row[2] == _EVENT and row[10] in _SEEN_EMITTED}
+    return [row for row in rows if not (row[2] == _EVENT and row[10] == _REPORTED and row[4] in seen)]
 
 
 def _addresses(runs: Iterable[FinishedRun]) -> dict[str, object]:

@@ -28,6 +28,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 Accepted = Literal["accepted", "duplicate"]
 DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
+Way = Literal["own", "bridged", "withheld"]
 BreakerState = Literal["closed", "half_open", "open"]
 
 EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
@@ -37,6 +38,12 @@ ACCEPT_SECONDS = Histogram(
     "From a request's arrival at a door to its answer.",
     ["door"],
     buckets=_FAST,
+    registry=REGISTRY,
+)
+CHILDREN = Counter(
+    "shadow_children",
+    "Events that runs emitted.",
+    ["side", "parent", "way"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
@@ -142,6 +149,11 @@ def _observe_answered() -> None:
 def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
     """Events of one request that are durable now, or were already."""
     EVENTS.labels(door, source, result).inc(count)
+
+
+def child(side: str, parent: str, way: Way, count: int = 1) -> None:
+    """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
+    CHILDREN.labels(side, parent, way).inc(count)
 
 
 def refused(door: str, status: int) -> None:
