@@ -138,7 +138,7 @@ def _probe(probe: Probe, path: Path, compiled: Compile) -> ResolvedProbe:
         target=probe.target,
         request=probe.request,
         parameters={
-            name: compiled(value, (*path, "parameters", name), optional=True)
+            name: compiled(value, (*path, "parameters", name))
             for name, value in probe.parameters.items()
         },
         identity=probe.identity,

@@ -108,6 +108,9 @@ ROW_SLOT_DROPPED = Counter(
     ["database", "side"],
     registry=REGISTRY,
 )
+PROBES = Counter(
+    "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
+)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -231,6 +234,11 @@ def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
 def row_slot_dropped(database: str, side: str) -> None:
     """A slot was dropped, and what it had not read is unseen."""
     ROW_SLOT_DROPPED.labels(database, side).inc()
+
+
+def probed(side: str, result: Literal["read", "failed"]) -> None:
+    """A probe was read on a side, or could not be."""
+    PROBES.labels(side, result).inc()
 
 
 def judged(verdict: str, count: int = 1) -> None:
