@@ -41,6 +41,7 @@ from shadow.platforms.registry import adapters
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
+from shadow.world.sequencing import Sequencer
 
 if TYPE_CHECKING:
     import httpx
@@ -168,6 +169,7 @@ class Service:
         parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
+            Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),

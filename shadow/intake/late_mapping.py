@@ -14,6 +14,8 @@ from uuid import UUID
 import orjson
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.intake.arrival import State
+from shadow.intake.plan import sequence_patience
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import Mapped
 from shadow.intake.trigger_calls import CallRefused, TriggerCall, trigger_call
@@ -24,12 +26,13 @@ from shadow.store.database import Connection
 _EVENT = b"UPDATE events SET tenant = %s, mapping_error = NULL WHERE id = %s"
 _DATA = b"UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
 _FAILED = b"UPDATE events SET mapping_error = %s WHERE id = %s"
-# What legacy has not taken yet is not the candidate's: then it goes on being held.
+# What legacy has not taken yet is not the candidate's: then it goes on being held. Sequenced, it is looked at now: its
+# twin may have ended long ago, or there may be none to wait for.
 _GO = b"""
 UPDATE dispatches AS dispatch
 SET stage = %(stage)s, due_at = now(), lease = NULL, attempts = 0, error = NULL, tenant = %(tenant)s,
     state = CASE WHEN EXISTS (SELECT FROM dispatches AS other WHERE other.event_id = dispatch.event_id
-                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held' ELSE 'due' END
+                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held' ELSE %(state)s END
 WHERE id = %(id)s
 """
 _PAIR = b"""
@@ -97,7 +100,8 @@ async def write(
         task: that the call starts, as `StoredCall.understood` tells.
     """
     tenant = storable_or_none(catalogue.tenant_of(call.source, mapped.data))
-    await conn.execute(_GO, {"stage": "deliver", "tenant": tenant, "id": dispatch})
+    state = State.DUE if sequence_patience([task]) is None else State.SEQUENCED
+    await conn.execute(_GO, {"stage": "deliver", "state": state.value, "tenant": tenant, "id": dispatch})
     await conn.execute(_EVENT, (tenant, call.event_id))
     await conn.execute(_DATA, (codec.encode(orjson.dumps(mapped.data)), call.event_id))
     if tenant != call.tenant:
@@ -107,7 +111,7 @@ async def write(
 
 async def fetch_again(conn: Connection, dispatch: UUID, tenant: str | None) -> None:
     """Have an offloaded payload fetched and mapped anew."""
-    await conn.execute(_GO, {"stage": "map", "tenant": tenant, "id": dispatch})
+    await conn.execute(_GO, {"stage": "map", "state": State.DUE.value, "tenant": tenant, "id": dispatch})
     await conn.execute(b"NOTIFY shadow_dispatches")
 
 

@@ -50,8 +50,8 @@ WHERE id = %s
 """
 _DATA = "UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
 _DISPATCH = """
-INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() + %s, %s, %s)
 """
 
 
@@ -174,6 +174,7 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
                 dispatch.task,
                 arrival.tenant,
                 dispatch.state.value,
+                dispatch.delay,
                 seed.header() if batched else None,
                 0 if batched else None,
             ),

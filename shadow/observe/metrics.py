@@ -84,6 +84,18 @@ ATTRIBUTED_LATE = Counter(
     ["side"],
     registry=REGISTRY,
 )
+SEQUENCED = Counter(
+    "shadow_sequenced",
+    "Dispatches that waited for their twin and were let go.",
+    ["result"],
+    registry=REGISTRY,
+)
+SEQUENCED_SECONDS = Histogram(
+    "shadow_sequenced_seconds",
+    "From an event's start until its dispatch without authority was let go.",
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+    registry=REGISTRY,
+)
 ROW_SLOT_LAG = Gauge(
     "shadow_row_slot_lag_bytes",
     "How much of its database server's log a slot has not read.",
@@ -207,6 +219,12 @@ def unattributed(side: str, seen_by: str, count: int = 1) -> None:
 def attributed_late(side: str, count: int = 1) -> None:
     """Effects that are somebody's now."""
     ATTRIBUTED_LATE.labels(side).inc(count)
+
+
+def sequenced(result: Literal["settled", "late"], seconds: float) -> None:
+    """A dispatch was let go so long after its event's start: its twins had settled, or its patience was over."""
+    SEQUENCED.labels(result).inc()
+    SEQUENCED_SECONDS.observe(seconds)
 
 
 def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
