@@ -26,8 +26,10 @@ from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
+from shadow.effects.smtp_sink import SmtpSink
 from shadow.egress.correlating import ByTraits
 from shadow.egress.gateway import Gateway
+from shadow.egress.mail_relay import MailKeys, MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
@@ -112,9 +114,11 @@ class Service:
         control: Listener | None,
         loops: bool,
         data: Path | None = None,
+        smtp: Listener | None = None,
     ) -> None:
         """
         Args:
+            smtp: where workers send mail, with the front listener only.
             data: the folder below which the gateway spools while the database is away; `.shadow` by default.
         """
         self._data = data or Path(".shadow")
@@ -123,6 +127,7 @@ class Service:
         self._front = front
         self._control = control
         self._loops = loops
+        self._smtp = smtp
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then drain: servers first, then what they feed."""
@@ -199,6 +204,8 @@ class Service:
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
+        if self._smtp is not None:
+            await self._mail_sink(stack, gateway, self._smtp)
         app = front_app(
             FrontServices(
                 catalogue=self._catalogue,
@@ -211,6 +218,20 @@ class Service:
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))
+
+    async def _mail_sink(self, stack: contextlib.AsyncExitStack, gateway: Gateway | None, listener: Listener) -> None:
+        if gateway is None:
+            raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
+        sink = SmtpSink(
+            self._catalogue,
+            self._database,
+            MailKeys(gateway.keys),
+            MailRelay(self._catalogue),
+            host=listener.host,
+            port=listener.port,
+        )
+        await sink.start()
+        stack.push_async_callback(sink.stop)
 
     def _control_server(self) -> _Server:
         from api.control.app import control_app
@@ -236,6 +257,7 @@ def run(
     front: Listener | None,
     control: Listener | None,
     loops: bool,
+    smtp: Listener | None = None,
 ) -> None:
     """Run a process until SIGTERM or SIGINT."""
     logs.configure()
@@ -248,7 +270,7 @@ def run(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data)
+        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp)
         try:
             await service.run(stop)
         finally:

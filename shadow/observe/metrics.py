@@ -111,6 +111,7 @@ ROW_SLOT_DROPPED = Counter(
 PROBES = Counter(
     "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
 )
+MAILS = Counter("shadow_mails", "Mails that workers sent by SMTP.", ["side", "disposition"], registry=REGISTRY)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -239,6 +240,11 @@ def row_slot_dropped(database: str, side: str) -> None:
 def probed(side: str, result: Literal["read", "failed"]) -> None:
     """A probe was read on a side, or could not be."""
     PROBES.labels(side, result).inc()
+
+
+def mailed(side: str, disposition: str) -> None:
+    """A mail came in, and was sent on, kept back or refused."""
+    MAILS.labels(side, disposition).inc()
 
 
 def judged(verdict: str, count: int = 1) -> None:
