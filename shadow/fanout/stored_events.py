@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from shadow.platforms.event import EventRow
-from shadow.store import codec
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection
 
 _COLUMNS = (
@@ -23,10 +24,24 @@ async def load_events(conn: Connection, ids: Iterable[UUID]) -> list[EventRow]:
     return [EventRow(*row) for row in await cursor.fetchall()]
 
 
-async def load_bodies(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, dict[str, bytes]]:
-    """What the events were delivered with: part -> content."""
+@dataclass(frozen=True, slots=True)
+class Originals:
+    """What an event was delivered with, opened."""
+
+    parts: dict[str, bytes] = field(default_factory=dict)
+    forgotten: Forgotten | None = None
+    """Why there are none: they can't be opened any more."""
+
+
+async def load_originals(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Originals]:
+    """What the events came with: data, and where it is kept the producer's request with its headers. Events whose
+    originals have been deleted are left out."""
     cursor = await conn.execute(_BODIES, (list(ids),))
-    bodies: dict[UUID, dict[str, bytes]] = {}
-    for event_id, part, content in await cursor.fetchall():
-        bodies.setdefault(event_id, {})[part] = codec.decode(content)
-    return bodies
+    stored = await cursor.fetchall()
+    originals: dict[UUID, Originals] = {}
+    for (event_id, part, _sealed), content in zip(stored, await conn.vault.open(stored), strict=True):
+        if isinstance(content, Forgotten):
+            originals[event_id] = Originals(forgotten=content)
+        else:
+            originals.setdefault(event_id, Originals()).parts[part] = content
+    return originals

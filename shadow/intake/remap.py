@@ -15,14 +15,14 @@ from shadow.intake import webhook
 from shadow.intake.arrival import Arrival, Stage
 from shadow.intake.plan import planned
 from shadow.model.ids import Seed, new_id
-from shadow.store import codec
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection, Database, Work
 
 _FIND = """
 SELECT dispatches.id, events.id, events.source, events.upstream_id, request.content, headers.content
 FROM dispatches
 JOIN events ON events.id = dispatches.event_id
-JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
+LEFT JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
 LEFT JOIN bodies AS headers ON headers.id = events.id AND headers.part = 'headers'
 WHERE dispatches.id = ANY(%s) AND stage = 'map' AND state = 'dead'
 FOR UPDATE OF dispatches
@@ -34,7 +34,8 @@ UPDATE events SET name = %s, tenant = %s, occurred_at = %s, delivery_id = %s, up
     authority = %s, mapping_error = NULL
 WHERE id = %s
 """
-_DATA = "UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
+_BODY = "UPDATE bodies SET content = %s WHERE id = %s AND part = %s"
+_NOT_KEPT = "DELETE FROM bodies WHERE id = %s AND part IN ('request', 'headers')"
 _DISPATCH = """
 INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -63,7 +64,8 @@ async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Se
     async with database.connection(Work.CONTROL) as connection:
         cursor = await connection.execute(_FIND, (list(dispatches),))
         for dispatch, event, source, upstream_id, request, headers in await cursor.fetchall():
-            read = _again(catalogue, routing, source, codec.decode(request), headers)
+            opened = await _opened(connection, event, request, headers)
+            read = opened if isinstance(opened, str) else _again(catalogue, routing, source, *opened)
             if isinstance(read, str):
                 await connection.execute(_STILL_WRONG, (read, dispatch))
                 result.failed[dispatch] = read
@@ -76,13 +78,28 @@ async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Se
     return result
 
 
+async def _opened(
+    connection: Connection, event: UUID, request: bytes | None, headers: bytes | None
+) -> tuple[bytes, tuple[tuple[str, str], ...]] | str:
+    """The request that arrived, with its headers; or why there is none any more."""
+    if request is None:
+        return "expired: its originals have been deleted (retention.originals in the catalogue)"
+    stored = [(event, "request", request), *([(event, "headers", headers)] if headers is not None else [])]
+    opened = []
+    for original in await connection.vault.open(stored):
+        if isinstance(original, Forgotten):
+            return str(original)
+        opened.append(original)
+    pairs = tuple((name, value) for name, value in orjson.loads(opened[1])) if len(opened) > 1 else ()
+    return opened[0], pairs
+
+
 def _again(
-    catalogue: ResolvedCatalogue, routing: Routing, source: str, body: bytes, headers: bytes | None
+    catalogue: ResolvedCatalogue, routing: Routing, source: str, body: bytes, pairs: tuple[tuple[str, str], ...]
 ) -> Arrival | str | None:
     """The arrival that it is now; the reason why it still is none; None when it is ignored now."""
     if not isinstance(catalogue.sources.get(source), WebhookSource):
         return f"the catalogue has no webhook source {source!r} any more"
-    pairs = tuple((name, value) for name, value in orjson.loads(codec.decode(headers))) if headers else ()
     fields = {name.lower(): value for name, value in pairs}
     try:
         document = webhook.document(body, fields.get("content-type", ""))
@@ -119,7 +136,16 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
             event,
         ),
     )
-    await connection.execute(_DATA, (codec.encode(arrival.data), event))
+    vault = connection.vault
+    await vault.ready([arrival.tenant])
+    # Until now nobody knew whose it is: all of it was sealed as nobody's.
+    originals = {"data": arrival.data}
+    if arrival.request is not None:
+        originals |= {"request": arrival.request, "headers": orjson.dumps(arrival.headers)}
+    else:
+        await connection.execute(_NOT_KEPT, (event,))
+    for part, content in originals.items():
+        await connection.execute(_BODY, (vault.seal(arrival.tenant, event.bytes, part, content), event, part))
     for dispatch in arrival.dispatches:
         if dispatch.stage is Stage.FORWARD:
             continue

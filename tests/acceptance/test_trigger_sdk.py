@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from shadow.store import codec
 from shadow.store.database import Database
 from tests.acceptance.sdks import drive
 from tests.integration.front.world import PRODUCER, World, world_of
@@ -84,11 +83,14 @@ async def _all_are_known(world: World, runs: set[str], batched: set[str]) -> Non
 
 
 async def _data_of(world: World, run: str) -> Any:
-    ((content,),) = await world.rows(
-        "SELECT content FROM bodies JOIN runs ON event_id = bodies.id WHERE part = 'data' AND platform_run_id = %s",
+    stored = await world.rows(
+        "SELECT bodies.id, part, content FROM bodies JOIN runs ON event_id = bodies.id"
+        " WHERE part = 'data' AND platform_run_id = %s",
         run,
     )
-    return orjson.loads(codec.decode(content))
+    (content,) = await world.database.vault.open(stored)
+    assert isinstance(content, bytes)
+    return orjson.loads(content)
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
