@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,12 +106,12 @@ class Database:
     Args:
         url: a libpq URL; may point at pgbouncer.
         direct_url: a direct connection for LISTEN and migrations; `url` by default.
-        sealing_key: by which the keys of tenants are wrapped; the environment's by default.
+        sealing_key: finds what the keys of tenants are wrapped by, when it is needed; the environment by default.
     """
 
     url: str
     direct_url: str = ""
-    sealing_key: MasterKey | None = None
+    sealing_key: Callable[[], MasterKey] | None = None
     _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
     _engine: AsyncEngine | None = None
     _vault: Vault | None = None
@@ -171,7 +171,7 @@ class Database:
             from shadow.sealing.master import given
             from shadow.sealing.vault import Vault
 
-            self._vault = Vault(self, self.sealing_key or given())
+            self._vault = Vault(self, (self.sealing_key or given)())
         return self._vault
 
     @property
