@@ -13,8 +13,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Redacted, Told
 from shadow.model.ids import new_id
-from shadow.store import codec
 from shadow.store.database import Connection
 
 _REMEMBERED = timedelta(days=30)
@@ -40,11 +41,6 @@ FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[
      AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
                 occurred_at, seen_by, attributed_by)
 ON CONFLICT (id) DO NOTHING
-"""
-_BODIES = b"""
-INSERT INTO bodies (id, part, content)
-SELECT id, 'data', content FROM unnest(%s::uuid[], %s::bytea[]) AS body (id, content)
-ON CONFLICT (id, part) DO NOTHING
 """
 _PAIRS = b"""
 SELECT id, state IN ('settling', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at FROM pairs
@@ -121,7 +117,7 @@ class SeenEffect:
 
 
 async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> int:
-    """Keep the effects; have the pairs looked at that are judged or settling.
+    """Keep the effects, redacted; have the pairs looked at that are judged or settling.
 
     Returns:
         how many were new.
@@ -129,6 +125,7 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
     if not rows:
         return 0
+    redacted = await _redacted(conn, side, rows)
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
     await conn.execute(
         _EFFECTS,
@@ -142,15 +139,22 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
             "attempt": [effect.attempt for _row, effect in rows],
             "kind": [effect.kind for _row, effect in rows],
             "target": [effect.target for _row, effect in rows],
-            "operation": [effect.operation for _row, effect in rows],
-            "identity": [effect.identity for _row, effect in rows],
-            "idempotency_key": [effect.idempotency_key for _row, effect in rows],
+            "operation": [effect.operation for effect in redacted],
+            "identity": [effect.identity for effect in redacted],
+            "idempotency_key": [effect.idempotency_key for effect in redacted],
             "occurred_at": [effect.occurred_at for _row, effect in rows],
             "seen_by": [effect.seen_by.value for _row, effect in rows],
             "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
         },
     )
-    await conn.execute(_BODIES, ([row for row, _effect in rows], [codec.encode(effect.data) for _row, effect in rows]))
+    ids = [row for row, _effect in rows]
+    await evidence.keep(
+        conn,
+        [
+            *((row, "data", effect.stored) for row, effect in zip(ids, redacted, strict=True)),
+            *((row, PENDING, it.pending) for row, it in zip(ids, redacted, strict=True) if it.pending is not None),
+        ],
+    )
     await tell_the_judge(
         conn,
         side,
@@ -158,6 +162,24 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
         run_ids={effect.run_id for _row, effect in rows if effect.run_id is not None},
     )
     return len(rows)
+
+
+async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> list[Redacted]:
+    """The effects as they may be stored, each with its tenant's hashes."""
+    whose = await evidence.tenants_of_runs(
+        conn,
+        side,
+        runs=[effect.run_id for _row, effect in rows if effect.run_id is not None],
+        platform_runs=[effect.run for _row, effect in rows if effect.run is not None],
+    )
+    tenants = [whose.get(effect.run_id or effect.run or "", UNKNOWN) for _row, effect in rows]
+    await evidence.ready(conn, tenants)
+    return [
+        evidence.of_effect(
+            conn.vault, tenant, Told(effect.operation, effect.identity, effect.idempotency_key, effect.data)
+        )
+        for tenant, (_row, effect) in zip(tenants, rows, strict=True)
+    ]
 
 
 async def _fresh(

@@ -17,6 +17,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
 from shadow.fanout.handoff import Keyed, Started, open_pairs, record_started
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
@@ -223,6 +224,7 @@ class Queue:
         gone = {row.id: why for row in rows if (why := _why_gone(events, originals, row.event_id)) is not None}
         if gone:
             await conn.execute(_GONE, (list(gone), list(gone.values())))
+        await self._keep_evidence(conn, rows, events, originals)
         twins = await self._twins(conn, rows)
         claimed = []
         for row in rows:
@@ -245,6 +247,25 @@ class Queue:
             ],
         )
         return claimed
+
+    async def _keep_evidence(
+        self,
+        conn: Connection,
+        rows: Sequence[_Row],
+        events: Mapping[UUID, EventRow],
+        originals: Mapping[UUID, Originals],
+    ) -> None:
+        """Keep a redacted copy of what is delivered, while it is open: for the judge, and for people."""
+        without = {
+            row.event_id: (events[row.event_id].tenant, found.parts["data"])
+            for row in rows
+            if row.event_id in events
+            and (found := originals.get(row.event_id)) is not None
+            and "data" in found.parts
+            and not found.has_evidence
+        }
+        if without:
+            await evidence.keep_of_events(conn, without)
 
     async def write_back(self, fates: Sequence[tuple[Claimed, Fate]]) -> None:
         """Write what became of claimed dispatches, in one transaction. Results of a lost lease are void."""

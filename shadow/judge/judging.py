@@ -49,6 +49,9 @@ def failed(error: Exception) -> Judgement:
 def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
     pair = fact.pair
     ledgers = evidence.of(fact)
+    if ledgers.unreadable is not None and fact.legacy is not None and fact.candidate is not None:
+        # What differs may be the hashes alone, and what does not may have been in the event.
+        return Judgement(Verdict.not_comparable, reason=ledgers.unreadable)
     rules = rulebook.rules(pair.task)
     reason = pair.incomparable
     if fact.extra:

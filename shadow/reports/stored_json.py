@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from shadow.judge.json_text import parse
+from shadow.model.json_text import parse
 from shadow.store import codec
 
 
