@@ -122,7 +122,8 @@ class Service:
         async with contextlib.AsyncExitStack() as stack:
             await self._database.vault.start()
             stack.push_async_callback(self._database.vault.stop)
-            upkeep = Upkeep(self._database)
+            retention = self._catalogue.catalogue.retention
+            upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client())

@@ -74,7 +74,7 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
-
+EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 _ANSWERED: defaultdict[str, list[float]] = defaultdict(list)
 _MANY = 10_000
@@ -148,6 +148,11 @@ def judged_void(count: int) -> None:
 def judging_took(seconds: float) -> None:
     """The time the comparison of one pair took."""
     JUDGE_SECONDS.observe(seconds)
+
+
+def expired(what: Literal["originals", "evidence"], count: int) -> None:
+    """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
+    EXPIRED.labels(what).inc(count)
 
 
 def exposition(accept: str, registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:

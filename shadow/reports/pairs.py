@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.model.ids import first_id_at, time_of
+from shadow.reports.originals import originals_of
 from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
 from shadow.reports.runs import views
 from shadow.reports.shapes import DifferenceView, PairDetail, PairPage, PairSummary
@@ -65,12 +66,14 @@ async def detail(engine: AsyncEngine, pair: UUID) -> PairDetail | None:
             return None
         runs = await views(connection, [row.legacy_run, row.candidate_run])
         found = await _differences(connection, pair)
+        originals = await originals_of(connection, row.event_id)
     return PairDetail.model_validate(
         {
             **_values(row._mapping),
             "deadline_at": row.deadline_at,
             "legacy": runs.get(row.legacy_run),
             "candidate": runs.get(row.candidate_run),
+            "originals": originals,
             "differences": found,
         }
     )

@@ -130,18 +130,29 @@ def of_file(path: Path) -> MasterKey:
         raise BadSealingKey(f"{path}: {error}") from None
 
 
+def replace(path: Path, text: str) -> None:
+    """Put another key into that file."""
+    _written(path, text).replace(path)
+
+
 def _make(path: Path) -> None:
     """Write a new key, whole or not at all: of several processes at once, one is first and the others use its key."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    partial = _written(path, new_text())
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new_text() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         path.hardlink_to(partial)
     except FileExistsError:
         pass  # another process was first
     finally:
         partial.unlink()
+
+
+def _written(path: Path, text: str) -> Path:
+    """A file beside that one, for its owner alone, with the key in it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return partial
