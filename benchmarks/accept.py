@@ -36,6 +36,7 @@ import uvloop
 from benchmarks.load import Measured, load
 from benchmarks.report import finish
 from shadow.catalogue import load as load_catalogue
+from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
 from shadow.sealing.master import VARIABLE
@@ -152,6 +153,8 @@ async def to_shadow(catalogue: Path, url: str) -> None:
     database = Database(url)
     await database.prepare()
     resolved = load_catalogue(catalogue)
+    for task in resolved.tasks:
+        await declare(database, task, actor="benchmark", reason="no worker is there to harm anybody")
     for task in resolved.tasks:
         await move(database, resolved, task, Phase.SHADOW, actor="benchmark", reason="measure the full accept")
     await database.close()

@@ -21,7 +21,10 @@ import uvloop
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.routing import Routing
+from shadow.effects.reattribution import Reattribution
+from shadow.egress.gateway import Gateway
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -104,7 +107,13 @@ class Service:
         front: Listener | None,
         control: Listener | None,
         loops: bool,
+        data: Path | None = None,
     ) -> None:
+        """
+        Args:
+            data: the folder below which the gateway spools while the database is away; `.shadow` by default.
+        """
+        self._data = data or Path(".shadow")
         self._catalogue = catalogue
         self._database = database
         self._front = front
@@ -158,6 +167,8 @@ class Service:
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
+            Reattribution(self._database, self._catalogue),
+            ContainmentWatch(self._database),
         ]
         for part in parts:
             await part.start()
@@ -175,6 +186,11 @@ class Service:
         intake = Intake(self._database)
         await intake.start()
         stack.push_async_callback(intake.stop)
+        gateway = None
+        if self._catalogue.targets:
+            gateway = Gateway(self._catalogue, self._database, routing, http, self._data / "spool")
+            await gateway.start()
+            stack.push_async_callback(gateway.stop)
         app = front_app(
             FrontServices(
                 catalogue=self._catalogue,
@@ -182,6 +198,7 @@ class Service:
                 routing=routing,
                 database=self._database,
                 http=http,
+                gateway=gateway,
                 extra=[(PREFIX, worker_app(self._catalogue, self._database))],
             )
         )
@@ -230,7 +247,7 @@ def run(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        service = Service(catalogue, database, front=front, control=control, loops=loops)
+        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data)
         try:
             await service.run(stop)
         finally:

@@ -27,6 +27,12 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 os.environ.setdefault("SHADOW_SEALING_KEY", "dGhlIG1hc3RlciBrZXkgb2YgYWxsIHRoZSB0ZXN0cyE=")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, 0 too: pytest itself is silent about none."""
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    terminalreporter.write_line(f"skipped tests: {skipped}")
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """An embedded server for the whole session; it goes with its data."""

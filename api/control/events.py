@@ -80,7 +80,7 @@ async def resend_dead_letter(
 ) -> Resent:
     """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run.
 
-    A webhook that could not be mapped is mapped anew, with the catalogue that the service runs on now.
+    A webhook or call that could not be mapped is mapped anew, with the catalogue that the service runs on now.
     """
     done, failed = await send_again(services.database, services.catalogue, [dispatch])
     if dispatch in done:

@@ -44,6 +44,7 @@ PARITY: Example = {
     "since": "2026-05-01",
     "until": None,
     "tenant": None,
+    "unattributed": 0,
     "counts": COUNTS,
     "days": [{"day": "2026-05-01", **COUNTS}],
 }
@@ -115,6 +116,7 @@ PAIR_DETAIL: Example = {
     "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
     "candidate": {**RUN, "output": {"synced": True}, "effects": []},
     "originals": "kept",
+    "extra": [],
     "differences": [
         {
             "kind": "effect.missing",
@@ -199,6 +201,36 @@ MOVE: Example = {
 }
 MOVES: Example = {"items": [MOVE]}
 MOVE_REQUEST: Example = {"phase": "shadow", "reason": "First week of comparison"}
+CONTAINMENT: Example = {
+    "task": "order-sync",
+    "state": "proven",
+    "contained": True,
+    "items": [
+        {
+            "id": "01997f40-0000-7abc-8def-0123456789ac",
+            "task": "order-sync",
+            "kind": "proof",
+            "version": "2026-05-01.3",
+            "state": "proven",
+            "parts": {
+                "guard": {
+                    "state": "passed",
+                    "says": ["every host but the gateway is denied"],
+                    "todo": [],
+                    "warnings": [],
+                    "facts": {"version": "2026-05-01.3", "fingerprints": 41, "compared_with": 6},
+                },
+            },
+            "leaks": "none",
+            "actor": "token:oncall",
+            "reason": None,
+            "made_at": "2026-05-01T08:00:00Z",
+            "ended_at": None,
+            "ended_because": None,
+        }
+    ],
+}
+CONTAINMENT_REQUEST: Example = {"action": "declare_harmless", "reason": "It only reads"}
 ALIVE: Example = {"status": "ok"}
 READY: Example = {"status": "ready", "migration": "0001"}
 METRICS = 'shadow_judged_total{verdict="match"} 396.0\n'

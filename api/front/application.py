@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.front import inngest as inngest_door
 from api.front import trigger_shape
+from api.front.egress import EgressEdge
 from api.front.exchange import Disconnected, problem
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
 from api.front.plans import Plans
@@ -44,6 +45,7 @@ def front_app(services: FrontServices) -> ASGIApp:
     webhook = WebhookDoor(services, plans)
     inngest = InngestDoor(services, plans)
     trigger = TriggerDoor(services, plans)
+    egress = EgressEdge(services.gateway) if services.gateway is not None else None
     rest = _rest(services)
 
     def door(path: str) -> ASGIApp:
@@ -54,6 +56,8 @@ def front_app(services: FrontServices) -> ASGIApp:
             return webhook
         if first in ("api", "realtime"):
             return trigger
+        if first == "egress" and egress is not None:
+            return egress
         if "/" + first in PASSED_PREFIXES:
             return inngest.pass_through
         return rest

@@ -75,6 +75,13 @@ def pairs(scope: Scope) -> tuple[tuple[str, str], ...]:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
 
 
+def target(scope: Scope, base: str) -> str:
+    """The URL of the same path and query below `base`, still encoded as they came."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return base.rstrip("/") + (path + (b"?" + query if query else b"")).decode("latin-1")
+
+
 async def respond(
     send: Send, status: int, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = JSON_HEADERS
 ) -> None:

@@ -23,7 +23,7 @@ import structlog
 from starlette.types import Scope, Send
 
 from api.front import trigger_shape
-from api.front.exchange import pass_back, respond
+from api.front.exchange import pass_back, respond, target
 from api.front.plans import Plans
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource
@@ -171,9 +171,7 @@ class Intents:
         Raises:
             httpx.TransportError, TimeoutError, TooLarge: there was no answer.
         """
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
-        query: bytes = scope.get("query_string", b"")
-        url = platform.url.rstrip("/") + (path + (b"?" + query if query else b"")).decode("latin-1")
+        url = target(scope, platform.url)
         sent = [(name, value) for name, value in headers if name != "accept-encoding"]
         sent.append(("accept-encoding", "identity"))
         within = min(platform.timeout, (PATIENCE - _MARGIN) / _TRIES)

@@ -1,10 +1,18 @@
-"""Cancel, reschedule and replay: passed on to Trigger.dev, and written down where they succeed."""
+"""Cancel, reschedule and replay: written down as expected, passed on to Trigger.dev, confirmed by its answer.
+
+Expected first, because of what cannot be made good afterwards: a change that went through and is not known makes
+evidence against the candidate of what the producer did. So a door that can't write says 503 before anything is
+forwarded, and the SDK comes again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -13,19 +21,37 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front import trigger_shape
-from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, problem, read_body, respond
+from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, problem, read_body, respond, target
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
+from shadow.catalogue.model import TriggerPlatform
 from shadow.intake import run_changes
-from shadow.platforms.client import TooLarge, carry
+from shadow.intake.run_changes import Expected
+from shadow.outcomes.moments import moment
+from shadow.platforms.client import Answer, TooLarge, carry
+from shadow.platforms.trigger_api import API_VERSION
 from shadow.store.database import Connection, Work
 
 log = structlog.get_logger(__name__)
 
 _WITHIN = timedelta(seconds=45)
+_PATIENCE = timedelta(seconds=60)
+"""How long the workers leave the twin to the door: longer than that waits for the platform."""
+_LOOKUP_WITHIN = timedelta(seconds=5)
+_AGAIN_SECONDS = (0.2, 1.0)
+"""Pauses before what the platform did is tried to be written down once more."""
+_AMBIGUOUS = 408
+_CREDENTIALS = frozenset({"authorization", "x-trigger-branch"})
 
-_Record = Callable[[Connection, str, Any], Awaitable[None]]
-"""Writes the change down: connection, platform, the answer's JSON."""
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a path does to a run."""
+
+    expect: Callable[[Connection, str, str], Awaitable[Expected | None]]
+    """Writes down what is about to happen: connection, platform, run."""
+    confirm: Callable[[Connection, str, str, Expected | None, Any], Awaitable[None]]
+    """Writes down that it happened: the same, what was expected, and the answer's JSON."""
 
 
 class RunChangeDoor:
@@ -37,31 +63,17 @@ class RunChangeDoor:
 
     async def cancel(self, scope: Scope, receive: Receive, send: Send, run: str) -> None:
         """`POST /api/v2/runs/{id}/cancel`."""
-
-        async def record(connection: Connection, platform: str, _answer: Any) -> None:
-            await run_changes.cancelled(connection, self._services.catalogue, platform, run)
-
-        await self._change(scope, receive, send, record)
+        await self._change(scope, receive, send, run, _Change(self._expect_cancelled, _cancelled))
 
     async def reschedule(self, scope: Scope, receive: Receive, send: Send, run: str) -> None:
         """`POST /api/v1/runs/{id}/reschedule`."""
-
-        async def record(connection: Connection, platform: str, _answer: Any) -> None:
-            await run_changes.rescheduled(connection, platform, run)
-
-        await self._change(scope, receive, send, record)
+        await self._change(scope, receive, send, run, _Change(run_changes.expect_rescheduled, self._rescheduled))
 
     async def replay(self, scope: Scope, receive: Receive, send: Send, run: str) -> None:
         """`POST /api/v1/runs/{id}/replay`."""
+        await self._change(scope, receive, send, run, _Change(_nothing, _replayed))
 
-        async def record(connection: Connection, platform: str, answer: Any) -> None:
-            new_run = answer.get("id") if isinstance(answer, dict) else None
-            if isinstance(new_run, str):
-                await run_changes.replayed(connection, platform, run, new_run)
-
-        await self._change(scope, receive, send, record)
-
-    async def _change(self, scope: Scope, receive: Receive, send: Send, record: _Record) -> None:
+    async def _change(self, scope: Scope, receive: Receive, send: Send, run: str, change: _Change) -> None:
         found = self._sources.platform_of(fields(scope))
         if found is None:
             await problem(send, 404, "the catalogue has no platform of kind trigger.dev")
@@ -72,26 +84,132 @@ class RunChangeDoor:
         except BodyTooLarge:
             await trigger_shape.refuse(send, 413, "Request body too large")
             return
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
-        headers = [(key, value) for key, value in pairs(scope) if key != "accept-encoding"]
-        headers.append(("accept-encoding", "identity"))
+        sent = list(pairs(scope))
         try:
-            answer = await carry(
-                self._services.http,
-                scope["method"],
-                platform.url.rstrip("/") + path.decode("latin-1"),
-                headers,
-                body,
-                within=_WITHIN,
-            )
+            told = await self._learn_name(name, platform, run, sent)
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                expected = await change.expect(connection, name, run)
+        except psycopg.Error as error:
+            log.error("front.not_stored", door="trigger.dev", platform=name, error=type(error).__name__)
+            await trigger_shape.not_stored(send)
+            return
+        try:
+            answer = await self._forward(platform, scope, sent, body)
         except (httpx.TransportError, TimeoutError, TooLarge) as error:
             log.warning("front.passthrough_failed", platform=name, error=type(error).__name__)
+            if isinstance(error, httpx.ConnectError):
+                await self._take_back(name, expected)
             await trigger_shape.unreachable(send, type(error).__name__)
             return
         if 200 <= answer.status < 300:
+            if not told:
+                expected = await self._expected_at_last(name, platform, run, sent, change)
+            await self._write(name, lambda conn: change.confirm(conn, name, run, expected, _json(answer.body)))
+        elif answer.status < 500 and answer.status != _AMBIGUOUS:
+            await self._take_back(name, expected)
+        await respond(send, answer.status, answer.body, pass_back(answer.headers))
+
+    async def _forward(
+        self, platform: TriggerPlatform, scope: Scope, sent: list[tuple[str, str]], body: bytes
+    ) -> Answer:
+        headers = [(key, value) for key, value in sent if key != "accept-encoding"]
+        headers.append(("accept-encoding", "identity"))
+        url = target(scope, platform.url)
+        return await carry(self._services.http, scope["method"], url, headers, body, within=_WITHIN)
+
+    async def _expected_at_last(
+        self, name: str, platform: TriggerPlatform, run: str, sent: list[tuple[str, str]], change: _Change
+    ) -> Expected | None:
+        """What should have been written down before, had the platform told the run's key: a new run is not to be
+        read for a while (reference 3.1)."""
+        try:
+            if not await self._learn_name(name, platform, run, sent):
+                log.warning("front.run_not_named", platform=name)
+                return None
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                return await change.expect(connection, name, run)
+        except psycopg.Error as error:
+            log.error("front.change_not_recorded", platform=name, error=type(error).__name__)
+            return None
+
+    async def _take_back(self, platform: str, expected: Expected | None) -> None:
+        if expected is not None:
+            await self._write(platform, lambda conn: run_changes.refused(conn, expected))
+
+    async def _write(self, platform: str, write: Callable[[Connection], Awaitable[None]]) -> None:
+        """Write what the platform did, tried again; what was expected stands where it can't be."""
+        for pause in (*_AGAIN_SECONDS, None):
             try:
                 async with self._services.database.connection(Work.ACCEPT) as connection:
-                    await record(connection, name, orjson.loads(answer.body or b"null"))
-            except (psycopg.Error, orjson.JSONDecodeError) as error:
-                log.error("front.change_not_recorded", platform=name, error=type(error).__name__)
-        await respond(send, answer.status, answer.body, pass_back(answer.headers))
+                    await write(connection)
+                return
+            except psycopg.Error as error:
+                log.error("front.change_not_recorded", platform=platform, error=type(error).__name__)
+            if pause is not None:
+                await asyncio.sleep(pause)
+
+    async def _learn_name(self, name: str, platform: TriggerPlatform, run: str, sent: list[tuple[str, str]]) -> bool:
+        """Runs of a batch whose answer named none are known by their keys: the platform is asked for this one's.
+
+        With the producer's own credential, so that nobody learns or changes here what they could not there.
+
+        Returns:
+            False when the platform does not say what run it is, or not yet.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            if await run_changes.is_known(connection, name, run):
+                return True
+        headers = [(key, value) for key, value in sent if key in _CREDENTIALS]
+        headers += [("accept-encoding", "identity"), ("x-trigger-api-version", API_VERSION)]
+        url = f"{platform.url.rstrip('/')}/api/v3/runs/{quote(run, safe='')}"
+        try:
+            answer = await carry(self._services.http, "GET", url, headers, b"", within=_LOOKUP_WITHIN)
+        except (httpx.TransportError, TimeoutError, TooLarge) as error:
+            log.warning("front.run_not_read", platform=name, error=type(error).__name__)
+            return False
+        read = _json(answer.body)
+        if answer.status != 200 or not isinstance(read, dict):
+            return False
+        task = self._services.catalogue.task_of_legacy(name, str(read.get("taskIdentifier")))
+        key, created_at = read.get("idempotencyKey"), moment(read.get("createdAt"))
+        if task is None or not isinstance(key, str) or created_at is None:
+            return True
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            await run_changes.name_run(connection, name, run, task.id, key, created_at)
+        return True
+
+    async def _expect_cancelled(self, conn: Connection, platform: str, run: str) -> Expected | None:
+        return await run_changes.expect_cancelled(conn, self._services.catalogue, platform, run, _PATIENCE)
+
+    async def _rescheduled(
+        self, conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any
+    ) -> None:
+        if expected is not None:
+            starts_at: datetime | None = moment(answer.get("delayedUntil")) if isinstance(answer, dict) else None
+            now = self._services.clock()
+            await run_changes.rescheduled(conn, self._services.catalogue, expected, starts_at, now)
+
+
+async def _cancelled(conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any) -> None:
+    if expected is not None:
+        await run_changes.cancelled(conn, expected)
+
+
+async def _nothing(conn: Connection, platform: str, run: str) -> None:
+    return None
+
+
+async def _replayed(conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any) -> None:
+    new_run = answer.get("id") if isinstance(answer, dict) else None
+    if isinstance(new_run, str):
+        await run_changes.replayed(conn, platform, run, new_run)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision
+from shadow.egress.gateway import Gateway
 from shadow.intake.arrival import Arrival, Receipt
 from shadow.store.database import Database
 
@@ -42,6 +43,8 @@ class FrontServices:
     database: Database
     http: httpx.AsyncClient
     """Made by `shadow.platforms.client.carrying_client`: it carries others' requests."""
+    gateway: Gateway | None = None
+    """None where no target is declared."""
     clock: Callable[[], datetime] = _now
     extra: Sequence[tuple[str, ASGIApp]] = ()
     """More of the front listener, each mounted at its prefix: the watcher's app, the reports."""

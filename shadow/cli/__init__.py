@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from shadow.cli import dead_letters, demo, forget, map, phase, processes, report, sealing_key, tasks, token
+from shadow.cli import (
+    contain,
+    dead_letters,
+    demo,
+    egress_key,
+    forget,
+    map,
+    phase,
+    processes,
+    report,
+    sealing_key,
+    tasks,
+    token,
+)
 
 app = typer.Typer(
     name="shadow",
@@ -18,12 +31,14 @@ app.command("serve")(processes.serve)
 app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
+app.command("contain")(contain.contain)
 app.command("report")(report.report)
 app.command("forget")(forget.forget)
 app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
 app.add_typer(token.app, name="token")
+app.add_typer(egress_key.app, name="egress-key")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

@@ -62,7 +62,7 @@ def resend(
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Send some again, under the same keys; a webhook that could not be mapped is mapped anew first."""
+    """Send some again, under the same keys; what could not be mapped is mapped anew first."""
     resolved = read_catalogue(catalogue)
 
     async def run() -> tuple[list[UUID], dict[UUID, str]]:

@@ -41,10 +41,5 @@ def phase(
             console.print(
                 f"{', '.join(done.tasks)}: {done.from_phase} -> {done.to_phase} from {done.effective_at:%H:%M:%S}"
             )
-            if done.to_phase is Phase.SHADOW:
-                console.print(
-                    "[yellow]Both sides run from now on: Shadow does not contain the candidate in this version,"
-                    " so its workers must have no real credentials.[/yellow]"
-                )
 
     asyncio.run(run())

@@ -10,6 +10,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, Route
 from shadow.catalogue.model import TriggerSource
+from shadow.containment.record import refusal, uncontained
 from shadow.cutover.decision import Phase
 from shadow.cutover.routing import read_standings
 from shadow.model.ids import new_id
@@ -57,10 +58,11 @@ async def move(
 ) -> Move:
     """Move the route of `task`, all its tasks together.
 
-    Every move is forced: it needs a reason, and the audit says who made it.
+    Every move is forced: it needs a reason, and the audit says who made it. Forced or not, `shadow` needs for every
+    task of the route a containment proof for the candidate's present version, or a declaration on record.
 
     Raises:
-        MoveRefused: unknown task, no reason, nothing to change, or a phase that the route can't take.
+        MoveRefused: unknown task, no reason, nothing to change, not contained, or a phase that the route can't take.
     """
     if task not in catalogue.tasks:
         raise MoveRefused(f"no task {task!r}; expected one of {', '.join(sorted(catalogue.tasks))}")
@@ -75,6 +77,8 @@ async def move(
         current = standings[task].at(now) if task in standings else Phase.LEGACY
         if current is phase and (task not in standings or standings[task].phase is phase):
             raise MoveRefused(f"task {task!r} is in phase {phase} already")
+        if phase is Phase.SHADOW and (lacking := await uncontained(connection, route.tasks)):
+            raise MoveRefused(refusal(lacking))
         done = Move(new_id(), route.name, route.tasks, current, phase, actor, reason, now, now + LEAD)
         await connection.execute(
             _SET,

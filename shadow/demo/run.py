@@ -22,6 +22,7 @@ from sandbox.commerce.plan import Plan, build_plan
 from sandbox.commerce.producers import Sent, produce
 from shadow.access import tokens
 from shadow.catalogue import load
+from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
 from shadow.demo.findings import Findings, Inspector
@@ -144,6 +145,8 @@ async def _prepare(url: str, catalogue: Path) -> str:
     try:
         await database.prepare()
         resolved = load(catalogue)
+        for task in resolved.tasks:
+            await declare(database, task, actor="demo", reason="its targets are pretended")
         for route in resolved.routes.values():
             await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
         secret, _ = await tokens.issue(database.engine, "demo", tokens.Scope)

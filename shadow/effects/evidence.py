@@ -8,6 +8,7 @@ judge knows whose it is. Of an event's data the evidence is made when it is firs
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -151,6 +152,11 @@ def of_run(vault: Vault, tenant: Tenant, output: bytes | None, error_message: st
         {"output": None if output is None else orjson.Fragment(output), "error_message": error_message}
     )
     return Ended(stored, message, _pending(vault, original))
+
+
+def keyed(vault: Vault, tenant: Tenant, digest: bytes) -> bytes:
+    """A digest of something personal, hashed with the tenant's key. The vault is ready for the tenant."""
+    return hmac.digest(vault.key(_present(tenant)).evidence, b"digest\0" + digest, "sha256")
 
 
 def of_stored(vault: Vault, tenant: str | None, stored: bytes) -> bytes:

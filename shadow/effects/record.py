@@ -6,7 +6,7 @@ Whoever sees effects (reports of workers, the gateway, probes, row changes, mail
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,8 +15,13 @@ from uuid import UUID
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.effects.evidence import PENDING, UNKNOWN, Redacted, Told
-from shadow.model.ids import new_id
+from shadow.model.ids import first_id_at, new_id
+from shadow.observe import metrics
+from shadow.sealing.vault import Vault
 from shadow.store.database import Connection
+
+CLOCKS_DIFFER = timedelta(seconds=2)
+"""How long before its run started, or after it ended, an effect may have happened by another clock."""
 
 _REMEMBERED = timedelta(days=30)
 """How long a report with the same id is known to be a repetition."""
@@ -31,25 +36,33 @@ RETURNING event_id
 """
 _EFFECTS = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
-                     idempotency_key, occurred_at, seen_by, attributed_by)
+                     idempotency_key, occurred_at, seen_by, attributed_by, suspects)
 SELECT id, %(side)s, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-       occurred_at, seen_by, attributed_by
+       occurred_at, seen_by, attributed_by, suspects::uuid[]
 FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[], %(sequence)s::bigint[],
             %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[],
             %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[], %(seen_by)s::text[],
-            %(attributed_by)s::text[])
+            %(attributed_by)s::text[], %(suspects)s::text[])
      AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-                occurred_at, seen_by, attributed_by)
+                occurred_at, seen_by, attributed_by, suspects)
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """
-_PAIRS = b"""
-SELECT id, state IN ('settling', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at FROM pairs
-WHERE id IN (
+_OF_RUNS = b"""
     SELECT pair_id FROM runs WHERE platform_run_id = ANY(%(runs)s::text[]) AND side = %(side)s AND pair_id IS NOT NULL
     UNION ALL
-    SELECT pair_id FROM runs WHERE id = ANY(%(run_ids)s::uuid[]) AND pair_id IS NOT NULL)
-ORDER BY id FOR UPDATE
+    SELECT pair_id FROM runs WHERE id = ANY(%(run_ids)s::uuid[]) AND pair_id IS NOT NULL
 """
+_UNDER_WAY = b"""
+    UNION ALL
+    SELECT pair_id FROM unnest(%(moments)s::timestamptz[], %(bounds)s::uuid[]) AS moment (at, bound)
+    JOIN runs ON runs.side = %(side)s AND runs.finished_at >= moment.at AND runs.id <= moment.bound
+    WHERE pair_id IS NOT NULL
+"""
+_PAIRS = b"""
+SELECT id, state IN ('settling', 'probing', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at FROM pairs
+WHERE id IN ("""
+_LOCKED = b") ORDER BY id FOR UPDATE"
 _DUE = b"UPDATE pairs SET due_at = now() WHERE id = ANY(%s::uuid[])"
 
 
@@ -114,6 +127,14 @@ class SeenEffect:
     """None: it is not known whose it is."""
     id: UUID | None = None
     """Of the row, where who saw it has to make repeating harmless; made anew by default."""
+    suspects: tuple[UUID, ...] = ()
+    """Of one that is nobody's: the runs that it may be of, where that is known."""
+    traits: bytes | None = None
+    """Of one that is nobody's: what it carries, to ask again whose it is once more is known (`CallTraits.stored`)."""
+
+    @property
+    def nobodys(self) -> bool:
+        return self.run is None and self.run_id is None
 
 
 async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> int:
@@ -125,9 +146,9 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
     if not rows:
         return 0
-    redacted = await _redacted(conn, side, rows)
+    redacted = dict(zip((row for row, _effect in rows), await _redacted(conn, side, rows), strict=True))
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
-    await conn.execute(
+    cursor = await conn.execute(
         _EFFECTS,
         {
             "side": side.value,
@@ -139,27 +160,33 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
             "attempt": [effect.attempt for _row, effect in rows],
             "kind": [effect.kind for _row, effect in rows],
             "target": [effect.target for _row, effect in rows],
-            "operation": [effect.operation for effect in redacted],
-            "identity": [effect.identity for effect in redacted],
-            "idempotency_key": [effect.idempotency_key for effect in redacted],
+            "operation": [effect.operation for effect in redacted.values()],
+            "identity": [effect.identity for effect in redacted.values()],
+            "idempotency_key": [effect.idempotency_key for effect in redacted.values()],
             "occurred_at": [effect.occurred_at for _row, effect in rows],
             "seen_by": [effect.seen_by.value for _row, effect in rows],
             "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
+            # An array of arrays would have to be as wide in every row.
+            "suspects": [_array(effect.suspects) for _row, effect in rows],
         },
     )
-    ids = [row for row, _effect in rows]
-    await evidence.keep(
-        conn,
-        [
-            *((row, "data", effect.stored) for row, effect in zip(ids, redacted, strict=True)),
-            *((row, PENDING, it.pending) for row, it in zip(ids, redacted, strict=True) if it.pending is not None),
-        ],
-    )
+    new = {row[0] for row in await cursor.fetchall()}
+    rows = [(row, effect) for row, effect in rows if row in new]
+    if not rows:
+        return 0
+    await evidence.keep(conn, _bodies(rows, redacted, conn.vault))
+    effects = [effect for _row, effect in rows]
+    for effect in effects:
+        if effect.nobodys:
+            metrics.unattributed(side.value, effect.seen_by.value)
     await tell_the_judge(
         conn,
         side,
-        runs={effect.run for _row, effect in rows if effect.run is not None},
-        run_ids={effect.run_id for _row, effect in rows if effect.run_id is not None},
+        runs={effect.run for effect in effects if effect.run is not None},
+        run_ids={run_id for effect in effects for run_id in (effect.run_id, *effect.suspects) if run_id is not None},
+        moments=[
+            effect.occurred_at or datetime.now(UTC) for effect in effects if effect.nobodys and not effect.suspects
+        ],
     )
     return len(rows)
 
@@ -180,6 +207,23 @@ async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, See
         )
         for tenant, (_row, effect) in zip(tenants, rows, strict=True)
     ]
+
+
+def _bodies(
+    rows: Sequence[tuple[UUID, SeenEffect]], redacted: Mapping[UUID, Redacted], vault: Vault
+) -> list[tuple[UUID, str, bytes]]:
+    found = []
+    for row, effect in rows:
+        found.append((row, "data", redacted[row].stored))
+        if (pending := redacted[row].pending) is not None:
+            found.append((row, PENDING, pending))
+        if effect.traits is not None:
+            found.append((row, "traits", vault.seal(None, row.bytes, "traits", effect.traits)))
+    return found
+
+
+def _array(ids: Sequence[UUID]) -> str | None:
+    return "{" + ",".join(map(str, ids)) + "}" if ids else None
 
 
 async def _fresh(
@@ -210,14 +254,28 @@ def _key(effect: SeenEffect) -> str:
 
 
 async def tell_the_judge(
-    conn: Connection, side: Side, *, runs: Collection[str] = (), run_ids: Collection[UUID] = ()
+    conn: Connection,
+    side: Side,
+    *,
+    runs: Collection[str] = (),
+    run_ids: Collection[UUID] = (),
+    moments: Collection[datetime] = (),
 ) -> None:
     """Make those pairs due that may have been read without these effects.
+
+    Args:
+        moments: when something was done that may be of any run of that side that was under way.
 
     That is also a pair whose due time is not its deadline: the judge holds it at this moment, and due again it will
     not take that judgement. Any other is locked until this transaction ends, and read with them afterwards.
     """
-    cursor = await conn.execute(_PAIRS, {"runs": sorted(runs), "side": side.value, "run_ids": sorted(run_ids)})
+    told: dict[str, object] = {"runs": sorted(runs), "side": side.value, "run_ids": sorted(run_ids)}
+    query = _PAIRS + _OF_RUNS + _LOCKED
+    if moments:
+        query = _PAIRS + _OF_RUNS + _UNDER_WAY + _LOCKED
+        told["moments"] = [moment - CLOCKS_DIFFER for moment in moments]
+        told["bounds"] = [first_id_at(moment + CLOCKS_DIFFER) for moment in moments]
+    cursor = await conn.execute(query, told)
     late = [pair for pair, read in await cursor.fetchall() if read]
     if late:
         await conn.execute(_DUE, (late,))

@@ -16,8 +16,9 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
 from shadow.cutover.decision import Phase, decide
+from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_events
+from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.storable import storable
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
@@ -33,6 +34,7 @@ FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text
      AS run (id, event_id, pair_id, task, side, platform, authority, scheduled_at)
 ORDER BY id
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """
 _OPEN_PAIRS = b"""
 WITH fresh AS (
@@ -217,7 +219,7 @@ async def _open_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Ite
     runs = [run for event in events for run in _runs(catalogue, event)]
     if not runs:
         return
-    await conn.execute(
+    cursor = await conn.execute(
         _OPEN_RUNS,
         (
             [run.id for run in runs],
@@ -229,6 +231,27 @@ async def _open_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Ite
             ["real" if run.side == run.event.authority else "none" for run in runs],
             [run.event.scheduled_at for run in runs],
         ),
+    )
+    opened = {row[0] for row in await cursor.fetchall()}
+    await _note_keys(conn, [run for run in runs if run.id in opened and run.task.business_keys])
+
+
+async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
+    """Keep by which values of their events these runs are known, should a call not name its run."""
+    if not runs:
+        return
+    originals = await load_originals(conn, {run.event.id for run in runs})
+    await note_keys(
+        conn,
+        [
+            KeyedRun(
+                run.id,
+                run.side,
+                run.task.business_keys,
+                originals.get(run.event.id, Originals()).parts.get("data", b""),
+            )
+            for run in runs
+        ],
     )
 
 

@@ -253,8 +253,8 @@ class Lane:
 def _asked(result: Result | CancelResult) -> timedelta | None:
     """For how long the platform wants no more requests."""
     match result:
-        case Throttled():
-            return result.retry_after
+        case Throttled() | Failed():
+            return result.retry_after  # a 503 may ask for time as well as a 429
         case Delivered():
             return result.rest
         case _:

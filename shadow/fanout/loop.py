@@ -10,6 +10,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.fanout.lane import Lane, LaneState
+from shadow.fanout.offloaded import OffloadedPayloads
 from shadow.fanout.queue import Queue
 from shadow.fanout.wake import Wake
 from shadow.fanout.write_back import WriteBack
@@ -51,6 +52,10 @@ class DeliveryLoop:
             for name, platform in catalogue.platforms.items()
             if platform.side is side
         ]
+        # Only the candidate has to wait for the data of an event; legacy gets the producer's own call.
+        self._offloaded = (
+            OffloadedPayloads(database, catalogue, adapters, self._wake.subscribe()) if side is Side.CANDIDATE else None
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -62,6 +67,8 @@ class DeliveryLoop:
         await self._wake.start()
         await self._write_back.start()
         self._tasks = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        if self._offloaded is not None:
+            self._tasks.append(asyncio.create_task(self._offloaded.run()))
         for task in self._tasks:
             task.add_done_callback(_report)
         log.info("fanout.started", side=self.side.value, lanes=len(self._lanes))
@@ -70,6 +77,8 @@ class DeliveryLoop:
         """Claim nothing more, let what is in flight end, and write its results."""
         for lane in self._lanes:
             lane.stop()
+        if self._offloaded is not None:
+            self._offloaded.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._write_back.stop()

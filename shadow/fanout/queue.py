@@ -22,6 +22,7 @@ from shadow.fanout.handoff import Keyed, Started, open_pairs, record_started
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
+from shadow.model.reasons import CHANGED_BY_PRODUCER
 from shadow.platforms.adapter import Delivery
 from shadow.platforms.event import EventRow
 from shadow.store.database import Connection, Database, Work
@@ -66,12 +67,15 @@ DELETE FROM dispatches AS dispatch USING unnest(%s::uuid[], %s::uuid[]) AS done 
 WHERE dispatch.id = done.id AND dispatch.lease = done.lease
 """
 _CHANGED = b"""
-UPDATE pairs SET incomparable = 'changed_by_producer: the run had ended before it could be cancelled', due_at = now()
+UPDATE pairs SET incomparable = %s, due_at = now()
 WHERE id IN (SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE)
 """
+_TOO_LATE = "the run had ended before it could be cancelled"
 _RESEND = b"""
 UPDATE dispatches SET state = 'due', due_at = now(), attempts = LEAST(attempts, 1), lease = NULL
 WHERE id = ANY(%s::uuid[]) AND state = 'dead' AND stage <> 'map'
+  AND NOT (side = 'candidate' AND stage = 'deliver' AND EXISTS (
+      SELECT FROM events WHERE events.id = dispatches.event_id AND mapping_error IS NOT NULL))
 RETURNING id
 """
 
@@ -320,7 +324,7 @@ class Queue:
             if fate.changed and claimed.task is not None
         ]
         if changed:
-            await conn.execute(_CHANGED, (changed,))
+            await conn.execute(_CHANGED, (f"{CHANGED_BY_PRODUCER}: {_TOO_LATE}", changed))
             await conn.execute(b"NOTIFY shadow_pairs")
 
     async def _twins(self, conn: Connection, rows: Sequence[_Row]) -> dict[UUID, tuple[bool, str | None]]:

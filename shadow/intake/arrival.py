@@ -26,7 +26,8 @@ class Stage(StrEnum):
     FORWARD = "forward"
     """Pass a webhook on byte for byte; no run of ours comes of it."""
     MAP = "map"
-    """The webhook could not be mapped to an event; kept as a dead letter until the catalogue is mended."""
+    """Its event's data are not known yet. A webhook could not be mapped: a dead letter until the catalogue is mended.
+    Or a call's payload lies in the platform's store: `fanout/offloaded.py` fetches it."""
     CANCEL = "cancel"
     """The producer cancelled its run; cancel the twin."""
 

@@ -1,4 +1,7 @@
-"""Mapping a webhook again, once the catalogue is mended: its dead letter becomes the event it should have been."""
+"""Mapping again, once the catalogue is mended: a dead letter becomes the event it should have been.
+
+A webhook's is an event of no name until then; a Trigger.dev call's has run on legacy, and lacks the candidate's data.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ import orjson
 from shadow.catalogue import Ignored, ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side, WebhookSource
 from shadow.cutover.routing import Routing
-from shadow.intake import webhook
+from shadow.intake import late_mapping, webhook
 from shadow.intake.arrival import Arrival, Stage
+from shadow.intake.late_mapping import NotMapped, StoredCall
 from shadow.intake.plan import planned
+from shadow.intake.trigger_arrival import mapped as mapped_call
 from shadow.model.ids import Seed, new_id
 from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection, Database, Work
@@ -24,8 +29,17 @@ FROM dispatches
 JOIN events ON events.id = dispatches.event_id
 LEFT JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
 LEFT JOIN bodies AS headers ON headers.id = events.id AND headers.part = 'headers'
-WHERE dispatches.id = ANY(%s) AND stage = 'map' AND state = 'dead'
+WHERE dispatches.id = ANY(%s) AND stage = 'map' AND state = 'dead' AND door = 'webhook'
 FOR UPDATE OF dispatches
+"""
+_FIND_CALLS = """
+SELECT dispatches.id, events.id, events.source, events.name, events.tenant, events.accepted_at, request.content
+FROM dispatches
+JOIN events ON events.id = dispatches.event_id
+LEFT JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
+WHERE dispatches.id = ANY(%s) AND state = 'dead' AND side = 'candidate' AND door = 'trigger.dev'
+  AND (stage = 'map' OR stage = 'deliver' AND mapping_error IS NOT NULL)
+ORDER BY dispatches.id FOR UPDATE OF dispatches
 """
 _STILL_WRONG = "UPDATE dispatches SET error = %s, attempts = attempts + 1 WHERE id = %s"
 _DONE = "DELETE FROM dispatches WHERE id = %s"
@@ -34,7 +48,6 @@ UPDATE events SET name = %s, tenant = %s, occurred_at = %s, delivery_id = %s, up
     authority = %s, mapping_error = NULL
 WHERE id = %s
 """
-_BODY = "UPDATE bodies SET content = %s WHERE id = %s AND part = %s"
 _NOT_KEPT = "DELETE FROM bodies WHERE id = %s AND part IN ('request', 'headers')"
 _DISPATCH = """
 INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
@@ -74,6 +87,7 @@ async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Se
                 await _become(connection, event, upstream_id, read)
             await connection.execute(_DONE, (dispatch,))
             result.mapped.append(dispatch)
+        await _remap_calls(connection, catalogue, dispatches, result)
         await connection.execute("NOTIFY shadow_dispatches")
     return result
 
@@ -92,6 +106,30 @@ async def _opened(
         opened.append(original)
     pairs = tuple((name, value) for name, value in orjson.loads(opened[1])) if len(opened) > 1 else ()
     return opened[0], pairs
+
+
+async def _remap_calls(
+    connection: Connection, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID], result: Remapped
+) -> None:
+    """The calls among them. Without this, what would be sent again is an event without data."""
+    cursor = await connection.execute(_FIND_CALLS, (list(dispatches),))
+    for dispatch, *row in await cursor.fetchall():
+        call = await StoredCall.of(connection, row)
+        try:
+            task, understood = call.understood(catalogue)
+            mapped = mapped_call(task, understood)
+            if mapped.problem:
+                raise NotMapped(mapped.problem)
+        except NotMapped as error:
+            await connection.execute(_STILL_WRONG, (str(error), dispatch))
+            await late_mapping.still_wrong(connection, call.event_id, str(error))
+            result.failed[dispatch] = str(error)
+            continue
+        if mapped.deferred:
+            await late_mapping.fetch_again(connection, dispatch, call.tenant)
+        else:
+            await late_mapping.write(connection, catalogue, dispatch, call, task, mapped)
+        result.mapped.append(dispatch)
 
 
 def _again(
@@ -136,8 +174,6 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
             event,
         ),
     )
-    vault = connection.vault
-    await vault.ready([arrival.tenant])
     # Until now nobody knew whose it is: all of it was sealed as nobody's.
     originals = {"data": arrival.data}
     if arrival.request is not None:
@@ -145,7 +181,7 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
     else:
         await connection.execute(_NOT_KEPT, (event,))
     for part, content in originals.items():
-        await connection.execute(_BODY, (vault.seal(arrival.tenant, event.bytes, part, content), event, part))
+        await late_mapping.write_original(connection, event, arrival.tenant, part, content)
     for dispatch in arrival.dispatches:
         if dispatch.stage is Stage.FORWARD:
             continue

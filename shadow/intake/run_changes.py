@@ -1,16 +1,27 @@
-"""What a producer does to a run after it was started: cancel, reschedule, replay."""
+"""What a producer does to a run after it was started: cancel, reschedule, replay.
+
+A change is written down as expected before the platform is asked for it, since nobody would ask again for one that
+went through: the pair is marked, and the cancellation of the twin waits for a while. The platform's answer confirms
+it or takes it back. Without one it stands: the pair is no evidence either way, and the twin has no authority.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.model.ids import new_id
+from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
+from shadow.model.alias import key_alias
+from shadow.model.ids import derived_id, new_id
+from shadow.model.reasons import CHANGED_BY_PRODUCER
 from shadow.store.database import Connection
 
-CHANGED = "changed_by_producer"
-"""Why a pair cannot be compared: the producer changed one of its runs while it ran."""
+_LATEST_START = timedelta(days=365 * 50)
+"""As far ahead as a start may be moved; what is computed from it must stay within the calendar."""
+_SLACK = timedelta(minutes=1)
+"""How far the platform's clock may differ from ours."""
 
 _FIND = b"""
 SELECT run.id, run.event_id, run.pair_id, run.task, run.state
@@ -18,14 +29,39 @@ FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
 WHERE known.platform = %s AND known.alias = %s
 """
 _CANCEL = b"""
-INSERT INTO dispatches (id, event_id, side, stage, platform, task)
-SELECT gen_random_uuid(), %(event)s, 'candidate', 'cancel', %(platform)s, %(task)s
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, due_at)
+SELECT %(id)s, %(event)s, 'candidate', 'cancel', %(platform)s, %(task)s, now() + %(patience)s
 WHERE NOT EXISTS (SELECT FROM dispatches WHERE event_id = %(event)s AND stage = 'cancel' AND task = %(task)s)
+RETURNING id
 """
-_INCOMPARABLE = b"""
+_CANCEL_NOW = b"""
+UPDATE dispatches SET due_at = now()
+WHERE event_id = %s AND stage = 'cancel' AND task = %s AND state = 'due' AND lease IS NULL AND attempts = 0
+"""
+_NO_CANCEL = b"DELETE FROM dispatches WHERE id = %s AND lease IS NULL AND attempts = 0"
+_MARK = b"""
 UPDATE pairs SET incomparable = %s, due_at = now()
 WHERE id = %s AND verdict IS NULL AND incomparable IS NULL
 """
+_CONFIRM = b"""
+UPDATE pairs SET incomparable = %(reason)s, due_at = now()
+WHERE id = %(pair)s AND (verdict IS NULL AND incomparable IS NULL OR incomparable = %(reason)s)
+"""
+_UNMARK = b"UPDATE pairs SET incomparable = NULL, due_at = now() WHERE id = %s AND incomparable = %s"
+# What has never been tried can't be anywhere but here. Data that are fetched have not been handed over either.
+_STILL_HERE = b"""
+SELECT id FROM dispatches
+WHERE event_id = %s AND side = 'candidate' AND state IN ('held', 'due')
+  AND (stage = 'map' OR stage = 'deliver' AND lease IS NULL AND attempts = 0)
+ORDER BY id FOR UPDATE
+"""
+_MOVE_RUN = b"""
+UPDATE runs SET scheduled_at = %(at)s,
+    poll_at = CASE WHEN poll_at IS NOT NULL THEN GREATEST(now(), %(at)s) + %(every)s END
+WHERE id = %(run)s AND state <> 'finished'
+"""
+_MOVE_EVENT = b"UPDATE events SET scheduled_at = %s WHERE id = %s"
+_MOVE_PAIR = b"UPDATE pairs SET deadline_at = %s, due_at = now() WHERE id = %s"
 _UNSOLICITED = b"""
 INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state)
 VALUES (%s, %s, 'legacy', %s, %s, 'real', 'sent')
@@ -34,57 +70,172 @@ _ALIAS = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
 """
+_NAMELESS = b"""
+SELECT run.id FROM run_aliases AS known
+JOIN runs AS run ON run.id = known.run_id
+JOIN events AS event ON event.id = run.event_id
+WHERE known.platform = %s AND known.alias = %s AND run.platform_run_id IS NULL AND event.accepted_at <= %s
+FOR UPDATE OF run
+"""
+_NAME = b"UPDATE runs SET platform_run_id = %s WHERE id = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     id: UUID
-    event_id: UUID | None
-    pair_id: UUID | None
+    event_id: UUID
+    pair_id: UUID
     task: str
-    state: str
 
 
-async def cancelled(conn: Connection, catalogue: ResolvedCatalogue, platform: str, run: str) -> None:
-    """The producer cancelled a legacy run: its twin is to be cancelled, and the pair says why it is no evidence.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A change of a run that has a twin, written down before the platform is asked for it."""
+
+    run: _Known
+    marked: bool
+    """The pair is marked because of this change."""
+    cancellation: UUID | None = None
+    """The dispatch that shall cancel the twin, where this change brought it."""
+
+
+async def is_known(conn: Connection, platform: str, run: str) -> bool:
+    """Whether the run is known by that id."""
+    return await (await conn.execute(_FIND, (platform, run))).fetchone() is not None
+
+
+async def name_run(conn: Connection, platform: str, run: str, task: str, key: str, created_at: datetime) -> None:
+    """Tie a run's id to the run that was started under that key by a batch whose answer named no runs.
+
+    Args:
+        task: the catalogue's id.
+        created_at: of the platform's run: an older one had the same key before, and is another.
+    """
+    cursor = await conn.execute(_NAMELESS, (platform, key_alias(task, key), created_at + _SLACK))
+    if (row := await cursor.fetchone()) is None:
+        return
+    cursor = await conn.execute(_ALIAS, (platform, run, row[0]))
+    if await cursor.fetchone() is not None:
+        await conn.execute(_NAME, (run, row[0]))
+
+
+async def expect_cancelled(
+    conn: Connection, catalogue: ResolvedCatalogue, platform: str, run: str, patience: timedelta
+) -> Expected | None:
+    """The producer is about to cancel a legacy run; None where nothing follows from it.
 
     Cancelling a run that has finished changes nothing, here as upstream.
+
+    Args:
+        patience: how long the cancellation of the twin is left to the door, which confirms it or takes it back.
     """
-    known = await _find(conn, platform, run)
-    if known is None or known.pair_id is None or known.state == "finished":
-        return
+    known = await _changeable(conn, platform, run)
+    if known is None:
+        return None
+    cancellation: UUID | None = None
     task = catalogue.tasks.get(known.task)
     if task is not None:
-        parameters = {"event": known.event_id, "platform": task.candidate.platform, "task": known.task}
-        await conn.execute(_CANCEL, parameters)
-        await conn.execute(b"NOTIFY shadow_dispatches")
-    await _incomparable(conn, known.pair_id)
+        cursor = await conn.execute(
+            _CANCEL,
+            {
+                "id": new_id(),
+                "event": known.event_id,
+                "platform": task.candidate.platform,
+                "task": known.task,
+                "patience": patience,
+            },
+        )
+        row = await cursor.fetchone()
+        cancellation = row[0] if row is not None else None
+    return Expected(known, await _mark(conn, known), cancellation)
 
 
-async def rescheduled(conn: Connection, platform: str, run: str) -> None:
-    """The producer moved a delayed legacy run: its twin keeps the old time, so the pair is no evidence."""
-    known = await _find(conn, platform, run)
-    if known is not None and known.pair_id is not None and known.state != "finished":
-        await _incomparable(conn, known.pair_id)
+async def expect_rescheduled(conn: Connection, platform: str, run: str) -> Expected | None:
+    """The producer is about to move a delayed legacy run; None where nothing follows from it."""
+    known = await _changeable(conn, platform, run)
+    return None if known is None else Expected(known, await _mark(conn, known))
+
+
+async def cancelled(conn: Connection, expected: Expected) -> None:
+    """The platform cancelled it: the twin is cancelled too, and the pair says why it is no evidence."""
+    await conn.execute(_CANCEL_NOW, (expected.run.event_id, expected.run.task))
+    await _confirm(conn, expected)
+    await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+async def rescheduled(
+    conn: Connection, catalogue: ResolvedCatalogue, expected: Expected, starts_at: datetime | None, now: datetime
+) -> None:
+    """The platform moved it: the twin starts at the new time too, where the candidate has not been told of it yet.
+
+    Otherwise the twin keeps the old time, and the pair is no evidence.
+
+    Args:
+        starts_at: as the platform says it; None when it does not.
+    """
+    known = expected.run
+    task = catalogue.tasks.get(known.task)
+    if starts_at is None or task is None or not await _is_still_here(conn, known.event_id):
+        await _confirm(conn, expected)
+        return
+    at = min(starts_at, now + _LATEST_START)
+    platforms = {
+        derived_id(known.event_id, known.task, Side.LEGACY): task.legacy.platform,
+        derived_id(known.event_id, known.task, Side.CANDIDATE): task.candidate.platform,
+    }
+    for run, platform in sorted(platforms.items()):
+        settings = catalogue.platforms[platform]
+        every = settings.poll_every if isinstance(settings, TriggerPlatform | InngestPlatform) else None
+        await conn.execute(_MOVE_RUN, {"at": at, "every": every, "run": run})
+    await conn.execute(_MOVE_EVENT, (at, known.event_id))
+    await conn.execute(_MOVE_PAIR, (at + task.deadline, known.pair_id))
+    if expected.marked:
+        await conn.execute(_UNMARK, (known.pair_id, CHANGED_BY_PRODUCER))
+    await conn.execute(b"NOTIFY shadow_pairs")
+
+
+async def refused(conn: Connection, expected: Expected) -> None:
+    """The platform did not change the run: nothing has happened."""
+    if expected.cancellation is not None:
+        await conn.execute(_NO_CANCEL, (expected.cancellation,))
+    if expected.marked:
+        await conn.execute(_UNMARK, (expected.run.pair_id, CHANGED_BY_PRODUCER))
+        await conn.execute(b"NOTIFY shadow_pairs")
 
 
 async def replayed(conn: Connection, platform: str, run: str, new_run: str) -> None:
     """The producer replayed a legacy run: the new one is known, but belongs to no event (unsolicited)."""
-    known = await _find(conn, platform, run)
-    if known is None:
+    row = await (await conn.execute(_FIND, (platform, run))).fetchone()
+    if row is None:
         return
     identifier = new_id()
     cursor = await conn.execute(_ALIAS, (platform, new_run, identifier))
     if await cursor.fetchone() is not None:
-        await conn.execute(_UNSOLICITED, (identifier, known.task, platform, new_run))
+        await conn.execute(_UNSOLICITED, (identifier, row[3], platform, new_run))
 
 
-async def _find(conn: Connection, platform: str, run: str) -> _Known | None:
+async def _changeable(conn: Connection, platform: str, run: str) -> _Known | None:
+    """The run, if it has a twin and is not known to have ended."""
     row = await (await conn.execute(_FIND, (platform, run))).fetchone()
-    return _Known(*row) if row is not None else None
+    if row is None:
+        return None
+    identifier, event_id, pair_id, task, state = row
+    return _Known(identifier, event_id, pair_id, task) if pair_id is not None and state != "finished" else None
 
 
-async def _incomparable(conn: Connection, pair_id: UUID) -> None:
-    cursor = await conn.execute(_INCOMPARABLE, (CHANGED, pair_id))
+async def _is_still_here(conn: Connection, event_id: UUID) -> bool:
+    """Whether the candidate can't have been told of the event; then it isn't until the transaction ends."""
+    return await (await conn.execute(_STILL_HERE, (event_id,))).fetchone() is not None
+
+
+async def _mark(conn: Connection, known: _Known) -> bool:
+    cursor = await conn.execute(_MARK, (CHANGED_BY_PRODUCER, known.pair_id))
     if cursor.rowcount:
         await conn.execute(b"NOTIFY shadow_pairs")
+    return cursor.rowcount > 0
+
+
+async def _confirm(conn: Connection, expected: Expected) -> None:
+    """Also where another change had marked it, which may have been refused since."""
+    await conn.execute(_CONFIRM, {"reason": CHANGED_BY_PRODUCER, "pair": expected.run.pair_id})
+    await conn.execute(b"NOTIFY shadow_pairs")

@@ -3,6 +3,10 @@
 Sources of the rules: Shopify "Deliver webhooks through HTTPS", Stripe "Verify webhook signatures manually",
 GitHub "Validating webhook deliveries", Slack "Verifying requests from Slack", the Standard Webhooks
 specification (with Svix's header names too, which many senders still use).
+
+The `standardwebhooks` library checks ours in the tests and is not used here: its tolerance of five minutes and its
+clock are fixed, it takes one secret and its own header names only, and on a body that is no UTF-8 or a signature
+that is no base64 it raises whatever comes.
 """
 
 from __future__ import annotations

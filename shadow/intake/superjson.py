@@ -27,6 +27,9 @@ import orjson
 JSON = Any
 """What orjson reads and writes."""
 
+STORE = "application/store"
+"""The type of a payload that is offloaded: what stands in its place is where it lies."""
+
 
 class _Undefined:
     """JavaScript's undefined, until its holder drops it."""
@@ -38,18 +41,17 @@ _UNDEFINED = _Undefined()
 def payload(value: JSON, payload_type: str) -> JSON:
     """The plain value of a call's `payload`, whose encoding its `options.payloadType` names.
 
-    A non-string labelled as text or superjson is lost at Trigger.dev too: it counts as null. Of an offloaded payload
-    (`application/store`) only the place is known: `{"$store": path}`.
+    A non-string labelled as text or superjson is lost at Trigger.dev too: it counts as null.
 
     Raises:
-        ValueError: the text is no superjson, or no JSON.
+        ValueError: the text is no superjson, or the payload is offloaded and only its place is known.
     """
     if payload_type == "application/super+json":
         return decode(value) if isinstance(value, str) else None
     if payload_type == "text/plain":
         return value if isinstance(value, str) else None
-    if payload_type == "application/store":
-        return {"$store": value}
+    if payload_type == STORE:
+        raise ValueError("expected the payload, found the place where it is stored")
     if payload_type == "application/json" and isinstance(value, str):
         # The platform reads a string as a JSON document, and as text when it is none.
         try:

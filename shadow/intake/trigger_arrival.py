@@ -11,7 +11,7 @@ import orjson
 from shadow.catalogue import Document, ResolvedTask
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision
-from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, State
+from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, Stage, State
 from shadow.intake.storable import key_of, storable_or_none
 from shadow.intake.trigger_calls import TriggerCall, derived_key
 from shadow.model.ids import new_id
@@ -35,7 +35,9 @@ class Mapped:
     """The event's data for the candidate; empty, with the reason, where the payload gives none."""
 
     data: dict[str, Any]
-    problem: str | None
+    problem: str | None = None
+    deferred: bool = False
+    """The payload has yet to be fetched from the platform's store: the data come later."""
 
 
 def wire_key(source: str, task: str, call: TriggerCall, request_key: str | None) -> WireKey:
@@ -84,7 +86,7 @@ def arrival(
         origin=origin,
         name=task.event,
         data=orjson.dumps(mapped.data),
-        dispatches=tuple(_waiting(dispatch, patience, mapped.problem) for dispatch in dispatches),
+        dispatches=tuple(_waiting(dispatch, patience, mapped) for dispatch in dispatches),
         decision=decision,
         tenant=storable_or_none(tenant),
         external_id=storable_or_none(call.producer_key),
@@ -98,21 +100,38 @@ def arrival(
     )
 
 
-def _waiting(dispatch: PlannedDispatch, patience: timedelta, problem: str | None) -> PlannedDispatch:
+def _waiting(dispatch: PlannedDispatch, patience: timedelta, mapped: Mapped) -> PlannedDispatch:
     if dispatch.side is Side.LEGACY:
         return replace(dispatch, delay=patience)
+    if mapped.deferred:
+        return replace(dispatch, stage=Stage.MAP, state=State.HELD)
     # What cannot be mapped still runs on legacy: the producer's run must not suffer for the shadow's sake.
-    return replace(dispatch, state=State.DEAD if problem else State.HELD)
+    return replace(dispatch, state=State.DEAD if mapped.problem else State.HELD)
 
 
 def mapped(task: ResolvedTask, call: TriggerCall) -> Mapped:
-    """Map a call's payload by the task's `candidate.data`."""
+    """Map a call's payload by the task's `candidate.data`, if it came along."""
+    if call.stored_at is not None:
+        return Mapped({}, deferred=True)
     try:
-        data = task.candidate.data.evaluate(Document(body=call.payload(), headers={}, tables={}))
+        payload = call.payload()
     except (ValueError, RecursionError) as error:
-        return Mapped({}, " ".join(f"candidate.data: {error}".split())[:500].replace("\x00", ""))
+        return Mapped({}, _problem(error))
+    return mapped_payload(task, payload)
+
+
+def mapped_payload(task: ResolvedTask, payload: Any) -> Mapped:
+    """Map a payload by the task's `candidate.data`."""
+    try:
+        data = task.candidate.data.evaluate(Document(body=payload, headers={}, tables={}))
+    except (ValueError, RecursionError) as error:
+        return Mapped({}, _problem(error))
     if data is None:
-        return Mapped({}, None)
+        return Mapped({})
     if not isinstance(data, dict):
         return Mapped({}, f"candidate.data: found {type(data).__name__}, expected a mapping")
-    return Mapped(data, None)
+    return Mapped(data)
+
+
+def _problem(error: Exception) -> str:
+    return " ".join(f"candidate.data: {error}".split())[:500].replace("\x00", "")

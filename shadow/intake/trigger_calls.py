@@ -84,11 +84,18 @@ class TriggerCall:
     index: int | None = None
     """Of a batch item."""
 
+    @property
+    def stored_at(self) -> str | None:
+        """Where in the platform's store a payload lies that was too large to send; None for one that came along."""
+        if self.payload_type != superjson.STORE or not isinstance(self.raw_payload, str):
+            return None
+        return self.raw_payload or None
+
     def payload(self) -> JSON:
         """The payload as plain JSON.
 
         Raises:
-            ValueError: it is not encoded as it says.
+            ValueError: it is not encoded as it says, or did not come along.
         """
         return superjson.payload(self.raw_payload, self.payload_type)
 

@@ -11,11 +11,14 @@ import structlog
 from comparators import Judgement, Verdict, judge
 from shadow.judge.ledger import Evidence, PairFacts
 from shadow.judge.rulebook import Rulebook
+from shadow.model.reasons import is_changed_by_producer
 
 log = structlog.get_logger(__name__)
 
 NO_RUN = "no run ended"
 """Why a pair without any outcome by its deadline can't be compared."""
+
+PROBES_UNREAD = "its probes were not read in time"
 
 _LONGEST_REASON = 500
 
@@ -48,12 +51,15 @@ def failed(error: Exception) -> Judgement:
 
 def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
     pair = fact.pair
+    reason = pair.incomparable
+    if is_changed_by_producer(reason):
+        # Neither a difference nor a missing run says anything of the port: any other reason leaves both standing.
+        return Judgement(Verdict.not_comparable, reason=reason)
     ledgers = evidence.of(fact)
     if ledgers.unreadable is not None and fact.legacy is not None and fact.candidate is not None:
         # What differs may be the hashes alone, and what does not may have been in the event.
         return Judgement(Verdict.not_comparable, reason=ledgers.unreadable)
     rules = rulebook.rules(pair.task)
-    reason = pair.incomparable
     if fact.extra:
         # What they did counts with the run's own ledger; a second run that did nothing is still no match.
         sides = " and ".join(sorted({run.side.value for run in fact.extra}))
@@ -62,8 +68,12 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
         reason = reason or NO_RUN
     elif ledgers.candidate is None:
         reason = reason or rulebook.why_missing(pair.task)
-    elif ledgers.legacy is not None and rules.output and ledgers.unknown_output is not None:
-        # Comparing what is not known would invent a difference; everything else still counts.
-        rules = replace(rules, output=False)
-        reason = reason or f"it is not known what the {ledgers.unknown_output} run returned"
+    elif ledgers.legacy is not None:
+        if rules.output and ledgers.unknown_output is not None:
+            # Comparing what is not known would invent a difference; everything else still counts.
+            rules = replace(rules, output=False)
+            reason = reason or f"it is not known what the {ledgers.unknown_output} run returned"
+        reason = reason or fact.doubt or pair.probe_failures
+        if pair.probed_at is None and rulebook.probes(pair.task):
+            reason = reason or PROBES_UNREAD
     return judge(ledgers.legacy, ledgers.candidate, rules, task=pair.task, known=ledgers.known, reason=reason)

@@ -15,6 +15,7 @@ from comparators import JSON, Effect, Ledger, Outcome
 from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
+from shadow.judge.doubt import Watched, load_doubts
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
@@ -34,7 +35,10 @@ JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side A
 UNION ALL
 SELECT effects.run_id, effects.* FROM effects WHERE effects.run_id = ANY(%(ids)s::uuid[])
 """
-_LAST_EFFECTS = f"SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect GROUP BY 1"  # noqa: S608  # of constants
+# What probes read comes after settling, and must not make the pair settle again.
+_LAST_EFFECTS = f"""
+SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'probe' GROUP BY 1
+"""  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
        status
@@ -62,6 +66,8 @@ class ClaimedPair:
     candidate_run: UUID
     deadline_at: datetime
     incomparable: str | None
+    probed_at: datetime | None = None
+    probe_failures: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,8 @@ class PairFacts:
     last_effect_at: datetime | None
     extra: tuple[FinishedRun, ...] = ()
     """Further runs of the same event for the same task: what they did was done too."""
+    doubt: str | None = None
+    """Why a ledger may not be complete."""
 
     @property
     def runs(self) -> list[FinishedRun]:
@@ -111,20 +119,43 @@ class Ledgers:
 
 
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
-    """When the runs of these pairs ended and their last effects came: three queries."""
+    """When the runs of these pairs ended, their last effects came, and what is in doubt: five queries."""
     runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
     extra = await _extra_runs(connection, pairs)
     told = [*runs.values(), *(run for found in extra.values() for run in found)]
     cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
     last = dict(await cursor.fetchall())
+    doubts = await _doubts(connection, pairs, runs, extra)
     facts = []
     for pair in pairs:
         fact = PairFacts(
-            pair, runs.get(pair.legacy_run), runs.get(pair.candidate_run), None, tuple(extra.get(pair.id, ()))
+            pair,
+            runs.get(pair.legacy_run),
+            runs.get(pair.candidate_run),
+            None,
+            tuple(extra.get(pair.id, ())),
         )
+        found = [doubts[run.id] for run in fact.runs if run.id in doubts]
         moments = [last.get(run.id) for run in fact.runs]
-        facts.append(replace(fact, last_effect_at=max((moment for moment in moments if moment), default=None)))
+        last_effect_at = max((moment for moment in moments if moment), default=None)
+        facts.append(replace(fact, last_effect_at=last_effect_at, doubt=found[0] if found else None))
     return facts
+
+
+async def _doubts(
+    connection: Connection,
+    pairs: Sequence[ClaimedPair],
+    runs: Mapping[UUID, FinishedRun],
+    extra: Mapping[UUID, Sequence[FinishedRun]],
+) -> dict[UUID, str]:
+    """By run; only pairs of which both sides have ended are in question."""
+    watched = [
+        Watched(run.id, run.side.value, pair.task, run.started_at, run.finished_at)
+        for pair in pairs
+        if pair.legacy_run in runs and pair.candidate_run in runs
+        for run in (runs[pair.legacy_run], runs[pair.candidate_run], *extra.get(pair.id, ()))
+    ]
+    return await load_doubts(connection, watched)
 
 
 async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
@@ -200,6 +231,10 @@ class Evidence:
     """By (event, run or effect; part)."""
     messages: Mapping[UUID, str | None]
     """The error messages of runs whose own are out of date."""
+
+    def targets(self, fact: PairFacts) -> set[str]:
+        """On what the runs of a pair had effects."""
+        return {row[3] for run in fact.runs for row in self.effects.get(run.id, ())}
 
     def of(self, fact: PairFacts) -> Ledgers:
         """Both ledgers of a pair.

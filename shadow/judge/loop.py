@@ -20,6 +20,7 @@ import structlog
 
 from comparators import Judgement
 from shadow.catalogue import ResolvedCatalogue
+from shadow.judge.doubt import note_targets
 from shadow.judge.judging import failed, judgement_of
 from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
 from shadow.judge.pair import PairKnown, Step, next_state
@@ -52,7 +53,8 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM pairs WHERE due_at <= coalesce(%(now)s::timestamptz, statement_timestamp())
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ))
-RETURNING due_at, id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable
+RETURNING due_at, id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable,
+          probed_at, probe_failures
 """
 
 
@@ -87,6 +89,7 @@ class JudgeLoop:
         self._lease = lease
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
+        self._targets: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -180,6 +183,7 @@ class JudgeLoop:
             deadline_at=fact.pair.deadline_at,
             settle=self._rulebook.settle(fact.pair.task),
             last_effect_at=fact.last_effect_at,
+            probes_due=fact.pair.probed_at is None and self._rulebook.probes(fact.pair.task),
         )
 
     async def _postpone(self, steps: dict[UUID, Step], lease: datetime) -> None:
@@ -196,7 +200,15 @@ class JudgeLoop:
                 turn = started = time.perf_counter()
             judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
             metrics.judging_took(time.perf_counter() - started)
+        await self._note_targets({(fact.pair.task, target) for fact, found in loaded for target in found.targets(fact)})
         return await self._conclude(judgements, lease)
+
+    async def _note_targets(self, seen: set[tuple[str, str]]) -> None:
+        """Keep what is new of which task has effects on which target."""
+        new = sorted(seen - self._targets)
+        if new:
+            await self._committed(lambda connection: note_targets(connection, new))
+            self._targets.update(new)
 
     async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> int:
         """Write these judgements and count them; returns how many were still wanted."""

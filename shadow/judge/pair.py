@@ -1,7 +1,7 @@
 """A pair's life, as one pure function of what is known and the time.
 
-open -> waiting -> settling -> ready -> judged. A judged pair that learns something new (a late effect, a late
-outcome, a reason why it can't be compared) is made due again, and the same function says what follows.
+open -> waiting -> settling -> probing -> ready -> judged. A judged pair that learns something new (a late
+effect, a late outcome, a reason why it can't be compared) is made due again, and the same function says what follows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class PairState(StrEnum):
     """One run has ended."""
     SETTLING = "settling"
     """Both have; late effects are waited for."""
+    PROBING = "probing"
+    """It has settled, and the probes of its task are being read."""
     READY = "ready"
     """Nothing more is waited for: to be judged now."""
     JUDGED = "judged"
@@ -40,6 +42,10 @@ class PairKnown:
     """How long late effects are waited for, counted from the last that happened."""
     last_effect_at: datetime | None = None
     """When the last effect of either run was received."""
+    probes_due: bool = False
+    """Whether its task has probes that were not read for it yet."""
+    probe_patience: timedelta = timedelta(minutes=2)
+    """How long they are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ def next_state(known: PairKnown, now: datetime) -> Step:
     settled_at = settled(known)
     if now < settled_at:
         return Step(PairState.SETTLING, settled_at)
+    if known.probes_due and now < settled_at + known.probe_patience:
+        return Step(PairState.PROBING, settled_at + known.probe_patience)
     return Step(PairState.READY, None)
 
 

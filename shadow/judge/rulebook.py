@@ -49,6 +49,11 @@ class Rulebook:
         found = self._tasks.get(task)
         return found.settle if found else DEFAULT_SETTLE
 
+    def probes(self, task: str) -> bool:
+        """Whether anything is read on both sides before its pairs are judged."""
+        found = self._tasks.get(task)
+        return found is not None and bool(found.probes)
+
     def why_missing(self, task: str) -> str | None:
         """The candidate's flow control that may have dropped or merged a run of that task."""
         found = self._tasks.get(task)

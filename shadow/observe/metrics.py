@@ -65,6 +65,18 @@ OUTCOMES = Counter(
     registry=REGISTRY,
 )
 EFFECTS = Counter("shadow_effects", "Effects that were recorded.", ["side"], registry=REGISTRY)
+UNATTRIBUTED = Counter(
+    "shadow_effects_unattributed",
+    "Effects of which nobody knew whose they are.",
+    ["side", "seen_by"],
+    registry=REGISTRY,
+)
+ATTRIBUTED_LATE = Counter(
+    "shadow_effects_attributed_late",
+    "Unattributed effects of which it was learned later whose they are.",
+    ["side"],
+    registry=REGISTRY,
+)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -75,6 +87,31 @@ JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
 EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
+
+EGRESS_CALLS = Counter(
+    "shadow_egress_calls",
+    "Calls of workers that the gateway decided on.",
+    ["target", "side", "effect", "disposition"],
+    registry=REGISTRY,
+)
+EGRESS_SECONDS = Histogram(
+    "shadow_egress_seconds",
+    "From a call's arrival at the gateway to the head of its answer, the target's own time included.",
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+EGRESS_HELD = Counter(
+    "shadow_egress_held", "Calls that were held for their twin's answer.", ["target"], registry=REGISTRY
+)
+EGRESS_FAILED = Counter("shadow_egress_failed", "Calls refused because the gateway failed.", registry=REGISTRY)
+EGRESS_SPOOLED = Counter(
+    "shadow_egress_spooled", "Calls and answers written to disk because the database was away.", registry=REGISTRY
+)
+INCIDENTS = Counter("shadow_incidents", "Incidents that this process noted.", ["kind"], registry=REGISTRY)
+LEAKS = Counter(
+    "shadow_leaks", "Writes of runs without authority that reached their target.", ["task"], registry=REGISTRY
+)
+
 
 _ANSWERED: defaultdict[str, list[float]] = defaultdict(list)
 _MANY = 10_000
@@ -135,6 +172,16 @@ def effects(side: str, count: int = 1) -> None:
     EFFECTS.labels(side).inc(count)
 
 
+def unattributed(side: str, seen_by: str, count: int = 1) -> None:
+    """Effects that were recorded as nobody's."""
+    UNATTRIBUTED.labels(side, seen_by).inc(count)
+
+
+def attributed_late(side: str, count: int = 1) -> None:
+    """Effects that are somebody's now."""
+    ATTRIBUTED_LATE.labels(side).inc(count)
+
+
 def judged(verdict: str, count: int = 1) -> None:
     """Verdicts that were written."""
     JUDGED.labels(verdict).inc(count)
@@ -153,6 +200,41 @@ def judging_took(seconds: float) -> None:
 def expired(what: Literal["originals", "evidence"], count: int) -> None:
     """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
     EXPIRED.labels(what).inc(count)
+
+
+def egress_call(target: str, side: str, effect: str, disposition: str) -> None:
+    """A call that the gateway decided on."""
+    EGRESS_CALLS.labels(target, side, effect, disposition).inc()
+
+
+def egress_took(seconds: float) -> None:
+    """The time until the head of a call's answer."""
+    EGRESS_SECONDS.observe(seconds)
+
+
+def egress_held(target: str) -> None:
+    """A call that is held for its twin's answer."""
+    EGRESS_HELD.labels(target).inc()
+
+
+def egress_failed() -> None:
+    """A call that was refused because the gateway failed."""
+    EGRESS_FAILED.inc()
+
+
+def egress_spooled() -> None:
+    """A call or answer that was written to disk."""
+    EGRESS_SPOOLED.inc()
+
+
+def incident(kind: str) -> None:
+    """An incident that was noted."""
+    INCIDENTS.labels(kind).inc()
+
+
+def leak(task: str) -> None:
+    """A write of a run without authority that reached its target."""
+    LEAKS.labels(task).inc()
 
 
 def exposition(accept: str, registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:

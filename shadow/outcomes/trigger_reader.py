@@ -7,21 +7,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.intake import superjson
 from shadow.model.alias import key_alias
 from shadow.outcomes.moments import moment
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
+from shadow.platforms import packets
 from shadow.platforms.client import Answer, TooLarge
-from shadow.platforms.json_text import read_json, write_json
+from shadow.platforms.json_text import write_json
 from shadow.platforms.throttle import quota, retry_after
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi
 
@@ -164,14 +163,8 @@ class TriggerReader:
         url = run.get("outputPresignedUrl")
         if not isinstance(url, str):
             return b"null"
-        packet = await self._api.packet(url)
-        if urlsplit(url).path.endswith(".txt"):
-            return write_json(packet.decode())
-        # A packet is kept as the worker sent it; only inline values are decoded by the platform.
-        plain = read_json(packet)
-        if isinstance(plain, dict) and "json" in plain and plain.keys() <= {"json", "meta"}:
-            return write_json(superjson.payload(packet.decode(), "application/super+json"))
-        return packet
+        # Only inline values are decoded by the platform.
+        return write_json(await packets.at(self._api, url))
 
 
 def _is_turn(run: Awaited) -> bool:

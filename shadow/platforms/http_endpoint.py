@@ -22,7 +22,7 @@ from shadow.platforms.adapter import (
     Unknown,
 )
 from shadow.platforms.client import Answer, TooLarge, carry
-from shadow.platforms.throttle import retry_after
+from shadow.platforms.throttle import retry_after, until_reset
 
 _PATIENCE = timedelta(seconds=5)
 _RETRYABLE = frozenset({401, 403, 404, 408, 409, 410, 421, 423, 424, 425})
@@ -106,9 +106,10 @@ def _described(delivery: Delivery) -> tuple[list[tuple[str, str]], bytes]:
 
 
 def _result(answer: Answer) -> Result:
-    wait = retry_after(answer.fields, datetime.now(UTC))
+    now = datetime.now(UTC)
     if 200 <= answer.status < 300:
-        return Delivered()
+        return Delivered(rest=until_reset(answer.fields, now))
+    wait = retry_after(answer.fields, now)
     if answer.status == 429:
         return Throttled(wait or _PATIENCE)
     if answer.status in _RETRYABLE or answer.status >= 500 or answer.status < 400:

@@ -31,7 +31,7 @@ from shadow.platforms.adapter import (
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.inngest_api import InngestApi, Refused
 from shadow.platforms.json_text import read_json
-from shadow.platforms.throttle import retry_after
+from shadow.platforms.throttle import retry_after, until_reset
 
 log = structlog.get_logger(__name__)
 
@@ -117,16 +117,18 @@ class InngestEvents:
             ended = [(await self.api.run(run)).get("ended_at") is not None for run in found]
             if all(ended):
                 return TooLate()
+            rest: timedelta | None = None
             for run, over in zip(found, ended, strict=True):
                 if not over:
                     answer = await self.api.cancel(run)
                     if answer.status not in (200, 204, 404):
                         return _refusal(answer.status, "the run was not cancelled", answer)
+                    rest = _rest(answer)
         except Refused as error:
             return _refusal(error.status or error.answer.status, str(error), error.answer)
         except (httpx.HTTPError, TimeoutError, TooLarge) as error:
             return _unreached(error)
-        return Delivered(found[0])
+        return Delivered(found[0], rest=rest)
 
     async def slug(self, function_uuid: str) -> str | None:
         """The `app-function` of a function's UUID, which is all that the run API says; None when unknown.
@@ -167,8 +169,9 @@ class InngestEvents:
         ids = said.get("ids")
         if not isinstance(ids, list) or len(ids) != len(group) or not all(ids):
             return [Failed("the answer does not name every event")] * len(group)
+        rest = _rest(answer)
         return [
-            Delivered(upstream_id=str(upstream))
+            Delivered(upstream_id=str(upstream), rest=rest)
             for upstream in self._checked(group, seed, [str(given) for given in ids])
         ]
 
@@ -209,6 +212,10 @@ def _event(delivery: Delivery) -> bytes:
 
 def _unreached(error: Exception) -> Failed:
     return Failed(f"{type(error).__name__}: {error}"[:300])
+
+
+def _rest(answer: Answer) -> timedelta | None:
+    return until_reset(answer.fields, datetime.now(UTC))
 
 
 def _refusal(status: int, reason: str, answer: Answer) -> Throttled | Failed | Misconfigured | Rejected:

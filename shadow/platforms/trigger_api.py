@@ -133,8 +133,20 @@ class TriggerApi:
         cursor = following.get("next") if isinstance(following, dict) else None
         return Page(tuple(run for run in runs if isinstance(run, dict)), cursor or None, answer)
 
-    async def packet(self, url: str) -> bytes:
-        """An output that was too large to stand in the run, from the store it lies in.
+    async def packet_url(self, path: str) -> str:
+        """The address, good for some minutes, of what lies at `path` in the store of the environment.
+
+        Raises:
+            Refused: any answer but an address.
+        """
+        answer = await self._call("GET", f"/api/v1/packets/{quote(path, safe='')}", b"", self._headers)
+        url = _object(answer).get("presignedUrl")
+        if not isinstance(url, str):
+            raise Refused(answer)
+        return url
+
+    async def packet(self, url: str) -> Answer:
+        """A payload or output that was too large to stand in the run, from the store it lies in.
 
         Raises:
             Refused: the store's answer was not 200.
@@ -142,7 +154,7 @@ class TriggerApi:
         answer = await carry(self._http, "GET", url, (), b"", within=self._timeout, most=_MOST_ANSWER)
         if answer.status != 200:
             raise Refused(answer)
-        return answer.body
+        return answer
 
     async def _call(self, method: str, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> Answer:
         return await carry(

@@ -19,10 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from comparators import Verdict
 from shadow.catalogue import ResolvedCatalogue
+from shadow.containment.record import State
 from shadow.cutover.decision import Phase
+from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.shapes import SignatureSummary
 from shadow.reports.signatures import worst
+from shadow.reports.unattributed import unattributed_by_task
 from shadow.store.tables import dispatches
 
 SIGNATURES = 20
@@ -43,6 +46,11 @@ GAUGES = {
     "shadow_dispatches": ("Dispatches in the queue.", ["side", "state"]),
     "shadow_dispatch_oldest_seconds": ("Age of the oldest dispatch that is due.", ["side"]),
     "shadow_dead_letters": ("Dispatches that their platform will not take.", ["side"]),
+    "shadow_unattributed_effects": ("Effects that are nobody's and may be of this task.", ["task"]),
+    "shadow_containment": (
+        "1 for the state of the containment of the task's candidate: none, running, proven, declared, failed or ended.",
+        ["task", "state"],
+    ),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
 }
 """Name -> (what it says, its labels)."""
@@ -58,6 +66,10 @@ class Installation:
     figures: dict[str, Figures]
     """By task; every task of the catalogue has an entry."""
     phases: dict[str, Phase]
+    unattributed: dict[str, int]
+    """Task to effects that are nobody's and may be of it."""
+    containments: dict[str, str]
+    """Task -> the state of its containment; `none` where nothing is on record."""
     signatures: list[SignatureSummary]
     queue: dict[tuple[str, str], int]
     """(side, state) -> dispatches."""
@@ -70,6 +82,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
     async with engine.connect() as connection:
         figures = await figures_by_task(connection, catalogue)
         standing = await standing_phases(connection)
+        unattributed = await unattributed_by_task(connection, catalogue.tasks)
         rows = (
             await connection.execute(
                 select(
@@ -81,10 +94,13 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
                 ).group_by(dispatches.c.side, dispatches.c.state)
             )
         ).all()
+        contained = await containment_states(connection)
     found = await worst(engine, limit=SIGNATURES)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
         phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
+        unattributed=unattributed,
+        containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         signatures=found.items,
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
@@ -114,6 +130,11 @@ class _Gauges(Collector):
         for task, standing in self.installation.phases.items():
             for phase in Phase:
                 made["shadow_phase_info"].add_metric([task, phase.value], float(standing is phase))
+        for task, number in self.installation.unattributed.items():
+            made["shadow_unattributed_effects"].add_metric([task], number)
+        for task, contained in self.installation.containments.items():
+            for state in (NO_CONTAINMENT, *State):
+                made["shadow_containment"].add_metric([task, str(state)], float(contained == state))
         for found in self.installation.signatures:
             made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.pairs)
         for side in _SIDES:

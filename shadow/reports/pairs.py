@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,11 +15,13 @@ from shadow.reports.originals import originals_of
 from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
 from shadow.reports.runs import views
 from shadow.reports.shapes import DifferenceView, PairDetail, PairPage, PairSummary
-from shadow.store.tables import differences, pairs
+from shadow.store.tables import differences, pairs, runs
 
 PENDING = "pending"
 """As a verdict: pairs that have none yet."""
 
+_MOST_EXTRA = 50
+"""Runs shown beyond those expected: a platform that runs an event without end is told by fewer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DERIVED = {"accepted_at"}
 _COLUMNS = [pairs.c[name] for name in PairSummary.model_fields if name not in _DERIVED]
@@ -58,25 +61,38 @@ async def page(
 
 
 async def detail(engine: AsyncEngine, pair: UUID) -> PairDetail | None:
-    """One pair with both runs, their ledgers and its differences; None when there is none of that id."""
+    """One pair with its runs, their ledgers and its differences; None when there is none of that id."""
     query = select(*_COLUMNS, pairs.c.deadline_at, pairs.c.legacy_run, pairs.c.candidate_run)
     async with engine.connect() as connection:
         row = (await connection.execute(query.where(pairs.c.id == pair))).one_or_none()
         if row is None:
             return None
-        runs = await views(connection, [row.legacy_run, row.candidate_run])
+        extra = await _extra(connection, pair, row.event_id, (row.legacy_run, row.candidate_run))
+        shown = await views(connection, [row.legacy_run, row.candidate_run, *extra])
         found = await _differences(connection, pair)
         originals = await originals_of(connection, row.event_id)
     return PairDetail.model_validate(
         {
             **_values(row._mapping),
             "deadline_at": row.deadline_at,
-            "legacy": runs.get(row.legacy_run),
-            "candidate": runs.get(row.candidate_run),
             "originals": originals,
+            "legacy": shown.get(row.legacy_run),
+            "candidate": shown.get(row.candidate_run),
+            "extra": [shown[run] for run in extra],
             "differences": found,
         }
     )
+
+
+async def _extra(connection: AsyncConnection, pair: UUID, event: UUID, expected: Sequence[UUID]) -> list[UUID]:
+    """Runs that a side made beyond the one that was expected of it, oldest first."""
+    found = await connection.scalars(
+        select(runs.c.id)
+        .where(runs.c.event_id == event, runs.c.pair_id == pair, runs.c.id.not_in(expected))
+        .order_by(runs.c.id)
+        .limit(_MOST_EXTRA)
+    )
+    return list(found)
 
 
 async def _differences(connection: AsyncConnection, pair: UUID) -> list[DifferenceView]:

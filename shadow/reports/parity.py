@@ -24,6 +24,7 @@ from shadow.reports.shapes import (
     Tasks,
     TaskSummary,
 )
+from shadow.reports.unattributed import unattributed_by_task
 from shadow.store.tables import dispatches, events, pairs, phases, tallies
 
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
@@ -116,6 +117,7 @@ async def parity(
             days[row.day] = Figures(row.opened, Counter({key: getattr(row, key) for key in _VERDICTS}))
         waiting = await _undelivered(connection, since=since, until=until, tenant=tenant)
         standing = await standing_phases(connection)
+        unattributed = await unattributed_by_task(connection, [name], since=since, until=until)
     for (event, source, day), count in waiting.items():
         if event == task.event and source in task.sources:
             days.setdefault(day, Figures()).undelivered += count
@@ -125,6 +127,7 @@ async def parity(
         since=since,
         until=until,
         tenant=tenant,
+        unattributed=unattributed[name],
         counts=_total(days.values()).as_counts(Counts),
         days=[figures.as_counts(DayCounts, day=day) for day, figures in sorted(days.items())],
     )
@@ -168,7 +171,7 @@ async def _undelivered(
         .distinct()
         .join(dispatches, dispatches.c.event_id == events.c.id)
         .where(
-            dispatches.c.stage == "deliver",
+            dispatches.c.stage.in_(("deliver", "map")),
             events.c.phase.in_(_COUNTED),
             events.c.origin == Origin.PRODUCER,
             ~select(pairs.c.id).where(pairs.c.event_id == events.c.id).exists(),

@@ -85,6 +85,9 @@ class Parity(Shape):
     since: date | None = Field(description="First UTC day counted; null: from the beginning.")
     until: date | None = Field(description="Last UTC day counted; null: until now.")
     tenant: str | None = Field(description="The tenant it is of; null: all.")
+    unattributed: int = Field(
+        description="Effects of which nobody knows whose they are, and that may be of this task, whatever the tenant."
+    )
     counts: Counts
     days: list[DayCounts] = Field(description="The same by UTC day of acceptance, oldest first.")
 
@@ -94,7 +97,7 @@ class PairSummary(Shape):
     event_id: UUID
     task: str
     tenant: str | None
-    state: Literal["open", "waiting", "settling", "ready", "judged"]
+    state: Literal["open", "waiting", "settling", "probing", "ready", "judged"]
     verdict: VerdictName | None = Field(description="Null until it was judged for the first time.")
     reason: str | None
     severity: SeverityName | None = Field(description="Of its worst difference.")
@@ -171,12 +174,15 @@ class DifferenceView(Shape):
 
 
 class PairDetail(PairSummary):
-    """A pair with both its runs and all that is kept of their differences, worst first."""
+    """A pair with its runs and all that is kept of their differences, worst first."""
 
     deadline_at: datetime
     legacy: RunView | None
     candidate: RunView | None
     originals: OriginalsState = Field(description=_ORIGINALS)
+    extra: list[RunView] = Field(
+        description="Further runs of the event for the task, at most 50: what they did counts with their side's ledger."
+    )
     differences: list[DifferenceView]
 
 
@@ -278,3 +284,39 @@ class MoveView(Shape):
 
 class Moves(Shape):
     items: list[MoveView]
+
+
+class PartView(Shape):
+    """What one part of a proof showed."""
+
+    state: Literal["passed", "failed", "unknown"]
+    says: list[str] = Field(description="What was found, a sentence each.")
+    todo: list[str] = Field(description="What to do about it.")
+    warnings: list[str] = Field(description="What does not fail it and should be known all the same.")
+    facts: dict[str, JsonValue] = Field(description="What it was concluded from.")
+
+
+class ContainmentView(Shape):
+    """A proof that was tried, or a declaration."""
+
+    id: UUID
+    task: str
+    kind: Literal["proof", "declaration"]
+    version: str | None = Field(description="Of the candidate, with which a proof ends.")
+    state: Literal["running", "proven", "failed", "declared", "ended"]
+    parts: dict[str, PartView] = Field(description="Of a proof: guard, databases, canary, witness.")
+    leaks: Literal["none", "found", "unknown"] = Field(description="`unknown`: nobody outside the gateway watched.")
+    actor: str
+    reason: str | None
+    made_at: datetime
+    ended_at: datetime | None
+    ended_because: str | None
+
+
+class ContainmentReport(Shape):
+    """Whether a task's candidate is contained, and all that is on record of it."""
+
+    task: str
+    state: Literal["none", "running", "proven", "failed", "declared", "ended"]
+    contained: bool = Field(description="Whether a proof or a declaration holds, so that it may enter `shadow`.")
+    items: list[ContainmentView] = Field(description="Newest first.")

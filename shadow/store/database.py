@@ -46,6 +46,8 @@ class Work(StrEnum):
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
     JUDGE = "judge"
+    EGRESS = "egress"
+    """The gateway: whose a call is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
     SEALING = "sealing"
     """Looking up keys, in the middle of any other work."""
@@ -58,12 +60,17 @@ POOL_SIZE = {
     Work.CANDIDATE: 3,
     Work.OUTCOMES: 4,
     Work.JUDGE: 3,
+    Work.EGRESS: 6,
     Work.CONTROL: 2,
     Work.SEALING: 1,
 }
 
 AUTOCOMMIT = frozenset({Work.INTAKE, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
+
+
+OtherConnection = psycopg.AsyncConnection[Any]
+"""A connection to a database that is not Shadow's own."""
 
 
 class Connection(psycopg.AsyncConnection[Any]):

@@ -31,22 +31,22 @@ _SET_MARK = """
 INSERT INTO retention_marks (what, done_before) VALUES ('originals', %s)
 ON CONFLICT (what) DO UPDATE SET done_before = excluded.done_before
 """
-# Rows of a page that are originals: by their part; `data` is one where it is an event's, and evidence where an effect's.
+# Rows of a page that are originals: by their part. `data` of an event is one, `data` of an effect is evidence.
 _ORIGINALS = """
 WITH page AS MATERIALIZED (
-    SELECT id, part FROM bodies WHERE (id, part) > (%(id)s, %(part)s) AND id < %(until)s ORDER BY id, part LIMIT %(page)s
+    SELECT id, part FROM bodies WHERE (id, part) > (%(id)s, %(part)s) AND id < %(until)s
+    ORDER BY id, part LIMIT %(page)s
 ),
 gone AS (
     DELETE FROM bodies USING page
     WHERE bodies.id = page.id AND bodies.part = page.part AND bodies.id >= %(id)s AND bodies.id < %(until)s
-      AND (page.part IN ('request', 'headers', 'answer', 'answer_headers', 'pending')
+      AND (page.part IN ('request', 'headers', 'answer', 'answer_headers', 'pending', 'traits')
            OR (page.part = 'data' AND EXISTS (SELECT FROM events WHERE events.id = page.id)))
       AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.event_id = page.id)
       AND NOT EXISTS (SELECT FROM pairs WHERE pairs.event_id = page.id AND pairs.state <> 'judged')
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone), last.id, last.part FROM (SELECT id, part FROM page ORDER BY id DESC, part DESC LIMIT 1)
-    AS last
+SELECT (SELECT count(*) FROM gone), id, part FROM page ORDER BY id DESC, part DESC LIMIT 1
 """
 _OLDEST_NEEDED = """
 SELECT least(
@@ -107,9 +107,7 @@ async def _expire_originals(connection: Connection, until: UUID, page: int) -> i
     place: tuple[UUID, str] = (row[0] if row else UUID(int=0), "")
     deleted = 0
     while True:
-        cursor = await connection.execute(
-            _ORIGINALS, {"id": place[0], "part": place[1], "until": until, "page": page}
-        )
+        cursor = await connection.execute(_ORIGINALS, {"id": place[0], "part": place[1], "until": until, "page": page})
         found = await cursor.fetchone()
         if found is None:
             break

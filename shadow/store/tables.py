@@ -42,6 +42,7 @@ PARTITIONED = {
     "events": "id",
     "bodies": "id",
     "runs": "id",
+    "run_keys": "run_id",
     "effects": "id",
     "pairs": "id",
     "differences": "pair_id",
@@ -54,7 +55,12 @@ events = Table(
     metadata,
     Column("id", Uuid, nullable=False),
     Column("source", Text, nullable=False),
-    Column("door", Text, nullable=False, comment="webhook, inngest or trigger.dev"),
+    Column(
+        "door",
+        Text,
+        nullable=False,
+        comment="webhook, inngest, trigger.dev, or platform: found in a platform's own records",
+    ),
     Column("origin", Text, nullable=False, comment="producer, legacy or candidate: whose key brought it"),
     Column("name", Text, nullable=False),
     Column("tenant", Text),
@@ -72,6 +78,7 @@ events = Table(
     Column("parent_run", Uuid, comment="the run that emitted it, where that is known"),
     Column("sides", ARRAY(Text), comment="that get it; null: as its phase says"),
     Column("child_key", Text, comment="which child of its parent it is; the twin's has the same"),
+    Column("task", Text, comment="the one task that it means, where a worker's call named it; null: all that it feeds"),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
@@ -86,7 +93,7 @@ bodies = Table(
         "part",
         Text,
         nullable=False,
-        comment="originals: data (of an event), request, headers, answer, answer_headers, pending; "
+        comment="originals: data (of an event), request, headers, answer, answer_headers, pending, traits; "
         "evidence: evidence (of an event), data (of an effect), output",
     ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
@@ -160,7 +167,14 @@ runs = Table(
     PrimaryKeyConstraint("id"),
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),
+    Index(
+        "runs_candidate_version",
+        "task",
+        "id",
+        postgresql_where=text("side = 'candidate' AND version IS NOT NULL"),
+    ),
     Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
+    Index("runs_finished", "side", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -171,6 +185,17 @@ run_aliases = Table(
     Column("alias", Text, nullable=False, comment="the platform's run id, or `key:TASK:IDEMPOTENCY-KEY`"),
     Column("run_id", Uuid, nullable=False),
     PrimaryKeyConstraint("platform", "alias"),
+)
+
+run_keys = Table(
+    "run_keys",
+    metadata,
+    Column("run_id", Uuid, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("digest", BigInteger, nullable=False, comment="of the value of a business key in the run's event"),
+    PrimaryKeyConstraint("run_id", "digest"),
+    Index("run_keys_digest", "digest", "side", "run_id"),
+    postgresql_partition_by="RANGE (run_id)",
 )
 
 effects = Table(
@@ -208,6 +233,7 @@ effects = Table(
     Column("digest", LargeBinary, comment="gateway: of the call's canonical content"),
     Column("answered_at", Moment),
     Column("waited_ms", Integer, comment="gateway: how long the call was held for its twin's answer"),
+    Column("suspects", ARRAY(Uuid), comment="unattributed: the runs it may be of; null: any that was under way"),
     PrimaryKeyConstraint("id"),
     Index("effects_run", "platform_run_id", "side"),
     Index("effects_of_run", "run_id"),
@@ -220,6 +246,39 @@ effects = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+task_targets = Table(
+    "task_targets",
+    metadata,
+    Column("task", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="that its runs were seen to have effects on"),
+    PrimaryKeyConstraint("task", "target"),
+)
+
+blind_spots = Table(
+    "blind_spots",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="whose effects were not seen meanwhile"),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, comment="null while it lasts"),
+    Column("reason", Text, nullable=False),
+    Index("blind_spots_side", "side", "since"),
+    Index("blind_spots_open", "side", "target", unique=True, postgresql_where=text("until IS NULL")),
+)
+
+row_slots = Table(
+    "row_slots",
+    metadata,
+    Column("database", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("holder", Uuid, comment="the process that reads it"),
+    Column("lease_until", Moment, nullable=False, server_default=NOW),
+    Column("stored_at", Moment, comment="commit time of the last transaction that was stored"),
+    Column("lag_bytes", BigInteger, comment="of the server's log, that is not read yet"),
+    PrimaryKeyConstraint("database", "side"),
+)
+
 pairs = Table(
     "pairs",
     metadata,
@@ -229,7 +288,7 @@ pairs = Table(
     Column("tenant", Text),
     Column("legacy_run", Uuid, nullable=False),
     Column("candidate_run", Uuid, nullable=False),
-    Column("state", Text, nullable=False, comment="open, waiting, settling, ready or judged"),
+    Column("state", Text, nullable=False, comment="open, waiting, settling, probing, ready or judged"),
     Column("opened_at", Moment, nullable=False, server_default=NOW),
     Column("deadline_at", Moment, nullable=False),
     Column("due_at", Moment, comment="when to look at it again; null once judged"),
@@ -241,8 +300,12 @@ pairs = Table(
     Column("judged_at", Moment),
     Column("revision", Integer, nullable=False, server_default="0", comment="how often it was judged"),
     Column("parent_pair", Uuid, comment="the pair of the two runs that triggered these"),
+    Column("probed_at", Moment, comment="when its probes were read, well or not"),
+    Column("probe_failures", Text, comment="why some could not be read"),
+    Column("probe_lease", Moment, comment="until when somebody reads them"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
     Index("pairs_event", "event_id"),
     Index("pairs_task", "task", "id"),
     Index("pairs_verdict", "task", "verdict", "id"),
@@ -384,7 +447,7 @@ containments = Table(
     Column("task", Text, nullable=False),
     Column("kind", Text, nullable=False, comment="proof or declaration"),
     Column("version", Text, comment="of the candidate, with which a proof ends"),
-    Column("state", Text, nullable=False, comment="proven, failed, declared or ended"),
+    Column("state", Text, nullable=False, comment="running, proven, failed, declared or ended"),
     Column("parts", JSONB, nullable=False, comment="proof: what each part showed"),
     Column("leaks", Text, nullable=False, comment="none, found or unknown (there was no witness)"),
     Column("actor", Text, nullable=False),
@@ -393,6 +456,7 @@ containments = Table(
     Column("ended_at", Moment),
     Column("ended_because", Text),
     Index("containments_task", "task", "id"),
+    Index("containments_proven", "task", postgresql_where=text("state = 'proven'")),
 )
 
 sealing_keys = Table(
@@ -412,4 +476,32 @@ retention_marks = Table(
     metadata,
     Column("what", Text, primary_key=True, comment="originals"),
     Column("done_before", Uuid, nullable=False, comment="everything older has been gone through"),
+)
+
+guard_keys = Table(
+    "guard_keys",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False, comment="with which workers and Shadow take fingerprints of secrets"),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+)
+
+guard_reports = Table(
+    "guard_reports",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("version", Text, comment="of the worker's deployment"),
+    Column("gateway", Text, comment="the host of the gateway, as the worker knows it"),
+    Column("denies", Boolean, nullable=False, comment="whether every other host is denied"),
+    Column("allowed", ARRAY(Text), nullable=False, comment="hosts that are let through beside the gateway"),
+    Column("reached", ARRAY(Text), nullable=False, comment="hosts beyond these that calls went to all the same"),
+    Column(
+        "fingerprints",
+        ARRAY(Text),
+        nullable=False,
+        comment="HMAC-SHA256 of every secret that the worker holds, in hexadecimal",
+    ),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+    Index("guard_reports_side", "side", "made_at"),
 )

@@ -10,8 +10,8 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.observe import metrics
+from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.store.partitions import ensure_partitions
 from shadow.store.retention import expire
 

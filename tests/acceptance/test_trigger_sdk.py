@@ -9,9 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from shadow.fanout.offloaded import OffloadedPayloads
+from shadow.platforms.registry import adapters
 from shadow.store.database import Database
 from tests.acceptance.sdks import drive
 from tests.integration.front.world import PRODUCER, World, world_of
+from tests.integration.originals import originals
 
 GENERATIONS = ("trigger-4.5", "trigger-4.0", "trigger-3.3")
 
@@ -22,11 +25,11 @@ async def world(database: Database) -> AsyncIterator[World]:
         yield made
 
 
-async def _settled(world: World) -> None:
+async def _settled(world: World, count: int = 7) -> None:
     """Wait for the runs of a two-phase batch, which the platform makes after its answer."""
     async with asyncio.timeout(10):
         while True:
-            if len(world.trigger.runs()) >= 7:
+            if len(world.trigger.runs()) >= count:
                 return
             await asyncio.sleep(0.02)
 
@@ -103,3 +106,23 @@ async def test_an_answer_that_is_lost_on_the_way_starts_no_second_run(world: Wor
     # the run that was started, and its replay
     assert {record.id for record in said} == {got["trigger"]["id"], got["replayed"]["id"]}
     assert await world.count("events") == 6
+
+
+async def test_payloads_that_the_sdk_offloads_reach_the_candidate_as_they_were_sent(world: World) -> None:
+    got = await drive(
+        "trigger-large.mjs", "trigger-4.5", {"TRIGGER_API_URL": world.url, "TRIGGER_SECRET_KEY": PRODUCER}
+    )
+    await _settled(world, 3)
+    waiting = "SELECT count(*) FROM dispatches WHERE stage = 'map' AND state = 'due'"
+    assert await world.rows(waiting) == [(2,)]  # of the batch only the large item is offloaded
+    known = adapters(world.catalogue, world.services.http)
+    assert await OffloadedPayloads(world.database, world.catalogue, known, asyncio.Event()).once() == 2
+    assert await world.rows("SELECT count(*) FROM dispatches WHERE stage = 'deliver' AND state = 'due'") == [(3,)]
+    assert await _data_of(world, got["alone"]) == {
+        "tenantId": "acme",
+        "at": "1970-01-01T00:00:00.000Z",
+        "text": "x" * 200 * 1024,
+    }
+    data = [orjson.loads(content) for content in (await originals(world.database, "data")).values()]
+    assert sorted(item["n"] for item in data if "n" in item) == [1, 2]
+    assert sorted(len(item.get("text", "")) for item in data) == [0, 200 * 1024, 200 * 1024]

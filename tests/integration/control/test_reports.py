@@ -14,6 +14,7 @@ from ulid import ULID
 from shadow.catalogue.model import Side
 from shadow.judge.loop import JudgeLoop
 from shadow.reports.events import _newest
+from tests.integration.containment.declared import declared
 from tests.integration.judge.world import Told, World
 
 TODAY = datetime.now(UTC)
@@ -135,6 +136,22 @@ async def test_pages_follow_each_other_without_gap_or_repetition(world: World, c
     assert seen == sorted((str(item.pair) for item in told), reverse=True)
 
 
+async def test_a_side_that_ran_twice_shows_what_each_run_did(
+    world: World, judge: JudgeLoop, client: httpx.AsyncClient
+) -> None:
+    told = await world.event()
+    await told.both({"a": 1})
+    second = await told.doubled(Side.CANDIDATE, after=2)
+    await told.effect(Side.CANDIDATE, {"amount": 5}, run=second, after=2)
+    await judge.once(TODAY + timedelta(minutes=5))
+    pair = await get(client, f"/v1/pairs/{told.pair}")
+    assert pair["differences"][0]["kind"] == "effect.extra"
+    (extra,) = pair["extra"]
+    assert (extra["side"], extra["platform_run_id"]) == ("candidate", second)
+    assert [effect["data"] for effect in extra["effects"]] == [{"amount": 5}]
+    assert pair["candidate"]["effects"] == []
+
+
 async def test_a_pair_shows_both_runs_both_ledgers_in_order_and_its_differences(
     world: World, judge: JudgeLoop, client: httpx.AsyncClient
 ) -> None:
@@ -244,6 +261,7 @@ async def test_dead_letters_come_in_pages(world: World, client: httpx.AsyncClien
 
 
 async def test_a_move_is_made_audited_and_shown(world: World, client: httpx.AsyncClient) -> None:
+    await declared(world.database, world.catalogue)
     answer = await client.post("/v1/phases/order-sync", json={"phase": "shadow", "reason": "first week"})
     assert answer.status_code == 200, answer.text
     made = answer.json()

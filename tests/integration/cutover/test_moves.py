@@ -14,6 +14,7 @@ from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, MoveRefused, move
 from shadow.cutover.routing import Routing
 from shadow.store.database import Database, Work
+from tests.integration.containment.declared import declared
 from tests.unit.shadow.catalogues import small
 
 CATALOGUE = small()
@@ -26,6 +27,11 @@ async def routing(database: Database) -> AsyncIterator[Routing]:
     await routing.start()
     yield routing
     await routing.stop()
+
+
+@pytest.fixture(autouse=True)
+async def harmless(database: Database) -> None:
+    await declared(database, CATALOGUE)
 
 
 async def to(database: Database, task: str, phase: Phase, reason: str = "because") -> moves.Move:

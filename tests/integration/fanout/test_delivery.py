@@ -8,7 +8,9 @@ import orjson
 
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase
+from shadow.intake import run_changes
 from shadow.model.ids import derived_id
+from shadow.store.database import Work
 from tests.integration.fanout.serving import until
 from tests.integration.fanout.stage import StageSet
 
@@ -115,6 +117,27 @@ async def test_a_delayed_event_is_delayed_by_both_platforms_and_its_deadline_cou
     deadline = await world.value("SELECT deadline_at FROM pairs WHERE id = %s", derived_id(event, "welcome"))
     assert deadline == start + timedelta(minutes=15)
     assert (await world.run(event, "welcome", Side.LEGACY))["poll_at"] > start
+
+
+async def test_a_start_that_was_moved_in_time_is_the_candidates_too(world: StageSet) -> None:
+    event = await world.call({"n": 1}, "payout-1")
+    async with world.delivering(Side.LEGACY):
+
+        async def taken() -> bool:
+            return bool(await world.value("SELECT count(*) FROM runs WHERE state = 'sent'"))
+
+        await until(taken)
+    (run,) = world.trigger.runs()
+    moved = datetime.now(UTC) + timedelta(days=5)
+    async with world.database.connection(Work.CONTROL) as conn:
+        expected = await run_changes.expect_rescheduled(conn, "trigger", run.id)
+        assert expected is not None
+        await run_changes.rescheduled(conn, world.catalogue, expected, moved, datetime.now(UTC))
+    async with world.delivering(Side.CANDIDATE):
+        await _delivered(world)
+    assert {event.ts for event in world.inngest.events()} == {int(moved.timestamp() * 1000)}
+    assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+    assert (await world.run(event, "pay-out", Side.CANDIDATE))["poll_at"] > moved
 
 
 async def test_one_tenants_rate_is_kept_and_others_do_not_wait_for_it(world: StageSet) -> None:

@@ -125,7 +125,7 @@ async def test_what_cannot_be_claimed_is_a_dead_letter_and_does_not_stop_its_lan
     after = await world.accept(count=2)
     async with world.database.connection(Work.CONTROL) as conn:
         await conn.execute("UPDATE events SET scheduled_at = %s WHERE id = %s", (_TOO_LATE, poison))
-        await conn.execute("UPDATE dispatches SET idempotency_key = %s WHERE event_id = %s", (long, wide))
+        await conn.execute("UPDATE events SET tenant = %s WHERE id = %s", (long, wide))
     queue = Queue(world.database, world.catalogue, Side.LEGACY)
     claimed = await queue.claim("trigger", 50, LEASE)
     assert {item.event.id for item in claimed} == {*before, *after}
@@ -138,6 +138,24 @@ async def test_what_cannot_be_claimed_is_a_dead_letter_and_does_not_stop_its_lan
     assert await queue.claim("trigger", 50, LEASE) == []
     # no run or pair is left behind of what was not claimed
     assert await world.value("SELECT count(*) FROM runs WHERE event_id IN (%s, %s)", poison, wide) == 0
+
+
+async def test_a_key_too_long_to_be_searched_is_delivered_all_the_same(world: StageSet) -> None:
+    """It reaches the platform as it is; only the run can't be looked up by it."""
+    (event,) = await world.accept("digest/due")
+    long = secrets.token_hex(1000)
+    async with world.database.connection(Work.CONTROL) as conn:
+        await conn.execute("UPDATE dispatches SET idempotency_key = %s WHERE side = 'legacy'", (long,))
+    async with world.delivering(Side.LEGACY):
+
+        async def sent() -> bool:
+            return not await world.value("SELECT count(*) FROM dispatches WHERE side = 'legacy'")
+
+        await until(sent)
+    (run,) = world.trigger.runs()
+    assert run.idempotency_key == long
+    ours = await world.value("SELECT id FROM runs WHERE event_id = %s AND side = 'legacy'", event)
+    assert await world.rows("SELECT alias, run_id FROM run_aliases") == [(run.id, ours)]
 
 
 async def test_a_database_that_is_not_as_it_must_be_makes_no_dead_letters(world: StageSet) -> None:

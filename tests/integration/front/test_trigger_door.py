@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from shadow.cutover.decision import Phase
+from shadow.store.database import Work
 from tests.integration.front.world import KEY, World, states
 from tests.integration.originals import originals
 
@@ -233,6 +236,25 @@ async def test_the_oldest_batch_lists_its_runs(world: World) -> None:
     assert sorted(states(await world.dispatches())) == ["candidate deliver dead", "candidate deliver due"]
 
 
+async def test_an_offloaded_payload_is_passed_on_at_once_and_read_later(world: World) -> None:
+    put = await world.client.put("/api/v2/packets/trigger%2Fhello%2F1%2Fpayload.json", headers=KEY)
+    await world.services.http.put(
+        put.json()["presignedUrl"], content=b'{"n":1}', headers={"content-type": "application/json"}
+    )
+    stored = {"payload": put.json()["storagePath"], "options": {"payloadType": "application/store"}}
+    body = orjson.dumps(stored)
+    path = "/api/v1/tasks/hello/trigger"
+    answer = await world.client.post(path, content=body, headers={**KEY, "content-type": "application/json"})
+    assert answer.status_code == 200
+    assert world.requests[-1].content == body
+    batch = {"items": [{"task": "hello", **stored}, {"task": "hello", "payload": {"n": 2}}]}
+    assert (await world.client.post("/api/v1/tasks/batch", json=batch, headers=KEY)).status_code == 202
+    await world.trigger.settled()
+    assert [record.payload["n"] for record in world.trigger.runs()] == [1, 1, 2]
+    # the candidate's hand-over waits for what lies there, which the workers fetch
+    assert sorted(states(await world.dispatches())) == ["candidate deliver due"] + ["candidate map due"] * 2
+
+
 async def test_a_v2_batch_is_found_by_its_keys(world: World) -> None:
     answer = await world.client.post("/api/v2/tasks/batch", json={"items": ITEMS}, headers=KEY)
     assert answer.status_code == 202
@@ -309,17 +331,134 @@ async def test_a_cancelled_run_has_its_twin_cancelled_and_is_no_evidence(world: 
     assert world.trigger.runs()[0].status == "CANCELED"
     assert sorted(states(await world.dispatches())) == ["candidate cancel due", "candidate deliver due"]
     assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    assert [row[0].version for row in await world.rows("SELECT id FROM dispatches")] == [7, 7]
     # a second time adds nothing
     await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
     assert await world.count("dispatches") == 2
 
 
-async def test_a_rescheduled_run_is_no_evidence(world: World) -> None:
+async def test_a_run_that_is_moved_before_the_candidate_was_told_moves_its_twin_too(world: World) -> None:
     run = await delayed(world)
     answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
     assert answer.status_code == 200
-    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    moved = datetime.fromisoformat(answer.json()["delayedUntil"])
+    assert await world.rows("SELECT scheduled_at FROM events") == [(moved,)]
+    assert await world.rows("SELECT DISTINCT scheduled_at FROM runs") == [(moved,)]
+    ((deadline, due_now, incomparable),) = await world.rows(
+        "SELECT deadline_at, due_at <= now(), incomparable FROM pairs"
+    )
+    assert (deadline, due_now, incomparable) == (moved + world.catalogue.tasks["hello"].deadline, True, None)
     assert states(await world.dispatches()) == ["candidate deliver due"]
+    ((asked,),) = await world.rows("SELECT poll_at FROM runs WHERE side = 'legacy'")
+    assert asked > moved
+
+
+@pytest.mark.parametrize("change", ["attempts = 1", "lease = id", "state = 'dead'"])
+async def test_a_run_that_is_moved_after_the_candidate_was_told_is_no_evidence(world: World, change: str) -> None:
+    run = await delayed(world)
+    await world.rows(f"UPDATE dispatches SET {change} RETURNING id")
+    before = await world.rows("SELECT scheduled_at FROM events")
+    answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
+    assert answer.status_code == 200
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    assert await world.rows("SELECT scheduled_at FROM events") == before
+
+
+async def test_a_change_that_cannot_be_written_down_is_not_passed_on(world: World) -> None:
+    run = await delayed(world)
+    async with world.database.connection(Work.CONTROL) as connection:
+        await connection.execute("ALTER TABLE pairs RENAME TO elsewhere")
+    try:
+        answer = await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
+    finally:
+        async with world.database.connection(Work.CONTROL) as connection:
+            await connection.execute("ALTER TABLE elsewhere RENAME TO pairs")
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "true")
+    assert world.trigger.runs()[0].status == "DELAYED"
+
+
+@pytest.mark.parametrize("path", ["/api/v2/runs/{run}/cancel", "/api/v1/runs/{run}/reschedule"])
+async def test_a_change_whose_answer_is_lost_counts_as_done(world: World, path: str) -> None:
+    run = await delayed(world)
+
+    async def lost(response: httpx.Response) -> None:
+        raise httpx.ReadError("lost on the way")
+
+    world.services.http.event_hooks["response"] = [lost]
+    answer = await world.client.post(path.format(run=run), json={"delay": "2h"}, headers=KEY)
+    assert answer.status_code == 502
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    # the twin is left to the SDK's next try, and then to the workers
+    cancelling = await world.rows("SELECT state, due_at > now() FROM dispatches WHERE stage = 'cancel'")
+    assert cancelling == ([("due", True)] if "cancel" in path else [])
+
+
+async def test_a_change_that_reached_nobody_is_taken_back(world: World) -> None:
+    run = await delayed(world)
+    await world.trigger.stop()
+    assert (await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)).status_code == 502
+    assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
+async def test_a_second_change_that_is_refused_leaves_the_first_standing(world: World) -> None:
+    run = await delayed(world)
+    await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)
+    answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
+    assert answer.status_code == 400
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+
+
+async def batched(world: World, **options: Any) -> str:
+    """A delayed run of a batch whose answer names no runs; returns its id, as only the platform knows it."""
+    items = [{"task": "hello", "payload": {}, "options": {"delay": "1h", **options}}]
+    answer = await world.client.post("/api/v2/tasks/batch", json={"items": items}, headers=KEY)
+    assert answer.status_code == 202
+    return world.trigger.runs()[-1].id
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"idempotencyKey": "0f" * 32, "idempotencyKeyOptions": {"key": "order-1", "scope": "global"}}]
+)
+async def test_a_run_of_a_batch_is_known_by_its_key_when_it_is_cancelled(world: World, options: Any) -> None:
+    run = await batched(world, **options)
+    assert await world.rows("SELECT platform_run_id FROM runs WHERE side = 'legacy'") == [(None,)]
+    assert (await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)).status_code == 200
+    assert await world.rows("SELECT platform_run_id FROM runs WHERE side = 'legacy'") == [(run,)]
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    ((due,),) = await world.rows("SELECT due_at <= now() FROM dispatches WHERE stage = 'cancel'")
+    assert due
+    reads = [request for request in world.requests if request.method == "GET"]
+    assert [request.headers["authorization"] for request in reads] == [KEY["authorization"]]
+
+
+async def test_a_run_of_a_batch_is_known_by_its_key_when_it_is_moved(world: World) -> None:
+    run = await batched(world)
+    answer = await world.client.post(f"/api/v1/runs/{run}/reschedule", json={"delay": "2h"}, headers=KEY)
+    moved = datetime.fromisoformat(answer.json()["delayedUntil"])
+    assert await world.rows("SELECT scheduled_at FROM events") == [(moved,)]
+
+
+async def test_a_run_that_cannot_be_read_yet_is_known_once_it_was_cancelled(world: World) -> None:
+    run = await batched(world)
+    reads: list[int] = []
+
+    async def lagging(response: httpx.Response) -> None:
+        if response.request.method == "GET":
+            response.status_code = response.status_code if reads else 404
+            reads.append(response.status_code)
+
+    world.services.http.event_hooks["response"] = [lagging]
+    assert (await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)).status_code == 200
+    assert reads == [404, 200]
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+
+
+async def test_an_earlier_run_with_the_same_key_is_not_taken_for_the_batchs(world: World) -> None:
+    run = await batched(world, idempotencyKey="mine")
+    await world.rows("UPDATE events SET accepted_at = now() + interval '1 hour' RETURNING id")
+    assert (await world.client.post(f"/api/v2/runs/{run}/cancel", headers=KEY)).status_code == 200
+    assert await world.rows("SELECT platform_run_id FROM runs WHERE side = 'legacy'") == [(None,)]
 
 
 async def test_a_change_that_is_refused_changes_nothing(world: World) -> None:
@@ -331,6 +470,12 @@ async def test_a_change_that_is_refused_changes_nothing(world: World) -> None:
     answer = await world.client.post("/api/v2/runs/run_unknown/cancel", headers=KEY)
     assert answer.status_code == 404
     assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+
+
+async def test_a_change_is_passed_on_with_its_query(world: World) -> None:
+    run = await delayed(world)
+    await world.client.post(f"/api/v2/runs/{run}/cancel?because=%2Fwhy&x", headers=KEY)
+    assert world.requests[-1].url.raw_path == f"/api/v2/runs/{run}/cancel?because=%2Fwhy&x".encode()
 
 
 async def test_a_replayed_run_is_known_and_belongs_to_no_event(world: World) -> None:

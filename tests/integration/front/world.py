@@ -106,6 +106,8 @@ class World:
     app: App
     routing: ToldRouting
     services: FrontServices
+    requests: list[httpx.Request]
+    """What the listener sent on, in order."""
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         async with self.database.connection(Work.CONTROL) as connection:
@@ -158,7 +160,13 @@ async def world_of(database: Database) -> AsyncIterator[World]:
         stack.push_async_callback(intake.stop)
         routing = ToldRouting()
         http = await stack.enter_async_context(carrying_client())
+        requests: list[httpx.Request] = []
+
+        async def remember(request: httpx.Request) -> None:
+            requests.append(request)
+
+        http.event_hooks = {"request": [remember]}
         services = FrontServices(catalogue, intake, routing, database, http)
         front = await stack.enter_async_context(Served(front_app(services)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
-        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services)
+        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests)

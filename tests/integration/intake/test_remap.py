@@ -21,6 +21,7 @@ from shadow.intake.intake import Intake
 from shadow.intake.plan import planned
 from shadow.model.ids import Seed
 from shadow.store.database import Database, Work
+from tests.integration.containment.declared import declared
 from tests.integration.originals import originals
 from tests.unit.shadow.catalogues import TEXT, small
 
@@ -64,6 +65,7 @@ async def test_with_the_mended_catalogue_it_is_an_event_on_its_way(
     database: Database, dead_letter: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moves, "LEAD", timedelta(0))
+    await declared(database, MENDED)
     await move(database, MENDED, "sync-order", Phase.SHADOW, actor="ada", reason="dual run")
     done, failed = await send_again(database, MENDED, [dead_letter])
     assert (done, failed) == ([dead_letter], {})

@@ -100,6 +100,31 @@ async def test_a_reason_why_a_pair_cannot_be_compared_is_passed_on(world: World,
     assert (row["verdict"], row["reason"]) == ("not_comparable", "changed_by_producer")
 
 
+@pytest.mark.parametrize("reason", ["changed_by_producer", "changed_by_producer: it had ended before"])
+async def test_what_the_producer_changed_is_neither_a_mismatch_nor_missing(
+    world: World, judge: JudgeLoop, reason: str
+) -> None:
+    cancelled, alone = await world.event(), await world.event()
+    await cancelled.finished(Side.LEGACY, status="cancelled")
+    await cancelled.finished(Side.CANDIDATE, output={"synced": True})
+    await alone.finished(Side.LEGACY, status="cancelled")
+    for told in (cancelled, alone):
+        await told.incomparable(reason)
+    await judge.once(after(alone, DEADLINE))
+    for told in (cancelled, alone):
+        row = await pair_row(world, told)
+        assert (row["verdict"], row["reason"], row["difference_count"]) == ("not_comparable", reason, 0)
+    assert await world.verdicts() == {"not_comparable": 2}
+
+
+async def test_any_other_reason_leaves_a_found_difference_standing(world: World, judge: JudgeLoop) -> None:
+    told = await world.event()
+    await told.both(1, candidate=2)
+    await told.incomparable("run_shared: by an earlier event")
+    await judge.once(after(told, LATER))
+    assert (await pair_row(world, told))["verdict"] == "mismatch"
+
+
 async def test_an_output_that_nobody_knows_is_no_difference_and_no_match(world: World, judge: JudgeLoop) -> None:
     told = await world.event()
     await told.finished(Side.LEGACY, output={"a": 1})

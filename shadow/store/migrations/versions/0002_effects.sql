@@ -3,16 +3,20 @@ ALTER TABLE events ADD COLUMN purpose TEXT DEFAULT 'live' NOT NULL;
 ALTER TABLE events ADD COLUMN parent_run UUID;
 ALTER TABLE events ADD COLUMN sides TEXT[];
 ALTER TABLE events ADD COLUMN child_key TEXT;
+ALTER TABLE events ADD COLUMN task TEXT;
 CREATE INDEX events_parent ON events (parent_run) WHERE parent_run IS NOT NULL;
+COMMENT ON COLUMN events.door IS 'webhook, inngest, trigger.dev, or platform: found in a platform''s own records';
 COMMENT ON COLUMN events.purpose IS 'live, replay, canary or legacy_twice';
 COMMENT ON COLUMN events.parent_run IS 'the run that emitted it, where that is known';
 COMMENT ON COLUMN events.sides IS 'that get it; null: as its phase says';
 COMMENT ON COLUMN events.child_key IS 'which child of its parent it is; the twin''s has the same';
-COMMENT ON COLUMN bodies.part IS 'originals: data (of an event), request, headers, answer, answer_headers, pending; evidence: evidence (of an event), data (of an effect), output';
+COMMENT ON COLUMN bodies.part IS 'originals: data (of an event), request, headers, answer, answer_headers, pending, traits; evidence: evidence (of an event), data (of an effect), output';
+COMMENT ON COLUMN events.task IS 'the one task that it means, where a worker''s call named it; null: all that it feeds';
 COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
 CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
 ALTER TABLE runs ADD COLUMN parent_run UUID;
 ALTER TABLE runs ADD COLUMN world TEXT;
+CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
 COMMENT ON COLUMN runs.parent_run IS 'the run that triggered it, where that is known';
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
@@ -84,9 +88,10 @@ CREATE TABLE containments (
     CONSTRAINT containments_pkey PRIMARY KEY (id)
 );
 CREATE INDEX containments_task ON containments (task, id);
+CREATE INDEX containments_proven ON containments (task) WHERE state = 'proven';
 COMMENT ON COLUMN containments.kind IS 'proof or declaration';
 COMMENT ON COLUMN containments.version IS 'of the candidate, with which a proof ends';
-COMMENT ON COLUMN containments.state IS 'proven, failed, declared or ended';
+COMMENT ON COLUMN containments.state IS 'running, proven, failed, declared or ended';
 COMMENT ON COLUMN containments.parts IS 'proof: what each part showed';
 COMMENT ON COLUMN containments.leaks IS 'none, found or unknown (there was no witness)';
 CREATE TABLE sealing_keys (
@@ -109,3 +114,82 @@ CREATE TABLE retention_marks (
 );
 COMMENT ON COLUMN retention_marks.what IS 'originals';
 COMMENT ON COLUMN retention_marks.done_before IS 'everything older has been gone through';
+-- Guards: what the client packages in workers say of themselves.
+CREATE TABLE guard_keys (
+    id SMALLINT NOT NULL,
+    key BYTEA NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT guard_keys_pkey PRIMARY KEY (id)
+);
+COMMENT ON COLUMN guard_keys.key IS 'with which workers and Shadow take fingerprints of secrets';
+CREATE TABLE guard_reports (
+    id UUID NOT NULL,
+    side TEXT NOT NULL,
+    version TEXT,
+    gateway TEXT,
+    denies BOOLEAN NOT NULL,
+    allowed TEXT[] NOT NULL,
+    reached TEXT[] NOT NULL,
+    fingerprints TEXT[] NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT guard_reports_pkey PRIMARY KEY (id)
+);
+CREATE INDEX guard_reports_side ON guard_reports (side, made_at);
+COMMENT ON COLUMN guard_reports.version IS 'of the worker''s deployment';
+COMMENT ON COLUMN guard_reports.gateway IS 'the host of the gateway, as the worker knows it';
+COMMENT ON COLUMN guard_reports.denies IS 'whether every other host is denied';
+COMMENT ON COLUMN guard_reports.allowed IS 'hosts that are let through beside the gateway';
+COMMENT ON COLUMN guard_reports.reached IS 'hosts beyond these that calls went to all the same';
+COMMENT ON COLUMN guard_reports.fingerprints IS 'HMAC-SHA256 of every secret that the worker holds, in hexadecimal';
+-- Whose an effect is, when its call does not say: by the values of business keys.
+CREATE TABLE run_keys (
+    run_id UUID NOT NULL,
+    side TEXT NOT NULL,
+    digest BIGINT NOT NULL,
+    CONSTRAINT run_keys_pkey PRIMARY KEY (run_id, digest)
+) PARTITION BY RANGE (run_id);
+CREATE INDEX run_keys_digest ON run_keys (digest, side, run_id);
+COMMENT ON COLUMN run_keys.digest IS 'of the value of a business key in the run''s event';
+ALTER TABLE effects ADD COLUMN suspects UUID[];
+COMMENT ON COLUMN effects.suspects IS 'unattributed: the runs it may be of; null: any that was under way';
+CREATE INDEX runs_finished ON runs (side, finished_at) WHERE finished_at IS NOT NULL;
+CREATE TABLE task_targets (
+    task TEXT NOT NULL,
+    target TEXT NOT NULL,
+    CONSTRAINT task_targets_pkey PRIMARY KEY (task, target)
+);
+COMMENT ON COLUMN task_targets.target IS 'that its runs were seen to have effects on';
+CREATE TABLE blind_spots (
+    id UUID NOT NULL,
+    side TEXT NOT NULL,
+    target TEXT NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    until TIMESTAMP WITH TIME ZONE,
+    reason TEXT NOT NULL,
+    CONSTRAINT blind_spots_pkey PRIMARY KEY (id)
+);
+CREATE INDEX blind_spots_side ON blind_spots (side, since);
+CREATE UNIQUE INDEX blind_spots_open ON blind_spots (side, target) WHERE until IS NULL;
+COMMENT ON COLUMN blind_spots.target IS 'whose effects were not seen meanwhile';
+COMMENT ON COLUMN blind_spots.until IS 'null while it lasts';
+CREATE TABLE row_slots (
+    database TEXT NOT NULL,
+    side TEXT NOT NULL,
+    holder UUID,
+    lease_until TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    stored_at TIMESTAMP WITH TIME ZONE,
+    lag_bytes BIGINT,
+    CONSTRAINT row_slots_pkey PRIMARY KEY (database, side)
+);
+COMMENT ON COLUMN row_slots.holder IS 'the process that reads it';
+COMMENT ON COLUMN row_slots.stored_at IS 'commit time of the last transaction that was stored';
+COMMENT ON COLUMN row_slots.lag_bytes IS 'of the server''s log, that is not read yet';
+-- Probes are read between settling and judging.
+ALTER TABLE pairs ADD COLUMN probed_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE pairs ADD COLUMN probe_failures TEXT;
+ALTER TABLE pairs ADD COLUMN probe_lease TIMESTAMP WITH TIME ZONE;
+CREATE INDEX pairs_probing ON pairs (due_at) WHERE state = 'probing';
+COMMENT ON COLUMN pairs.state IS 'open, waiting, settling, probing, ready or judged';
+COMMENT ON COLUMN pairs.probed_at IS 'when its probes were read, well or not';
+COMMENT ON COLUMN pairs.probe_failures IS 'why some could not be read';
+COMMENT ON COLUMN pairs.probe_lease IS 'until when somebody reads them';

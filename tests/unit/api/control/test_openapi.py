@@ -23,6 +23,8 @@ PROMISED = {
     ("get", "/v1/tasks"),
     ("get", "/v1/tasks/{task}"),
     ("get", "/v1/tasks/{task}/parity"),
+    ("get", "/v1/tasks/{task}/containment"),
+    ("post", "/v1/tasks/{task}/containment"),
     ("get", "/v1/pairs"),
     ("get", "/v1/pairs/{pair}"),
     ("get", "/v1/signatures"),

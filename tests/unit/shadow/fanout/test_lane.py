@@ -13,7 +13,7 @@ from shadow.fanout.lane import Lane
 from shadow.fanout.queue import Claimed, Fate, Queue
 from shadow.fanout.write_back import WriteBack
 from shadow.model.ids import new_id
-from shadow.platforms.adapter import Adapter, Delivered, Delivery, Result, Throttled
+from shadow.platforms.adapter import Adapter, Delivered, Delivery, Failed, Result, Throttled
 from tests.unit.shadow.platforms.platforms import catalogue, delivery
 
 
@@ -81,6 +81,7 @@ async def _asked(result: Result) -> tuple[int, float]:
     [
         Throttled(timedelta(seconds=9)),
         Delivered("run_1", rest=timedelta(seconds=9)),  # taken, but the quota is spent
+        Failed("HTTP 503", timedelta(seconds=9)),  # with Retry-After
     ],
 )
 async def test_a_platform_that_wants_no_more_requests_gets_none_meanwhile(result: Result) -> None:

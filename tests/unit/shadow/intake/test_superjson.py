@@ -124,10 +124,14 @@ def test_plain_json_comes_through_unchanged(value: Any) -> None:
         ('{"a":1}', "application/json", {"a": 1}),  # JSON as text is a document to the platform
         ("hello", "application/json", "hello"),  # and text, when it is none
         (None, "application/json", None),  # no payload
-        ("trigger/hello/1-x/payload.json", "application/store", {"$store": "trigger/hello/1-x/payload.json"}),
         ({"a": 1}, "application/super+json", None),  # lost at the platform as well
         ({"a": 1}, "text/plain", None),
     ],
 )
 def test_a_payload_is_read_as_its_type_says(value: Any, kind: str, plain: Any) -> None:
     assert superjson.payload(value, kind) == plain
+
+
+def test_the_place_of_an_offloaded_payload_is_not_the_payload() -> None:
+    with pytest.raises(ValueError, match="where it is stored"):
+        superjson.payload("trigger/hello/1-x/payload.json", "application/store")

@@ -103,3 +103,9 @@ def delivery(position: int = 0, *, seeded: bool = False, **changes: Any) -> Deli
         "position": position,
     }
     return Delivery(**(values | changes))
+
+
+def spent_quota(remaining: int) -> dict[str, str]:
+    """Headers that leave so many requests until nine seconds from now."""
+    reset = int((datetime.now(UTC).timestamp() + 9) * 1000)
+    return {"x-ratelimit-limit": "10", "x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": str(reset)}

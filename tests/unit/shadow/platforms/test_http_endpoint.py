@@ -10,7 +10,7 @@ import pytest
 from shadow.intake.arrival import Stage
 from shadow.platforms.adapter import Delivered, Failed, Rejected, Result, Throttled
 from shadow.platforms.registry import adapters
-from tests.unit.shadow.platforms.platforms import Wire, catalogue, delivery, event
+from tests.unit.shadow.platforms.platforms import Wire, catalogue, delivery, event, spent_quota
 
 
 async def test_a_request_goes_on_byte_for_byte_with_the_platforms_headers_added() -> None:
@@ -67,3 +67,12 @@ async def test_an_event_for_a_task_is_described_under_its_key(door: str, request
 async def test_what_an_answer_means(status: int, headers: dict[str, str], result: Result) -> None:
     wire = Wire(lambda request: httpx.Response(status, headers=headers))
     assert await adapters(catalogue(), wire.client)["app"].deliver([delivery()]) == [result]
+
+
+@pytest.mark.parametrize(("remaining", "rests"), [(0, True), (1, False)])
+async def test_the_last_request_of_a_quota_says_when_the_next_may_come(remaining: int, rests: bool) -> None:
+    wire = Wire(lambda request: httpx.Response(204, headers=spent_quota(remaining)))
+    (given,) = await adapters(catalogue(), wire.client)["app"].deliver([delivery()])
+    assert isinstance(given, Delivered)
+    assert (given.rest is not None) is rests
+    assert given.rest is None or timedelta(seconds=7) < given.rest <= timedelta(seconds=9)

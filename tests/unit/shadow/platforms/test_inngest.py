@@ -15,7 +15,7 @@ from shadow.model.ids import Seed
 from shadow.platforms.adapter import Delivered, Failed, Misconfigured, Rejected, Result, Throttled
 from shadow.platforms.inngest import InngestEvents
 from shadow.platforms.registry import adapters
-from tests.unit.shadow.platforms.platforms import NOW, SEED, Wire, catalogue, delivery, event
+from tests.unit.shadow.platforms.platforms import NOW, SEED, Wire, catalogue, delivery, event, spent_quota
 
 
 def adapter(wire: Wire) -> InngestEvents:
@@ -142,6 +142,19 @@ async def test_a_refused_batch_is_taken_apart_and_only_the_bad_event_stays_behin
 async def test_a_platform_that_does_not_honour_the_seed_is_believed() -> None:
     wire = Wire(lambda request: httpx.Response(200, json={"ids": ["01OTHER"], "status": 200}))
     assert await one(wire) == Delivered(upstream_id="01OTHER")
+
+
+@pytest.mark.parametrize(("remaining", "rests"), [(0, True), (1, False)])
+async def test_the_last_request_of_a_quota_says_when_the_next_may_come(remaining: int, rests: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        accepted = accepts(request)
+        accepted.headers.update(spent_quota(remaining))
+        return accepted
+
+    given = await one(Wire(answer))
+    assert isinstance(given, Delivered)
+    assert (given.rest is not None) is rests
+    assert given.rest is None or timedelta(seconds=7) < given.rest <= timedelta(seconds=9)
 
 
 async def test_no_connection_is_a_failure() -> None:

@@ -37,7 +37,9 @@ def report(sentence: str = "They differ.", *, signed: bool = True, **verdicts: i
         last_seen=datetime(2026, 5, 1, tzinfo=UTC),
     )
     return Report(
-        parity=Parity(task="t", phase=Phase.SHADOW, since=None, until=None, tenant=None, counts=counts, days=[]),
+        parity=Parity(
+            task="t", phase=Phase.SHADOW, since=None, until=None, tenant=None, unattributed=0, counts=counts, days=[]
+        ),
         signatures=[found] if signed and verdicts.get("mismatch") else [],
     )
 

@@ -1,0 +1,136 @@
+"""Effects that were nobody's are asked for again: a platform names its runs late, and rows may be read before them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Side
+from shadow.effects.correlation import Attribution, CallTraits, Correlator
+from shadow.effects.record import tell_the_judge
+from shadow.observe import metrics
+from shadow.sealing.vault import Forgotten
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 5.0
+BATCH = 200
+LONGEST = timedelta(days=1)
+"""How long an effect is asked for."""
+_BEYOND = timedelta(minutes=5)
+"""How much longer than the longest deadline, at most `LONGEST`."""
+
+_NOBODYS = b"""
+SELECT id, side, coalesce(occurred_at, received_at), content, suspects FROM effects
+JOIN bodies USING (id)
+WHERE run_id IS NULL AND platform_run_id IS NULL AND part = 'traits' AND received_at >= %s AND id > %s
+ORDER BY id LIMIT %s
+"""
+_ATTRIBUTED = b"""
+UPDATE effects SET run_id = %s, platform_run_id = %s, task = %s, attributed_by = %s, attempt = %s, suspects = NULL
+WHERE id = %s AND run_id IS NULL AND platform_run_id IS NULL
+"""
+_SUSPECTED = b"""
+UPDATE effects SET suspects = %s::uuid[] WHERE id = %s AND run_id IS NULL AND platform_run_id IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Nobodys:
+    id: UUID
+    side: Side
+    at: datetime
+    suspects: tuple[UUID, ...]
+    found: Attribution
+
+
+class Reattribution:
+    """Asks every few seconds whose the unattributed effects of the last hours are."""
+
+    def __init__(
+        self, database: Database, catalogue: ResolvedCatalogue, *, every_seconds: float = EVERY_SECONDS
+    ) -> None:
+        self._database = database
+        self._correlator = Correlator(catalogue)
+        self._every = every_seconds
+        longest = max((task.deadline for task in catalogue.tasks.values()), default=LONGEST)
+        self._asked_for = min(longest + _BEYOND, LONGEST)
+        self._after = UUID(int=0)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def once(self, now: datetime | None = None) -> int:
+        """Ask for the next of them, from the first again after the last; how many are somebody's now."""
+        now = now or datetime.now(UTC)
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            cursor = await conn.execute(_NOBODYS, (now - self._asked_for, self._after, BATCH))
+            rows = await cursor.fetchall()
+            self._after = rows[-1][0] if len(rows) == BATCH else UUID(int=0)
+            opened = await conn.vault.open([(row[0], "traits", row[3]) for row in rows])
+            asked = [
+                _Nobodys(effect, Side(side), at, tuple(suspects or ()), await self._whose(conn, Side(side), at, traits))
+                for (effect, side, at, _stored, suspects), traits in zip(rows, opened, strict=True)
+            ]
+            return await self._write(conn, asked)
+
+    async def _whose(self, conn: Connection, side: Side, at: datetime, traits: bytes | Forgotten) -> Attribution:
+        if isinstance(traits, Forgotten):
+            return Attribution()
+        try:
+            call = CallTraits.read(traits)
+        except ValueError as error:
+            log.error("effects.traits_unreadable", error=str(error))
+            return Attribution()
+        return await self._correlator.whose(conn, side, call, at)
+
+    async def _write(self, conn: Connection, asked: Sequence[_Nobodys]) -> int:
+        found = 0
+        for one in asked:
+            run = one.found.run
+            if run is None:
+                if one.found.candidates and one.found.candidates != one.suspects:
+                    await conn.execute(_SUSPECTED, (list(one.found.candidates), one.id))
+                    await self._tell(conn, one)
+                continue
+            cursor = await conn.execute(
+                _ATTRIBUTED,
+                (run.id, run.platform_run_id, run.task, one.found.by, one.found.attempt, one.id),
+            )
+            if cursor.rowcount:
+                found += 1
+                await self._tell(conn, one)
+                metrics.attributed_late(one.side.value)
+        return found
+
+    async def _tell(self, conn: Connection, one: _Nobodys) -> None:
+        """The pairs that it kept from being compared, and the one whose it is."""
+        runs = {*one.suspects, *one.found.candidates}
+        if one.found.run is not None:
+            runs.add(one.found.run.id)
+        await tell_the_judge(conn, one.side, run_ids=runs, moments=() if one.suspects else (one.at,))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                await self.once()
+            except psycopg.OperationalError as error:
+                log.warning("effects.unreachable", error=type(error).__name__)
+            except Exception as error:
+                log.exception("effects.reattribution_failed", error=type(error).__name__)

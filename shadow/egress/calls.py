@@ -1,0 +1,283 @@
+"""The gateway's calls written down: what leaves before it leaves, an answer before its last byte is passed on.
+
+Both are written by group commit: what many calls wait for is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Nobody, Redacted, Tenant, Told
+from shadow.effects.record import AttributedBy, tell_the_judge
+from shadow.egress.disposition import Disposition
+from shadow.intake.group_commit import GroupCommit, Overloaded
+from shadow.sealing.vault import Vault
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "shadow_egress"
+"""Told the runs whose calls were answered, so that their twins' calls wake."""
+_NOTICE_BYTES = 7000
+"""Of one notice; the server takes less than 8,000."""
+
+_INSERT = b"""
+INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
+                     idempotency_key, occurred_at, seen_by, attributed_by, disposition, writes, status, digest,
+                     answered_at, waited_ms)
+SELECT id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
+       occurred_at, 'gateway', attributed_by, disposition, writes, status, digest, answered_at, waited_ms
+FROM unnest(%(id)s::uuid[], %(side)s::text[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[],
+            %(sequence)s::bigint[], %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[],
+            %(identity)s::text[], %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[],
+            %(attributed_by)s::text[], %(disposition)s::text[], %(writes)s::bool[], %(status)s::smallint[],
+            %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[])
+     AS effect (id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
+                occurred_at, attributed_by, disposition, writes, status, digest, answered_at, waited_ms)
+ON CONFLICT (id) DO NOTHING
+"""
+_UPDATE = b"""
+UPDATE effects AS effect
+SET status = told.status, answered_at = told.answered_at, digest = COALESCE(told.digest, effect.digest)
+FROM unnest(%(id)s::uuid[], %(status)s::smallint[], %(answered_at)s::timestamptz[], %(digest)s::bytea[])
+     AS told (id, status, answered_at, digest)
+WHERE effect.id = told.id AND effect.id = ANY(%(id)s::uuid[])
+"""
+_BODIES = b"""
+INSERT INTO bodies (id, part, content)
+SELECT id, part, content FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS body (id, part, content)
+ON CONFLICT (id, part) DO UPDATE SET content = excluded.content
+"""
+_INCOMPARABLE = b"""
+UPDATE pairs SET incomparable = told.reason, due_at = CASE WHEN state = 'judged' THEN now() ELSE due_at END
+FROM (SELECT DISTINCT ON (id) id, reason FROM unnest(%s::uuid[], %s::text[]) AS told (id, reason) ORDER BY id) AS told
+WHERE pairs.id = told.id AND pairs.incomparable IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, as it is written down."""
+
+    id: UUID
+    side: Side
+    run_id: UUID | None
+    platform_run_id: str | None
+    task: str | None
+    sequence: int
+    attempt: int
+    kind: str
+    target: str
+    operation: str
+    identity: str | None
+    idempotency_key: str | None
+    occurred_at: datetime
+    attributed_by: AttributedBy | None
+    disposition: Disposition
+    writes: bool
+    digest: bytes | None
+    document: bytes
+    """The evidence."""
+    status: int | None = None
+    answered_at: datetime | None = None
+    waited_ms: int | None = None
+    answer: bytes | None = None
+    """The body of the target's answer, to be replayed; None for answers of the gateway's own."""
+    answer_headers: bytes | None = None
+    incomparable: tuple[UUID, str] | None = None
+    """The pair that can't be compared from here on, and why."""
+    wakes: bool = False
+    """Whether a twin may wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a call that was written down before it left."""
+
+    id: UUID
+    side: Side
+    run_id: UUID | None
+    platform_run_id: str | None
+    status: int
+    answered_at: datetime
+    answer: bytes | None
+    """None when it was too long to be kept, or broke off."""
+    answer_headers: bytes | None
+    digest: bytes | None = None
+    """Of a body that was still on its way when the call left."""
+    document: bytes | None = None
+    wakes: bool = False
+
+
+Item = Call | Answered
+
+
+async def write(conn: Connection, items: Sequence[Item]) -> None:
+    """Write calls and answers down. Harmless to repeat.
+
+    The judge is told of answers, and of calls that have theirs: a run whose call is under way has not ended.
+    """
+    whose = await _tenants(conn, items)
+    calls = [item for item in items if isinstance(item, Call)]
+    answered = [item for item in items if isinstance(item, Answered)]
+    kept = {call.id: _redacted(conn.vault, whose[call.id], call) for call in calls}
+    if calls:
+        await conn.execute(_INSERT, _columns(conn.vault, whose, calls, kept))
+    if answered:
+        await conn.execute(
+            _UPDATE,
+            {
+                "id": [item.id for item in answered],
+                "status": [item.status for item in answered],
+                "answered_at": [item.answered_at for item in answered],
+                "digest": [keyed_digest(conn.vault, whose[item.id], item.digest) for item in answered],
+            },
+        )
+    bodies = [body for item in items for body in _bodies(conn.vault, whose[item.id], item, kept.get(item.id))]
+    if bodies:
+        await conn.execute(_BODIES, tuple(list(column) for column in zip(*bodies, strict=True)))
+    complete = [item for item in items if item.status is not None]
+    for side in Side:
+        await _tell(conn, side, [item for item in complete if item.side is side])
+    marks = [call.incomparable for call in calls if call.incomparable is not None]
+    if marks:
+        await conn.execute(_INCOMPARABLE, ([pair for pair, _reason in marks], [reason for _pair, reason in marks]))
+        await conn.execute(b"NOTIFY shadow_pairs")
+    await _wake(conn, {item.run_id for item in complete if item.wakes and item.run_id is not None})
+
+
+def keyed_digest(vault: Vault, tenant: Tenant, digest: bytes | None) -> bytes | None:
+    """A digest of a call's content as it may be kept: whoever has no key can't try contents out."""
+    return None if digest is None else evidence.keyed(vault, tenant, digest)
+
+
+async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant]:
+    """Whose the calls are; makes their keys ready."""
+    known: dict[UUID, Tenant] = {}
+    for side in Side:
+        of_side = [item for item in items if item.side is side]
+        if not of_side:
+            continue
+        whose = await evidence.tenants_of_runs(
+            conn,
+            side,
+            runs=[item.run_id for item in of_side if item.run_id is not None],
+            platform_runs=[item.platform_run_id for item in of_side if item.platform_run_id is not None],
+        )
+        for item in of_side:
+            known[item.id] = whose.get(item.run_id or item.platform_run_id or "", UNKNOWN)
+    await evidence.ready(conn, known.values())
+    return known
+
+
+def _redacted(vault: Vault, tenant: Tenant, call: Call) -> Redacted:
+    return evidence.of_effect(vault, tenant, Told(call.operation, call.identity, call.idempotency_key, call.document))
+
+
+def _columns(
+    vault: Vault, whose: Mapping[UUID, Tenant], calls: Sequence[Call], kept: Mapping[UUID, Redacted]
+) -> dict[str, object]:
+    return {
+        "id": [call.id for call in calls],
+        "side": [call.side.value for call in calls],
+        "run": [call.platform_run_id for call in calls],
+        "run_id": [call.run_id for call in calls],
+        "task": [call.task for call in calls],
+        "sequence": [call.sequence for call in calls],
+        "attempt": [call.attempt for call in calls],
+        "kind": [call.kind for call in calls],
+        "target": [call.target for call in calls],
+        "operation": [kept[call.id].operation for call in calls],
+        "identity": [kept[call.id].identity for call in calls],
+        "idempotency_key": [kept[call.id].idempotency_key for call in calls],
+        "occurred_at": [call.occurred_at for call in calls],
+        "attributed_by": [call.attributed_by and call.attributed_by.value for call in calls],
+        "disposition": [call.disposition.value for call in calls],
+        "writes": [call.writes for call in calls],
+        "status": [call.status for call in calls],
+        "digest": [keyed_digest(vault, whose[call.id], call.digest) for call in calls],
+        "answered_at": [call.answered_at for call in calls],
+        "waited_ms": [call.waited_ms for call in calls],
+    }
+
+
+def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> list[tuple[UUID, str, bytes]]:
+    """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
+    found = []
+    if kept is not None:
+        found.append((item.id, "data", kept.stored))
+        if kept.pending is not None:
+            found.append((item.id, PENDING, kept.pending))
+    elif item.document is not None:
+        found.append((item.id, "data", evidence.of_document(vault, tenant, item.document)))
+    owner = None if isinstance(tenant, Nobody) else tenant
+    for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
+        if content is not None:
+            found.append((item.id, part, vault.seal(owner, item.id.bytes, part, content)))
+    return found
+
+
+async def _tell(conn: Connection, side: Side, items: Sequence[Item]) -> None:
+    if items:
+        await tell_the_judge(
+            conn,
+            side,
+            runs={item.platform_run_id for item in items if item.run_id is None and item.platform_run_id is not None},
+            run_ids={item.run_id for item in items if item.run_id is not None},
+        )
+
+
+async def _wake(conn: Connection, runs: set[UUID]) -> None:
+    if runs:
+        text = " ".join(run.hex for run in runs)
+        # Too many to name: everybody looks.
+        await conn.execute(b"SELECT pg_notify(%s, %s)", (CHANNEL, text if len(text) < _NOTICE_BYTES else ""))
+
+
+class CallLog:
+    """Writes calls by group commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._commit: GroupCommit[Item, None] = GroupCommit(
+            self._store, size=_size, splits=_may_be_an_items_fault, max_batch=500, writers=2
+        )
+
+    async def start(self) -> None:
+        await self._commit.start()
+
+    async def stop(self) -> None:
+        await self._commit.stop()
+
+    async def write(self, item: Item) -> None:
+        """Return once it is committed.
+
+        Raises:
+            psycopg.Error: it is not, or it is not known.
+            Overloaded: too much waits.
+        """
+        await self._commit.submit([item])
+
+    async def _store(self, items: Sequence[Item]) -> Sequence[None]:
+        async with self._database.connection(Work.EGRESS) as conn:
+            await write(conn, items)
+        return [None] * len(items)
+
+
+def _size(item: Item) -> int:
+    return 500 + sum(len(part) for part in (item.document, item.answer, item.answer_headers) if part is not None)
+
+
+def _may_be_an_items_fault(error: Exception) -> bool:
+    return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
+
+
+__all__ = ["CHANNEL", "Answered", "Call", "CallLog", "Item", "Overloaded", "write"]

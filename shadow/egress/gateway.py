@@ -1,0 +1,338 @@
+"""The gateway: one call from its arrival to its answer, closed by default.
+
+Each stage either says what the next one needs or refuses. An exception that nobody foresaw refuses too. The one way
+out is `Upstream.send`, which takes a permit that rests on the run's authority alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psycopg
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.outside import Target
+from shadow.effects.call import Unparsable
+from shadow.egress.address import BadAddress, address
+from shadow.egress.calls import CallLog, Item, write
+from shadow.egress.containing import Containing
+from shadow.egress.disposition import Disposition, ReadsPolicy
+from shadow.egress.forwarding import Forwarding
+from shadow.egress.incidents import Incident, IncidentKind, Incidents
+from shadow.egress.incoming import ClientLeft, Incoming, ReadBody, Reading, Understood
+from shadow.egress.journal import Journal
+from shadow.egress.keys import EgressKeys, Holder, offered
+from shadow.egress.operation import Operations
+from shadow.egress.quota import Quota
+from shadow.egress.replies import Refusal, Reply, problem
+from shadow.egress.resolving import Forbidden
+from shadow.egress.runs import Clues, Correlates, Decides, KnownRun, Runs, Told, Unknown, WrongSide
+from shadow.egress.spool import Spool, SpoolReplay
+from shadow.egress.twin import Twins
+from shadow.egress.unsolicited import TriggerRuns
+from shadow.egress.upstream import Outgoing, Upstream, permit
+from shadow.model.ids import new_id
+from shadow.observe import metrics
+from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A target, ready for use."""
+
+    settings: Target
+    operations: Operations
+    upstream: Upstream
+    quota: Quota
+    reading: Reading
+
+
+class Gateway:
+    """Made once a process; `start` before the first call, `stop` after the last."""
+
+    def __init__(
+        self,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        routing: Decides,
+        http: httpx.AsyncClient,
+        spool: Path,
+        *,
+        correlations: Sequence[Correlates] = (),
+    ) -> None:
+        """
+        Args:
+            http: to ask platforms with; each target has a client of its own.
+            spool: the folder for what can't be written to the database.
+            correlations: ways to tell whose a call is that names no run, most trusted first.
+
+        Raises:
+            ValueError: a target's operations can't be compiled.
+        """
+        self._catalogue = catalogue
+        self._database = database
+        self.keys = EgressKeys(database)
+        self.runs = Runs(
+            catalogue,
+            database,
+            routing,
+            platform=TriggerRuns(catalogue, database, routing, http),
+            correlations=correlations,
+        )
+        self.incidents = Incidents(catalogue, database)
+        self._calls = CallLog(database)
+        self._spool = Spool(spool)
+        self.replay = SpoolReplay(self._spool, database, self._write_spooled)
+        self.journal = Journal(self._calls, self._spool)
+        self._twins = Twins(database)
+        self._containing = Containing(database, self._twins, self.journal)
+        self._forwarding = Forwarding(self.journal)
+        self._targets = {
+            name: _Target(
+                target,
+                Operations.of(name, target),
+                Upstream(name, target),
+                Quota.of(target, time.monotonic()),
+                Reading(target.recorded_bytes, target.credential.query if target.credential else None),
+            )
+            for name, target in catalogue.targets.items()
+            if target.url.startswith(("http://", "https://"))
+        }
+
+    async def start(self) -> None:
+        await self.keys.start()
+        await self._calls.start()
+        await self._twins.start()
+        await self.replay.start()
+        await self.incidents.start()
+
+    async def stop(self) -> None:
+        await self.incidents.stop()
+        await self.replay.stop()
+        await self._twins.stop()
+        await self._forwarding.stop()
+        await self._calls.stop()
+        await self.keys.stop()
+        for target in self._targets.values():
+            await target.upstream.close()
+
+    async def answer(self, incoming: Incoming) -> Reply:
+        """Answer one call.
+
+        Raises:
+            ClientLeft: the worker went away.
+        """
+        begun = time.perf_counter()
+        try:
+            reply = await self._answer(incoming)
+        except ClientLeft:
+            raise
+        except Refusal as refusal:
+            reply = refusal.reply()
+        except Exception:
+            log.exception("egress.failed", target=incoming.target)
+            metrics.egress_failed()
+            reply = problem(500, "the gateway failed; the call was not let through")
+        metrics.egress_took(time.perf_counter() - begun)
+        return reply
+
+    async def _answer(self, incoming: Incoming) -> Reply:
+        fields = incoming.fields
+        target = self._targets.get(incoming.target)
+        holder, key = self._holder(incoming, fields, target)
+        if target is None:
+            raise Refusal(404, f"no target {incoming.target[:100]!r} is declared")
+        call, body = await self._understood(incoming, fields, target, holder, key)
+        try:
+            run = await self._run(call)
+        except Refusal as refusal:
+            await self._refused(call, None, refusal)
+            raise
+        try:
+            return await self._decided(incoming, target, call, run, body)
+        except Refusal as refusal:
+            if refusal.gateway != "wait":
+                await self._refused(call, run, refusal)
+            raise
+
+    def _holder(self, incoming: Incoming, fields: dict[str, str], target: _Target | None) -> tuple[Holder, str]:
+        """Whose key the call carries, and the key."""
+        credential = target.settings.credential if target is not None else None
+        try:
+            query = Reading(0).query(incoming.query)
+        except Unparsable as error:
+            raise Refusal(400, str(error)) from None
+        for text in offered(fields, query, credential, incoming.key_in_path):
+            if (holder := self.keys.holder(text)) is not None:
+                return holder, text
+        raise Refusal(401, "expected an egress key: `x-shadow-key`, the target's credential, or `~KEY` in the path")
+
+    async def _understood(
+        self, incoming: Incoming, fields: dict[str, str], target: _Target, holder: Holder, key: str
+    ) -> tuple[Understood, ReadBody]:
+        """What the call is, and its body as far as it had to be read for that."""
+        try:
+            where = address(incoming.raw_path)
+            query = target.reading.query(incoming.query)
+        except (BadAddress, Unparsable) as error:
+            raise Refusal(400, str(error)) from None
+        operation = target.operations.match(incoming.method, where, fields)
+        if operation is None:
+            raise Refusal(403, f"{incoming.target} declares no operation for {incoming.method} {where.path[:200]}")
+        body = await ReadBody.of(incoming.body, target.settings.recorded_bytes)
+        seen, unparsable = target.reading.evidence(incoming, where, operation, query, body, fields)
+        at = datetime.now(UTC)
+        call = Understood(
+            id=new_id(),
+            sequence=time.time_ns() // 1000,
+            at=at,
+            side=holder.side,
+            target=incoming.target,
+            operation=operation,
+            outgoing=Outgoing(incoming.method, where, incoming.query, incoming.headers, key),
+            told=Told.of(fields),
+            fields=fields,
+            content_type=fields.get("content-type", ""),
+            query=query,
+            evidence=seen,
+            identity=operation.identity(seen.document),
+            idempotency_key=operation.idempotency_key(fields, seen.document),
+            complete=body.ended,
+            unparsable=unparsable,
+        )
+        await self._check_credential(target, call)
+        return call, body
+
+    async def _run(self, call: Understood) -> KnownRun:
+        """The run that makes the call."""
+        clues = Clues(call.fields, call.target, call.operation.template, call.evidence.document)
+        try:
+            if self.journal.away:
+                return self.runs.last_known(call.side, call.told)
+            try:
+                return await self.runs.find(call.side, call.told, clues)
+            except (psycopg.Error, TimeoutError, OSError) as error:
+                log.warning("egress.run_unlooked", error=type(error).__name__)
+                self.journal.found_away()
+                return self.runs.last_known(call.side, call.told)
+        except Unknown as error:
+            if self.journal.away and call.accepts_wait:
+                raise Refusal(425, str(error), retry_after=2.0, gateway="wait") from None
+            raise Refusal(403, str(error)) from None
+        except WrongSide as error:
+            await self._note(
+                Incident(
+                    IncidentKind.WRONG_SIDE,
+                    str(error),
+                    task=error.run.task,
+                    side=call.side,
+                    run_id=error.run.id,
+                    target=call.target,
+                    operation=call.operation.template,
+                )
+            )
+            raise Refusal(403, str(error)) from None
+
+    async def _decided(
+        self, incoming: Incoming, target: _Target, call: Understood, run: KnownRun, body: ReadBody
+    ) -> Reply:
+        timeout = target.settings.timeout.total_seconds()
+        if run.authority == "real":
+            wait = target.quota.real(time.monotonic(), timeout)
+            return await self._forward(incoming, target, call, run, body, wait, "replay")
+        await body.drain()
+        if not call.complete:
+            call = call.amended(body.seen)
+        if call.unparsable is not None:
+            raise Refusal(400, call.unparsable)
+        reads = self._reads(run)
+        decided = await self._containing.decide(run, call, reads, timeout)
+        if decided.disposition is not Disposition.FORWARD:
+            metrics.egress_call(call.target, call.side.value, call.operation.effect.value, decided.disposition.value)
+            return await self._containing.answer(run, call, decided)
+        if body.recorder.size > target.settings.recorded_bytes:
+            raise Refusal(413, "a read without authority is forwarded only with a body that is kept")
+        wait = target.quota.shadow_read(time.monotonic())
+        if wait > 0:
+            raise Refusal(429, "the quota for reads without authority is spent", retry_after=wait)
+        return await self._forward(incoming, target, call, run, body, 0.0, reads)
+
+    async def _forward(
+        self,
+        incoming: Incoming,
+        target: _Target,
+        call: Understood,
+        run: KnownRun,
+        body: ReadBody,
+        wait: float,
+        reads: ReadsPolicy,
+    ) -> Reply:
+        allowed = permit(Disposition.FORWARD, run.authority, call.operation.effect, reads)
+        task = self._catalogue.tasks.get(run.task)
+        waited_for = run.twin is not None and task is not None and task.sequence == "together"
+        record = replace(call.record(run, Disposition.FORWARD), wakes=waited_for and run.authority == "real")
+        metrics.egress_call(call.target, call.side.value, call.operation.effect.value, Disposition.FORWARD.value)
+        try:
+            return await self._forwarding.forward(
+                target.upstream,
+                allowed,
+                call,
+                record,
+                body,
+                recorded_bytes=target.settings.recorded_bytes,
+                announces_body=incoming.announces_body,
+                wait=wait,
+            )
+        except Forbidden as error:
+            raise Refusal(403, f"{call.target}: {error}") from None
+
+    def _reads(self, run: KnownRun) -> ReadsPolicy:
+        task = self._catalogue.tasks.get(run.task)
+        return task.reads if task is not None else "replay"
+
+    async def _refused(self, call: Understood, run: KnownRun | None, refusal: Refusal) -> None:
+        """Write down a refusal; it stands whether that succeeds or not."""
+        metrics.egress_call(call.target, call.side.value, call.operation.effect.value, Disposition.REFUSE.value)
+        record = call.record(run, Disposition.REFUSE)
+        try:
+            await self._containing.written(record, refusal.status, None, None)
+        except Exception:
+            log.exception("egress.refusal_unwritten", target=call.target)
+
+    async def _check_credential(self, target: _Target, call: Understood) -> None:
+        """An incident when a worker holds the target's real credential."""
+        credential = target.settings.credential
+        if credential is None:
+            return
+        real = credential.secret.get_secret_value().encode()
+        given = call.fields.get((credential.header or "").lower(), "") if credential.header else ""
+        if given and hmac.compare_digest(given.encode(errors="replace"), real):
+            await self._note(
+                Incident(
+                    IncidentKind.WRONG_CREDENTIAL,
+                    f"a worker of {call.side.value} sent the real credential of {call.target}",
+                    side=call.side,
+                    target=call.target,
+                    operation=call.operation.template,
+                )
+            )
+
+    async def _note(self, incident: Incident) -> None:
+        try:
+            await self.incidents.note(incident)
+        except psycopg.Error as error:
+            log.error("egress.incident_unwritten", kind=incident.kind.value, error=type(error).__name__)
+
+    async def _write_spooled(self, items: Sequence[Item]) -> None:
+        async with self._database.connection(Work.EGRESS) as conn:
+            await write(conn, items)
+        await self.incidents.look(among=[item.id for item in items])

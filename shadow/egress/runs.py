@@ -1,0 +1,300 @@
+"""Whose call it is: from what a call says of itself to a run of ours and its authority.
+
+The headers of the client packages come first; other ways (a trace, a business key) are tried after them, in the
+order in which they are given. A run that is not known yet is waited for a little while, without a connection: a
+worker may begin before the answer that named its run is written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side
+from shadow.cutover.decision import Authority, Decision
+from shadow.effects.record import AttributedBy
+from shadow.intake.storable import storable_or_none
+from shadow.model.ids import derived_id
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_SECONDS = 2.0
+"""How long an unknown run is waited for."""
+DATABASE_SECONDS = 2.0
+"""How long the database may take to say whose a call is."""
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.3
+_ASKED_AT_MOST = 3
+"""How often a platform is asked for one call's run: its read replica may lag."""
+_FRESH_SECONDS = 30.0
+"""How long a run that is known is not looked up again. Its authority never changes; what it is paired with may."""
+_REMEMBERED = 100_000
+
+_COLUMNS = """
+run.id, run.side, run.task, run.authority, run.pair_id, run.platform_run_id,
+CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END
+FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id
+"""
+_BY_ALIAS = f"""
+SELECT {_COLUMNS} WHERE run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(run)s)
+UNION ALL
+SELECT {_COLUMNS} WHERE run.platform_run_id = %(run)s
+LIMIT 1
+"""  # noqa: S608  # of constants
+_BY_ID = f"SELECT {_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC LIMIT 1"
+_EVENTS = "SELECT id FROM events WHERE delivery_id = %s ORDER BY id DESC LIMIT 20"
+
+_Name = tuple[Side, str | None, str | None, str | None]
+"""Side, run, event and task: all that headers say of whose a call is."""
+
+
+class Unknown(Exception):
+    """Nobody knows whose call it is; the message says what was tried."""
+
+
+class WrongSide(Exception):
+    """The run is of the other side than the key."""
+
+    def __init__(self, run: KnownRun, side: Side) -> None:
+        super().__init__(f"the key is of {side.value}, the run {run.platform_run_id} of {run.side.value}")
+        self.run = run
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a call says of itself in its headers."""
+
+    run: str | None
+    task: str | None
+    attempt: int
+    event: str | None
+    version: str | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Told:
+        attempt = headers.get("x-shadow-attempt", "")
+        return cls(
+            run=storable_or_none(headers.get("x-shadow-run")),
+            task=storable_or_none(headers.get("x-shadow-task")),
+            attempt=min(max(int(attempt), 1), 32_767) if attempt.isdecimal() and attempt.isascii() else 1,
+            event=storable_or_none(headers.get("x-shadow-event")),
+            version=storable_or_none(headers.get("x-shadow-version")),
+        )
+
+    @property
+    def says_nothing(self) -> bool:
+        return self.run is None and self.event is None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """The run that makes a call."""
+
+    id: UUID | None
+    """None only for one of which nothing is known but that it may: while the database is away."""
+    side: Side
+    task: str
+    """The catalogue's id."""
+    authority: Authority
+    pair_id: UUID | None
+    twin: UUID | None
+    """The run that it is compared with."""
+    platform_run_id: str | None
+    attributed_by: AttributedBy = AttributedBy.HEADERS
+
+
+@dataclass(frozen=True, slots=True)
+class Clues:
+    """All that a call without run headers may be known by."""
+
+    headers: Mapping[str, str]
+    target: str
+    operation: str
+    document: Mapping[str, Any]
+    """As in evidence, in clear."""
+
+
+class Correlates(Protocol):
+    """Another way to tell whose a call is that names no run."""
+
+    async def run_of(self, conn: Connection, side: Side, clues: Clues) -> tuple[UUID, AttributedBy] | None:
+        """The run of ours, and how it is known; None when it can't be told."""
+
+
+class AsksPlatform(Protocol):
+    """Tells of a legacy run that was not started through Shadow."""
+
+    async def unsolicited(self, told: Told) -> UUID | None:
+        """The run as it is kept, with an authority, once the platform has said what it is.
+
+        None while the platform doesn't know it.
+        """
+
+
+class Decides(Protocol):
+    """The routing, as far as the gateway knows it: without I/O, from what this process read last."""
+
+    def decision(self, route: str) -> Decision: ...
+
+
+class TaskNames:
+    """Every name by which a worker may call its task."""
+
+    def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        names: dict[str, set[str]] = {}
+        for task in catalogue.tasks.values():
+            own = {task.id, task.legacy.task, task.candidate.function}
+            platform = catalogue.platforms[task.candidate.platform]
+            app = getattr(platform, "app", None)
+            if isinstance(app, str) and task.candidate.function.startswith(app + "-"):
+                own.add(task.candidate.function.removeprefix(app + "-"))
+            for name in own:
+                names.setdefault(name, set()).add(task.id)
+        self._tasks = catalogue.tasks
+        # The catalogue's own id wins; another name that means two tasks means none.
+        self._names = {
+            name: name if name in catalogue.tasks else next(iter(tasks))
+            for name, tasks in names.items()
+            if name in catalogue.tasks or len(tasks) == 1
+        }
+
+    def task(self, name: str | None) -> ResolvedTask | None:
+        return self._tasks.get(self._names.get(name or "", ""))
+
+
+class Runs:
+    """Finds runs, and remembers them."""
+
+    def __init__(
+        self,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        routing: Decides,
+        *,
+        platform: AsksPlatform | None = None,
+        correlations: Sequence[Correlates] = (),
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._routing = routing
+        self._platform = platform
+        self._correlations = correlations
+        self._patience = patience
+        self.names = TaskNames(catalogue)
+        self._known: OrderedDict[_Name, tuple[float, KnownRun]] = OrderedDict()
+
+    async def find(self, side: Side, told: Told, clues: Clues) -> KnownRun:
+        """The run that makes this call.
+
+        Raises:
+            Unknown: nobody's, or not known in time.
+            WrongSide: it is known to be of the other side.
+            psycopg.Error, TimeoutError: the database can't say.
+        """
+        key = (side, told.run, told.event, told.task)
+        remembered = self._known.get(key)
+        if remembered is not None and time.monotonic() < remembered[0]:
+            self._known.move_to_end(key)
+            return remembered[1]
+        if told.says_nothing:
+            return await self._correlated(side, clues)
+        until = time.monotonic() + self._patience
+        pause = _FIRST_PAUSE
+        asked = 0
+        while True:
+            async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+                run = await self._by_headers(conn, side, told)
+            if run is not None:
+                break
+            if time.monotonic() >= until:
+                raise Unknown(f"no run is known by run {told.run!r}, event {told.event!r} and task {told.task!r}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            if pause == _LONGEST_PAUSE and asked < _ASKED_AT_MOST and self._platform is not None:
+                # The doors are quicker than that: what is still unknown was not started through them.
+                asked += 1
+                if side is Side.LEGACY and told.run is not None:
+                    await self._platform.unsolicited(told)
+        if run.side is not side:
+            raise WrongSide(run, side)
+        self._remember(key, run)
+        return run
+
+    def last_known(self, side: Side, told: Told) -> KnownRun:
+        """The run as it was last known, while the database is away.
+
+        A legacy run of which nothing was ever known is let through while legacy has authority for all of its
+        route; a candidate's never.
+
+        Raises:
+            Unknown: it may not.
+        """
+        remembered = self._known.get((side, told.run, told.event, told.task))
+        if remembered is not None:
+            return remembered[1]
+        task = self.names.task(told.task)
+        if side is not Side.LEGACY or task is None or told.run is None:
+            raise Unknown("the database is away and nothing is known of this run")
+        try:
+            decision = self._routing.decision(task.route)
+        except ValueError:
+            raise Unknown("the database is away and the route's authority is divided") from None
+        if decision.authority is not Side.LEGACY:
+            raise Unknown("the database is away and legacy has no authority for this route")
+        return KnownRun(None, side, task.id, "real", None, None, told.run)
+
+    async def by_id(self, run_id: UUID, attributed_by: AttributedBy) -> KnownRun | None:
+        """A run of ours by its own id."""
+        async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+            return await self._one(conn, _BY_ID, ([run_id],), attributed_by)
+
+    def _remember(self, key: _Name, run: KnownRun) -> None:
+        # Without a pair a contained run may get one yet: it is looked up each time.
+        fresh = 0.0 if run.authority == "none" and run.twin is None else _FRESH_SECONDS
+        self._known[key] = (time.monotonic() + fresh, run)
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _by_headers(self, conn: Connection, side: Side, told: Told) -> KnownRun | None:
+        if told.run is not None:
+            run = await self._one(conn, _BY_ALIAS, {"run": told.run})
+            if run is not None:
+                return run
+        task = self.names.task(told.task)
+        if told.event is None or task is None:
+            return None
+        cursor = await conn.execute(_EVENTS, (told.event,))
+        ids = [derived_id(event, task.id, side) for (event,) in await cursor.fetchall()]
+        return await self._one(conn, _BY_ID, (ids,)) if ids else None
+
+    async def _one(
+        self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy = AttributedBy.HEADERS
+    ) -> KnownRun | None:
+        cursor = await conn.execute(query.encode(), parameters)
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        run_id, side, task, authority, pair_id, platform_run_id, twin = row
+        return KnownRun(run_id, Side(side), task, authority, pair_id, twin, platform_run_id, attributed_by)
+
+    async def _correlated(self, side: Side, clues: Clues) -> KnownRun:
+        for way in self._correlations:
+            async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+                found = await way.run_of(conn, side, clues)
+                run = await self._one(conn, _BY_ID, ([found[0]],), found[1]) if found is not None else None
+            if run is not None:
+                if run.side is not side:
+                    raise WrongSide(run, side)
+                return run
+        raise Unknown("the call names no run: expected x-shadow-run, or x-shadow-event with x-shadow-task")

@@ -1,0 +1,227 @@
+"""What could not be written to the database: appended to a file, synced, and written down once it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import os
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+import structlog
+
+from shadow.egress.calls import Answered, Call, Item
+from shadow.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 2.0
+_BATCH = 500
+_SUFFIX = ".jsonl"
+_BAD = ".unreadable"
+_KINDS: dict[str, type[Call] | type[Answered]] = {"call": Call, "answered": Answered}
+
+
+class Spool:
+    """A folder of files, one for each process that ever spooled. Any process writes any file's lines down.
+
+    A line is a call or an answer, which are harmless to write twice: a file goes only when all of it is committed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = f"egress-{os.getpid()}-{uuid4().hex[:8]}"
+        self._part = 0
+        self._lock = asyncio.Lock()
+        self._handle: typing.IO[bytes] | None = None
+
+    async def append(self, item: Item) -> None:
+        """Return once the line is on disk.
+
+        Raises:
+            OSError: it is not.
+        """
+        line = encode(item)
+        async with self._lock:
+            await asyncio.to_thread(self._append, line)
+
+    def _append(self, line: bytes) -> None:
+        if self._handle is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{self._name}-{self._part}{_SUFFIX}.open"
+            self._handle = path.open("ab")
+            path.chmod(0o600)
+        self._handle.write(line)
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+
+    async def close_part(self) -> None:
+        """Begin another file with the next line, so that what is there can be written down."""
+        async with self._lock:
+            if self._handle is None:
+                return
+            path = Path(self._handle.name)
+            self._handle.close()
+            self._handle = None
+            self._part += 1
+            await asyncio.to_thread(path.rename, path.with_suffix(""))
+
+    def adopt(self) -> None:
+        """Take over what processes left behind that are no more."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.glob(f"egress-*{_SUFFIX}.open"):
+            pid = path.name.split("-")[1]
+            if pid.isdigit() and int(pid) != os.getpid() and not Path(f"/proc/{pid}").exists():
+                path.rename(path.with_suffix(""))
+
+    def complete(self) -> list[Path]:
+        """Files to which nothing is added any more, oldest first."""
+        return sorted(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to write down."""
+        return self._handle is not None or bool(self.complete())
+
+
+def read(path: Path) -> tuple[list[Item], list[bytes]]:
+    """The items of a file, and the lines that are none: the last one may have been cut off by a crash."""
+    items: list[Item] = []
+    bad: list[bytes] = []
+    for line in path.read_bytes().splitlines():
+        if not line.strip():
+            continue
+        try:
+            items.append(decode(line))
+        except (ValueError, TypeError, KeyError):
+            bad.append(line)
+    # A call before its answer, whichever process was quicker to spool.
+    return sorted(items, key=lambda item: isinstance(item, Answered)), bad
+
+
+def encode(item: Item) -> bytes:
+    """One line."""
+    kind = next(name for name, type_ in _KINDS.items() if isinstance(item, type_))
+    fields = {field.name: _plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
+    return orjson.dumps({"kind": kind, **fields}) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def decode(line: bytes) -> Item:
+    """What a line says.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none of ours.
+    """
+    fields = orjson.loads(line)
+    type_ = _KINDS[fields.pop("kind")]
+    hints = typing.get_type_hints(type_)
+    return type_(**{name: _typed(hints[name], value) for name, value in fields.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if typing.get_origin(hint) is tuple:
+        return tuple(_typed(part, item) for part, item in zip(typing.get_args(hint), value, strict=True))
+    options = [option for option in typing.get_args(hint) if option is not type(None)]
+    if options:
+        return _typed(options[0], value)
+    if hint is bytes:
+        return base64.b64decode(value)
+    if hint is datetime:
+        return datetime.fromisoformat(value)
+    if hint is UUID:
+        return UUID(value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(value)
+    return value
+
+
+Write = Callable[[Sequence[Item]], Awaitable[None]]
+"""Writes items down in one transaction, and does what follows."""
+
+
+class SpoolReplay:
+    """The loop that writes spooled lines down."""
+
+    def __init__(self, spool: Spool, database: Database, write: Write, *, every: float = EVERY_SECONDS) -> None:
+        self._spool = spool
+        self._database = database
+        self._write = write
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._spool.adopt)
+        self._task = asyncio.create_task(self._run(), name="egress-spool")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def once(self) -> int:
+        """Write down what is there; how many lines that were.
+
+        Raises:
+            psycopg.Error, TimeoutError: the database is still away; nothing is lost.
+        """
+        await self._spool.close_part()
+        done = 0
+        for path in await asyncio.to_thread(self._spool.complete):
+            items, bad = await asyncio.to_thread(read, path)
+            for start in range(0, len(items), _BATCH):
+                bad += await self._written(items[start : start + _BATCH])
+            done += len(items)
+            if bad:
+                log.error("egress.spool_unreadable", file=str(path), lines=len(bad))
+                await asyncio.to_thread(path.rename, path.with_suffix(_BAD))
+            else:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        if done:
+            log.info("egress.spool_replayed", lines=done)
+        return done
+
+    async def _written(self, items: Sequence[Item]) -> list[bytes]:
+        """Write items down; the lines of those that the database will never take."""
+        try:
+            await self._write(items)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            if len(items) == 1:
+                return [encode(items[0])]
+            return [line for item in items for line in await self._written([item])]
+        return []
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            if not self._spool.waiting:
+                continue
+            try:
+                async with self._database.direct():
+                    pass  # a pool would wait for a connection that nobody can give
+                await self.once()
+            except (psycopg.Error, TimeoutError, OSError) as error:
+                log.info("egress.spool_waits", error=type(error).__name__)
+            except Exception:
+                log.exception("egress.spool_failed")

@@ -1,0 +1,133 @@
+"""Legacy runs that were not started through Shadow: what Trigger.dev says of one, and the authority that it gets.
+
+Started from a dashboard, by legacy's own cron, or by another task inside Trigger.dev. Such a run is real only while
+legacy has authority for all of its task's route and no run above it is known to have none. What is decided is
+written with the run, so that it stays so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import httpx
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side, TriggerPlatform
+from shadow.cutover.decision import Authority
+from shadow.egress.runs import PATIENCE_SECONDS, Decides, Told
+from shadow.intake.storable import storable_or_none
+from shadow.model.alias import key_alias
+from shadow.model.ids import new_id
+from shadow.platforms.client import TooLarge
+from shadow.platforms.trigger_api import Refused, TriggerApi
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+_OWNER = b"SELECT run_id FROM run_aliases WHERE platform = %s AND alias = %s"
+_AUTHORITIES = b"""
+SELECT known.alias, run.id, run.authority FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
+WHERE known.platform = %s AND known.alias = ANY(%s::text[])
+"""
+_NAME = b"""
+INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
+ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
+"""
+_NAMED = b"UPDATE runs SET platform_run_id = COALESCE(platform_run_id, %s) WHERE id = %s"
+_OPEN = b"""
+INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run)
+VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s)
+"""
+
+
+class TriggerRuns:
+    """Asks every Trigger.dev environment of the legacy side."""
+
+    def __init__(
+        self, catalogue: ResolvedCatalogue, database: Database, routing: Decides, http: httpx.AsyncClient
+    ) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._routing = routing
+        self._apis = {
+            name: TriggerApi(platform, http)
+            for name, platform in catalogue.platforms.items()
+            if isinstance(platform, TriggerPlatform) and platform.side is Side.LEGACY
+        }
+
+    async def unsolicited(self, told: Told) -> UUID | None:
+        """See `AsksPlatform.unsolicited`."""
+        if told.run is None:
+            return None
+        for name, api in self._apis.items():
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    run, _answer = await api.retrieve(told.run)
+            except Refused as error:
+                log.info("egress.run_not_told", platform=name, status=error.answer.status)
+                continue
+            except (httpx.HTTPError, TimeoutError, TooLarge) as error:
+                log.warning("egress.platform_unreachable", platform=name, error=type(error).__name__)
+                continue
+            task = self._catalogue.task_of_legacy(name, str(run.get("taskIdentifier")))
+            if task is None:
+                return None
+            async with self._database.connection(Work.EGRESS) as conn:
+                return await self._kept(conn, name, told.run, task, run)
+        return None
+
+    async def _kept(
+        self, conn: Connection, platform: str, name: str, task: ResolvedTask, run: Mapping[str, Any]
+    ) -> UUID | None:
+        owner = await self._by_key(conn, platform, task, run)
+        if owner is None:
+            parent, authority = await self._authority(conn, platform, task, run)
+            identifier = new_id()
+            cursor = await conn.execute(_NAME, (platform, name, identifier))
+            if await cursor.fetchone() is not None:
+                await conn.execute(_OPEN, (identifier, task.id, platform, name, authority, parent))
+                log.info("egress.unsolicited_run", task=task.id, run=name, authority=authority)
+                return identifier
+            cursor = await conn.execute(_OWNER, (platform, name))
+            row = await cursor.fetchone()
+            return row[0] if row is not None else None
+        await conn.execute(_NAME, (platform, name, owner))
+        await conn.execute(_NAMED, (name, owner))
+        return owner
+
+    async def _by_key(self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]) -> UUID | None:
+        """The run of ours that the platform was asked for under that key."""
+        key = storable_or_none(str(run.get("idempotencyKey") or ""))
+        if key is None:
+            return None
+        cursor = await conn.execute(_OWNER, (platform, key_alias(task.id, key)))
+        row = await cursor.fetchone()
+        return row[0] if row is not None else None
+
+    async def _authority(
+        self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]
+    ) -> tuple[UUID | None, Authority]:
+        """The run's parent, where it is known, and its own authority."""
+        related = run.get("relatedRuns")
+        related = related if isinstance(related, Mapping) else {}
+        named = [
+            str(above["id"])
+            for above in (related.get("parent"), related.get("root"))
+            if isinstance(above, Mapping) and above.get("id")
+        ]
+        parent: UUID | None = None
+        if named:
+            cursor = await conn.execute(_AUTHORITIES, (platform, named))
+            known = {alias: (run_id, authority) for alias, run_id, authority in await cursor.fetchall()}
+            parent = known[named[0]][0] if named[0] in known else None
+            if any(authority == "none" for _run, authority in known.values()):
+                return parent, "none"
+        try:
+            decision = self._routing.decision(task.route)
+        except ValueError:  # its authority is divided
+            return parent, "none"
+        return parent, "real" if decision.authority is Side.LEGACY else "none"

@@ -1,0 +1,51 @@
+"""A front that takes reports, kept as they came."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.integration.fanout.serving import served
+
+
+@dataclass
+class Front:
+    """What Shadow was asked: (method and path, headers, body) in order."""
+
+    url: str = ""
+    calls: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    """Path to status and headers."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.calls.append((f"{scope['method']} {scope['path']}", headers, orjson.loads(body) if body else None))
+        status, answered = self.answers.get(scope["path"], (200, {}))
+        raw = [
+            (name.encode(), value.encode()) for name, value in {**answered, "content-type": "application/json"}.items()
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": b'{"ok":true,"ids":[],"status":200}'})
+
+    def effects(self) -> list[dict[str, Any]]:
+        """What was reported, in order."""
+        return [effect for path, _, body in self.calls if path.endswith("/effects") for effect in body["effects"]]
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[Front]:
+    made = Front()
+    async with served(made) as url:
+        made.url = url
+        yield made

@@ -1,0 +1,3 @@
+"""The client package for Python workers."""
+
+from __future__ import annotations
