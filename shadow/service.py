@@ -23,8 +23,12 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.routing import Routing
+from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
+from shadow.effects.row_changes import RowChangesLoop
+from shadow.egress.correlating import ByTraits
 from shadow.egress.gateway import Gateway
+from shadow.egress.reading import TargetReads
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -163,11 +167,15 @@ class Service:
 
     async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
         known = adapters(self._catalogue, http)
+        reads = TargetReads(self._catalogue)
+        stack.push_async_callback(reads.close)
         parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
+            RowChangesLoop(self._database, self._catalogue),
+            ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
         ]
         for part in parts:
@@ -188,7 +196,14 @@ class Service:
         stack.push_async_callback(intake.stop)
         gateway = None
         if self._catalogue.targets:
-            gateway = Gateway(self._catalogue, self._database, routing, http, self._data / "spool")
+            gateway = Gateway(
+                self._catalogue,
+                self._database,
+                routing,
+                http,
+                self._data / "spool",
+                correlations=[ByTraits(self._catalogue)],
+            )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
         app = front_app(

@@ -9,7 +9,7 @@ judge knows whose it is. Of an event's data the evidence is made when it is firs
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -195,15 +195,19 @@ async def keep_of_events(conn: Connection, events: Mapping[UUID, tuple[str | Non
 async def make_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, bytes]:
     """Make the evidence of events that have none, of their originals; those whose originals can't be read any more are
     left out."""
-    if not tenants:
+    data = await data_of_events(conn, tenants)
+    return await keep_of_events(conn, {event: (tenants[event], content) for event, content in data.items()})
+
+
+async def data_of_events(conn: Connection, events: Collection[UUID]) -> dict[UUID, bytes]:
+    """The original data of events, of which evidence is to be made or a value is needed as it is; those whose originals
+    can't be read any more are left out."""
+    if not events:
         return {}
-    cursor = await conn.execute(_ORIGINALS, (list(tenants),))
+    cursor = await conn.execute(_ORIGINALS, (list(events),))
     stored = await cursor.fetchall()
     opened = zip(stored, await conn.vault.open(stored), strict=True)
-    return await keep_of_events(
-        conn,
-        {event: (tenants[event], data) for (event, _, _), data in opened if not isinstance(data, Forgotten)},
-    )
+    return {event: data for (event, _, _), data in opened if not isinstance(data, Forgotten)}
 
 
 async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, Redacted]:

@@ -68,7 +68,8 @@ WHERE dispatch.id = done.id AND dispatch.lease = done.lease
 """
 _CHANGED = b"""
 UPDATE pairs SET incomparable = %s, due_at = now()
-WHERE id IN (SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE)
+WHERE id IN (
+    SELECT id FROM pairs WHERE id IN (SELECT pair_id FROM runs WHERE id = ANY(%s::uuid[])) ORDER BY id FOR UPDATE)
 """
 _TOO_LATE = "the run had ended before it could be cancelled"
 _RESEND = b"""
@@ -319,7 +320,7 @@ class Queue:
             ([claimed.id for claimed, _fate in dropped], [claimed.lease for claimed, _fate in dropped]),
         )
         changed = [
-            derived_id(claimed.event.id, claimed.task)
+            derived_id(claimed.event.id, claimed.task, self._side)
             for claimed, fate in dropped
             if fate.changed and claimed.task is not None
         ]

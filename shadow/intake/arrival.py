@@ -16,6 +16,8 @@ class Door(StrEnum):
     WEBHOOK = "webhook"
     INNGEST = "inngest"
     TRIGGER = "trigger.dev"
+    PLATFORM = "platform"
+    """None: a run was found in a platform's own records, and this is what started it."""
 
 
 class Stage(StrEnum):
@@ -52,6 +54,22 @@ class PlannedDispatch:
     """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What an event has from the run that emitted it, or from the event that it repeats; see `shadow/causes`."""
+
+    authority: Side | None
+    """The side whose runs may reach the world; None: nobody's."""
+    sides: tuple[Side, ...]
+    """That get it."""
+    parent_run: UUID | None = None
+    """The run of ours that emitted it, where that is known."""
+    purpose: str = "live"
+    """live, replay, canary or legacy_twice."""
+    task: str | None = None
+    """The one task that it means, where a call named it; None: all that its name feeds."""
+
+
 class DedupeKey(NamedTuple):
     """What makes a second arrival the same event."""
 
@@ -73,6 +91,8 @@ class Arrival:
     dispatches: tuple[PlannedDispatch, ...]
     decision: Decision | None = None
     """None when no task is fed by it."""
+    descent: Descent | None = None
+    """None for a producer's event, which is as its decision says."""
     tenant: str | None = None
     external_id: str | None = None
     """The producer's own id for it."""

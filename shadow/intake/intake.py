@@ -46,6 +46,10 @@ _TEMPLATE: dict[str, type[Column]] = {
     "route": Texts,
     "phase": Texts,
     "authority": Texts,
+    "purpose": Texts,
+    "parent_run": Uuids,
+    "sides": Texts,
+    "means": Texts,
     "template_no": Ints,
 }
 _PLAN: dict[str, type[Column]] = {
@@ -265,7 +269,7 @@ class _Batch:
 
     def _template(self, arrival: Arrival) -> int:
         """The number of what this arrival shares with others of the batch. Decisions are told apart by identity."""
-        shared = (arrival.source, arrival.door, arrival.origin, arrival.name, id(arrival.decision))
+        shared = (arrival.source, arrival.door, arrival.origin, arrival.name, id(arrival.decision), arrival.descent)
         return self._templates.setdefault(shared, (len(self._templates), arrival))[0]
 
     def parameters(self) -> dict[str, Any]:
@@ -305,8 +309,9 @@ class _Batch:
         return receipts
 
 
-def _template_row(number: int, arrival: Arrival) -> tuple[str | int | None, ...]:
-    decision = arrival.decision
+def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | None, ...]:
+    decision, descent = arrival.decision, arrival.descent
+    authority = descent.authority if descent else decision.authority if decision else None
     return (
         arrival.source,
         arrival.door,
@@ -314,7 +319,11 @@ def _template_row(number: int, arrival: Arrival) -> tuple[str | int | None, ...]
         arrival.name,
         decision.route if decision else None,
         decision.phase if decision else None,
-        decision.authority if decision else None,
+        authority,
+        descent.purpose if descent else "live",
+        descent.parent_run if descent else None,
+        ",".join(descent.sides) if descent else None,
+        descent.task if descent else None,
         number,
     )
 

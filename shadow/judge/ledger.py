@@ -16,16 +16,18 @@ from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.judge.doubt import Watched, load_doubts
+from shadow.judge.known import known_to_both
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
 
 _RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, event_id
 FROM runs WHERE id = ANY(%s)
 """
 _EXTRA_RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, pair_id
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
+       event_id, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _OF_RUNS = """
@@ -41,17 +43,20 @@ SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'pr
 """  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status
+       status, seen_by
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
+_EVENT = "event"
+_REPORTED = "report"
+_SEEN_EMITTED = ("door", "platform")
 _BODIES = """
 SELECT id, part, content FROM bodies
 WHERE id = ANY(%(all)s) AND (part IN ('output', 'evidence', 'pending') OR (part = 'data' AND id = ANY(%(effects)s)))
 """
 
-_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None]
-"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status."""
+_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str]
+"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class FinishedRun:
     attempts: int | None
     started_at: datetime | None
     finished_at: datetime
+    event_id: UUID | None = None
+    """What started it; the two runs of a pair of children were started by an event each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,12 @@ class PairFacts:
         """All that are known to have ended."""
         return [run for run in (self.legacy, self.candidate, *self.extra) if run is not None]
 
+    @property
+    def events(self) -> set[UUID]:
+        """Those that the two runs are of; children of a pair have one each."""
+        of_runs = (run.event_id for run in (self.legacy, self.candidate) if run is not None)
+        return {self.pair.event_id, *(event for event in of_runs if event is not None)}
+
 
 @dataclass(frozen=True, slots=True)
 class Ledgers:
@@ -111,7 +124,7 @@ class Ledgers:
     legacy: Ledger | None
     candidate: Ledger | None
     known: JSON
-    """The event's data: what stands in it was not born in a run."""
+    """The event's data, or those of both: what stands in them was not born in a run."""
     unknown_output: Side | None = None
     """A side whose run completed without anybody telling what it returned."""
     unreadable: str | None = None
@@ -121,7 +134,7 @@ class Ledgers:
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
     """When the runs of these pairs ended, their last effects came, and what is in doubt: five queries."""
     runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
-    extra = await _extra_runs(connection, pairs)
+    extra = await _extra_runs(connection, pairs, runs.values())
     told = [*runs.values(), *(run for found in extra.values() for run in found)]
     cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
     last = dict(await cursor.fetchall())
@@ -171,16 +184,15 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     for row in await cursor.fetchall():
         effects.setdefault(row[1], []).append(row)
         run_of[row[0]] = row[1]
-    wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs), *run_of}
+    tenants = {event: fact.pair.tenant for fact in facts for event in fact.events}
+    tenants |= {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
+    tenants |= {effect: tenants[run] for effect, run in run_of.items()}
+    wanted = tenants.keys()
     cursor = await connection.execute(_BODIES, {"all": list(wanted), "effects": list(run_of)})
     bodies = {(owner, part): content for owner, part, content in await cursor.fetchall()}
-    tenants = {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
-    tenants |= {effect: tenants[run] for effect, run in run_of.items()}
-    tenants |= {fact.pair.event_id: fact.pair.tenant for fact in facts}
     messages = await _attribute(connection, effects, bodies, tenants)
-    without = {
-        event: tenants[event] for event in {fact.pair.event_id for fact in facts} if (event, "evidence") not in bodies
-    }
+    events = {event for fact in facts for event in fact.events}
+    without = {event: tenants[event] for event in events if (event, "evidence") not in bodies}
     made = await evidence.make_of_events(connection, without)
     bodies |= {(event, "evidence"): stored for event, stored in made.items()}
     older = [key for key, stored in bodies.items() if codec.evidence_tag(stored) is None]
@@ -245,10 +257,17 @@ class Evidence:
         return Ledgers(
             legacy=self._ledger(fact.legacy, fact.extra),
             candidate=self._ledger(fact.candidate, fact.extra),
-            known=self._body(fact.pair.event_id, "evidence"),
+            known=self._known(fact),
             unknown_output=self._unknown_output(fact),
             unreadable=self._unreadable(fact),
         )
+
+    def _known(self, fact: PairFacts) -> JSON:
+        legacy = fact.legacy.event_id if fact.legacy else None
+        candidate = fact.candidate.event_id if fact.candidate else None
+        if legacy is None or candidate is None or legacy == candidate:
+            return self._body(fact.pair.event_id, "evidence")
+        return known_to_both(self._body(legacy, "evidence"), self._body(candidate, "evidence"))
 
     def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
         if run is None:
@@ -256,7 +275,7 @@ class Evidence:
         doubled = [run, *(other for other in extra if other.side is run.side)]
         return Ledger(
             self._outcome(run),
-            tuple(self._effect(row, of.started_at) for of in doubled for row in self.effects.get(of.id, ())),
+            tuple(self._effect(row, of.started_at) for of in doubled for row in _counted(self.effects.get(of.id, ()))),
         )
 
     def _outcome(self, run: FinishedRun) -> Outcome:
@@ -273,7 +292,7 @@ class Evidence:
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status = row
+        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen_by = row
         data = self._body(effect_id, "data")
         if status is not None and isinstance(data, dict):
             data = {**data, "status": status}  # what the gateway recorded is complete with its answer
@@ -295,9 +314,9 @@ class Evidence:
         return None
 
     def _unreadable(self, fact: PairFacts) -> str | None:
-        if (fact.pair.event_id, "evidence") not in self.bodies:
+        if any((event, "evidence") not in self.bodies for event in fact.events):
             return "the event's data can't be read any more: its originals were deleted, or its tenant was forgotten"
-        owners = [fact.pair.event_id, *(run.id for run in fact.runs)]
+        owners = [*fact.events, *(run.id for run in fact.runs)]
         owners += [row[0] for run in fact.runs for row in self.effects.get(run.id, ())]
         tags = {
             codec.evidence_tag(stored)
@@ -319,19 +338,21 @@ async def _finished_runs(connection: Connection, ids: Sequence[UUID]) -> dict[UU
     return {row[0]: _finished(row) for row in await cursor.fetchall() if row[3] == "finished"}
 
 
-async def _extra_runs(connection: Connection, pairs: Sequence[ClaimedPair]) -> dict[UUID, list[FinishedRun]]:
+async def _extra_runs(
+    connection: Connection, pairs: Sequence[ClaimedPair], runs: Iterable[FinishedRun]
+) -> dict[UUID, list[FinishedRun]]:
     """By pair, the runs of its event and task beyond the two that were expected."""
     cursor = await connection.execute(
         _EXTRA_RUNS,
         (
-            [pair.event_id for pair in pairs],
+            [*(pair.event_id for pair in pairs), *(run.event_id for run in runs if run.event_id is not None)],
             [pair.id for pair in pairs],
             [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)],
         ),
     )
     found: dict[UUID, list[FinishedRun]] = {}
     for row in await cursor.fetchall():
-        found.setdefault(row[10], []).append(_finished(row))
+        found.setdefault(row[11], []).append(_finished(row))
     return found
 
 
@@ -346,7 +367,15 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         attempts=row[7],
         started_at=row[8],
         finished_at=row[9],
+        event_id=row[10],
     )
+
+
+def _counted(rows: Sequence[_EffectRow]) -> Iterable[_EffectRow]:
+    """The effects of a run without those that are told of twice: of events which Shadow saw it emit, the run's own
+    reports say nothing new."""
+    seen = {row[4] for row in rows if row[2] == _EVENT and row[10] in _SEEN_EMITTED}
+    return [row for row in rows if not (row[2] == _EVENT and row[10] == _REPORTED and row[4] in seen)]
 
 
 def _addresses(runs: Iterable[FinishedRun]) -> dict[str, object]:

@@ -28,6 +28,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 Accepted = Literal["accepted", "duplicate"]
 DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
+Way = Literal["own", "bridged", "withheld"]
 BreakerState = Literal["closed", "half_open", "open"]
 
 EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
@@ -37,6 +38,12 @@ ACCEPT_SECONDS = Histogram(
     "From a request's arrival at a door to its answer.",
     ["door"],
     buckets=_FAST,
+    registry=REGISTRY,
+)
+CHILDREN = Counter(
+    "shadow_children",
+    "Events that runs emitted.",
+    ["side", "parent", "way"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
@@ -76,6 +83,21 @@ ATTRIBUTED_LATE = Counter(
     "Unattributed effects of which it was learned later whose they are.",
     ["side"],
     registry=REGISTRY,
+)
+ROW_SLOT_LAG = Gauge(
+    "shadow_row_slot_lag_bytes",
+    "How much of its database server's log a slot has not read.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+ROW_SLOT_DROPPED = Counter(
+    "shadow_row_slots_dropped",
+    "Slots that were dropped because they fell too far behind.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+PROBES = Counter(
+    "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
 )
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
@@ -130,6 +152,11 @@ def accepted(door: str, source: str, result: Accepted = "accepted", count: int =
     EVENTS.labels(door, source, result).inc(count)
 
 
+def child(side: str, parent: str, way: Way, count: int = 1) -> None:
+    """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
+    CHILDREN.labels(side, parent, way).inc(count)
+
+
 def refused(door: str, status: int) -> None:
     """A request that a door answered with an error; `status` is its HTTP status."""
     REFUSED.labels(door, str(status)).inc()
@@ -180,6 +207,21 @@ def unattributed(side: str, seen_by: str, count: int = 1) -> None:
 def attributed_late(side: str, count: int = 1) -> None:
     """Effects that are somebody's now."""
     ATTRIBUTED_LATE.labels(side).inc(count)
+
+
+def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
+    """How far a slot is behind."""
+    ROW_SLOT_LAG.labels(database, side).set(lag_bytes)
+
+
+def row_slot_dropped(database: str, side: str) -> None:
+    """A slot was dropped, and what it had not read is unseen."""
+    ROW_SLOT_DROPPED.labels(database, side).inc()
+
+
+def probed(side: str, result: Literal["read", "failed"]) -> None:
+    """A probe was read on a side, or could not be."""
+    PROBES.labels(side, result).inc()
 
 
 def judged(verdict: str, count: int = 1) -> None:
