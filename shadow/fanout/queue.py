@@ -300,6 +300,12 @@ class Queue:
             return
         waits = [fate.wait if isinstance(fate, Later) else timedelta(0) for _claimed, fate in kept]
         counted = [fate.counted if isinstance(fate, Later) else True for _claimed, fate in kept]
+        # A platform that refuses something may quote it.
+        await evidence.ready(conn, {claimed.event.tenant for claimed, _fate in kept})
+        errors = [
+            fate.error and evidence.redactor(conn.vault, claimed.event.tenant).text(fate.error)
+            for claimed, fate in kept
+        ]
         await conn.execute(
             _WRITE_BACK,
             (
@@ -308,7 +314,7 @@ class Queue:
                 ["due" if isinstance(fate, Later) else "dead" for _claimed, fate in kept],
                 waits,
                 [0 if count else 1 for count in counted],
-                [fate.error for _claimed, fate in kept],
+                errors,
             ),
         )
 
