@@ -26,8 +26,10 @@ from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
+from shadow.effects.smtp_sink import SmtpSink
 from shadow.egress.correlating import ByTraits
 from shadow.egress.gateway import Gateway
+from shadow.egress.mail_relay import MailKeys, MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
@@ -40,6 +42,7 @@ from shadow.sealing import master
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
+from shadow.world.sequencing import Sequencer
 
 if TYPE_CHECKING:
     import httpx
@@ -112,9 +115,11 @@ class Service:
         control: Listener | None,
         loops: bool,
         data: Path | None = None,
+        smtp: Listener | None = None,
     ) -> None:
         """
         Args:
+            smtp: where workers send mail, with the front listener only.
             data: the folder below which the gateway spools while the database is away; `.shadow` by default.
         """
         self._data = data or Path(".shadow")
@@ -124,6 +129,7 @@ class Service:
         self._control = control
         self._loops = loops
         database.vault.redaction = catalogue.catalogue.redaction
+        self._smtp = smtp
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then drain: servers first, then what they feed.
@@ -172,6 +178,7 @@ class Service:
         parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
+            Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),
@@ -206,6 +213,8 @@ class Service:
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
+        if self._smtp is not None:
+            await self._mail_sink(stack, gateway, self._smtp)
         app = front_app(
             FrontServices(
                 catalogue=self._catalogue,
@@ -218,6 +227,20 @@ class Service:
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))
+
+    async def _mail_sink(self, stack: contextlib.AsyncExitStack, gateway: Gateway | None, listener: Listener) -> None:
+        if gateway is None:
+            raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
+        sink = SmtpSink(
+            self._catalogue,
+            self._database,
+            MailKeys(gateway.keys),
+            MailRelay(self._catalogue),
+            host=listener.host,
+            port=listener.port,
+        )
+        await sink.start()
+        stack.push_async_callback(sink.stop)
 
     def _control_server(self) -> _Server:
         from api.control.app import control_app
@@ -243,6 +266,7 @@ def run(
     front: Listener | None,
     control: Listener | None,
     loops: bool,
+    smtp: Listener | None = None,
 ) -> None:
     """Run a process until SIGTERM or SIGINT.
 
@@ -262,7 +286,7 @@ def run(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data)
+        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp)
         try:
             await service.run(stop)
         finally:

@@ -81,6 +81,7 @@ RUN: Example = {
     "started_at": "2026-05-01T09:30:01Z",
     "finished_at": "2026-05-01T09:30:03Z",
     "learned_by": "watcher",
+    "world": None,
 }
 _LEGACY: Example = {
     **RUN,
@@ -90,6 +91,7 @@ _LEGACY: Example = {
     "platform_run_id": "run_cmg2k4x8v0001",
     "authority": "real",
     "learned_by": "poll",
+    "world": "copied",
 }
 _LEDGER: list[Example] = [
     {

@@ -15,6 +15,11 @@ FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where 
 FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
 ControlHost = Annotated[str, typer.Option(envvar="SHADOW_CONTROL_HOST", help="Where operators reach it.")]
 ControlPort = Annotated[int, typer.Option(envvar="SHADOW_CONTROL_PORT")]
+SmtpHost = Annotated[str, typer.Option(envvar="SHADOW_SMTP_HOST", help="Where workers reach the mail sink.")]
+SmtpPort = Annotated[
+    int | None,
+    typer.Option(envvar="SHADOW_SMTP_PORT", help="Of the mail sink, for smtp:// targets; none by default."),
+]
 
 DEFAULT_CATALOGUE = Path("catalogue.yaml")
 DEFAULT_DATA = Path(".shadow")
@@ -31,6 +36,8 @@ def up(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    smtp_host: SmtpHost = "127.0.0.1",
+    smtp_port: SmtpPort = None,
 ) -> None:
     """Everything in one process: both listeners and all loops."""
     from shadow.service import Listener
@@ -42,6 +49,7 @@ def up(
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
+        smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         loops=True,
     )
 
@@ -55,6 +63,8 @@ def serve(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    smtp_host: SmtpHost = "127.0.0.1",
+    smtp_port: SmtpPort = None,
 ) -> None:
     """HTTP only: the front listener (doors) and the control listener (API, metrics)."""
     from shadow.service import Listener
@@ -66,6 +76,7 @@ def serve(
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
+        smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         loops=False,
     )
 

@@ -18,7 +18,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.fanout.handoff import Keyed, Started, open_pairs, record_started
+from shadow.fanout.handoff import Keyed, Started, open_pairs, patience_of, record_started
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
@@ -77,8 +77,9 @@ UPDATE dispatches SET state = 'due', due_at = now(), attempts = LEAST(attempts, 
 WHERE id = ANY(%s::uuid[]) AND state = 'dead' AND stage <> 'map'
   AND NOT (side = 'candidate' AND stage = 'deliver' AND EXISTS (
       SELECT FROM events WHERE events.id = dispatches.event_id AND mapping_error IS NOT NULL))
-RETURNING id
+RETURNING id, event_id, side, platform, task, stage
 """
+_SEQUENCE = b"UPDATE dispatches SET state = 'sequenced' WHERE id = ANY(%s::uuid[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,16 +395,29 @@ def _reason(error: Exception) -> str:
     return text.encode(errors="replace").decode()[:_LONGEST_ERROR]
 
 
-async def resend(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+async def resend(conn: Connection, catalogue: ResolvedCatalogue, ids: Sequence[UUID]) -> list[UUID]:
     """Send dead letters again, with all attempts but one forgotten and under the same keys.
 
-    A dead letter of a failed mapping is left alone: there is no event yet that could be sent.
+    A run without authority that goes after its twin waits for it now, too: that may not have settled yet, and the rows
+    that it needs are copied as they are by then. A dead letter of a failed mapping is left alone: there is no event
+    yet that could be sent.
 
     Returns:
-        those that were dead and are due now.
+        those that were dead and are on their way now.
     """
     cursor = await conn.execute(_RESEND, (list(ids),))
-    due = [row[0] for row in await cursor.fetchall()]
-    if due:
+    rows = await cursor.fetchall()
+    events = {event.id: event for event in await load_events(conn, {row[1] for row in rows})}
+    sequenced = [
+        dispatch
+        for dispatch, event_id, side, platform, task, stage in rows
+        if stage == Stage.DELIVER
+        and (event := events.get(event_id)) is not None
+        and patience_of(catalogue, event, Side(side), platform, task) is not None
+    ]
+    if sequenced:
+        await conn.execute(_SEQUENCE, (sequenced,))
+        await conn.execute(b"NOTIFY shadow_pairs")
+    if rows:
         await conn.execute(b"NOTIFY shadow_dispatches")
-    return due
+    return [row[0] for row in rows]

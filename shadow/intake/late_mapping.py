@@ -14,6 +14,8 @@ from uuid import UUID
 import orjson
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.intake.arrival import State
+from shadow.intake.plan import sequence_patience
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import Mapped
 from shadow.intake.trigger_calls import CallRefused, TriggerCall, trigger_call
@@ -25,12 +27,13 @@ _EVENT = b"UPDATE events SET tenant = %s, mapping_error = NULL WHERE id = %s"
 _ORIGINAL = b"UPDATE bodies SET content = %s WHERE id = %s AND part = %s"
 _NO_EVIDENCE = b"DELETE FROM bodies WHERE id = %s AND part = 'evidence'"
 _FAILED = b"UPDATE events SET mapping_error = %s WHERE id = %s"
-# What legacy has not taken yet is not the candidate's: then it goes on being held.
+# What legacy has not taken yet is not the candidate's: then it goes on being held. Sequenced, it is looked at now: its
+# twin may have ended long ago, or there may be none to wait for.
 _GO = b"""
 UPDATE dispatches AS dispatch
 SET stage = %(stage)s, due_at = now(), lease = NULL, attempts = 0, error = NULL, tenant = %(tenant)s,
     state = CASE WHEN EXISTS (SELECT FROM dispatches AS other WHERE other.event_id = dispatch.event_id
-                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held' ELSE 'due' END
+                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held' ELSE %(state)s END
 WHERE id = %(id)s
 """
 _PAIR = b"""
@@ -101,7 +104,8 @@ async def write(
         task: that the call starts, as `StoredCall.understood` tells.
     """
     tenant = storable_or_none(catalogue.tenant_of(call.source, mapped.data))
-    await conn.execute(_GO, {"stage": "deliver", "tenant": tenant, "id": dispatch})
+    state = State.DUE if sequence_patience([task]) is None else State.SEQUENCED
+    await conn.execute(_GO, {"stage": "deliver", "state": state.value, "tenant": tenant, "id": dispatch})
     await conn.execute(_EVENT, (tenant, call.event_id))
     await write_original(conn, call.event_id, tenant, "data", orjson.dumps(mapped.data))
     if tenant != call.tenant:
@@ -119,7 +123,7 @@ async def write_original(conn: Connection, event_id: UUID, tenant: str | None, p
 
 async def fetch_again(conn: Connection, dispatch: UUID, tenant: str | None) -> None:
     """Have an offloaded payload fetched and mapped anew."""
-    await conn.execute(_GO, {"stage": "map", "tenant": tenant, "id": dispatch})
+    await conn.execute(_GO, {"stage": "map", "state": State.DUE.value, "tenant": tenant, "id": dispatch})
     await conn.execute(b"NOTIFY shadow_dispatches")
 
 

@@ -50,8 +50,8 @@ WHERE id = %s
 """
 _NOT_KEPT = "DELETE FROM bodies WHERE id = %s AND part IN ('request', 'headers')"
 _DISPATCH = """
-INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() + %s, %s, %s)
 """
 
 
@@ -197,6 +197,7 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
                 dispatch.task,
                 arrival.tenant,
                 dispatch.state.value,
+                dispatch.delay,
                 seed.header() if batched else None,
                 0 if batched else None,
             ),

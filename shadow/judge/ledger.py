@@ -22,12 +22,13 @@ from shadow.store import codec
 from shadow.store.database import Connection
 
 _RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at, event_id
+SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
+       event_id, world
 FROM runs WHERE id = ANY(%s)
 """
 _EXTRA_RUNS = """
 SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
-       event_id, pair_id
+       event_id, world, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _OF_RUNS = """
@@ -90,6 +91,8 @@ class FinishedRun:
     finished_at: datetime
     event_id: UUID | None = None
     """What started it; the two runs of a pair of children were started by an event each."""
+    world: str | None = None
+    """What became of the rows that it needs; see `model/world.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +355,7 @@ async def _extra_runs(
     )
     found: dict[UUID, list[FinishedRun]] = {}
     for row in await cursor.fetchall():
-        found.setdefault(row[11], []).append(_finished(row))
+        found.setdefault(row[12], []).append(_finished(row))
     return found
 
 
@@ -368,6 +371,7 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         started_at=row[8],
         finished_at=row[9],
         event_id=row[10],
+        world=row[11],
     )
 
 

@@ -1,6 +1,6 @@
 """Writing outcomes down: each finds the run that it is of, finishes it, and has its pair looked at.
 
-Locks are taken in the order of `fanout/handoff.py`: runs, aliases, pairs; within each by id.
+Locks are taken in the order of `fanout/handoff.py`: runs, aliases, sequenced dispatches, pairs; within each by id.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.effects.evidence import PENDING, UNKNOWN, Ended
+from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.moments import credible
@@ -75,7 +76,7 @@ SET state = 'finished', poll_at = NULL,
     learned_by = COALESCE(run.learned_by, told.learned_by)
 FROM told JOIN before ON before.id = told.id
 WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
-RETURNING run.id, run.pair_id, before.state <> 'finished'
+RETURNING run.id, run.pair_id, before.state <> 'finished', run.event_id, run.authority
 """
 _DUE = b"""
 UPDATE pairs SET due_at = now()
@@ -295,10 +296,13 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
     )
     pairs: dict[UUID, UUID | None] = {}
     learned: set[UUID] = set()
-    for run_id, pair_id, is_news in await cursor.fetchall():
+    awaited: set[UUID] = set()
+    for run_id, pair_id, is_news, event_id, authority in await cursor.fetchall():
         pairs[run_id] = pair_id
         if is_news:
             learned.add(run_id)
+            if authority == "real" and event_id is not None:
+                awaited.add(event_id)
     bodies = [
         (item.run_id, part, content)
         for item, run in zip(told, ended, strict=True)
@@ -308,6 +312,7 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
     if bodies:
         cursor = await conn.execute(_BODIES, [list(column) for column in zip(*bodies, strict=True)])
         learned |= {row[0] for row in await cursor.fetchall()}
+    await look_again(conn, awaited)
     due = sorted({pair for run in learned if (pair := pairs[run]) is not None})
     if due:
         await conn.execute(_DUE, (due,))

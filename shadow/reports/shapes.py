@@ -154,6 +154,9 @@ class RunSummary(Shape):
     started_at: datetime | None
     finished_at: datetime | None
     learned_by: str | None
+    world: str | None = Field(
+        description="What became of the rows that it needed: copied, late; stale_world or not_copied, with the reason."
+    )
 
 
 class RunView(RunSummary):
@@ -223,7 +226,7 @@ class DispatchView(Shape):
     stage: str
     platform: str
     task: str | None
-    state: Literal["due", "held", "dead"]
+    state: Literal["due", "held", "sequenced", "dead"]
     attempts: int
     due_at: datetime
     error: str | None

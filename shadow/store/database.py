@@ -45,6 +45,8 @@ class Work(StrEnum):
     LEGACY = "legacy"
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
+    WORLD = "world"
+    """Sequenced dispatches: looked at, and let go."""
     JUDGE = "judge"
     EGRESS = "egress"
     """The gateway: whose a call is, what the twin did, and the group commit of calls."""
@@ -59,6 +61,7 @@ POOL_SIZE = {
     Work.LEGACY: 3,
     Work.CANDIDATE: 3,
     Work.OUTCOMES: 4,
+    Work.WORLD: 2,
     Work.JUDGE: 3,
     Work.EGRESS: 6,
     Work.CONTROL: 2,

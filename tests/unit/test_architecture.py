@@ -59,7 +59,8 @@ ORDER = {
     "shadow/platforms": {"egress", "fanout", "outcomes", "judge", "reports"},
     "shadow/egress": {"fanout", "outcomes", "judge", "reports"},
     "shadow/fanout": {"egress", "outcomes", "judge", "reports"},
-    "shadow/outcomes": {"judge", "reports"},
+    "shadow/world": {"outcomes", "judge", "reports"},
+    "shadow/outcomes": {"world", "judge", "reports"},
     "shadow/judge": {"intake", "platforms", "reports"},
 }
 LONGEST = 600

@@ -178,7 +178,7 @@ async def test_a_call_that_could_not_be_mapped_is_mapped_anew_and_never_sent_emp
     ((dispatch, stage, state),) = await world.rows("SELECT id, stage, state FROM dispatches")
     assert (stage, state) == ("deliver", "dead")
     async with world.database.connection(Work.CONTROL) as conn:
-        assert await resend(conn, [dispatch]) == []
+        assert await resend(conn, world.catalogue, [dispatch]) == []
     sent, failed = await send_again(world.database, strict, [dispatch])
     assert sent == []
     assert "amount" in failed[dispatch]

@@ -144,6 +144,11 @@ class Told:
             await self.world.body(connection, identifier, "data", orjson.dumps(data))
             await self.disturb(connection)
 
+    async def found(self, world: str, side: Side = Side.CANDIDATE) -> None:
+        """What became of the rows that the run of that side needed."""
+        async with self.world.connection() as connection:
+            await connection.execute("UPDATE runs SET world = %s WHERE id = %s", (world, self.run(side)))
+
     async def incomparable(self, reason: str) -> None:
         async with self.world.connection() as connection:
             await connection.execute("UPDATE pairs SET incomparable = %s WHERE id = %s", (reason, self.pair))
