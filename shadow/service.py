@@ -38,6 +38,7 @@ from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
+from shadow.sealing import master
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
@@ -127,13 +128,21 @@ class Service:
         self._front = front
         self._control = control
         self._loops = loops
+        database.vault.redaction = catalogue.catalogue.redaction
         self._smtp = smtp
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set, then drain: servers first, then what they feed."""
+        """Run until `stop` is set, then drain: servers first, then what they feed.
+
+        Raises:
+            WrongSealingKey: the database's keys were wrapped by another master key.
+        """
         await self._database.prepare()
         async with contextlib.AsyncExitStack() as stack:
-            upkeep = Upkeep(self._database)
+            await self._database.vault.start()
+            stack.push_async_callback(self._database.vault.stop)
+            retention = self._catalogue.catalogue.retention
+            upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client())
@@ -259,12 +268,19 @@ def run(
     loops: bool,
     smtp: Listener | None = None,
 ) -> None:
-    """Run a process until SIGTERM or SIGINT."""
+    """Run a process until SIGTERM or SIGINT.
+
+    Raises:
+        NoSealingKey: the database is an external one, and nobody gave the master key of its bodies.
+        BadSealingKey: what was given is no key.
+        WrongSealingKey: the database's keys were wrapped by another one.
+    """
     logs.configure()
+    key = master.given(data if database_url is None else None)
     server = None
     if database_url is None:
         database_url, server = embedded.start(data)
-    database = Database(database_url, direct_url or "")
+    database = Database(database_url, direct_url or "", lambda: key)
 
     async def main() -> None:
         stop = asyncio.Event()

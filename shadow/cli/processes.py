@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from shadow.catalogue import ResolvedCatalogue
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, DirectUrl, read_catalogue
+from shadow.sealing.master import BadSealingKey, NoSealingKey, WrongSealingKey
 
 FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where producers and platforms reach it.")]
 FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
@@ -38,9 +40,9 @@ def up(
     smtp_port: SmtpPort = None,
 ) -> None:
     """Everything in one process: both listeners and all loops."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
@@ -65,9 +67,9 @@ def serve(
     smtp_port: SmtpPort = None,
 ) -> None:
     """HTTP only: the front listener (doors) and the control listener (API, metrics)."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
@@ -90,9 +92,9 @@ def work(
     ] = None,
 ) -> None:
     """The loops only: delivery to both sides, outcomes, judging."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
@@ -101,3 +103,14 @@ def work(
         control=Listener(control_host, control_port) if control_port is not None else None,
         loops=True,
     )
+
+
+def _run(catalogue: ResolvedCatalogue, **options: Any) -> None:
+    """Run the process; without the right master key, exit 2 with what is wrong."""
+    from shadow.service import run
+
+    try:
+        run(catalogue, **options)
+    except (NoSealingKey, BadSealingKey, WrongSealingKey) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

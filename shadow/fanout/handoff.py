@@ -21,7 +21,7 @@ from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Door, Stage
 from shadow.intake.plan import fed, is_second, sequence_patience
 from shadow.intake.storable import storable
@@ -320,11 +320,16 @@ async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
     """Keep by which values of their events these runs are known, should a call not name its run."""
     if not runs:
         return
-    bodies = await load_bodies(conn, {run.event.id for run in runs})
+    originals = await load_originals(conn, {run.event.id for run in runs})
     await note_keys(
         conn,
         [
-            KeyedRun(run.id, run.side, run.task.business_keys, bodies.get(run.event.id, {}).get("data", b""))
+            KeyedRun(
+                run.id,
+                run.side,
+                run.task.business_keys,
+                originals.get(run.event.id, Originals()).parts.get("data", b""),
+            )
             for run in runs
         ],
     )

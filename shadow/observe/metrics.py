@@ -121,6 +121,7 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
     "shadow_egress_calls",
@@ -260,6 +261,11 @@ def judged_void(count: int) -> None:
 def judging_took(seconds: float) -> None:
     """The time the comparison of one pair took."""
     JUDGE_SECONDS.observe(seconds)
+
+
+def expired(what: Literal["originals", "evidence"], count: int) -> None:
+    """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
+    EXPIRED.labels(what).inc(count)
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:
