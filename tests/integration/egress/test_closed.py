@@ -5,10 +5,12 @@ The witness is the target, which keeps books of all that it was asked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+import structlog.testing
 
 from shadow.catalogue.model import Side
 from shadow.egress.disposition import CallEffect, Disposition
@@ -74,6 +76,13 @@ def fault(error: Exception) -> Any:
         raise error
 
     return fail
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Hundreds of tracebacks, each drawn with its locals, would take minutes."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 async def contained_calls(world: World, twins: Twins, other: Twins) -> list[int]:
