@@ -24,6 +24,7 @@ from api.front.plans import Plans
 from api.front.services import FrontServices
 from api.front.trigger import TriggerDoor
 from api.front.webhook import WebhookDoor
+from api.front.workers import Workers
 from shadow.intake.arrival import Door
 from shadow.observe import metrics
 
@@ -43,8 +44,9 @@ def front_app(services: FrontServices) -> ASGIApp:
     """
     plans = Plans(services.catalogue, services.routing)
     webhook = WebhookDoor(services, plans)
-    inngest = InngestDoor(services, plans)
-    trigger = TriggerDoor(services, plans)
+    workers = Workers(services)
+    inngest = InngestDoor(services, plans, workers)
+    trigger = TriggerDoor(services, plans, workers)
     egress = EgressEdge(services.gateway) if services.gateway is not None else None
     rest = _rest(services)
 

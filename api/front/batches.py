@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.front import trigger_shape
 from api.front.exchange import BodyTooLarge, fields, pairs, read_body
-from api.front.intents import Intent, Intents, NotServed, ReadAnswer, Taken
+from api.front.intents import Intent, Intents, NotServed, ReadAnswer, Taken, TriggerTold
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource, CallingSources
 from shadow.intake.arrival import DedupeKey
@@ -164,7 +164,8 @@ class BatchDoor:
         sent = list(pairs(scope))
         try:
             wanted = [(task, call, key) for task, call, key in zip(known, calls, keys, strict=True) if task is not None]
-            intents = await self._intents.commit(source, wanted, kept_headers(_single(sent))) if wanted else []
+            told, kept = TriggerTold.of(fields(scope)), kept_headers(_single(sent))
+            intents = await self._intents.commit(source, wanted, kept, told) if wanted else []
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
             return

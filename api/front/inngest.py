@@ -7,7 +7,7 @@ seed under which the delivery loop will send them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -20,6 +20,7 @@ from api.front.exchange import (
     JSON_HEADERS,
     BodyTooLarge,
     RawHeaders,
+    fields,
     header,
     problem,
     read_body,
@@ -30,6 +31,7 @@ from api.front.keys import KeyRing
 from api.front.passthrough import pass_through
 from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
+from api.front.workers import Worker, Workers, told_by
 from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
 from shadow.intake import inngest_events
 from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
@@ -45,6 +47,7 @@ PASSED_PREFIXES = ("/fn", "/v0", "/v1", "/v2", "/invoke")
 _EVENT_PREFIXES = ("/invoke",)
 """Those of them that its event API serves."""
 _PREFIX = "/e/"
+_RUN = b"x-shadow-run"
 _SEED = b"x-inngest-event-id-seed"
 _MOST_NAMES = 10
 _CORS: RawHeaders = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
@@ -63,9 +66,10 @@ class _Source:
 class InngestDoor:
     """Check all of a request, commit it, answer with its ids."""
 
-    def __init__(self, services: FrontServices, plans: Plans) -> None:
+    def __init__(self, services: FrontServices, plans: Plans, workers: Workers) -> None:
         self._services = services
         self._plans = plans
+        self._workers = workers
         self._limit = services.catalogue.limits.body_bytes
         self._platform = _platform(services)
         self._keys = KeyRing(
@@ -97,16 +101,22 @@ class InngestDoor:
             await _refuse(send, 413, f"request is larger than {self._limit} bytes")
             return
         try:
-            arrivals = self._arrivals(source, inngest_events.parse(body), header(scope, _SEED))
+            events = inngest_events.parse(body)
+            worker = await self._worker(source, scope)
+            arrivals = self._arrivals(source, worker, events, header(scope, _SEED))
         except EventRefused as error:
             log.info("front.refused", door="inngest", source=source.name)
             await _refuse(send, 400, str(error))
             return
+        except psycopg.Error as error:
+            await self._not_stored(send, source, error)
+            return
         try:
             receipts = await self._services.intake.accept(arrivals) if arrivals else ()
+            if worker is not None and receipts:
+                await self._workers.note(worker, [receipt.event_id for receipt in receipts])
         except (psycopg.Error, Overloaded) as error:
-            log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
-            await _refuse(send, 503, "events could not be stored; send them again", retry_headers(_HEADERS))
+            await self._not_stored(send, source, error)
             return
         # Upstream, too, answers a request without events with one empty id.
         ids = [receipt.upstream_id for receipt in receipts] or [""]
@@ -121,23 +131,38 @@ class InngestDoor:
         base = settings.event_url if scope["path"].startswith(_EVENT_PREFIXES) else settings.api_url
         await pass_through(self._services.http, base, scope, receive, send, _unreachable)
 
-    def _arrivals(self, source: _Source, events: Sequence[InngestEvent], seed_header: str | None) -> list[Arrival]:
+    async def _not_stored(self, send: Send, source: _Source, error: Exception) -> None:
+        log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
+        await _refuse(send, 503, "events could not be stored; send them again", retry_headers(_HEADERS))
+
+    async def _worker(self, source: _Source, scope: Scope) -> Worker | None:
+        """The worker that sends this; None for a producer, of which no more is asked."""
+        if source.origin is Origin.PRODUCER and header(scope, _RUN) is None:
+            return None
+        return await self._workers.of(source.origin, told_by(fields(scope)))
+
+    def _arrivals(
+        self, source: _Source, worker: Worker | None, events: Sequence[InngestEvent], seed_header: str | None
+    ) -> list[Arrival]:
         """Raises EventRefused for an event that the source may not bring."""
         parsed = Seed.parse(seed_header) if seed_header is not None else None
         seed = parsed.header() if parsed is not None else None
         now = self._services.clock()
-        return [self._arrival(source, event, seed, index, now) for index, event in enumerate(events)]
+        return [self._arrival(source, worker, event, seed, index, now) for index, event in enumerate(events)]
 
-    def _arrival(self, source: _Source, event: InngestEvent, seed: str | None, index: int, now: datetime) -> Arrival:
-        plan = self._plan(source, event.name)
+    def _arrival(
+        self, source: _Source, worker: Worker | None, event: InngestEvent, seed: str | None, index: int, now: datetime
+    ) -> Arrival:
+        plan = self._plan(source, event.name) if worker is None else self._child(source, worker, event.name)
         return Arrival(
             source=source.name,
             door=Door.INNGEST,
-            origin=source.origin,
+            origin=source.origin if worker is None else worker.origin,
             name=event.name,
             data=event.data,
             dispatches=plan.dispatches,
             decision=plan.decision,
+            descent=plan.descent,
             tenant=storable_or_none(self._services.catalogue.tenant_of(source.name, event.fields)),
             external_id=event.id,
             delivery_id=event.id,
@@ -154,8 +179,16 @@ class InngestDoor:
             return Plan(None, source.unknown)
         raise EventRefused(self._unknown(source, event_name))
 
+    def _child(self, source: _Source, worker: Worker, event_name: str) -> Plan:
+        plan = self._workers.plan(worker, source.name, event_name)
+        if self._workers.knows(event_name):
+            return plan
+        if source.forward_unknown and worker.side is Side.CANDIDATE:
+            return replace(plan, dispatches=source.unknown)
+        raise EventRefused(self._unknown(source, event_name))
+
     def _unknown(self, source: _Source, event_name: str) -> str:
-        names = self._plans.events(source.name)
+        names = self._plans.events(source.name if source.origin is Origin.PRODUCER else None)
         nearest = get_close_matches(event_name, names, _MOST_NAMES) or names[:_MOST_NAMES]
         more = f" and {len(names) - len(nearest)} more" if len(names) > len(nearest) else ""
         known = ", ".join(nearest) + more if nearest else "none"

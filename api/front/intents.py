@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -27,12 +27,15 @@ from api.front.exchange import pass_back, respond, target
 from api.front.plans import Plans
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource
+from api.front.workers import Worker, Workers, told_by, unknown
 from shadow.catalogue import ResolvedTask
 from shadow.catalogue.model import Origin, Side, TriggerPlatform
+from shadow.causes.parents import Told
+from shadow.cutover.decision import Decision
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake import answers, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
-from shadow.intake.arrival import Arrival, Receipt
+from shadow.intake.arrival import Arrival, Descent, Receipt
 from shadow.intake.trigger_arrival import WireKey
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
@@ -54,6 +57,19 @@ _AMBIGUOUS = 408
 """A refusal that does not say the call was not taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class TriggerTold:
+    """What a request to Trigger.dev says of the run that makes it."""
+
+    run: Told
+    inside: bool
+    """Whether it is made inside a task at all."""
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> TriggerTold:
+        return cls(told_by(headers), headers.get("x-trigger-worker") == "true")
+
+
 Wanted = tuple[ResolvedTask, TriggerCall, WireKey]
 """A run that is asked for."""
 
@@ -62,7 +78,7 @@ ReadAnswer = Callable[[Any, Sequence["Intent"]], Sequence["Taken | None"]]
 
 
 class NotServed(Exception):
-    """Legacy has no authority over the task."""
+    """Legacy has no authority over the task, and the call cannot be handed to the candidate in its stead."""
 
 
 class _Unsent(Exception):
@@ -78,6 +94,14 @@ class Intent:
     key: WireKey
     arrival: Arrival
     receipt: Receipt
+    worker: Worker | None = None
+    """The run that makes the call; None for a producer's."""
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether only the candidate gets it: there is nothing to forward."""
+        descent = self.arrival.descent
+        return descent is not None and Side.LEGACY not in descent.sides
 
     @property
     def shown_keys(self) -> tuple[str, ...]:
@@ -103,17 +127,25 @@ class Taken:
 class Intents:
     """Stores, forwards and settles calls."""
 
-    def __init__(self, services: FrontServices, plans: Plans) -> None:
+    def __init__(self, services: FrontServices, plans: Plans, workers: Workers) -> None:
         self._services = services
         self._plans = plans
+        self._workers = workers
 
     async def commit(
         self,
         source: CallingSource,
         wanted: Sequence[Wanted],
         headers: tuple[tuple[str, str], ...],
+        told: TriggerTold,
+        *,
+        bridges: bool = False,
     ) -> list[Intent]:
         """Store what is asked for, all of it or nothing.
+
+        Args:
+            told: what the request says of the run that makes it.
+            bridges: the caller can answer for what only the candidate gets.
 
         Raises:
             NotServed: legacy has no authority over one of the tasks.
@@ -123,32 +155,49 @@ class Intents:
             mapped = _mapped(wanted)
         else:
             mapped = await asyncio.to_thread(_mapped, wanted)
-        arrivals = self._arrivals(source, wanted, mapped, headers)
+        workers = [await self._worker(source, call, told) for _task, call, _key in wanted]
+        arrivals = self._arrivals(source, wanted, mapped, workers, headers, bridges=bridges)
         receipts = await self._services.intake.accept(arrivals)
         return [
-            Intent(task, call, key, arrival, receipt)
-            for (task, call, key), arrival, receipt in zip(wanted, arrivals, receipts, strict=True)
+            Intent(task, call, key, arrival, receipt, worker)
+            for (task, call, key), arrival, receipt, worker in zip(wanted, arrivals, receipts, workers, strict=True)
         ]
+
+    async def _worker(self, source: CallingSource, call: TriggerCall, told: TriggerTold) -> Worker | None:
+        """The run that makes the call; None for a producer.
+
+        The SDK says inside a task that it is there, also with the key that the app itself has.
+        """
+        run = told.run if told.run.run or not call.parent else Told(call.parent, told.run.task, told.run.event)
+        if source.origin is Origin.PRODUCER and not run:
+            return unknown(Side.LEGACY) if told.inside else None
+        return await self._workers.of(Origin.LEGACY, run)
 
     def _arrivals(
         self,
         source: CallingSource,
         wanted: Sequence[Wanted],
         mapped: Sequence[trigger_arrival.Mapped],
+        workers: Sequence[Worker | None],
         headers: tuple[tuple[str, str], ...],
+        *,
+        bridges: bool,
     ) -> list[Arrival]:
         """Raises NotServed, after the mapping and right before the arrivals are handed in."""
         now = self._services.clock()
         arrivals = []
-        for (task, call, key), its in zip(wanted, mapped, strict=True):
-            plan = self._plans.of(source.name, task.event, source.origin)
+        for (task, call, key), its, worker in zip(wanted, mapped, workers, strict=True):
+            if worker is None:
+                plan = self._plans.of(source.name, task.event, source.origin)
+            else:
+                plan = self._workers.plan(worker, source.name, task.event, task.id)
             decision = plan.decision
-            if decision is None or decision.authority is not Side.LEGACY or Side.LEGACY not in decision.sides:
+            if decision is None or not _is_served(decision, plan.descent, bridges and not call.is_awaited):
                 raise NotServed(task.id)
             arrivals.append(
                 trigger_arrival.arrival(
                     source.name,
-                    source.origin,
+                    source.origin if worker is None else worker.origin,
                     task,
                     call,
                     key,
@@ -156,6 +205,7 @@ class Intents:
                     self._services.catalogue.tenant_of(source.name, its.data),
                     decision,
                     plan.dispatches,
+                    descent=plan.descent,
                     headers=headers,
                     now=now,
                     patience=PATIENCE,
@@ -192,6 +242,15 @@ class Intents:
                 await self._record(platform, await self._accepted_anew(anew))
         except Exception:
             log.exception("front.answer_not_recorded", intents=len(intents))
+
+    async def note(self, intent: Intent) -> None:
+        """Keep a call that is not forwarded as an effect of the run that made it. The others are, once they are taken.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        if intent.worker is not None:
+            await self._workers.note(intent.worker, [intent.receipt.event_id])
 
     async def refused(self, intents: Sequence[Intent]) -> bool:
         """Remove intents that the platform refused; those that an earlier call brought are not this call's.
@@ -352,6 +411,13 @@ class Intents:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
         return known_again
+
+
+def _is_served(decision: Decision, descent: Descent | None, bridges: bool) -> bool:
+    """Whether something comes of a call: a producer's while legacy has authority, a run's on the side it goes to."""
+    if descent is None:
+        return decision.authority is Side.LEGACY and Side.LEGACY in decision.sides
+    return Side.LEGACY in descent.sides or (bridges and bool(descent.sides))
 
 
 def _mapped(wanted: Sequence[Wanted]) -> list[trigger_arrival.Mapped]:

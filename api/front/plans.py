@@ -8,7 +8,7 @@ from api.front.services import Decides
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin
 from shadow.cutover.decision import Decision
-from shadow.intake.arrival import PlannedDispatch
+from shadow.intake.arrival import Descent, PlannedDispatch
 from shadow.intake.plan import planned
 
 
@@ -17,6 +17,8 @@ class Plan:
     decision: Decision | None
     """None when the source feeds no task by that event."""
     dispatches: tuple[PlannedDispatch, ...]
+    descent: Descent | None = None
+    """Of what a run emitted."""
 
 
 class Plans:
@@ -55,6 +57,6 @@ class Plans:
             self._without_task[source] = plan
         return plan
 
-    def events(self, source: str) -> list[str]:
-        """The names of the events by which the source feeds tasks."""
-        return sorted(event for feeder, event in self._routes if feeder == source)
+    def events(self, source: str | None) -> list[str]:
+        """The names of the events by which the source feeds tasks; of all events, for what a run emits."""
+        return sorted({event for feeder, event in self._routes if source is None or feeder == source})

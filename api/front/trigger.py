@@ -14,12 +14,13 @@ from starlette.types import Receive, Scope, Send
 from api.front import trigger_shape
 from api.front.batches import BatchDoor
 from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
-from api.front.intents import Intent, Intents, NotServed, Taken
+from api.front.intents import Intent, Intents, NotServed, Taken, TriggerTold
 from api.front.passthrough import pass_through
 from api.front.plans import Plans
 from api.front.run_changes import RunChangeDoor
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
+from api.front.workers import Workers
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.trigger_arrival import wire_key
 from shadow.intake.trigger_calls import REQUEST_KEY, CallRefused, kept_headers, trigger_call
@@ -35,11 +36,11 @@ class TriggerDoor:
     Paths are matched as they came, still percent-encoded: a task's id or a packet's name may hold an encoded slash.
     """
 
-    def __init__(self, services: FrontServices, plans: Plans) -> None:
+    def __init__(self, services: FrontServices, plans: Plans, workers: Workers) -> None:
         self._services = services
         self._limit = services.catalogue.limits.body_bytes
         self._sources = CallingSources(services.catalogue)
-        self._intents = Intents(services, plans)
+        self._intents = Intents(services, plans, workers)
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
@@ -99,7 +100,11 @@ class TriggerDoor:
         key = wire_key(source.name, task.id, call, headers.get(REQUEST_KEY))
         sent = list(pairs(scope))
         try:
-            intents = await self._intents.commit(source, [(task, call, key)], kept_headers(sent))
+            (intent,) = await self._intents.commit(
+                source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
+            )
+            if intent.is_bridged:
+                await self._intents.note(intent)
         except NotServed:
             await trigger_shape.not_served(send, legacy_task)
             return
@@ -107,9 +112,12 @@ class TriggerDoor:
             log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)
             await trigger_shape.not_stored(send)
             return
+        if intent.is_bridged:
+            await trigger_shape.bridged(send, source.platform, intent.receipt)
+            return
         if key.ours:
             sent.append(("idempotency-key", key.value))
-        await self._intents.conclude(source, scope, send, sent, body, intents, _read)
+        await self._intents.conclude(source, scope, send, sent, body, [intent], _read)
 
 
 def _read(answer: Any, intents: Sequence[Intent]) -> list[Taken | None]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 
+import jwt
 import orjson
 from starlette.types import Send
 
 from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
+from shadow.catalogue.model import TriggerPlatform
+from shadow.intake.arrival import Receipt
 
 _HEADERS: RawHeaders = (
     *JSON_HEADERS,
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-trigger-jwt,x-trigger-jwt-claims"),
 )
+_ISSUER = "https://id.trigger.dev"
+_AUDIENCE = "https://api.trigger.dev"
+_TOKEN_SECONDS = 3600
 _RETRY: RawHeaders = ((b"x-should-retry", b"true"),)
 _FINAL: RawHeaders = ((b"x-should-retry", b"false"),)
 
@@ -66,6 +73,17 @@ async def unauthorized(send: Send) -> None:
 async def failed(send: Send) -> None:
     """Something that nobody foresaw (reference 1.6)."""
     await respond(send, 500, b'{"error":"Internal Server Error"}', _HEADERS)
+
+
+async def bridged(send: Send, platform: TriggerPlatform, receipt: Receipt) -> None:
+    """The candidate runs it: the run that asked gets an id of ours, and a token as for any run (reference 1.5)."""
+    run = f"run_{receipt.event_id.hex}"
+    claims = {"sub": "shadow", "pub": True, "scopes": [f"read:runs:{run}"]}
+    now = int(time.time())
+    lasting = {**claims, "iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + _TOKEN_SECONDS}
+    token = jwt.encode(lasting, platform.secret_key.get_secret_value(), "HS256")
+    headers = ((b"x-trigger-jwt", token.encode()), (b"x-trigger-jwt-claims", orjson.dumps(claims)))
+    await respond(send, 200, orjson.dumps({"id": run, "isCached": receipt.duplicate}), (*_HEADERS, *headers))
 
 
 async def not_served(send: Send, task: str) -> None:

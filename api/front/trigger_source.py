@@ -115,4 +115,6 @@ def _source(
             platform = (task.legacy.platform, target)
     if platform is None:
         return None
+    if settings.origin is not Origin.PRODUCER:  # a run may start any task of its platform
+        tasks = {task.legacy.task: task for task in catalogue.tasks.values() if task.legacy.platform == platform[0]}
     return CallingSource(name, settings.origin, settings.unknown == "forward", tasks, *platform)

@@ -88,7 +88,7 @@ class Gateway:
         )
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
-        self._spool = Spool(spool)
+        self._spool = Spool(spool, database.vault)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
         self.journal = Journal(database, self._calls, self._spool)
         self._twins = Twins(database)
@@ -107,6 +107,7 @@ class Gateway:
         }
 
     async def start(self) -> None:
+        await self._database.vault.ready([None])  # with which the spool seals, when nobody can be asked for keys
         await self.keys.start()
         await self._calls.start()
         await self._twins.start()

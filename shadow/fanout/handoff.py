@@ -1,24 +1,29 @@
 """What is written down when an event is handed over: its runs and pairs, and then that they were started.
 
-Locks are taken in one order by all who share these rows (dispatches, runs, aliases, pairs, tallies; within each
-by id), so that loops, doors and the judge can't deadlock.
+Locks are taken in one order by all who share these rows (dispatches that are due, runs, aliases, dispatches that
+wait for a twin, pairs, tallies; within each by id), so that loops, doors and the judge can't deadlock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
+from shadow.causes.children import Child, place
+from shadow.causes.emissions import note_emissions
+from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.fanout.stored_events import Originals, load_events, load_originals
+from shadow.intake.arrival import Door, Stage
+from shadow.intake.plan import fed, is_second, sequence_patience
 from shadow.intake.storable import storable
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
@@ -28,10 +33,11 @@ from shadow.store.database import Connection
 log = structlog.get_logger(__name__)
 
 _OPEN_RUNS = b"""
-INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state, scheduled_at)
-SELECT id, event_id, pair_id, task, side, platform, authority, 'expected', scheduled_at
-FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
-     AS run (id, event_id, pair_id, task, side, platform, authority, scheduled_at)
+INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state, scheduled_at, parent_run)
+SELECT id, event_id, pair_id, task, side, platform, authority, 'expected', scheduled_at, parent_run
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
+            %s::uuid[])
+     AS run (id, event_id, pair_id, task, side, platform, authority, scheduled_at, parent_run)
 ORDER BY id
 ON CONFLICT (id) DO NOTHING
 RETURNING id
@@ -90,9 +96,18 @@ WHERE dispatch.event_id = done.event_id AND dispatch.side = done.side AND dispat
   AND dispatch.task IS NOT DISTINCT FROM done.task AND dispatch.stage IN ('deliver', 'forward')
   AND dispatch.event_id = ANY(%s::uuid[])
 """
+_HELD = b"""
+SELECT id, event_id, side, platform, task, stage FROM dispatches WHERE event_id = ANY(%s::uuid[]) AND state = 'held'
+ORDER BY id FOR UPDATE
+"""
 _RELEASE = b"""
-UPDATE dispatches SET state = 'due', due_at = now()
-WHERE event_id = ANY(%s::uuid[]) AND state = 'held'
+UPDATE dispatches AS dispatch SET state = released.state, due_at = now()
+FROM unnest(%s::uuid[], %s::text[]) AS released (id, state) WHERE dispatch.id = released.id
+"""
+_LOOK_AGAIN = b"""
+UPDATE dispatches SET due_at = now()
+WHERE id IN (
+    SELECT id FROM dispatches WHERE event_id = ANY(%s::uuid[]) AND state = 'sequenced' ORDER BY id FOR UPDATE)
 """
 
 
@@ -148,7 +163,8 @@ async def open_pairs(
         keyed: runs that are about to be started under a key, so that they can be found by it should the answer be
             lost.
     """
-    await _open_runs(conn, catalogue, events)
+    children = await place(conn, catalogue, events)
+    await _open_runs(conn, catalogue, events, children)
     keyed = [item for item in keyed if storable(item.key)]  # a longer one is sent, but can't be searched
     if keyed:
         await conn.execute(
@@ -159,7 +175,7 @@ async def open_pairs(
                 [item.run_id for item in keyed],
             ),
         )
-    await _open_pairs(conn, catalogue, events)
+    await _open_pairs(conn, catalogue, events, children)
 
 
 async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started: Sequence[Started]) -> None:
@@ -173,30 +189,59 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
         return
     stored = {event.id: event for event in await load_events(conn, {item.event_id for item in started})}
     events = sorted(stored.values(), key=lambda event: event.id)
-    await _open_runs(conn, catalogue, events)
-    sent = [(run, item) for item in started for run in _started_runs(catalogue, stored, item)]
+    children = await place(conn, catalogue, events)
+    await _open_runs(conn, catalogue, events, children)
+    sent = [(run, item) for item in started for run in _started_runs(catalogue, stored, item, children)]
     incomparable = await _mark_sent(conn, catalogue, sent)
     await _mark_renamed(conn, stored, started)
     await conn.execute(_DONE, ([item.dispatch_id for item in started if item.dispatch_id is not None],))
     await _delete_unnamed(conn, [item for item in started if item.dispatch_id is None])
-    event_ids = sorted(stored)
-    released = (await conn.execute(_RELEASE, (event_ids,))).rowcount
-    await _open_pairs(conn, catalogue, events)
+    released = await _release(conn, catalogue, stored)
+    if incomparable.due:  # runs whose end was told before their start
+        await look_again(conn, stored)
+    # A call is an emission once its platform has taken it: what was refused has called for nothing.
+    await note_emissions(conn, catalogue, [event for event in events if event.door == Door.TRIGGER])
+    await _open_pairs(conn, catalogue, events, children)
     await adoption.disturb(conn, incomparable)
     if released:
         await conn.execute(b"NOTIFY shadow_dispatches")
 
 
+async def _release(conn: Connection, catalogue: ResolvedCatalogue, stored: Mapping[UUID, EventRow]) -> int:
+    """Let go what was held until legacy took the event: to its platform, or to wait on until legacy has settled."""
+    cursor = await conn.execute(_HELD, (sorted(stored),))
+    states = {
+        dispatch: "sequenced"
+        if stage == Stage.DELIVER and patience_of(catalogue, stored[event_id], Side(side), platform, task) is not None
+        else "due"
+        for dispatch, event_id, side, platform, task, stage in await cursor.fetchall()
+    }
+    if states:
+        await conn.execute(_RELEASE, (list(states), list(states.values())))
+    return len(states)
+
+
+async def look_again(conn: Connection, events: Collection[UUID]) -> None:
+    """A run with authority has ended: what waits for it to settle is to be looked at.
+
+    Locks dispatches, after the runs that the caller has locked and before pairs.
+    """
+    if events:
+        await conn.execute(_LOOK_AGAIN, (sorted(events),))
+
+
 def tasks_of(catalogue: ResolvedCatalogue, event: EventRow) -> list[ResolvedTask]:
     """The tasks that the event feeds."""
-    return [task for task in catalogue.tasks_of_event(event.name) if event.source in task.sources]
+    return fed(catalogue, event.name, event.source, event.origin, event.task)
 
 
 def sides_of(event: EventRow) -> tuple[Side, ...]:
     """The sides that get the event: what was decided when it was accepted, or the side of the worker it is from.
 
-    A worker's event is the child of a run: only its own side runs its tasks, and there is nothing to pair.
+    An event that a run emitted goes to one side only; its twin is another event, see `causes/children.py`.
     """
+    if event.sides is not None:
+        return tuple(Side(side) for side in event.sides)
     if event.route is None or event.phase is None:
         return ()
     if event.origin != Origin.PRODUCER:
@@ -204,19 +249,53 @@ def sides_of(event: EventRow) -> tuple[Side, ...]:
     return decide(event.route, Phase(event.phase)).sides
 
 
-def _runs(catalogue: ResolvedCatalogue, event: EventRow) -> list[_Run]:
-    sides = sides_of(event)
+def started_tasks(
+    catalogue: ResolvedCatalogue, event: EventRow, side: Side, platform: str, task: str | None
+) -> list[ResolvedTask]:
+    """The tasks that a dispatch starts: the one that it names, or all that the candidate's platform fans out to."""
+    return [
+        one
+        for one in tasks_of(catalogue, event)
+        if platform == (one.legacy.platform if side is Side.LEGACY else one.candidate.platform)
+        and task in (None, one.id)
+    ]
+
+
+def patience_of(
+    catalogue: ResolvedCatalogue, event: EventRow, side: Side, platform: str, task: str | None
+) -> timedelta | None:
+    """How long, from the event's start, a dispatch waits for its twins to settle at most; None: it does not wait."""
+    if not is_second(side, Side(event.authority) if event.authority else None, sides_of(event)):
+        return None
+    return sequence_patience(started_tasks(catalogue, event, side, platform, task))
+
+
+def _deadline(catalogue: ResolvedCatalogue, event: EventRow, task: ResolvedTask) -> datetime:
+    """When a side without an outcome is missing. A run that starts after its twin has as long as that for itself."""
+    waits = [
+        patience_of(catalogue, event, Side.LEGACY, task.legacy.platform, task.id),
+        patience_of(catalogue, event, Side.CANDIDATE, task.candidate.platform, None),
+    ]
+    return event.starts_at + task.deadline + max((wait for wait in waits if wait is not None), default=timedelta(0))
+
+
+def _runs(catalogue: ResolvedCatalogue, event: EventRow, children: Mapping[UUID, Child]) -> list[_Run]:
+    sides, child = sides_of(event), children.get(event.id)
     runs = []
     for task in tasks_of(catalogue, event):
         pair = derived_id(event.id, task.id) if len(sides) == len(Side) else None
+        if child is not None and child.paired:
+            pair = child.pair(task.id)
         for side in sides:
             platform = task.legacy.platform if side is Side.LEGACY else task.candidate.platform
             runs.append(_Run(derived_id(event.id, task.id, side), event, pair, task, side, platform))
     return runs
 
 
-async def _open_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow]) -> None:
-    runs = [run for event in events for run in _runs(catalogue, event)]
+async def _open_runs(
+    conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow], children: Mapping[UUID, Child]
+) -> None:
+    runs = [run for event in events for run in _runs(catalogue, event, children)]
     if not runs:
         return
     cursor = await conn.execute(
@@ -230,6 +309,7 @@ async def _open_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Ite
             [run.platform for run in runs],
             ["real" if run.side == run.event.authority else "none" for run in runs],
             [run.event.scheduled_at for run in runs],
+            [run.event.parent_run for run in runs],
         ),
     )
     opened = {row[0] for row in await cursor.fetchall()}
@@ -240,26 +320,50 @@ async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
     """Keep by which values of their events these runs are known, should a call not name its run."""
     if not runs:
         return
-    bodies = await load_bodies(conn, {run.event.id for run in runs})
+    originals = await load_originals(conn, {run.event.id for run in runs})
     await note_keys(
         conn,
         [
-            KeyedRun(run.id, run.side, run.task.business_keys, bodies.get(run.event.id, {}).get("data", b""))
+            KeyedRun(
+                run.id,
+                run.side,
+                run.task.business_keys,
+                originals.get(run.event.id, Originals()).parts.get("data", b""),
+            )
             for run in runs
         ],
     )
 
 
-async def _open_pairs(conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow]) -> None:
+async def _open_pairs(
+    conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow], children: Mapping[UUID, Child]
+) -> None:
     """Last in a transaction: the rows of the tallies are everybody's."""
+    runs = [run for event in events for run in _runs(catalogue, event, children) if run.pair_id is not None]
+    opened = await open_child_pairs(
+        conn, [_child_pair(run, children[run.event.id]) for run in runs if run.event.id in children]
+    )
     pairs = [
-        (run.pair_id, run.event, run.task)
-        for event in events
-        for run in _runs(catalogue, event)
-        if run.pair_id is not None and run.side is Side.LEGACY
+        (run.pair_id, run.event, run.task) for run in runs if run.event.id not in children and run.side is Side.LEGACY
     ]
-    if not pairs:
-        return
+    if pairs:
+        await _open_whole(conn, catalogue, pairs)
+    await count_opened(conn, opened)
+
+
+def _child_pair(run: _Run, child: Child) -> ChildPair:
+    assert run.pair_id is not None, "chosen by the caller"
+    # The twin may be emitted for as long as its own parent may run.
+    deadline = max(run.event.starts_at, child.parent_deadline) + run.task.deadline
+    return ChildPair(
+        run.pair_id, child.parent_pair, run.event, run.task.id, run.side, run.id, deadline, child.incomparable
+    )
+
+
+async def _open_whole(
+    conn: Connection, catalogue: ResolvedCatalogue, pairs: Sequence[tuple[UUID | None, EventRow, ResolvedTask]]
+) -> None:
+    """Pairs of events that both sides get."""
     await conn.execute(
         _OPEN_PAIRS,
         {
@@ -269,7 +373,7 @@ async def _open_pairs(conn: Connection, catalogue: ResolvedCatalogue, events: It
             "tenant": [event.tenant for _pair, event, _task in pairs],
             "legacy_run": [derived_id(event.id, task.id, Side.LEGACY) for _pair, event, task in pairs],
             "candidate_run": [derived_id(event.id, task.id, Side.CANDIDATE) for _pair, event, task in pairs],
-            "deadline_at": [event.starts_at + task.deadline for _pair, event, task in pairs],
+            "deadline_at": [_deadline(catalogue, event, task) for _pair, event, task in pairs],
             "day": [event.accepted_at.astimezone(UTC).date() for _pair, event, _task in pairs],
             "owner": [event.tenant or "" for _pair, event, _task in pairs],
         },
@@ -289,13 +393,15 @@ async def _valid(conn: Connection, started: Sequence[Started]) -> list[Started]:
     return [item for item in started if item.lease is None or item.dispatch_id in valid]
 
 
-def _started_runs(catalogue: ResolvedCatalogue, stored: dict[UUID, EventRow], item: Started) -> Iterable[_Run]:
+def _started_runs(
+    catalogue: ResolvedCatalogue, stored: dict[UUID, EventRow], item: Started, children: Mapping[UUID, Child]
+) -> Iterable[_Run]:
     event = stored.get(item.event_id)
     if event is None:
         return []
     return [
         run
-        for run in _runs(catalogue, event)
+        for run in _runs(catalogue, event, children)
         if run.side == item.side and run.platform == item.platform and (item.task is None or run.task.id == item.task)
     ]
 

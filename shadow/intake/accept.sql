@@ -7,8 +7,9 @@
 -- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
 WITH template AS (
     SELECT * FROM unnest(
-        %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(template_no)s)
-        AS template (source, door, origin, name, route, phase, authority, template)
+        %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(purpose)s,
+        %(parent_run)s, %(sides)s, %(means)s, %(template_no)s)
+        AS template (source, door, origin, name, route, phase, authority, purpose, parent_run, sides, means, template)
 ),
 plan AS (
     SELECT * FROM unnest(
@@ -36,9 +37,11 @@ fresh AS MATERIALIZED (
 ),
 new_events AS (
     INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
-                        occurred_at, scheduled_at, route, phase, authority, mapping_error)
+                        occurred_at, scheduled_at, route, phase, authority, mapping_error, purpose, parent_run,
+                        sides, task)
     SELECT id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
-           occurred_at, scheduled_at, route, phase, authority, mapping_error
+           occurred_at, scheduled_at, route, phase, authority, mapping_error, purpose, parent_run,
+           string_to_array(sides, ','), means
     FROM fresh JOIN template USING (template)
 ),
 new_bodies AS (
@@ -51,7 +54,8 @@ new_dispatches AS (
     INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position,
                             idempotency_key, error)
     SELECT dispatch.id, fresh.id, side, stage, platform, task, tenant, state,
-           now() + delay_ms * interval '1 millisecond',
+           CASE state WHEN 'sequenced' THEN GREATEST(now(), scheduled_at) ELSE now() END
+               + delay_ms * interval '1 millisecond',
            CASE WHEN side = 'candidate' THEN %(seed)s END, CASE WHEN side = 'candidate' THEN position END,
            CASE WHEN side = 'legacy' THEN dispatch_key END, mapping_error
     FROM unnest(%(dispatch_id)s, %(dispatch_event)s, %(dispatch_plan)s) AS dispatch (id, event_id, plan)

@@ -16,6 +16,8 @@ class Door(StrEnum):
     WEBHOOK = "webhook"
     INNGEST = "inngest"
     TRIGGER = "trigger.dev"
+    PLATFORM = "platform"
+    """None: a run was found in a platform's own records, and this is what started it."""
 
 
 class Stage(StrEnum):
@@ -36,6 +38,8 @@ class State(StrEnum):
     DUE = "due"
     HELD = "held"
     """Waits for the dispatch of the other side; see `fanout/handoff.py`."""
+    SEQUENCED = "sequenced"
+    """Waits for the twin with authority to have settled; see `world/sequencing.py`."""
     DEAD = "dead"
 
 
@@ -49,7 +53,24 @@ class PlannedDispatch:
     task: str | None
     state: State = State.DUE
     delay: timedelta = timedelta(0)
-    """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
+    """How long a worker leaves it alone: the door that forwards it itself has that long to answer. Of a sequenced one:
+    how long, from the event's start, its twin is waited for at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What an event has from the run that emitted it, or from the event that it repeats; see `shadow/causes`."""
+
+    authority: Side | None
+    """The side whose runs may reach the world; None: nobody's."""
+    sides: tuple[Side, ...]
+    """That get it."""
+    parent_run: UUID | None = None
+    """The run of ours that emitted it, where that is known."""
+    purpose: str = "live"
+    """live, replay, canary or legacy_twice."""
+    task: str | None = None
+    """The one task that it means, where a call named it; None: all that its name feeds."""
 
 
 class DedupeKey(NamedTuple):
@@ -73,6 +94,8 @@ class Arrival:
     dispatches: tuple[PlannedDispatch, ...]
     decision: Decision | None = None
     """None when no task is fed by it."""
+    descent: Descent | None = None
+    """None for a producer's event, which is as its decision says."""
     tenant: str | None = None
     external_id: str | None = None
     """The producer's own id for it."""

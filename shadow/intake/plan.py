@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
-from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
 from shadow.cutover.decision import Decision
-from shadow.intake.arrival import PlannedDispatch, Stage, State
+from shadow.intake.arrival import Descent, PlannedDispatch, Stage, State
 
 PASSTHROUGH_PATIENCE = timedelta(seconds=60)
 """How long the door that forwards a webhook itself keeps the workers away from that hand-over."""
+LONGEST_REST = timedelta(days=7)
+"""After which a sequenced dispatch is looked at in any case; its patience may be longer."""
 
 
 def planned(
@@ -19,22 +23,39 @@ def planned(
     event_name: str,
     origin: Origin,
     decision: Decision | None,
+    descent: Descent | None = None,
 ) -> tuple[PlannedDispatch, ...]:
     """The dispatches of one event.
 
     Legacy gets one for each task that the source feeds, the candidate one for each of its platforms, which fan
-    out by themselves. An event that a worker emitted goes to that worker's own side only: it is a child of a
-    run, and mirroring it would run its task twice (DESIGN promise 11). A webhook whose source forwards gets
-    passed on in any case, whatever its tasks' phase.
+    out by themselves. An event that a worker emitted goes to the sides that its descent says, or to that worker's own:
+    it is a child of a run, and mirroring it would run its task twice (DESIGN promise 11). A webhook whose source
+    forwards gets passed on in any case, whatever its tasks' phase.
     """
     return (
         *_forward(catalogue, source),
-        *(_deliveries(catalogue, source, event_name, origin, decision) if decision else ()),
+        *(_deliveries(catalogue, source, event_name, origin, decision, descent) if decision else ()),
     )
 
 
+def fed(
+    catalogue: ResolvedCatalogue, event_name: str, source: str, origin: str, task: str | None = None
+) -> list[ResolvedTask]:
+    """The tasks that an event of that source feeds. What a worker emits feeds all that its name does: its source says
+    only whose it is.
+
+    Args:
+        task: the one that it means, where a call named it.
+    """
+    return [
+        one
+        for one in catalogue.tasks_of_event(event_name)
+        if (origin != Origin.PRODUCER or source in one.sources) and task in (None, one.id)
+    ]
+
+
 def _forward(catalogue: ResolvedCatalogue, source: str) -> tuple[PlannedDispatch, ...]:
-    settings = catalogue.sources[source]
+    settings = catalogue.sources.get(source)
     if not isinstance(settings, WebhookSource) or settings.forward is None:
         return ()
     delay = PASSTHROUGH_PATIENCE if settings.answer == "passthrough" else timedelta(0)
@@ -42,11 +63,17 @@ def _forward(catalogue: ResolvedCatalogue, source: str) -> tuple[PlannedDispatch
 
 
 def _deliveries(
-    catalogue: ResolvedCatalogue, source: str, event_name: str, origin: Origin, decision: Decision
+    catalogue: ResolvedCatalogue,
+    source: str,
+    event_name: str,
+    origin: Origin,
+    decision: Decision,
+    descent: Descent | None,
 ) -> tuple[PlannedDispatch, ...]:
     sides = decision.sides if origin is Origin.PRODUCER else (Side(origin.value),)
-    tasks = [task for task in catalogue.tasks_of_event(event_name) if source in task.sources]
-    settings = catalogue.sources[source]
+    sides = descent.sides if descent else sides
+    tasks = fed(catalogue, event_name, source, origin, descent.task if descent else None)
+    settings = catalogue.sources.get(source)
     forwarded = settings.forward if isinstance(settings, WebhookSource) else None
     dispatches = []
     if Side.LEGACY in sides:
@@ -54,10 +81,34 @@ def _deliveries(
             platform = catalogue.platforms[task.legacy.platform]
             if isinstance(platform, HttpPlatform) and task.legacy.platform == forwarded:
                 continue  # the forwarded webhook is what starts it
-            dispatches.append(PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id))
+            dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id)
+            dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides))
     if Side.CANDIDATE in sides:
-        dispatches.extend(
-            PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, platform, None)
-            for platform in sorted({task.candidate.platform for task in tasks})
-        )
+        for name in sorted({task.candidate.platform for task in tasks}):
+            dispatch = PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, name, None)
+            started = [task for task in tasks if task.candidate.platform == name]
+            dispatches.append(_in_sequence(dispatch, started, decision.authority, sides))
     return tuple(dispatches)
+
+
+def _in_sequence(
+    dispatch: PlannedDispatch, tasks: Sequence[ResolvedTask], authority: Side | None, sides: Sequence[Side]
+) -> PlannedDispatch:
+    patience = sequence_patience(tasks) if is_second(dispatch.side, authority, sides) else None
+    return dispatch if patience is None else replace(dispatch, state=State.SEQUENCED, delay=min(patience, LONGEST_REST))
+
+
+def is_second(side: Side, authority: Side | None, sides: Sequence[Side]) -> bool:
+    """Whether that side runs an event without authority, beside a side that has it."""
+    return authority is not None and authority is not side and authority in sides
+
+
+def sequence_patience(tasks: Iterable[ResolvedTask]) -> timedelta | None:
+    """How long a dispatch that starts those tasks without authority waits for their twins at most; None: not at all.
+
+    One event starts all of them at once, so one that runs `after` makes the others wait with it.
+    """
+    tasks = list(tasks)
+    if not any(task.sequence == "after" for task in tasks):
+        return None
+    return max(task.deadline for task in tasks)

@@ -11,7 +11,7 @@ import orjson
 from shadow.catalogue import Document, ResolvedTask
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision
-from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, Stage, State
+from shadow.intake.arrival import Arrival, DedupeKey, Descent, Door, PlannedDispatch, Stage, State
 from shadow.intake.storable import key_of, storable_or_none
 from shadow.intake.trigger_calls import TriggerCall, derived_key
 from shadow.model.ids import new_id
@@ -69,6 +69,7 @@ def arrival(
     decision: Decision,
     dispatches: tuple[PlannedDispatch, ...],
     *,
+    descent: Descent | None = None,
     headers: tuple[tuple[str, str], ...],
     now: datetime,
     patience: timedelta,
@@ -77,17 +78,20 @@ def arrival(
 
     Args:
         dispatches: as planned; legacy's is left alone for `patience`, in which the door forwards the call, and the
-            candidate's is held until legacy has taken it.
+            candidate's, beside it, is held until legacy has taken it.
+        descent: of a call that a run makes.
         headers: of the call, none of them a credential.
     """
+    is_alone = all(dispatch.side is Side.CANDIDATE for dispatch in dispatches)
     return Arrival(
         source=source,
         door=Door.TRIGGER,
         origin=origin,
         name=task.event,
         data=orjson.dumps(mapped.data),
-        dispatches=tuple(_waiting(dispatch, patience, mapped) for dispatch in dispatches),
+        dispatches=tuple(_waiting(dispatch, patience, mapped, is_alone) for dispatch in dispatches),
         decision=decision,
+        descent=descent,
         tenant=storable_or_none(tenant),
         external_id=storable_or_none(call.producer_key),
         occurred_at=now,
@@ -100,13 +104,14 @@ def arrival(
     )
 
 
-def _waiting(dispatch: PlannedDispatch, patience: timedelta, mapped: Mapped) -> PlannedDispatch:
+def _waiting(dispatch: PlannedDispatch, patience: timedelta, mapped: Mapped, is_alone: bool) -> PlannedDispatch:
     if dispatch.side is Side.LEGACY:
         return replace(dispatch, delay=patience)
+    waits = State.DUE if is_alone else State.HELD
     if mapped.deferred:
-        return replace(dispatch, stage=Stage.MAP, state=State.HELD)
+        return replace(dispatch, stage=Stage.MAP, state=waits)
     # What cannot be mapped still runs on legacy: the producer's run must not suffer for the shadow's sake.
-    return replace(dispatch, state=State.DEAD if mapped.problem else State.HELD)
+    return replace(dispatch, state=State.DEAD if mapped.problem else waits)
 
 
 def mapped(task: ResolvedTask, call: TriggerCall) -> Mapped:

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from shadow.intake import superjson
+from shadow.intake.storable import storable
 
 JSON = Any
 
@@ -83,6 +84,10 @@ class TriggerCall:
     """The key as the platform shows it when the run is read: the SDK's users' own, where it was sent along."""
     index: int | None = None
     """Of a batch item."""
+    parent: str | None = None
+    """The run that makes the call, as the SDK says inside a task (reference 1.3)."""
+    is_awaited: bool = False
+    """Whether that run waits for this one's result."""
 
     @property
     def stored_at(self) -> str | None:
@@ -139,9 +144,8 @@ def batch_calls(body: bytes, task: str | None = None) -> tuple[dict[str, JSON], 
     if not isinstance(items, list):
         kind = "Required" if "items" not in document else f"Expected array, received {_kind(items)}"
         raise CallRefused(400, f'Validation error: {kind} at "items"')
-    return document, [
-        _item(item, index, f"items[{index}]", task, "Validation error: ", 400) for index, item in enumerate(items)
-    ]
+    calls = [_item(item, index, f"items[{index}]", task, "Validation error: ", 400) for index, item in enumerate(items)]
+    return document, [_emitted(call, document) for call in calls]
 
 
 def keyed_batch(document: dict[str, JSON], keys: Sequence[str | None]) -> bytes:
@@ -239,7 +243,7 @@ def _call(
         status, prefix, place = refusal
         raise CallRefused(status, f'{prefix}Expected text without NUL at "{place}.idempotencyKey"')
     delay = options.get("delay")
-    return TriggerCall(
+    read = TriggerCall(
         task=task,
         body=body,
         raw_payload=fields.get("payload"),
@@ -249,6 +253,15 @@ def _call(
         delay=delay if isinstance(delay, str) else None,
         shown_key=_shown_key(options.get("idempotencyKeyOptions")),
     )
+    return _emitted(read, options)
+
+
+def _emitted(call: TriggerCall, options: Mapping[str, JSON]) -> TriggerCall:
+    """The call with the run that makes it, as its own options say or those of its batch."""
+    parent = options.get("parentRunId")
+    if not isinstance(parent, str) or not storable(parent) or not parent:
+        return call
+    return replace(call, parent=parent, is_awaited=options.get("resumeParentOnCompletion") is True)
 
 
 def _shown_key(key_options: JSON) -> str | None:

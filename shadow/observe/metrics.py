@@ -28,6 +28,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 Accepted = Literal["accepted", "duplicate"]
 DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
+Way = Literal["own", "bridged", "withheld"]
 BreakerState = Literal["closed", "half_open", "open"]
 
 EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
@@ -37,6 +38,12 @@ ACCEPT_SECONDS = Histogram(
     "From a request's arrival at a door to its answer.",
     ["door"],
     buckets=_FAST,
+    registry=REGISTRY,
+)
+CHILDREN = Counter(
+    "shadow_children",
+    "Events that runs emitted.",
+    ["side", "parent", "way"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
@@ -77,6 +84,34 @@ ATTRIBUTED_LATE = Counter(
     ["side"],
     registry=REGISTRY,
 )
+SEQUENCED = Counter(
+    "shadow_sequenced",
+    "Dispatches that waited for their twin and were let go.",
+    ["result"],
+    registry=REGISTRY,
+)
+SEQUENCED_SECONDS = Histogram(
+    "shadow_sequenced_seconds",
+    "From an event's start until its dispatch without authority was let go.",
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+    registry=REGISTRY,
+)
+ROW_SLOT_LAG = Gauge(
+    "shadow_row_slot_lag_bytes",
+    "How much of its database server's log a slot has not read.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+ROW_SLOT_DROPPED = Counter(
+    "shadow_row_slots_dropped",
+    "Slots that were dropped because they fell too far behind.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+PROBES = Counter(
+    "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
+)
+MAILS = Counter("shadow_mails", "Mails that workers sent by SMTP.", ["side", "disposition"], registry=REGISTRY)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -86,6 +121,7 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
     "shadow_egress_calls",
@@ -127,6 +163,11 @@ def _observe_answered() -> None:
 def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
     """Events of one request that are durable now, or were already."""
     EVENTS.labels(door, source, result).inc(count)
+
+
+def child(side: str, parent: str, way: Way, count: int = 1) -> None:
+    """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
+    CHILDREN.labels(side, parent, way).inc(count)
 
 
 def refused(door: str, status: int) -> None:
@@ -181,6 +222,32 @@ def attributed_late(side: str, count: int = 1) -> None:
     ATTRIBUTED_LATE.labels(side).inc(count)
 
 
+def sequenced(result: Literal["settled", "late"], seconds: float) -> None:
+    """A dispatch was let go so long after its event's start: its twins had settled, or its patience was over."""
+    SEQUENCED.labels(result).inc()
+    SEQUENCED_SECONDS.observe(seconds)
+
+
+def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
+    """How far a slot is behind."""
+    ROW_SLOT_LAG.labels(database, side).set(lag_bytes)
+
+
+def row_slot_dropped(database: str, side: str) -> None:
+    """A slot was dropped, and what it had not read is unseen."""
+    ROW_SLOT_DROPPED.labels(database, side).inc()
+
+
+def probed(side: str, result: Literal["read", "failed"]) -> None:
+    """A probe was read on a side, or could not be."""
+    PROBES.labels(side, result).inc()
+
+
+def mailed(side: str, disposition: str) -> None:
+    """A mail came in, and was sent on, kept back or refused."""
+    MAILS.labels(side, disposition).inc()
+
+
 def judged(verdict: str, count: int = 1) -> None:
     """Verdicts that were written."""
     JUDGED.labels(verdict).inc(count)
@@ -194,6 +261,11 @@ def judged_void(count: int) -> None:
 def judging_took(seconds: float) -> None:
     """The time the comparison of one pair took."""
     JUDGE_SECONDS.observe(seconds)
+
+
+def expired(what: Literal["originals", "evidence"], count: int) -> None:
+    """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
+    EXPIRED.labels(what).inc(count)
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -26,6 +27,14 @@ class EventRow:
     route: str | None
     phase: str | None
     authority: str | None
+    purpose: str = "live"
+    parent_run: UUID | None = None
+    """The run of ours that emitted it."""
+    sides: Sequence[str] | None = None
+    """That get it; None: as its phase says."""
+    child_key: str | None = None
+    task: str | None = None
+    """The one task that it means; None: all that it feeds."""
 
     @property
     def starts_at(self) -> datetime:

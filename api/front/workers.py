@@ -1,0 +1,101 @@
+"""What workers bring to the doors: whose run it is of, what follows from that, and the effect that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.front.plans import Plan
+from api.front.services import FrontServices
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Origin, Side
+from shadow.causes.authority import Cause, ParentAuthority, Purpose, lineage_of
+from shadow.causes.emissions import note_emissions
+from shadow.causes.parents import Parent, Parents, Told
+from shadow.fanout.stored_events import load_events
+from shadow.intake.arrival import Descent
+from shadow.intake.plan import planned
+from shadow.observe import metrics
+from shadow.store.database import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who brings an event that a run emitted."""
+
+    side: Side
+    parent: Parent
+    told: Told
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.side.value)
+
+
+class Workers:
+    """Parents and plans of what runs emit."""
+
+    def __init__(self, services: FrontServices) -> None:
+        self._services = services
+        self._catalogue: ResolvedCatalogue = services.catalogue
+        self._parents = Parents(services.catalogue, services.database)
+
+    async def of(self, origin: Origin, told: Told) -> Worker | None:
+        """The worker that holds a key of that origin; None for a producer.
+
+        A producer's key in the hands of a run, which says so, brings that run's event: mirrored, it would run twice.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        if origin is not Origin.PRODUCER:
+            side = Side(origin.value)
+            return Worker(side, await self._parents.find(side, told), told)
+        if not told:
+            return None
+        found = await self._parents.of_any_side(told)
+        return Worker(found[0], found[1], told) if found is not None else None
+
+    def knows(self, event_name: str) -> bool:
+        """Whether the event feeds a task: of what a run emits, whatever the task's sources."""
+        return bool(self._catalogue.tasks_of_event(event_name))
+
+    def plan(self, worker: Worker, source: str, event_name: str, task: str | None = None) -> Plan:
+        """What becomes of an event that is accepted now.
+
+        Args:
+            task: the one that it means, where a call names it.
+        """
+        fed = self._catalogue.tasks_of_event(event_name)
+        decision = self._services.routing.decision(fed[0].route) if fed else None
+        cause = Cause(worker.origin, worker.parent.authority, worker.parent.purpose)
+        lineage = lineage_of(cause, decision)
+        descent = Descent(lineage.authority, lineage.sides, worker.parent.run_id, worker.parent.purpose.value, task)
+        metrics.child(
+            worker.side.value,
+            worker.parent.authority.value,
+            "bridged" if lineage.bridged else "own" if lineage.sides else "withheld",
+        )
+        dispatches = planned(self._catalogue, source, event_name, worker.origin, decision, descent)
+        return Plan(decision, dispatches, descent)
+
+    async def note(self, worker: Worker, events: Iterable[UUID]) -> None:
+        """Keep the events as effects of the run. Harmless to repeat.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            said = worker.told.run if worker.parent.run_id is None else None
+            await note_emissions(connection, self._catalogue, await load_events(connection, events), said)
+
+
+def unknown(side: Side) -> Worker:
+    """A worker that says nothing of its run."""
+    return Worker(side, Parent(None, ParentAuthority.UNKNOWN, Purpose.LIVE), Told())
+
+
+def told_by(headers: Mapping[str, str]) -> Told:
+    """What a request says of the run that makes it."""
+    return Told.of(headers)
