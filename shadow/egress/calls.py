@@ -153,9 +153,15 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
                 "digest": [keyed_digest(conn.vault, whose[item.id], item.digest) for item in answered],
             },
         )
-    bodies = [body for item in items for body in _bodies(conn.vault, whose[item.id], item, kept.get(item.id))]
+    bodies: dict[tuple[UUID, str], bytes] = {}
+    for item in [*calls, *answered]:  # of a call and its answer in one batch the answer knows more
+        redacted = kept.get(item.id) if isinstance(item, Call) else None
+        bodies |= {
+            (owner, part): content for owner, part, content in _bodies(conn.vault, whose[item.id], item, redacted)
+        }
     if bodies:
-        await conn.execute(_BODIES, tuple(list(column) for column in zip(*bodies, strict=True)))
+        ids = [owner for owner, _part in bodies]
+        await conn.execute(_BODIES, (ids, [part for _owner, part in bodies], list(bodies.values())))
     complete = [item for item in items if item.status is not None]
     for side in Side:
         await _tell(conn, side, [item for item in complete if item.side is side])

@@ -120,6 +120,7 @@ class Gateway:
         await self._twins.stop()
         await self._forwarding.stop()
         await self.journal.stop()
+        await self._spool.close_part()
         await self._calls.stop()
         await self.keys.stop()
         for target in self._targets.values():
