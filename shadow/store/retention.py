@@ -51,7 +51,7 @@ SELECT (SELECT count(*) FROM gone), id, part FROM page ORDER BY id DESC, part DE
 _OLDEST_NEEDED = """
 SELECT least(
     (SELECT event_id FROM dispatches WHERE event_id < %(until)s ORDER BY event_id LIMIT 1),
-    (SELECT event_id FROM pairs WHERE event_id < %(until)s AND state <> 'judged' ORDER BY id LIMIT 1))
+    (SELECT event_id FROM pairs WHERE event_id < %(until)s AND due_at IS NOT NULL ORDER BY event_id LIMIT 1))
 """
 _PARTITIONS = """
 SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)

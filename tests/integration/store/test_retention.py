@@ -81,9 +81,9 @@ async def event(connection: Connection, age: timedelta, *, pair: str | None = "j
         )
     if pair is not None:
         await connection.execute(
-            "INSERT INTO pairs (id, event_id, task, legacy_run, candidate_run, state, deadline_at)"
-            " VALUES (%s, %s, 't', %s, %s, %s, now())",
-            (derived_id(identifier, "t"), identifier, identifier, identifier, pair),
+            "INSERT INTO pairs (id, event_id, task, legacy_run, candidate_run, state, deadline_at, due_at)"
+            " VALUES (%s, %s, 't', %s, %s, %s, now(), %s)",
+            (derived_id(identifier, "t"), identifier, identifier, identifier, pair, None if pair == "judged" else NOW),
         )
     if dispatch:
         await connection.execute(
@@ -119,7 +119,7 @@ async def test_what_somebody_still_needs_is_kept_and_goes_afterwards(
     assert {"data", "request", "headers"} <= await parts(connection, held)
     assert await parts(connection, old) == EVIDENCE
     await connection.execute("DELETE FROM dispatches")
-    await connection.execute("UPDATE pairs SET state = 'judged'")
+    await connection.execute("UPDATE pairs SET state = 'judged', due_at = NULL")
     await run(connection)
     assert await parts(connection, held) == EVIDENCE
 
