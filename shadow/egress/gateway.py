@@ -107,7 +107,6 @@ class Gateway:
         }
 
     async def start(self) -> None:
-        await self._database.vault.ready([None])  # with which the spool seals, when nobody can be asked for keys
         await self.keys.start()
         await self._calls.start()
         await self._twins.start()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -19,7 +19,8 @@ import psycopg
 import structlog
 
 from shadow.egress.calls import Answered, Call, Item
-from shadow.sealing.vault import Forgotten, UnknownKey
+from shadow.sealing.master import WrongSealingKey
+from shadow.sealing.vault import Vault
 from shadow.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -28,28 +29,19 @@ EVERY_SECONDS = 2.0
 _BATCH = 500
 _SUFFIX = ".jsonl"
 _BAD = ".unreadable"
-_PART = "spool"
-_NO_BODY = UUID(int=0)
 _KINDS: dict[str, type[Call] | type[Answered]] = {"call": Call, "answered": Answered}
-
-
-class Seals(Protocol):
-    """The vault, as far as the spool knows it."""
-
-    def seal(self, tenant: str | None, body: bytes, part: str, content: bytes) -> bytes: ...
-
-    async def open(self, bodies: Sequence[tuple[UUID, str, bytes]]) -> list[bytes | Forgotten]: ...
 
 
 class Spool:
     """A folder of files, one for each process that ever spooled. Any process writes any file's lines down.
 
-    A line is a call or an answer, which are harmless to write twice: a file goes only when all of it is committed.
+    A line is a call or an answer, which are harmless to write twice: a file goes only when all of it is committed. It
+    is sealed by the master key, which is at hand when the database is not.
     """
 
-    def __init__(self, folder: Path, seals: Seals) -> None:
+    def __init__(self, folder: Path, vault: Vault) -> None:
         self._folder = folder
-        self._seals = seals
+        self._vault = vault
         self._name = f"egress-{os.getpid()}-{uuid4().hex[:8]}"
         self._part = 0
         self._lock = asyncio.Lock()
@@ -66,8 +58,8 @@ class Spool:
             await asyncio.to_thread(self._append, line)
 
     def sealed(self, item: Item) -> bytes:
-        """A line. By the key of what has no tenant: it is in memory, and whose the call is can't be asked now."""
-        return base64.b64encode(self._seals.seal(None, _NO_BODY.bytes, _PART, encode(item))) + b"\n"
+        """A line."""
+        return self._vault.lock(encode(item)) + b"\n"
 
     def _append(self, line: bytes) -> None:
         if self._handle is None:
@@ -103,35 +95,29 @@ class Spool:
         """Files to which nothing is added any more, oldest first."""
         return sorted(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else []
 
-    async def read(self, path: Path) -> tuple[list[Item], list[bytes]]:
-        """The items of a complete file, each call before its answer, and the lines that are none: the last one may
-        have been cut off by a crash.
-
-        Raises:
-            psycopg.Error: their key has to be looked up, and can't be.
-        """
-        items: list[Item] = []
-        bad: list[bytes] = []
-        for line in (await asyncio.to_thread(path.read_bytes)).splitlines():
-            if not line.strip():
-                continue
-            try:
-                (opened,) = await self._seals.open([(_NO_BODY, _PART, base64.b64decode(line, validate=True))])
-                if isinstance(opened, Forgotten):
-                    raise ValueError("its key is destroyed")
-                items.append(decode(opened))
-            except (ValueError, TypeError, KeyError, UnknownKey):
-                bad.append(line)
-        return sorted(items, key=lambda item: isinstance(item, Answered)), bad
-
     @property
     def waiting(self) -> bool:
         """Whether there is anything to write down."""
         return self._handle is not None or bool(self.complete())
 
 
+def read(path: Path, vault: Vault) -> tuple[list[Item], list[bytes]]:
+    """The items of a file, and the lines that are none: the last one may have been cut off by a crash."""
+    items: list[Item] = []
+    bad: list[bytes] = []
+    for line in path.read_bytes().splitlines():
+        if not line.strip():
+            continue
+        try:
+            items.append(decode(vault.unlock(line)))
+        except (ValueError, TypeError, KeyError, WrongSealingKey):
+            bad.append(line)
+    # A call before its answer, whichever process was quicker to spool.
+    return sorted(items, key=lambda item: isinstance(item, Answered)), bad
+
+
 def encode(item: Item) -> bytes:
-    """One line."""
+    """What a line says, before it is sealed."""
     kind = next(name for name, type_ in _KINDS.items() if isinstance(item, type_))
     fields = {field.name: _plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
     return orjson.dumps({"line": kind, **fields})
@@ -148,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def decode(line: bytes) -> Item:
-    """What a line says.
+    """The item of a line, once it is opened.
 
     Raises:
         ValueError, TypeError, KeyError: it is none of ours.
@@ -214,7 +200,7 @@ class SpoolReplay:
         await self._spool.close_part()
         done = 0
         for path in await asyncio.to_thread(self._spool.complete):
-            items, bad = await self._spool.read(path)
+            items, bad = await asyncio.to_thread(read, path, self._database.vault)
             for start in range(0, len(items), _BATCH):
                 bad += await self._written(items[start : start + _BATCH])
             done += len(items)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -14,19 +13,10 @@ from shadow.catalogue.model import Side
 from shadow.effects.record import AttributedBy
 from shadow.egress.calls import Answered, Call, Item
 from shadow.egress.disposition import Disposition
-from shadow.egress.spool import Spool, decode, encode
-from shadow.sealing.vault import Forgotten
-
-
-class Xor:
-    """Seals that can be seen through."""
-
-    def seal(self, tenant: str | None, body: bytes, part: str, content: bytes) -> bytes:
-        return bytes(byte ^ 0x55 for byte in content)
-
-    async def open(self, bodies: Sequence[tuple[UUID, str, bytes]]) -> list[bytes | Forgotten]:
-        return [bytes(byte ^ 0x55 for byte in content) for _body, _part, content in bodies]
-
+from shadow.egress.spool import Spool, decode, encode, read
+from shadow.sealing.master import LENGTH, MasterKey
+from shadow.sealing.vault import Vault
+from shadow.store.database import Database
 
 CALL = Call(
     id=uuid4(),
@@ -69,7 +59,8 @@ def test_a_line_reads_as_it_was_written(item: Item) -> None:
 
 
 async def test_a_call_is_read_before_its_answer_and_a_torn_line_costs_no_other(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, Xor())
+    vault = Vault(Database("postgresql://nobody"), MasterKey(b"k" * LENGTH))
+    spool = Spool(tmp_path, vault)
     await spool.append(ANSWERED)
     await spool.append(CALL)
     assert spool.complete() == []  # it may still grow
@@ -79,6 +70,6 @@ async def test_a_call_is_read_before_its_answer_and_a_torn_line_costs_no_other(t
     assert b"wd_1" not in base64.b64decode(path.read_bytes().splitlines()[1])
     torn = spool.sealed(CALL)[:40]
     path.write_bytes(path.read_bytes() + torn)
-    items, bad = await spool.read(path)
+    items, bad = read(path, vault)
     assert items == [CALL, ANSWERED]
     assert bad == [torn]
