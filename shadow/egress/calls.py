@@ -154,7 +154,8 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
             },
         )
     bodies: dict[tuple[UUID, str], bytes] = {}
-    for item in [*calls, *answered]:  # of a call and its answer in one batch the answer knows more
+    # Of a call and its answer in one batch the answer knows more: it comes last.
+    for item in sorted(items, key=lambda item: isinstance(item, Answered)):
         redacted = kept.get(item.id) if isinstance(item, Call) else None
         bodies |= {
             (owner, part): content for owner, part, content in _bodies(conn.vault, whose[item.id], item, redacted)
