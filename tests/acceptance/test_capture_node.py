@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -198,6 +199,7 @@ async def functions(generation: str, environ: dict[str, str]) -> AsyncIterator[t
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**inherited, **environ},
+        start_new_session=True,  # what is there by that name may be a wrapper around Node
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -205,12 +207,12 @@ async def functions(generation: str, environ: dict[str, str]) -> AsyncIterator[t
     try:
         port = int(await asyncio.wait_for(process.stdout.readline(), 60))
         yield f"http://127.0.0.1:{port}/api/inngest", seen
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        out, _ = await asyncio.wait_for(process.communicate(b""), 20)
         seen.extend(orjson.loads(out.strip().splitlines()[-1])["seen"])
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 @pytest.mark.parametrize("generation", ["inngest-4", "inngest-3"])
