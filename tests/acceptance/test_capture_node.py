@@ -25,7 +25,7 @@ from shadow.store import embedded
 from tests.acceptance.sandbox_inngest.conftest import serving
 from tests.acceptance.sdks import BIN, NODE, drive, installed
 from tests.integration.capture.conftest import Front
-from tests.integration.fanout.serving import served
+from tests.integration.fanout.serving import served, until
 
 TARGET = "http://stripe.test"
 MARK = '{"run":"run_1","task":"pay","attempt":2,"event":"evt-1"}'
@@ -62,9 +62,7 @@ def environment(front: Front, **more: str) -> dict[str, str]:
 
 
 def marks(headers: dict[str, str]) -> dict[str, str]:
-    return {
-        name.removeprefix("x-shadow-"): value for name, value in headers.items() if name.startswith("x-shadow-")
-    }
+    return {name.removeprefix("x-shadow-"): value for name, value in headers.items() if name.startswith("x-shadow-")}
 
 
 HEADERS = {
@@ -263,9 +261,7 @@ async def send(inngest: str, event: dict[str, Any]) -> None:
 
 async def wait_then_answer(front: Front) -> None:
     """The twin's answer comes after the first time it was asked for."""
-    async with asyncio.timeout(30):
-        while not any(path.endswith("/v1/balance") for path, _, _ in front.raw):
-            await asyncio.sleep(0.02)
+    await until(lambda: any(path.endswith("/v1/balance") for path, _, _ in front.raw), within=30)
     del front.answers["/egress/stripe/v1/balance"]
 
 
@@ -309,12 +305,13 @@ async def test_trigger_tasks_are_known_to_the_sdks_own_executor(front: Front, ge
 
 
 @pytest.mark.parametrize("generation", ["trigger-4.5", "trigger-4.0", "trigger-3.3"])
-async def test_trigger_tasks_without_a_gateway_are_as_they_were(
-    front: Front, target: Front, generation: str
-) -> None:
+async def test_trigger_tasks_without_a_gateway_are_as_they_were(front: Front, target: Front, generation: str) -> None:
     target.answers["/v1/wait"] = WAIT
     got = await drive("capture_trigger.mjs", generation, environment(front, TARGET=target.url, SHADOW_GATEWAY_URL=""))
-    assert [orjson.loads(got[each]["output"])["json"] for each in ("done", "waited")] == [{"status": 200}, {"status": 425}]
+    assert [orjson.loads(got[each]["output"])["json"] for each in ("done", "waited")] == [
+        {"status": 200},
+        {"status": 425},
+    ]
     assert got["seen"] == [None, None]
     assert front.raw == []
     assert not [name for _, headers, _ in target.raw for name in headers if "shadow" in name]
