@@ -8,6 +8,7 @@ has been told, so nothing that is accepted afterwards is sealed by it.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,7 @@ LEAD = timedelta(seconds=5)
 POLL_SECONDS = 1.0
 _STALE_SECONDS = 2.5
 """Without news for longer than this, keys are looked up again before they are used."""
+_OUTSIDE = b"outside the database"
 _MOST = 20_000
 """Tenants whose keys are in memory."""
 
@@ -147,6 +149,19 @@ class Vault:
             await self._hear()
         await self._look_up_ids(sorted(sealed_by - self._by_id.keys()))
         return [self._opened(*one) for one in stored]
+
+    def lock(self, content: bytes) -> bytes:
+        """What has to be kept outside the database for a while, as a line of text. Needs no database."""
+        return base64.b64encode(self._master.wrap(content, _OUTSIDE))
+
+    def unlock(self, line: bytes) -> bytes:
+        """What was locked.
+
+        Raises:
+            WrongSealingKey: by another master key, or it was changed.
+            ValueError: it is no such line.
+        """
+        return self._master.unwrap(base64.b64decode(line.strip(), validate=True), _OUTSIDE)
 
     def _opened(self, body: bytes, part: str, content: bytes) -> bytes | Forgotten:
         if not codec.is_sealed(content):

@@ -17,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 
 from shadow.model.ids import first_id_at
 from shadow.store.database import Connection
-from shadow.store.tables import PARTITIONED
+from shadow.store.tables import PARTITIONED, metadata
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ SELECT (SELECT count(*) FROM gone), id, part FROM page ORDER BY id DESC, part DE
 _OLDEST_NEEDED = """
 SELECT least(
     (SELECT event_id FROM dispatches WHERE event_id < %(until)s ORDER BY event_id LIMIT 1),
-    (SELECT event_id FROM pairs WHERE event_id < %(until)s AND state <> 'judged' ORDER BY id LIMIT 1))
+    (SELECT event_id FROM pairs WHERE event_id < %(until)s AND due_at IS NOT NULL ORDER BY event_id LIMIT 1))
 """
 _PARTITIONS = """
 SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
@@ -65,9 +65,13 @@ DELETE FROM {table} WHERE {id} IN (
   AND {id} < %(until)s AND {id} >= %(after)s
 RETURNING {id}
 """
-_KEPT = "AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.event_id = {id})"
-_IDS = {"differences": "pair_id"}
-"""The column by which a table is partitioned, where it is not `id`."""
+_KEPT = "AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.event_id = {table}.{id})"
+
+
+def _partitioned_by(table: str) -> str:
+    """The column by whose UUIDv7 a table is partitioned."""
+    by: str = metadata.tables[table].dialect_options["postgresql"]["partition_by"]
+    return by.removeprefix("RANGE (").removesuffix(")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,10 @@ def _span(bound: str) -> tuple[UUID, UUID] | None:
 
 async def _delete_rows(connection: Connection, table: str, until: UUID, page: int) -> int:
     """Delete what lies in no whole month that is over."""
-    column = sql.Identifier(_IDS.get(table, "id"))
-    kept = sql.SQL(_KEPT).format(id=column) if table in ("events", "bodies") else sql.SQL("")
+    column = sql.Identifier(_partitioned_by(table))
+    kept = (
+        sql.SQL(_KEPT).format(table=sql.Identifier(table), id=column) if table in ("events", "bodies") else sql.SQL("")
+    )
     statement = sql.SQL(_OLD).format(table=sql.Identifier(table), id=column, kept=kept)
     after, deleted = UUID(int=0), 0
     while True:

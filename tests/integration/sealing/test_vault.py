@@ -166,3 +166,15 @@ async def test_a_new_master_key_opens_what_is_there(database: Database) -> None:
         assert await renewed.vault.open([body]) == [b"secret"]
     finally:
         await renewed.close()
+
+
+async def test_what_waits_on_disk_is_locked_without_a_database(database: Database) -> None:
+    away = Database("postgresql://127.0.0.1:1/none")
+    line = away.vault.lock(b"a call with a secret")
+    assert b"secret" not in line
+    assert b"\n" not in line
+    assert database.vault.unlock(line + b"\n") == b"a call with a secret"
+    with pytest.raises(ValueError, match=r"base64|padding|[Oo]nly"):
+        database.vault.unlock(b"no such line")
+    with pytest.raises(WrongSealingKey):
+        Vault(database, MasterKey(b"w" * 32)).unlock(line)
