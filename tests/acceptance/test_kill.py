@@ -68,7 +68,7 @@ async def test_killed_in_the_middle_of_the_load_nothing_is_lost_and_nothing_runs
         assert all(action.acknowledged for action in sent)
         findings = await players.findings(plan, Silent())
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            books: dict[str, Any] = (await client.get(f"{players.stage.urls['app']}/books")).json()
+            books: dict[str, Any] = (await client.get(f"{players.stage.urls.app}/books")).json()
 
     assert {task: finding.pairs for task, finding in findings.tasks.items()} == plan.expected()
     assert {task: finding.pending for task, finding in findings.tasks.items()} == dict.fromkeys(findings.tasks, 0)
