@@ -104,6 +104,9 @@ class Call:
     """Of one that is nobody's: what it carries, so that it can be asked again whose it is."""
     suspects: tuple[UUID, ...] = ()
     """Of one that is nobody's: the runs that it may be of, where that is known."""
+    tenant: str | None = None
+    of_tenant: bool = False
+    """Whether `tenant` says whose it is; else that is looked up."""
 
     @property
     def nobodys(self) -> bool:
@@ -127,6 +130,8 @@ class Answered:
     """Of a body that was still on its way when the call left."""
     document: bytes | None = None
     wakes: bool = False
+    tenant: str | None = None
+    of_tenant: bool = False
 
 
 Item = Call | Answered
@@ -182,7 +187,8 @@ async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant
     """Whose the calls are; makes their keys ready."""
     known: dict[UUID, Tenant] = {}
     for side in Side:
-        of_side = [item for item in items if item.side is side]
+        known |= {item.id: item.tenant for item in items if item.side is side and item.of_tenant}
+        of_side = [item for item in items if item.side is side and not item.of_tenant]
         if not of_side:
             continue
         whose = await evidence.tenants_of_runs(

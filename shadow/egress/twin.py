@@ -142,8 +142,7 @@ class Twins:
             if row is None:
                 return Found(Knowledge.NONE)
             state, authority = row
-            tenants = await evidence.tenants_of_runs(conn, asked.run.side, runs=[asked.run.id])
-            tenant = tenants.get(asked.run.id, evidence.UNKNOWN)
+            tenant = asked.run.tenant
             await evidence.ready(conn, [tenant])
             redactor = evidence.redactor(conn.vault, tenant)
             cursor = await conn.execute(
