@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shadow.catalogue.model import Side
+from shadow.egress.recorded import RecordedBodies
 from shadow.store import codec
 from tests.integration.egress.world import World
 
@@ -54,3 +55,12 @@ async def test_answers_of_a_forgotten_tenant_are_not_replayed(world: World) -> N
     answer = await twins.call(CANDIDATE, "POST", "pay/v1/refunds", json={"of": "tr_1"})
     assert answer.headers["x-shadow-gateway"] == "refused"
     assert len(world.books.writes) == 1
+
+
+async def test_a_witness_is_told_what_calls_said_and_were_answered(world: World) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_1"})
+    ((effect,),) = await world.rows("SELECT id FROM effects")
+    said, answered = await RecordedBodies(world.database)([effect])
+    assert b"wd_1" in said
+    assert answered == b'{"id":"tr_1"}'
