@@ -19,6 +19,8 @@ from shadow.outcomes.inngest_outcome import outcome_of
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.statuses import INNGEST
+from shadow.outcomes.straight import take_in
+from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -27,6 +29,8 @@ PATH = "/shadow/inngest"
 """Where the app is served on the front listener; a second Inngest platform has `/shadow/inngest/NAME`."""
 APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
+_PATIENT_ATTEMPTS = 6
+"""So often a run whose parent has not ended is asked about before it counts as unsolicited."""
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
@@ -76,6 +80,8 @@ def _watch(
         if outcome is None:
             log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
             return
+        # A run that candidate code started by itself is nobody's until it is known who sent its event.
+        await take_in(database, catalogue, [outcome], patient=ctx.attempt < _PATIENT_ATTEMPTS)
         async with database.connection(Work.OUTCOMES) as conn:
             kept = await record_outcomes(conn, catalogue, [outcome])
         metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
@@ -111,6 +117,7 @@ def told(platform: str, data: Mapping[str, Any], ts: int) -> RunOutcome | None:
         event_name=event_name if isinstance(event_name, str) else None,
         finished_at=_instant(ts),
         not_before=_instant(trigger.get("ts")),
+        trigger=write_json(sent) if isinstance(sent := trigger.get("data"), dict) else None,
     )
 
 

@@ -39,7 +39,7 @@ class Workers:
     def __init__(self, services: FrontServices) -> None:
         self._services = services
         self._catalogue: ResolvedCatalogue = services.catalogue
-        self._parents = Parents(services.catalogue, services.database)
+        self._parents = Parents(services.catalogue, services.database, self._ask)
 
     async def of(self, origin: Origin, told: Told) -> Worker | None:
         """The worker that holds a key of that origin; None for a producer.
@@ -56,6 +56,12 @@ class Workers:
             return None
         found = await self._parents.of_any_side(told)
         return Worker(found[0], found[1], told) if found is not None else None
+
+    async def _ask(self, side: Side, told: Told) -> UUID | None:
+        """A parent that began on its platform, unseen by any door."""
+        if side is not Side.LEGACY or told.run is None or self._services.discover is None:
+            return None
+        return await self._services.discover(told.run)
 
     def knows(self, event_name: str) -> bool:
         """Whether the event feeds a task: of what a run emits, whatever the task's sources."""

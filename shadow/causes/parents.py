@@ -30,7 +30,7 @@ _MOST = 20_000
 _DELIVERIES = 20
 
 _COLUMNS = """
-SELECT run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live')
+SELECT run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.parent_run IS NOT NULL
 FROM runs AS run LEFT JOIN events AS event ON event.id = run.event_id
 """
 _BY_ALIAS = f"""
@@ -151,9 +151,7 @@ class Parents:
         if run_id is None:
             return None
         async with self._database.connection(Work.ACCEPT) as connection:
-            cursor = await connection.execute(_BY_ID.encode(), ([run_id],))
-            row = await cursor.fetchone()
-        return _parent(side, row) if row is not None else None
+            return await parent_by_id(connection, side, run_id)
 
 
 async def known_parent(
@@ -177,6 +175,13 @@ async def known_parent(
     return _parent(side, row) if row is not None else None
 
 
+async def parent_by_id(conn: Connection, side: Side, run_id: UUID) -> Parent | None:
+    """The run of that side by our own id for it."""
+    cursor = await conn.execute(_BY_ID.encode(), ([run_id],))
+    row = await cursor.fetchone()
+    return _parent(side, row) if row is not None else None
+
+
 def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[ResolvedTask]:
     """The tasks that a worker may mean by that: the catalogue's id, a function's slug or id, or legacy's task id."""
     if name is None:
@@ -191,9 +196,11 @@ def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[Resolved
     ]
 
 
-def _parent(side: Side, row: tuple[UUID, str, str, UUID | None, str]) -> Parent:
+def _parent(side: Side, row: tuple[UUID, str, str, UUID | None, str, bool]) -> Parent:
     """A run that nothing of ours started (a cron's, one from a dashboard, a second one for its event) has no authority
     on record, and yet may be what its side has always done: nobody knows."""
-    run_id, authority, task, event_id, purpose = row
+    run_id, authority, task, event_id, purpose, has_parent = row
     expected = event_id is not None and derived_id(event_id, task, side) == run_id
+    # The gateway decides about such a run when it calls out, and writes that down (`egress/unsolicited.py`).
+    expected = expected or (event_id is None and (authority == "real" or has_parent))
     return Parent(run_id, ParentAuthority(authority) if expected else ParentAuthority.UNKNOWN, Purpose(purpose))

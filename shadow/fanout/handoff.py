@@ -190,7 +190,7 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
     event_ids = sorted(stored)
     released = (await conn.execute(_RELEASE, (event_ids,))).rowcount
     # A call is an emission once its platform has taken it: what was refused has called for nothing.
-    await note_emissions(conn, catalogue, [event for event in events if event.door == Door.TRIGGER])
+    await note_emissions(conn, catalogue, [event for event in events if event.door in (Door.TRIGGER, Door.PLATFORM)])
     await _open_pairs(conn, catalogue, events, children)
     await adoption.disturb(conn, incomparable)
     if released:
