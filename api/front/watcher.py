@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import inngest
@@ -22,6 +22,7 @@ from shadow.outcomes.statuses import INNGEST
 from shadow.outcomes.straight import take_in
 from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
 _PATIENT_ATTEMPTS = 6
 """So often a run whose parent has not ended is asked about before it counts as unsolicited."""
+_LONGEST_WAIT_SECONDS = 60
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
@@ -74,17 +76,29 @@ def _watch(
 ) -> inngest.Function[None]:
     """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
 
+    async def record(told: Sequence[tuple[RunOutcome, bool]]) -> list[bool]:
+        """Write the outcomes down; False for those to be told again."""
+        pending = await take_in(database, catalogue, [outcome for outcome, _is_patient in told])
+        again = [is_patient and outcome in pending for outcome, is_patient in told]
+        now = [outcome for (outcome, _is_patient), later in zip(told, again, strict=True) if not later]
+        async with database.connection(Work.OUTCOMES) as conn:
+            kept = await record_outcomes(conn, catalogue, now)
+        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+        return [not later for later in again]
+
+    outcomes = Rounds(record)
+
     @client.create_function(fn_id="watch", retries=_RETRIES, trigger=inngest.TriggerEvent(event=_TRIGGER))
     async def watch(ctx: inngest.Context) -> None:
         outcome = told(name, ctx.event.data, ctx.event.ts)
         if outcome is None:
             log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
             return
+        if await outcomes.ask((outcome, ctx.attempt < _PATIENT_ATTEMPTS)):
+            return
         # A run that candidate code started by itself is nobody's until it is known who sent its event.
-        await take_in(database, catalogue, [outcome], patient=ctx.attempt < _PATIENT_ATTEMPTS)
-        async with database.connection(Work.OUTCOMES) as conn:
-            kept = await record_outcomes(conn, catalogue, [outcome])
-        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+        wait = timedelta(seconds=min(2**ctx.attempt, _LONGEST_WAIT_SECONDS))
+        raise inngest.RetryAfterError(f"it is not known yet who sent {outcome.event_name}", wait, quiet=True)
 
     return watch
 

@@ -17,6 +17,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
 from shadow.causes.children import Child, place
 from shadow.causes.emissions import note_emissions
+from shadow.causes.late_parents import with_parents
 from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
@@ -178,8 +179,9 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
     started = await _valid(conn, started)
     if not started:
         return
-    stored = {event.id: event for event in await load_events(conn, {item.event_id for item in started})}
-    events = sorted(stored.values(), key=lambda event: event.id)
+    loaded = await load_events(conn, {item.event_id for item in started})
+    events, orphans = await with_parents(conn, catalogue, sorted(loaded, key=lambda event: event.id))
+    stored = {event.id: event for event in events}
     children = await place(conn, catalogue, events)
     await _open_runs(conn, catalogue, events, children)
     sent = [(run, item) for item in started for run in _started_runs(catalogue, stored, item, children)]
@@ -190,7 +192,8 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
     event_ids = sorted(stored)
     released = (await conn.execute(_RELEASE, (event_ids,))).rowcount
     # A call is an emission once its platform has taken it: what was refused has called for nothing.
-    await note_emissions(conn, catalogue, [event for event in events if event.door in (Door.TRIGGER, Door.PLATFORM)])
+    emitted = [event for event in events if event.door in (Door.TRIGGER, Door.PLATFORM)]
+    await note_emissions(conn, catalogue, emitted, orphans, placed=True)
     await _open_pairs(conn, catalogue, events, children)
     await adoption.disturb(conn, incomparable)
     if released:

@@ -54,37 +54,26 @@ ORDER BY pair.id DESC LIMIT %s
 """
 
 
-class ParentPending(Exception):
-    """The run that reported the emission is not known yet: it says its event when it ends."""
-
-
-async def take_in(
-    database: Database, catalogue: ResolvedCatalogue, outcomes: Sequence[RunOutcome], *, patient: bool = False
-) -> int:
+async def take_in(database: Database, catalogue: ResolvedCatalogue, outcomes: Sequence[RunOutcome]) -> list[RunOutcome]:
     """Write down the events of those runs that candidate functions have started by sending them straight away.
 
-    Args:
-        patient: whoever asks can come again.
-
     Returns:
-        how many were.
-
-    Raises:
-        ParentPending: come again.
+        those of which it is not known yet who sent the event: nobody has said so, or the run that has is not known yet
+        (it says its own event when it ends). Unless that is told soon, they are unsolicited.
     """
     strangers = await _strangers(database, catalogue, outcomes)
     if not strangers:
-        return 0
+        return []
     routing = await decisions_now(catalogue, database)
-    number = 0
+    pending = []
     for outcome, task in strangers:
         async with database.connection(Work.OUTCOMES) as conn:
-            parent = await _parent(conn, catalogue, outcome, task, patient=patient)
-            if parent is None or parent.run_id is None:
-                continue
-            await record_found(conn, catalogue, routing, [_found(catalogue, outcome, task, parent)])
-            number += 1
-    return number
+            parent = await _parent(conn, catalogue, outcome, task)
+            if parent is not None and parent.run_id is not None:
+                await record_found(conn, catalogue, routing, [_found(catalogue, outcome, task, parent)])
+            else:
+                pending.append(outcome)
+    return pending
 
 
 async def _strangers(
@@ -122,20 +111,16 @@ async def _strangers(
 
 
 async def _parent(
-    conn: Connection, catalogue: ResolvedCatalogue, outcome: RunOutcome, task: ResolvedTask, *, patient: bool
+    conn: Connection, catalogue: ResolvedCatalogue, outcome: RunOutcome, task: ResolvedTask
 ) -> Parent | None:
     cursor = await conn.execute(_REPORTED, (emitted_scope(Side.CANDIDATE), [outcome.event_id]))
     row = await cursor.fetchone()
-    if row is not None:
-        name, of_task, run_id = row
-        if run_id is not None:
-            return await parent_by_id(conn, Side.CANDIDATE, run_id)
-        found = await known_parent(conn, catalogue, Side.CANDIDATE, Told(name, of_task), [outcome.platform])
-        if found is None and patient:
-            raise ParentPending(f"run {name} is not known yet")
-        if found is not None:
-            return found
-    return await _lacking(conn, catalogue, outcome, task)
+    if row is None:
+        return await _lacking(conn, catalogue, outcome, task)
+    name, of_task, run_id = row
+    if run_id is not None:
+        return await parent_by_id(conn, run_id)
+    return await known_parent(conn, catalogue, Side.CANDIDATE, Told(name, of_task))
 
 
 async def _lacking(
@@ -155,7 +140,7 @@ async def _lacking(
             alike.add(parent)
     for parents in (same, alike):
         if len(parents) == 1:
-            return await parent_by_id(conn, Side.CANDIDATE, parents.pop())
+            return await parent_by_id(conn, parents.pop())
         if parents:
             log.info("causes.parent_ambiguous", task=task.id, run=outcome.platform_run_id, parents=len(parents))
             return None

@@ -146,14 +146,13 @@ class TriggerChildren:
             False where a door may be about to write down one of them.
         """
         routing = await decisions_now(self._catalogue, self._database)
-        platforms = [name for name, one in self._catalogue.platforms.items() if one.side is Side.LEGACY]
         async with self._database.connection(Work.OUTCOMES) as conn:
             found = []
             for name, (run, payload, problem) in runs.items():
                 above, task = parent or _parent_of(run), self._task(run)
                 its = None
                 if above is not None and task is not None:
-                    its = await known_parent(conn, self._catalogue, Side.LEGACY, Told(above), platforms)
+                    its = await known_parent(conn, self._catalogue, Side.LEGACY, Told(above))
                 if its is None or its.run_id is None or task is None:
                     self._forget(name, above)
                     continue
@@ -175,8 +174,16 @@ class TriggerChildren:
                 )
             parents = [run.parent.run_id for run in found if run.parent.run_id is not None]
             coming = await at_the_door(conn, parents)
-            ours = [run for run in found if (run.parent.run_id, run.task.event) not in coming]
-            await record_found(conn, self._catalogue, routing, ours)
+            # In this order: what a door has written down since is known by now.
+            known = await known_runs(conn, self._platform, list(runs))
+            ours = [
+                run
+                for run in found
+                if run.platform_run_id in known or (run.parent.run_id, run.task.event) not in coming
+            ]
+            await record_found(
+                conn, self._catalogue, routing, [run for run in ours if run.platform_run_id not in known]
+            )
         return len(ours) == len(found)
 
     def _forget(self, name: str, parent: str | None) -> None:

@@ -1,0 +1,37 @@
+"""The issue's own figure: a function that emits events runs in shadow under 1,000 events with chains three deep, and the
+number of runs on each side is exactly that of a single-sided run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from shadow.cutover.decision import Phase
+from shadow.store.database import Database
+from tests.integration.causes.chain import EVENTS, chain
+
+EVENTS_SENT = 1000
+
+
+@pytest.mark.slow
+async def test_under_a_thousand_events_each_side_runs_what_it_runs_alone(database: Database, tmp_path: Path) -> None:
+    alone = await _runs(database, tmp_path, Phase.LEGACY)
+    assert alone == (dict.fromkeys(EVENTS, EVENTS_SENT), {})
+    async with database.connection_for_tests() as connection:
+        await connection.execute("TRUNCATE events")
+    assert await _runs(database, tmp_path, Phase.SHADOW) == (alone[0], alone[0])
+
+
+async def _runs(database: Database, folder: Path, phase: Phase) -> tuple[Counter[str], Counter[str]]:
+    """How often each platform ran each task, when it was in that phase."""
+    async with chain(database, folder, legacy="straight", candidate="door") as world:
+        await world.phases(dict.fromkeys(EVENTS, phase))
+        for first in range(0, EVENTS_SENT, 100):
+            await world.send(*range(first, first + 100))
+        sides = 1 if phase is Phase.LEGACY else 2
+        await world.settled(EVENTS_SENT * len(EVENTS) * sides, within=400)
+        if phase is Phase.SHADOW:
+            assert await world.verdicts() == {(task, "match"): EVENTS_SENT for task in EVENTS}
+        return world.legacy_runs(), world.candidate_runs()
