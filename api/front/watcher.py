@@ -30,8 +30,6 @@ PATH = "/shadow/inngest"
 """Where the app is served on the front listener; a second Inngest platform has `/shadow/inngest/NAME`."""
 APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
-_PATIENT_ATTEMPTS = 6
-"""So often a run whose parent has not ended is asked about before it counts as unsolicited."""
 _LONGEST_WAIT_SECONDS = 60
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
@@ -76,11 +74,11 @@ def _watch(
 ) -> inngest.Function[None]:
     """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
 
-    async def record(told: Sequence[tuple[RunOutcome, bool]]) -> list[bool]:
+    async def record(told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
         """Write the outcomes down; False for those to be told again."""
-        pending = await take_in(database, catalogue, [outcome for outcome, _is_patient in told])
-        again = [is_patient and outcome in pending for outcome, is_patient in told]
-        now = [outcome for (outcome, _is_patient), later in zip(told, again, strict=True) if not later]
+        pending = await take_in(database, catalogue, [outcome for outcome, _attempt in told])
+        again = [attempt < pending.get(outcome, 0) for outcome, attempt in told]
+        now = [outcome for (outcome, _attempt), later in zip(told, again, strict=True) if not later]
         async with database.connection(Work.OUTCOMES) as conn:
             kept = await record_outcomes(conn, catalogue, now)
         metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
@@ -94,7 +92,7 @@ def _watch(
         if outcome is None:
             log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
             return
-        if await outcomes.ask((outcome, ctx.attempt < _PATIENT_ATTEMPTS)):
+        if await outcomes.ask((outcome, ctx.attempt)):
             return
         # A run that candidate code started by itself is nobody's until it is known who sent its event.
         wait = timedelta(seconds=min(2**ctx.attempt, _LONGEST_WAIT_SECONDS))

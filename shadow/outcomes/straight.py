@@ -36,6 +36,9 @@ _AT_ONCE = timedelta(seconds=1)
 _PENDING = 200
 """Pairs of children without a counterpart that are looked through, newest first."""
 
+_SELDOM, _OFTEN = 2, 6
+
+_UNDER_WAY = b"SELECT FROM runs WHERE platform = %s AND poll_at IS NOT NULL AND state = 'sent' LIMIT 1"
 _EVENTS = b"SELECT delivery_id FROM events WHERE delivery_id = ANY(%s::text[])"
 _ALIASES = b"SELECT alias FROM run_aliases WHERE platform = %s AND alias = ANY(%s::text[])"
 _REPORTED = b"""
@@ -54,25 +57,29 @@ ORDER BY pair.id DESC LIMIT %s
 """
 
 
-async def take_in(database: Database, catalogue: ResolvedCatalogue, outcomes: Sequence[RunOutcome]) -> list[RunOutcome]:
+async def take_in(
+    database: Database, catalogue: ResolvedCatalogue, outcomes: Sequence[RunOutcome]
+) -> dict[RunOutcome, int]:
     """Write down the events of those runs that candidate functions have started by sending them straight away.
 
     Returns:
-        those of which it is not known yet who sent the event: nobody has said so, or the run that has is not known yet
-        (it says its own event when it ends). Unless that is told soon, they are unsolicited.
+        those of which it is not known yet who sent the event, with how often they should be told again before they
+        count as unsolicited: more than a little only where the sender may still be under way (a run that is not known
+        says its own event when it ends, and what runs have sent is reported before they end).
     """
     strangers = await _strangers(database, catalogue, outcomes)
     if not strangers:
-        return []
+        return {}
     routing = await decisions_now(catalogue, database)
-    pending = []
+    pending = {}
     for outcome, task in strangers:
         async with database.connection(Work.OUTCOMES) as conn:
-            parent = await _parent(conn, catalogue, outcome, task)
+            parent, is_reported = await _parent(conn, catalogue, outcome, task)
             if parent is not None and parent.run_id is not None:
                 await record_found(conn, catalogue, routing, [_found(catalogue, outcome, task, parent)])
             else:
-                pending.append(outcome)
+                waits = is_reported or await _is_any_under_way(conn, outcome.platform)
+                pending[outcome] = _OFTEN if waits else _SELDOM
     return pending
 
 
@@ -112,15 +119,21 @@ async def _strangers(
 
 async def _parent(
     conn: Connection, catalogue: ResolvedCatalogue, outcome: RunOutcome, task: ResolvedTask
-) -> Parent | None:
+) -> tuple[Parent | None, bool]:
+    """The run that sent the event, and whether one has said that it did."""
     cursor = await conn.execute(_REPORTED, (emitted_scope(Side.CANDIDATE), [outcome.event_id]))
     row = await cursor.fetchone()
     if row is None:
-        return await _lacking(conn, catalogue, outcome, task)
+        return await _lacking(conn, catalogue, outcome, task), False
     name, of_task, run_id = row
     if run_id is not None:
-        return await parent_by_id(conn, run_id)
-    return await known_parent(conn, catalogue, Side.CANDIDATE, Told(name, of_task))
+        return await parent_by_id(conn, run_id), True
+    return await known_parent(conn, catalogue, Side.CANDIDATE, Told(name, of_task)), True
+
+
+async def _is_any_under_way(conn: Connection, platform: str) -> bool:
+    cursor = await conn.execute(_UNDER_WAY, (platform,))
+    return await cursor.fetchone() is not None
 
 
 async def _lacking(
