@@ -81,6 +81,7 @@ RUN: Example = {
     "started_at": "2026-05-01T09:30:01Z",
     "finished_at": "2026-05-01T09:30:03Z",
     "learned_by": "watcher",
+    "world": None,
 }
 _LEGACY: Example = {
     **RUN,
@@ -90,6 +91,7 @@ _LEGACY: Example = {
     "platform_run_id": "run_cmg2k4x8v0001",
     "authority": "real",
     "learned_by": "poll",
+    "world": "copied",
 }
 _LEDGER: list[Example] = [
     {
@@ -115,6 +117,7 @@ PAIR_DETAIL: Example = {
     "deadline_at": "2026-05-01T09:45:00Z",
     "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
     "candidate": {**RUN, "output": {"synced": True}, "effects": []},
+    "originals": "kept",
     "extra": [],
     "differences": [
         {
@@ -176,6 +179,7 @@ EVENT: Example = {
     "authority": "legacy",
     "mapping_error": None,
     "data": {"orderId": 820982911946154500, "tenantId": "acme"},
+    "originals": "kept",
     "runs": [_LEGACY, RUN],
     "dispatches": [],
     "pairs": [_PAIR],

@@ -327,7 +327,12 @@ class Intents:
             Started(None, intent.receipt.event_id, Side.LEGACY, intent.task.id, platform, told.run)
             for intent, told in taken
         ]
-        await record_started(connection, self._services.catalogue, started)
+        said = {
+            intent.receipt.event_id: intent.worker.told.run
+            for intent, _told in taken
+            if intent.worker is not None and intent.worker.told.run is not None
+        }
+        await record_started(connection, self._services.catalogue, started, said)
         unnamed = [
             (intent.receipt.event_id, intent.task.id, key)
             for intent, told in taken

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from shadow.catalogue.check import CatalogueWarning, check
+from shadow.catalogue.check import check
 from shadow.catalogue.expressions import CompiledExpression, Document, ExpressionError, MappingFailed
 from shadow.catalogue.load import load, parse
 from shadow.catalogue.model import Catalogue
 from shadow.catalogue.problems import CatalogueError, Problem
 from shadow.catalogue.resolved import CandidateTarget, LegacyTarget, ResolvedCatalogue, ResolvedTask, Route
 from shadow.catalogue.schema import json_schema
+from shadow.catalogue.warning import CatalogueWarning
 from shadow.catalogue.webhook import Ignored, MappedEvent, WebhookMapper
 
 __all__ = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from shadow.catalogue.check_world import world_warnings
 from shadow.catalogue.model import (
     HttpPlatform,
     InngestPlatform,
@@ -23,6 +23,7 @@ from shadow.catalogue.model import (
 )
 from shadow.catalogue.problems import dotted
 from shadow.catalogue.resolved import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.warning import CatalogueWarning
 
 TRIGGER_OPTIONS = frozenset(
     {
@@ -44,20 +45,6 @@ TRIGGER_OPTIONS = frozenset(
     }
 )
 """What a Trigger.dev call takes from a catalogue (reference, trigger_dev_api.md 1.3)."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class CatalogueWarning:
-    """Something that works, but probably not as was meant."""
-
-    code: str
-    """Stable, for machines."""
-    key: str
-    """Where in the catalogue."""
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message} [{self.code}]"
 
 
 def check(resolved: ResolvedCatalogue) -> tuple[CatalogueWarning, ...]:
@@ -177,6 +164,7 @@ def _task(task: ResolvedTask, resolved: ResolvedCatalogue) -> Iterator[Catalogue
         )
     if task.settle > task.deadline:
         yield CatalogueWarning("settle-after-deadline", f"{key}.settle", "longer than the deadline")
+    yield from world_warnings(task, resolved)
 
 
 def _doors(key: str, sources: dict[str, Source]) -> Iterator[CatalogueWarning]:

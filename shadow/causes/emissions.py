@@ -15,13 +15,11 @@ import orjson
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side
 from shadow.causes.children import TARGET, place
+from shadow.effects.evidence import data_of_events
 from shadow.effects.record import AttributedBy, SeenBy, SeenEffect, record_effects
 from shadow.model.ids import derived_id
 from shadow.platforms.event import EventRow
-from shadow.store import codec
 from shadow.store.database import Connection
-
-_DATA = b"SELECT id, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
 
 
 async def note_emissions(
@@ -43,8 +41,7 @@ async def note_emissions(
         return
     if not placed:
         await place(conn, catalogue, emitted)
-    cursor = await conn.execute(_DATA, ([event.id for event in emitted],))
-    data = {owner: codec.decode(content) for owner, content in await cursor.fetchall()}
+    data = await data_of_events(conn, {event.id for event in emitted})
     for side in Side:
         effects = [
             _effect(event, data.get(event.id, b"{}"), (said or {}).get(event.id))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shadow.catalogue import CatalogueError, ResolvedCatalogue, load
+from shadow.sealing.master import given
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -61,9 +63,10 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
 async def opened(data: Path, url: str | None, direct_url: str | None = None) -> AsyncIterator[Database]:
     """The migrated database of these options; the embedded server is joined, or started for the while."""
     server = None
+    find_key = partial(given, data if url is None else None)
     if url is None:
         url, server = embedded.start(data)
-    database = Database(url, direct_url or "")
+    database = Database(url, direct_url or "", find_key)
     try:
         await database.prepare()
         yield database

@@ -5,7 +5,7 @@ Both are written by group commit: what many calls wait for is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,11 +14,12 @@ import psycopg
 import structlog
 
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Nobody, Redacted, Tenant, Told
 from shadow.effects.record import AttributedBy, tell_the_judge
-from shadow.egress import answers
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
-from shadow.store import codec
+from shadow.sealing.vault import Vault
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -124,10 +125,12 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
 
     The judge is told of answers, and of calls that have theirs: a run whose call is under way has not ended.
     """
+    whose = await _tenants(conn, items)
     calls = [item for item in items if isinstance(item, Call)]
     answered = [item for item in items if isinstance(item, Answered)]
+    kept = {call.id: _redacted(conn.vault, whose[call.id], call) for call in calls}
     if calls:
-        await conn.execute(_INSERT, _columns(calls))
+        await conn.execute(_INSERT, _columns(conn.vault, whose, calls, kept))
     if answered:
         await conn.execute(
             _UPDATE,
@@ -135,10 +138,10 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
                 "id": [item.id for item in answered],
                 "status": [item.status for item in answered],
                 "answered_at": [item.answered_at for item in answered],
-                "digest": [item.digest for item in answered],
+                "digest": [keyed_digest(conn.vault, whose[item.id], item.digest) for item in answered],
             },
         )
-    bodies = [body for item in items for body in _bodies(item)]
+    bodies = [body for item in items for body in _bodies(conn.vault, whose[item.id], item, kept.get(item.id))]
     if bodies:
         await conn.execute(_BODIES, tuple(list(column) for column in zip(*bodies, strict=True)))
     complete = [item for item in items if item.status is not None]
@@ -151,7 +154,37 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     await _wake(conn, {item.run_id for item in complete if item.wakes and item.run_id is not None})
 
 
-def _columns(calls: Sequence[Call]) -> dict[str, object]:
+def keyed_digest(vault: Vault, tenant: Tenant, digest: bytes | None) -> bytes | None:
+    """A digest of a call's content as it may be kept: whoever has no key can't try contents out."""
+    return None if digest is None else evidence.keyed(vault, tenant, digest)
+
+
+async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant]:
+    """Whose the calls are; makes their keys ready."""
+    known: dict[UUID, Tenant] = {}
+    for side in Side:
+        of_side = [item for item in items if item.side is side]
+        if not of_side:
+            continue
+        whose = await evidence.tenants_of_runs(
+            conn,
+            side,
+            runs=[item.run_id for item in of_side if item.run_id is not None],
+            platform_runs=[item.platform_run_id for item in of_side if item.platform_run_id is not None],
+        )
+        for item in of_side:
+            known[item.id] = whose.get(item.run_id or item.platform_run_id or "", UNKNOWN)
+    await evidence.ready(conn, known.values())
+    return known
+
+
+def _redacted(vault: Vault, tenant: Tenant, call: Call) -> Redacted:
+    return evidence.of_effect(vault, tenant, Told(call.operation, call.identity, call.idempotency_key, call.document))
+
+
+def _columns(
+    vault: Vault, whose: Mapping[UUID, Tenant], calls: Sequence[Call], kept: Mapping[UUID, Redacted]
+) -> dict[str, object]:
     return {
         "id": [call.id for call in calls],
         "side": [call.side.value for call in calls],
@@ -162,28 +195,33 @@ def _columns(calls: Sequence[Call]) -> dict[str, object]:
         "attempt": [call.attempt for call in calls],
         "kind": [call.kind for call in calls],
         "target": [call.target for call in calls],
-        "operation": [call.operation for call in calls],
-        "identity": [call.identity for call in calls],
-        "idempotency_key": [call.idempotency_key for call in calls],
+        "operation": [kept[call.id].operation for call in calls],
+        "identity": [kept[call.id].identity for call in calls],
+        "idempotency_key": [kept[call.id].idempotency_key for call in calls],
         "occurred_at": [call.occurred_at for call in calls],
         "attributed_by": [call.attributed_by and call.attributed_by.value for call in calls],
         "disposition": [call.disposition.value for call in calls],
         "writes": [call.writes for call in calls],
         "status": [call.status for call in calls],
-        "digest": [call.digest for call in calls],
+        "digest": [keyed_digest(vault, whose[call.id], call.digest) for call in calls],
         "answered_at": [call.answered_at for call in calls],
         "waited_ms": [call.waited_ms for call in calls],
     }
 
 
-def _bodies(item: Item) -> list[tuple[UUID, str, bytes]]:
+def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> list[tuple[UUID, str, bytes]]:
+    """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
     found = []
-    if item.document is not None:
-        found.append((item.id, "data", codec.encode(item.document)))
-    if item.answer is not None:
-        found.append((item.id, "answer", answers.sealed(item.answer)))
-    if item.answer_headers is not None:
-        found.append((item.id, "answer_headers", answers.sealed(item.answer_headers)))
+    if kept is not None:
+        found.append((item.id, "data", kept.stored))
+        if kept.pending is not None:
+            found.append((item.id, PENDING, kept.pending))
+    elif item.document is not None:
+        found.append((item.id, "data", evidence.of_document(vault, tenant, item.document)))
+    owner = None if isinstance(tenant, Nobody) else tenant
+    for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
+        if content is not None:
+            found.append((item.id, part, vault.seal(owner, item.id.bytes, part, content)))
     return found
 
 

@@ -92,7 +92,7 @@ class Gateway:
         )
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
-        self._spool = Spool(spool)
+        self._spool = Spool(spool, database.vault)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
         self.journal = Journal(self._calls, self._spool)
         self._twins = Twins(database)

@@ -1,14 +1,14 @@
 """What is written down when an event is handed over: its runs and pairs, and then that they were started.
 
-Locks are taken in one order by all who share these rows (dispatches, runs, aliases, pairs, tallies; within each
-by id), so that loops, doors and the judge can't deadlock.
+Locks are taken in one order by all who share these rows (dispatches that are due, runs, aliases, dispatches that
+wait for a twin, pairs, tallies; within each by id), so that loops, doors and the judge can't deadlock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -22,9 +22,9 @@ from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_bodies, load_events
-from shadow.intake.arrival import Door
-from shadow.intake.plan import fed
+from shadow.fanout.stored_events import Originals, load_events, load_originals
+from shadow.intake.arrival import Door, Stage
+from shadow.intake.plan import fed, is_second, sequence_patience
 from shadow.intake.storable import storable
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id
@@ -97,9 +97,18 @@ WHERE dispatch.event_id = done.event_id AND dispatch.side = done.side AND dispat
   AND dispatch.task IS NOT DISTINCT FROM done.task AND dispatch.stage IN ('deliver', 'forward')
   AND dispatch.event_id = ANY(%s::uuid[])
 """
+_HELD = b"""
+SELECT id, event_id, side, platform, task, stage FROM dispatches WHERE event_id = ANY(%s::uuid[]) AND state = 'held'
+ORDER BY id FOR UPDATE
+"""
 _RELEASE = b"""
-UPDATE dispatches SET state = 'due', due_at = now()
-WHERE event_id = ANY(%s::uuid[]) AND state = 'held'
+UPDATE dispatches AS dispatch SET state = released.state, due_at = now()
+FROM unnest(%s::uuid[], %s::text[]) AS released (id, state) WHERE dispatch.id = released.id
+"""
+_LOOK_AGAIN = b"""
+UPDATE dispatches SET due_at = now()
+WHERE id IN (
+    SELECT id FROM dispatches WHERE event_id = ANY(%s::uuid[]) AND state = 'sequenced' ORDER BY id FOR UPDATE)
 """
 
 
@@ -170,17 +179,25 @@ async def open_pairs(
     await _open_pairs(conn, catalogue, events, children)
 
 
-async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started: Sequence[Started]) -> None:
+async def record_started(
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    started: Sequence[Started],
+    said: Mapping[UUID, str] | None = None,
+) -> None:
     """Write down which dispatches their platforms took, and let go what was held for them.
 
     Harmless to repeat. What comes with a lease that has been lost is void: whoever claimed the dispatch since
     delivers it again, under the same key.
+
+    Args:
+        said: by event, the platform's id of the run that emitted it, as that run says.
     """
     started = await _valid(conn, started)
     if not started:
         return
     loaded = await load_events(conn, {item.event_id for item in started})
-    events, orphans = await with_parents(conn, catalogue, sorted(loaded, key=lambda event: event.id))
+    events = await with_parents(conn, catalogue, sorted(loaded, key=lambda event: event.id), said or {})
     stored = {event.id: event for event in events}
     children = await place(conn, catalogue, events)
     await _open_runs(conn, catalogue, events, children)
@@ -189,15 +206,39 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
     await _mark_renamed(conn, stored, started)
     await conn.execute(_DONE, ([item.dispatch_id for item in started if item.dispatch_id is not None],))
     await _delete_unnamed(conn, [item for item in started if item.dispatch_id is None])
-    event_ids = sorted(stored)
-    released = (await conn.execute(_RELEASE, (event_ids,))).rowcount
+    released = await _release(conn, catalogue, stored)
+    if incomparable.due:  # runs whose end was told before their start
+        await look_again(conn, stored)
     # A call is an emission once its platform has taken it: what was refused has called for nothing.
     emitted = [event for event in events if event.door in (Door.TRIGGER, Door.PLATFORM)]
-    await note_emissions(conn, catalogue, emitted, orphans, placed=True)
+    await note_emissions(conn, catalogue, emitted, said, placed=True)
     await _open_pairs(conn, catalogue, events, children)
     await adoption.disturb(conn, incomparable)
     if released:
         await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+async def _release(conn: Connection, catalogue: ResolvedCatalogue, stored: Mapping[UUID, EventRow]) -> int:
+    """Let go what was held until legacy took the event: to its platform, or to wait on until legacy has settled."""
+    cursor = await conn.execute(_HELD, (sorted(stored),))
+    states = {
+        dispatch: "sequenced"
+        if stage == Stage.DELIVER and patience_of(catalogue, stored[event_id], Side(side), platform, task) is not None
+        else "due"
+        for dispatch, event_id, side, platform, task, stage in await cursor.fetchall()
+    }
+    if states:
+        await conn.execute(_RELEASE, (list(states), list(states.values())))
+    return len(states)
+
+
+async def look_again(conn: Connection, events: Collection[UUID]) -> None:
+    """A run with authority has ended: what waits for it to settle is to be looked at.
+
+    Locks dispatches, after the runs that the caller has locked and before pairs.
+    """
+    if events:
+        await conn.execute(_LOOK_AGAIN, (sorted(events),))
 
 
 def tasks_of(catalogue: ResolvedCatalogue, event: EventRow) -> list[ResolvedTask]:
@@ -217,6 +258,36 @@ def sides_of(event: EventRow) -> tuple[Side, ...]:
     if event.origin != Origin.PRODUCER:
         return (Side(event.origin),)
     return decide(event.route, Phase(event.phase)).sides
+
+
+def started_tasks(
+    catalogue: ResolvedCatalogue, event: EventRow, side: Side, platform: str, task: str | None
+) -> list[ResolvedTask]:
+    """The tasks that a dispatch starts: the one that it names, or all that the candidate's platform fans out to."""
+    return [
+        one
+        for one in tasks_of(catalogue, event)
+        if platform == (one.legacy.platform if side is Side.LEGACY else one.candidate.platform)
+        and task in (None, one.id)
+    ]
+
+
+def patience_of(
+    catalogue: ResolvedCatalogue, event: EventRow, side: Side, platform: str, task: str | None
+) -> timedelta | None:
+    """How long, from the event's start, a dispatch waits for its twins to settle at most; None: it does not wait."""
+    if not is_second(side, Side(event.authority) if event.authority else None, sides_of(event)):
+        return None
+    return sequence_patience(started_tasks(catalogue, event, side, platform, task))
+
+
+def _deadline(catalogue: ResolvedCatalogue, event: EventRow, task: ResolvedTask) -> datetime:
+    """When a side without an outcome is missing. A run that starts after its twin has as long as that for itself."""
+    waits = [
+        patience_of(catalogue, event, Side.LEGACY, task.legacy.platform, task.id),
+        patience_of(catalogue, event, Side.CANDIDATE, task.candidate.platform, None),
+    ]
+    return event.starts_at + task.deadline + max((wait for wait in waits if wait is not None), default=timedelta(0))
 
 
 def _runs(catalogue: ResolvedCatalogue, event: EventRow, children: Mapping[UUID, Child]) -> list[_Run]:
@@ -260,11 +331,16 @@ async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
     """Keep by which values of their events these runs are known, should a call not name its run."""
     if not runs:
         return
-    bodies = await load_bodies(conn, {run.event.id for run in runs})
+    originals = await load_originals(conn, {run.event.id for run in runs})
     await note_keys(
         conn,
         [
-            KeyedRun(run.id, run.side, run.task.business_keys, bodies.get(run.event.id, {}).get("data", b""))
+            KeyedRun(
+                run.id,
+                run.side,
+                run.task.business_keys,
+                originals.get(run.event.id, Originals()).parts.get("data", b""),
+            )
             for run in runs
         ],
     )
@@ -282,7 +358,7 @@ async def _open_pairs(
         (run.pair_id, run.event, run.task) for run in runs if run.event.id not in children and run.side is Side.LEGACY
     ]
     if pairs:
-        await _open_whole(conn, pairs)
+        await _open_whole(conn, catalogue, pairs)
     await count_opened(conn, opened)
 
 
@@ -295,7 +371,9 @@ def _child_pair(run: _Run, child: Child) -> ChildPair:
     )
 
 
-async def _open_whole(conn: Connection, pairs: Sequence[tuple[UUID | None, EventRow, ResolvedTask]]) -> None:
+async def _open_whole(
+    conn: Connection, catalogue: ResolvedCatalogue, pairs: Sequence[tuple[UUID | None, EventRow, ResolvedTask]]
+) -> None:
     """Pairs of events that both sides get."""
     await conn.execute(
         _OPEN_PAIRS,
@@ -306,7 +384,7 @@ async def _open_whole(conn: Connection, pairs: Sequence[tuple[UUID | None, Event
             "tenant": [event.tenant for _pair, event, _task in pairs],
             "legacy_run": [derived_id(event.id, task.id, Side.LEGACY) for _pair, event, task in pairs],
             "candidate_run": [derived_id(event.id, task.id, Side.CANDIDATE) for _pair, event, task in pairs],
-            "deadline_at": [event.starts_at + task.deadline for _pair, event, task in pairs],
+            "deadline_at": [_deadline(catalogue, event, task) for _pair, event, task in pairs],
             "day": [event.accepted_at.astimezone(UTC).date() for _pair, event, _task in pairs],
             "owner": [event.tenant or "" for _pair, event, _task in pairs],
         },

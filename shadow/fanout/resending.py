@@ -21,7 +21,9 @@ async def send_again(
     """
     remapped = await remap(database, catalogue, dispatches)
     async with database.connection(Work.CONTROL) as connection:
-        sent = await resend(connection, [dispatch for dispatch in dispatches if dispatch not in remapped.failed])
+        sent = await resend(
+            connection, catalogue, [dispatch for dispatch in dispatches if dispatch not in remapped.failed]
+        )
     done = [*remapped.mapped, *sent]
     rest = [dispatch for dispatch in dispatches if dispatch not in done and dispatch not in remapped.failed]
     return done, {

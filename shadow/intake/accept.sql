@@ -54,7 +54,8 @@ new_dispatches AS (
     INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position,
                             idempotency_key, error)
     SELECT dispatch.id, fresh.id, side, stage, platform, task, tenant, state,
-           now() + delay_ms * interval '1 millisecond',
+           CASE state WHEN 'sequenced' THEN GREATEST(now(), scheduled_at) ELSE now() END
+               + delay_ms * interval '1 millisecond',
            CASE WHEN side = 'candidate' THEN %(seed)s END, CASE WHEN side = 'candidate' THEN position END,
            CASE WHEN side = 'legacy' THEN dispatch_key END, mapping_error
     FROM unnest(%(dispatch_id)s, %(dispatch_event)s, %(dispatch_plan)s) AS dispatch (id, event_id, plan)

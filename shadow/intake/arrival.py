@@ -38,6 +38,8 @@ class State(StrEnum):
     DUE = "due"
     HELD = "held"
     """Waits for the dispatch of the other side; see `fanout/handoff.py`."""
+    SEQUENCED = "sequenced"
+    """Waits for the twin with authority to have settled; see `world/sequencing.py`."""
     DEAD = "dead"
 
 
@@ -51,7 +53,8 @@ class PlannedDispatch:
     task: str | None
     state: State = State.DUE
     delay: timedelta = timedelta(0)
-    """How long a worker leaves it alone: the door that forwards it itself has that long to answer."""
+    """How long a worker leaves it alone: the door that forwards it itself has that long to answer. Of a sequenced one:
+    how long, from the event's start, its twin is waited for at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
@@ -11,6 +13,8 @@ from shadow.intake.arrival import Descent, PlannedDispatch, Stage, State
 
 PASSTHROUGH_PATIENCE = timedelta(seconds=60)
 """How long the door that forwards a webhook itself keeps the workers away from that hand-over."""
+LONGEST_REST = timedelta(days=7)
+"""After which a sequenced dispatch is looked at in any case; its patience may be longer."""
 
 
 def planned(
@@ -77,10 +81,34 @@ def _deliveries(
             platform = catalogue.platforms[task.legacy.platform]
             if isinstance(platform, HttpPlatform) and task.legacy.platform == forwarded:
                 continue  # the forwarded webhook is what starts it
-            dispatches.append(PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id))
+            dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id)
+            dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides))
     if Side.CANDIDATE in sides:
-        dispatches.extend(
-            PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, platform, None)
-            for platform in sorted({task.candidate.platform for task in tasks})
-        )
+        for name in sorted({task.candidate.platform for task in tasks}):
+            dispatch = PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, name, None)
+            started = [task for task in tasks if task.candidate.platform == name]
+            dispatches.append(_in_sequence(dispatch, started, decision.authority, sides))
     return tuple(dispatches)
+
+
+def _in_sequence(
+    dispatch: PlannedDispatch, tasks: Sequence[ResolvedTask], authority: Side | None, sides: Sequence[Side]
+) -> PlannedDispatch:
+    patience = sequence_patience(tasks) if is_second(dispatch.side, authority, sides) else None
+    return dispatch if patience is None else replace(dispatch, state=State.SEQUENCED, delay=min(patience, LONGEST_REST))
+
+
+def is_second(side: Side, authority: Side | None, sides: Sequence[Side]) -> bool:
+    """Whether that side runs an event without authority, beside a side that has it."""
+    return authority is not None and authority is not side and authority in sides
+
+
+def sequence_patience(tasks: Iterable[ResolvedTask]) -> timedelta | None:
+    """How long a dispatch that starts those tasks without authority waits for their twins at most; None: not at all.
+
+    One event starts all of them at once, so one that runs `after` makes the others wait with it.
+    """
+    tasks = list(tasks)
+    if not any(task.sequence == "after" for task in tasks):
+        return None
+    return max(task.deadline for task in tasks)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
+from shadow.intake.plan import sequence_patience
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
 from shadow.model.reasons import CHANGED_BY_PRODUCER
@@ -38,6 +39,16 @@ _CANCEL_NOW = b"""
 UPDATE dispatches SET due_at = now()
 WHERE event_id = %s AND stage = 'cancel' AND task = %s AND state = 'due' AND lease IS NULL AND attempts = 0
 """
+_NOT_STARTED = b"""
+DELETE FROM dispatches
+WHERE event_id = %(event)s AND side = 'candidate' AND stage = 'deliver' AND state = 'sequenced'
+  AND NOT EXISTS (SELECT FROM pairs WHERE event_id = %(event)s AND task <> %(task)s)
+RETURNING id
+"""
+_NOTHING_TO_CANCEL = b"""
+DELETE FROM dispatches
+WHERE event_id = %s AND stage = 'cancel' AND task = %s AND lease IS NULL AND attempts = 0
+"""
 _NO_CANCEL = b"DELETE FROM dispatches WHERE id = %s AND lease IS NULL AND attempts = 0"
 _MARK = b"""
 UPDATE pairs SET incomparable = %s, due_at = now()
@@ -51,10 +62,12 @@ _UNMARK = b"UPDATE pairs SET incomparable = NULL, due_at = now() WHERE id = %s A
 # What has never been tried can't be anywhere but here. Data that are fetched have not been handed over either.
 _STILL_HERE = b"""
 SELECT id FROM dispatches
-WHERE event_id = %s AND side = 'candidate' AND state IN ('held', 'due')
-  AND (stage = 'map' OR stage = 'deliver' AND lease IS NULL AND attempts = 0)
+WHERE event_id = %s AND side = 'candidate' AND state IN ('held', 'sequenced', 'due')
+  AND (stage = 'map' OR stage = 'deliver' AND (state = 'sequenced' OR lease IS NULL AND attempts = 0))
 ORDER BY id FOR UPDATE
 """
+_LOCK_RUNS = b"SELECT id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
+_LOOK_AGAIN = b"UPDATE dispatches SET due_at = now() WHERE event_id = %s AND state = 'sequenced'"
 _MOVE_RUN = b"""
 UPDATE runs SET scheduled_at = %(at)s,
     poll_at = CASE WHEN poll_at IS NOT NULL THEN GREATEST(now(), %(at)s) + %(every)s END
@@ -158,7 +171,11 @@ async def expect_rescheduled(conn: Connection, platform: str, run: str) -> Expec
 
 async def cancelled(conn: Connection, expected: Expected) -> None:
     """The platform cancelled it: the twin is cancelled too, and the pair says why it is no evidence."""
-    await conn.execute(_CANCEL_NOW, (expected.run.event_id, expected.run.task))
+    known = expected.run
+    waiting = await conn.execute(_NOT_STARTED, {"event": known.event_id, "task": known.task})
+    # What still waited for the run that is cancelled now never starts, so there is nothing to cancel.
+    undo = _NOTHING_TO_CANCEL if waiting.rowcount else _CANCEL_NOW
+    await conn.execute(undo, (known.event_id, known.task))
     await _confirm(conn, expected)
     await conn.execute(b"NOTIFY shadow_dispatches")
 
@@ -175,7 +192,7 @@ async def rescheduled(
     """
     known = expected.run
     task = catalogue.tasks.get(known.task)
-    if starts_at is None or task is None or not await _is_still_here(conn, known.event_id):
+    if starts_at is None or task is None:
         await _confirm(conn, expected)
         return
     at = min(starts_at, now + _LATEST_START)
@@ -183,12 +200,18 @@ async def rescheduled(
         derived_id(known.event_id, known.task, Side.LEGACY): task.legacy.platform,
         derived_id(known.event_id, known.task, Side.CANDIDATE): task.candidate.platform,
     }
+    await conn.execute(_LOCK_RUNS, (list(platforms),))  # before dispatches that wait for a twin, as everybody
+    if not await _is_still_here(conn, known.event_id):
+        await _confirm(conn, expected)
+        return
     for run, platform in sorted(platforms.items()):
         settings = catalogue.platforms[platform]
         every = settings.poll_every if isinstance(settings, TriggerPlatform | InngestPlatform) else None
         await conn.execute(_MOVE_RUN, {"at": at, "every": every, "run": run})
     await conn.execute(_MOVE_EVENT, (at, known.event_id))
-    await conn.execute(_MOVE_PAIR, (at + task.deadline, known.pair_id))
+    await conn.execute(_LOOK_AGAIN, (known.event_id,))
+    patience = sequence_patience([task]) or timedelta(0)
+    await conn.execute(_MOVE_PAIR, (at + patience + task.deadline, known.pair_id))
     if expected.marked:
         await conn.execute(_UNMARK, (known.pair_id, CHANGED_BY_PRODUCER))
     await conn.execute(b"NOTIFY shadow_pairs")

@@ -12,6 +12,7 @@ from comparators import Judgement, Verdict, judge
 from shadow.judge.ledger import Evidence, PairFacts
 from shadow.judge.rulebook import Rulebook
 from shadow.model.reasons import is_changed_by_producer
+from shadow.model.world import is_another
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,16 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
     if is_changed_by_producer(reason):
         # Neither a difference nor a missing run says anything of the port: any other reason leaves both standing.
         return Judgement(Verdict.not_comparable, reason=reason)
+    if fact.legacy is not None and fact.candidate is not None:
+        another = next((run.world for run in (fact.legacy, fact.candidate) if is_another(run.world)), None)
+        if another is not None:
+            # The two found different rows, which explains whatever they did differently, and a match would be chance.
+            # So neither is claimed. A run that never came is no matter of rows: then the pair is missing as ever.
+            return Judgement(Verdict.not_comparable, reason=another)
     ledgers = evidence.of(fact)
+    if ledgers.unreadable is not None and fact.legacy is not None and fact.candidate is not None:
+        # What differs may be the hashes alone, and what does not may have been in the event.
+        return Judgement(Verdict.not_comparable, reason=ledgers.unreadable)
     rules = rulebook.rules(pair.task)
     if fact.extra:
         # What they did counts with the run's own ledger; a second run that did nothing is still no match.

@@ -84,6 +84,34 @@ ATTRIBUTED_LATE = Counter(
     ["side"],
     registry=REGISTRY,
 )
+SEQUENCED = Counter(
+    "shadow_sequenced",
+    "Dispatches that waited for their twin and were let go.",
+    ["result"],
+    registry=REGISTRY,
+)
+SEQUENCED_SECONDS = Histogram(
+    "shadow_sequenced_seconds",
+    "From an event's start until its dispatch without authority was let go.",
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+    registry=REGISTRY,
+)
+ROW_SLOT_LAG = Gauge(
+    "shadow_row_slot_lag_bytes",
+    "How much of its database server's log a slot has not read.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+ROW_SLOT_DROPPED = Counter(
+    "shadow_row_slots_dropped",
+    "Slots that were dropped because they fell too far behind.",
+    ["database", "side"],
+    registry=REGISTRY,
+)
+PROBES = Counter(
+    "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
+)
+MAILS = Counter("shadow_mails", "Mails that workers sent by SMTP.", ["side", "disposition"], registry=REGISTRY)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -93,6 +121,7 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
     "shadow_egress_calls",
@@ -193,6 +222,32 @@ def attributed_late(side: str, count: int = 1) -> None:
     ATTRIBUTED_LATE.labels(side).inc(count)
 
 
+def sequenced(result: Literal["settled", "late"], seconds: float) -> None:
+    """A dispatch was let go so long after its event's start: its twins had settled, or its patience was over."""
+    SEQUENCED.labels(result).inc()
+    SEQUENCED_SECONDS.observe(seconds)
+
+
+def row_slot_lag(database: str, side: str, lag_bytes: int) -> None:
+    """How far a slot is behind."""
+    ROW_SLOT_LAG.labels(database, side).set(lag_bytes)
+
+
+def row_slot_dropped(database: str, side: str) -> None:
+    """A slot was dropped, and what it had not read is unseen."""
+    ROW_SLOT_DROPPED.labels(database, side).inc()
+
+
+def probed(side: str, result: Literal["read", "failed"]) -> None:
+    """A probe was read on a side, or could not be."""
+    PROBES.labels(side, result).inc()
+
+
+def mailed(side: str, disposition: str) -> None:
+    """A mail came in, and was sent on, kept back or refused."""
+    MAILS.labels(side, disposition).inc()
+
+
 def judged(verdict: str, count: int = 1) -> None:
     """Verdicts that were written."""
     JUDGED.labels(verdict).inc(count)
@@ -206,6 +261,11 @@ def judged_void(count: int) -> None:
 def judging_took(seconds: float) -> None:
     """The time the comparison of one pair took."""
     JUDGE_SECONDS.observe(seconds)
+
+
+def expired(what: Literal["originals", "evidence"], count: int) -> None:
+    """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
+    EXPIRED.labels(what).inc(count)
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:

@@ -25,7 +25,6 @@ from shadow.intake.arrival import Descent, PlannedDispatch
 from shadow.intake.plan import planned
 from shadow.model.ids import Seed, derived_id, new_id
 from shadow.observe import metrics
-from shadow.store import codec
 from shadow.store.database import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -155,7 +154,8 @@ async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Deci
         ),
     )
     if await cursor.fetchone() is not None:
-        await conn.execute(_DATA, (run.id, codec.encode(run.data)))
+        await conn.vault.ready([run.tenant])
+        await conn.execute(_DATA, (run.id, conn.vault.seal(run.tenant, run.id.bytes, "data", run.data)))
         way: metrics.Way = "bridged" if lineage.bridged else "own" if lineage.sides else "withheld"
         metrics.child(run.side.value, run.parent.authority.value, way)
         log.info("causes.found", side=run.side.value, task=run.task.id, run=run.platform_run_id, way=way)

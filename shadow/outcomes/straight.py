@@ -20,11 +20,11 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.causes.children import identity_of
 from shadow.causes.parents import Parent, Told, known_parent, parent_by_id
+from shadow.effects.evidence import data_of_events
 from shadow.effects.record import emitted_scope
 from shadow.intake.storable import storable_or_none
 from shadow.outcomes.found import FoundRun, decisions_now, record_found
 from shadow.outcomes.outcome import RunOutcome
-from shadow.store import codec
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -47,11 +47,10 @@ JOIN effects AS effect ON effect.id = known.event_id
 WHERE known.scope = %s AND known.key = ANY(%s::text[])
 """
 _LACKING = b"""
-SELECT pair.event_id, parent.candidate_run, data.content, above.task
+SELECT pair.event_id, parent.candidate_run, above.task
 FROM pairs AS pair
 JOIN pairs AS parent ON parent.id = pair.parent_pair
 JOIN runs AS above ON above.id = parent.candidate_run
-JOIN bodies AS data ON data.id = pair.event_id AND data.part = 'data'
 WHERE pair.task = %s AND pair.candidate_run = pair.id
 ORDER BY pair.id DESC LIMIT %s
 """
@@ -144,8 +143,12 @@ async def _lacking(
     cursor = await conn.execute(_LACKING, (task.id, _PENDING))
     same: set[UUID] = set()
     alike: set[UUID] = set()
-    for _event, parent, content, of_task in await cursor.fetchall():
-        theirs = orjson.loads(codec.decode(content))
+    lacking = await cursor.fetchall()
+    known = await data_of_events(conn, {row[0] for row in lacking})
+    for event, parent, of_task in lacking:
+        if event not in known:
+            continue
+        theirs = orjson.loads(known[event])
         if fingerprint(theirs) == fingerprint(data):
             same.add(parent)
         identity = identity_of(catalogue, of_task, task.event, theirs)

@@ -56,7 +56,7 @@ GAUGES = {
 """Name -> (what it says, its labels)."""
 
 _SIDES = ("legacy", "candidate")
-_STATES = ("due", "held", "dead")
+_STATES = ("due", "held", "sequenced", "dead")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from shadow.effects.correlation import Attribution, CallTraits, whose
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.record import AttributedBy
 from shadow.effects.traceref import trace_of_run
+from shadow.egress.correlating import ByTraits
+from shadow.egress.runs import Clues
 from shadow.fanout.handoff import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.judge.loop import JudgeLoop
@@ -203,6 +205,18 @@ class TestUnattributed:
         await world.seen(Side.CANDIDATE, naming(x_shadow_run="run-of-somebody"), told.accepted_at)
         await judge.once(told.accepted_at + LATER)
         assert (await judged(world, told))[0] == "match"
+
+
+async def test_the_gateway_asks_for_calls_that_name_no_run(world: SeenWorld) -> None:
+    told = await world.keyed(ORDER)
+    way = ByTraits(world.catalogue)
+    async with world.connection() as connection:
+        for document, run in (
+            ({"body": {"reference": "order-1234"}}, (told.run(Side.CANDIDATE), AttributedBy.KEY)),
+            ({"body": {"reference": "order-0000"}}, None),
+        ):
+            clues = Clues({}, "stripe", "POST /v1/transfers", document)
+            assert await way.run_of(connection, Side.CANDIDATE, clues) == run
 
 
 async def test_fan_out_keeps_by_what_runs_are_known(world: SeenWorld) -> None:

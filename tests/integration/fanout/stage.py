@@ -228,9 +228,16 @@ class StageSet:
         return int(await self.value("SELECT count(*) FROM dispatches WHERE state <> 'dead'"))
 
 
+DEFAULTS = "defaults: {deadline: 15m, settle: 1s}"
+
+
 @asynccontextmanager
-async def stage(database: Database, **traps: Any) -> AsyncIterator[StageSet]:
-    """Both platforms, with the tasks of the catalogue on each."""
+async def stage(database: Database, *, defaults: str = DEFAULTS) -> AsyncIterator[StageSet]:
+    """Both platforms, with the tasks of the catalogue on each.
+
+    Args:
+        defaults: what the catalogue says there.
+    """
     trigger = PretendTriggerDev(secret_keys=[SECRET])
     for task in ("sync-order", "welcome", "pay-out", "slow-down"):
         trigger.task(task, _legacy)
@@ -246,7 +253,7 @@ async def stage(database: Database, **traps: Any) -> AsyncIterator[StageSet]:
     ):
         await pretend.sync(f"{functions_url}/api/inngest")
         text = CATALOGUE.format(trigger=trigger.url, inngest=inngest_url, app=app_url, secret=SECRET)
-        catalogue = parse(text, "stage.yaml", {})
+        catalogue = parse(text.replace(DEFAULTS, defaults), "stage.yaml", {})
         intake = Intake(database)
         await intake.start()
         try:

@@ -184,7 +184,7 @@ async def test_a_dead_letter_is_sent_again_under_the_same_key(world: StageSet) -
         await asyncio.sleep(0.2)
         assert await world.value("SELECT count(*) FROM dispatches WHERE state = 'dead'") == 2
         async with world.database.connection(Work.CONTROL) as conn:
-            again = await resend(conn, [item.id for item in claimed])
+            again = await resend(conn, world.catalogue, [item.id for item in claimed])
         assert sorted(again) == sorted(item.id for item in claimed)
 
         async def sent() -> bool:

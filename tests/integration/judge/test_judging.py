@@ -125,6 +125,39 @@ async def test_any_other_reason_leaves_a_found_difference_standing(world: World,
     assert (await pair_row(world, told))["verdict"] == "mismatch"
 
 
+@pytest.mark.parametrize("said", ["stale_world: orders changed 2.5 s after the event", "not_copied: no such table"])
+@pytest.mark.parametrize("candidate", [{"a": 1}, {"a": 2}], ids=["equal", "different"])
+async def test_runs_that_found_different_rows_are_not_compared(
+    world: World, judge: JudgeLoop, said: str, candidate: Any
+) -> None:
+    """Neither what differs nor what is equal says anything of the port then."""
+    told = await world.event()
+    await told.both({"a": 1}, candidate=candidate)
+    await told.found(said)
+    await judge.once(after(told, LATER))
+    row = await pair_row(world, told)
+    assert (row["verdict"], row["reason"]) == ("not_comparable", said)
+
+
+@pytest.mark.parametrize("said", ["copied", "late"])
+async def test_rows_that_were_there_are_no_reason(world: World, judge: JudgeLoop, said: str) -> None:
+    told = await world.event()
+    await told.both({"a": 1}, candidate={"a": 2})
+    await told.found(said)
+    await judge.once(after(told, LATER))
+    assert (await pair_row(world, told))["verdict"] == "mismatch"
+
+
+async def test_a_run_that_never_came_is_missing_whatever_rows_it_would_have_found(
+    world: World, judge: JudgeLoop
+) -> None:
+    told = await world.event()
+    await told.finished(Side.LEGACY, output={"a": 1})
+    await told.found("stale_world: orders changed 2.5 s after the event")
+    await judge.once(after(told, DEADLINE + timedelta(seconds=1)))
+    assert (await pair_row(world, told))["verdict"] == "missing_candidate"
+
+
 async def test_an_output_that_nobody_knows_is_no_difference_and_no_match(world: World, judge: JudgeLoop) -> None:
     told = await world.event()
     await told.finished(Side.LEGACY, output={"a": 1})

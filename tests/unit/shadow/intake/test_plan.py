@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from shadow.catalogue.model import Origin
-from shadow.cutover.decision import Phase, decide
-from shadow.intake.plan import planned
-from tests.unit.shadow.catalogues import small
+from shadow.catalogue import parse
+from shadow.catalogue.model import Origin, Side
+from shadow.cutover.decision import Decision, Phase, decide
+from shadow.intake.arrival import State
+from shadow.intake.plan import is_second, planned, sequence_patience
+from tests.unit.shadow.catalogues import TEXT, small
 
 CATALOGUE = small()
 
@@ -51,3 +55,62 @@ def test_an_event_is_handed_to(
 def test_a_door_that_passes_the_answer_back_keeps_the_workers_away_meanwhile() -> None:
     (dispatch,) = planned(CATALOGUE, "forwarding", "github/push", Origin.PRODUCER, None)
     assert dispatch.delay.total_seconds() > 30
+
+
+AFTER = parse(TEXT.replace("settle: 1s}", "settle: 1s, sequence: after}"), "after.yaml", {})
+PAYOUT = "payout/approved"
+
+
+def test_the_side_without_authority_waits_for_the_other_for_as_long_as_that_has_to_end() -> None:
+    dispatches = planned(AFTER, "app-events", PAYOUT, Origin.PRODUCER, decide("pay", Phase.SHADOW))
+    assert [(d.side, d.state, d.delay) for d in dispatches] == [
+        (Side.LEGACY, State.DUE, timedelta(0)),
+        (Side.CANDIDATE, State.SEQUENCED, timedelta(seconds=30)),
+    ]
+
+
+def test_in_a_reverse_shadow_it_is_legacy_that_waits() -> None:
+    decision = Decision("pay", Phase.LIVE, Side.CANDIDATE, (Side.LEGACY, Side.CANDIDATE))
+    dispatches = planned(AFTER, "app-events", PAYOUT, Origin.PRODUCER, decision)
+    assert {d.side: d.state for d in dispatches} == {Side.LEGACY: State.SEQUENCED, Side.CANDIDATE: State.DUE}
+
+
+@pytest.mark.parametrize("phase", [Phase.LEGACY, Phase.LIVE])
+def test_a_side_that_is_alone_waits_for_nobody(phase: Phase) -> None:
+    dispatches = planned(AFTER, "app-events", PAYOUT, Origin.PRODUCER, decide("pay", phase))
+    assert [d.state for d in dispatches] == [State.DUE]
+
+
+def test_the_child_of_a_run_waits_for_nobody() -> None:
+    dispatches = planned(AFTER, "candidate-workers", PAYOUT, Origin.CANDIDATE, decide("pay", Phase.SHADOW))
+    assert [d.state for d in dispatches] == [State.DUE]
+
+
+def test_together_nobody_waits() -> None:
+    dispatches = planned(CATALOGUE, "app-events", PAYOUT, Origin.PRODUCER, decide("pay", Phase.SHADOW))
+    assert {d.state for d in dispatches} == {State.DUE}
+
+
+def test_one_task_that_goes_after_makes_those_wait_that_the_same_event_starts() -> None:
+    text = TEXT.replace("  credit-creator:\n", "  credit-creator:\n    sequence: after\n    deadline: 5m\n")
+    mixed = parse(text, "mixed.yaml", {})
+    tasks = mixed.tasks_of_event(ORDER)
+    assert {task.sequence for task in tasks} == {"after", "together"}
+    assert sequence_patience(tasks) == timedelta(minutes=5)
+    assert sequence_patience([task for task in tasks if task.sequence == "together"]) is None
+    assert sequence_patience([]) is None
+
+
+@pytest.mark.parametrize(
+    ("side", "authority", "sides", "second"),
+    [
+        (Side.CANDIDATE, Side.LEGACY, tuple(Side), True),
+        (Side.LEGACY, Side.LEGACY, tuple(Side), False),
+        (Side.LEGACY, Side.CANDIDATE, tuple(Side), True),
+        # there is nobody to wait for
+        (Side.CANDIDATE, Side.LEGACY, (Side.CANDIDATE,), False),
+        (Side.CANDIDATE, None, tuple(Side), False),
+    ],
+)
+def test_who_waits(side: Side, authority: Side | None, sides: tuple[Side, ...], second: bool) -> None:
+    assert is_second(side, authority, sides) is second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,6 +29,21 @@ def known(legacy: float | None = None, candidate: float | None = None, effect: f
         settle=SETTLE,
         last_effect_at=None if effect is None else at(effect),
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "step"),
+    [
+        (known(), at(1), Step(PairState.OPEN, DEADLINE)),  # probes are nobody's business before
+        (known(legacy=3, candidate=8), at(9), Step(PairState.SETTLING, at(13))),
+        (known(legacy=3, candidate=8), at(13), Step(PairState.PROBING, at(133))),
+        (known(legacy=3, candidate=8), at(132), Step(PairState.PROBING, at(133))),
+        (known(legacy=3, candidate=8), at(133), Step(PairState.READY, None)),  # nobody reads them
+        (known(legacy=3), DEADLINE, Step(PairState.READY, None, (Side.CANDIDATE,))),  # a side is missing
+    ],
+)
+def test_probes_that_are_due_are_waited_for_once_all_has_settled(facts: PairKnown, now: datetime, step: Step) -> None:
+    assert next_state(replace(facts, probes_due=True), now) == step
 
 
 @pytest.mark.parametrize(

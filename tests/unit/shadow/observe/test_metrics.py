@@ -57,6 +57,8 @@ def test_each_function_counts_under_its_labels() -> None:
         (lambda: metrics.learned("candidate", "poll"), "shadow_outcomes_total", 1.0,
          {"side": "candidate", "learned_by": "poll"}),
         (lambda: metrics.effects("candidate", 4), "shadow_effects_total", 4.0, {"side": "candidate"}),
+        (lambda: metrics.sequenced("late", 0.5), "shadow_sequenced_total", 1.0, {"result": "late"}),
+        (lambda: metrics.sequenced("settled", 0.5), "shadow_sequenced_seconds_sum", 0.5, {}),
         (lambda: metrics.judged("match"), "shadow_judged_total", 1.0, {"verdict": "match"}),
         (lambda: metrics.judged_void(2), "shadow_judge_void_total", 2.0, {}),
         (lambda: metrics.judging_took(0.25), "shadow_judge_seconds_sum", 0.25, {}),
