@@ -27,7 +27,6 @@ from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
 from shadow.effects.smtp_sink import SmtpSink
-from shadow.egress.correlating import ByTraits
 from shadow.egress.gateway import Gateway
 from shadow.egress.mail_relay import MailKeys, MailRelay
 from shadow.egress.reading import TargetReads
@@ -206,13 +205,7 @@ class Service:
         gateway = None
         if self._catalogue.targets:
             gateway = Gateway(
-                self._catalogue,
-                self._database,
-                routing,
-                http,
-                self._data / "spool",
-                correlations=[ByTraits(self._catalogue)],
-                discover=discovery.discover,
+                self._catalogue, self._database, routing, http, self._data / "spool", discover=discovery.discover
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)

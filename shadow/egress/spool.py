@@ -1,4 +1,4 @@
-"""What could not be written to the database: appended to a file, synced, and written down once it is back."""
+"""What could not be written to the database: sealed, appended to a file, synced; written down once it is back."""
 
 from __future__ import annotations
 
@@ -53,9 +53,13 @@ class Spool:
         Raises:
             OSError: it is not.
         """
-        line = self._vault.lock(encode(item)) + b"\n"
+        line = self.sealed(item)
         async with self._lock:
             await asyncio.to_thread(self._append, line)
+
+    def sealed(self, item: Item) -> bytes:
+        """A line."""
+        return self._vault.lock(encode(item)) + b"\n"
 
     def _append(self, line: bytes) -> None:
         if self._handle is None:
@@ -116,7 +120,7 @@ def encode(item: Item) -> bytes:
     """What a line says, before it is sealed."""
     kind = next(name for name, type_ in _KINDS.items() if isinstance(item, type_))
     fields = {field.name: _plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
-    return orjson.dumps({"kind": kind, **fields})
+    return orjson.dumps({"line": kind, **fields})
 
 
 def _plain(value: Any) -> Any:
@@ -136,7 +140,7 @@ def decode(line: bytes) -> Item:
         ValueError, TypeError, KeyError: it is none of ours.
     """
     fields = orjson.loads(line)
-    type_ = _KINDS[fields.pop("kind")]
+    type_ = _KINDS[fields.pop("line")]
     hints = typing.get_type_hints(type_)
     return type_(**{name: _typed(hints[name], value) for name, value in fields.items()})
 
@@ -145,7 +149,10 @@ def _typed(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     if typing.get_origin(hint) is tuple:
-        return tuple(_typed(part, item) for part, item in zip(typing.get_args(hint), value, strict=True))
+        parts = typing.get_args(hint)
+        if parts[-1] is Ellipsis:
+            return tuple(_typed(parts[0], item) for item in value)
+        return tuple(_typed(part, item) for part, item in zip(parts, value, strict=True))
     options = [option for option in typing.get_args(hint) if option is not type(None)]
     if options:
         return _typed(options[0], value)
@@ -212,7 +219,7 @@ class SpoolReplay:
             await self._write(items)
         except (psycopg.DataError, psycopg.IntegrityError):
             if len(items) == 1:
-                return [encode(items[0])]
+                return [self._spool.sealed(items[0])]
             return [line for item in items for line in await self._written([item])]
         return []
 
