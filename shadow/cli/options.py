@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from shadow.catalogue import CatalogueError, ResolvedCatalogue, load
-from shadow.sealing.master import given
+from shadow.sealing.master import SEALING_PROBLEMS, given
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -61,7 +61,10 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
 
 @asynccontextmanager
 async def opened(data: Path, url: str | None, direct_url: str | None = None) -> AsyncIterator[Database]:
-    """The migrated database of these options; the embedded server is joined, or started for the while."""
+    """The migrated database of these options; the embedded server is joined, or started for the while.
+
+    Exit 2 when something has to be sealed or opened, and the master key is missing or another one.
+    """
     server = None
     find_key = partial(given, data if url is None else None)
     if url is None:
@@ -70,6 +73,9 @@ async def opened(data: Path, url: str | None, direct_url: str | None = None) -> 
     try:
         await database.prepare()
         yield database
+    except SEALING_PROBLEMS as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     finally:
         await database.close()
         if server is not None:

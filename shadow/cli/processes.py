@@ -9,7 +9,7 @@ import typer
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, DirectUrl, read_catalogue
-from shadow.sealing.master import BadSealingKey, NoSealingKey, WrongSealingKey
+from shadow.sealing.master import SEALING_PROBLEMS
 
 FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where producers and platforms reach it.")]
 FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
@@ -111,6 +111,6 @@ def _run(catalogue: ResolvedCatalogue, **options: Any) -> None:
 
     try:
         run(catalogue, **options)
-    except (NoSealingKey, BadSealingKey, WrongSealingKey) as error:
+    except SEALING_PROBLEMS as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -12,7 +12,7 @@ import typer
 from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.observe import logs
 from shadow.sealing import master
-from shadow.sealing.master import BadSealingKey, NoSealingKey, WrongSealingKey
+from shadow.sealing.master import BadSealingKey
 
 app = typer.Typer(help="The master key that seals what events came with.", no_args_is_help=True)
 
@@ -49,10 +49,11 @@ def rotate(
     try:
         if not new_key:
             raise BadSealingKey(f"found no new key, expected it in {NEW_VARIABLE} (`shadow sealing-key new` makes one)")
-        wrapped = asyncio.run(run(master.parse(new_key)))
-    except (NoSealingKey, BadSealingKey, WrongSealingKey) as error:
+        fresh = master.parse(new_key)
+    except BadSealingKey as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    wrapped = asyncio.run(run(fresh))
     file = data / master.FILE_NAME
     if database_url is None and master.VARIABLE not in os.environ and master.FILE_VARIABLE not in os.environ:
         master.replace(file, new_key)

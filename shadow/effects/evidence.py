@@ -9,7 +9,7 @@ judge knows whose it is. Of an event's data the evidence is made when it is firs
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -154,9 +154,11 @@ def of_run(vault: Vault, tenant: Tenant, output: bytes | None, error_message: st
     return Ended(stored, message, _pending(vault, original))
 
 
-def keyed(vault: Vault, tenant: Tenant, digest: bytes) -> bytes:
-    """A digest of something personal, hashed with the tenant's key. The vault is ready for the tenant."""
-    return hmac.digest(vault.key(_present(tenant)).evidence, b"digest\0" + digest, "sha256")
+def digester(vault: Vault, tenant: Tenant) -> Callable[[bytes | None], bytes | None]:
+    """What hashes digests with the tenant's key, so that nobody without it can try contents out. The vault is ready for
+    the tenant."""
+    key = vault.key(_present(tenant)).evidence
+    return lambda digest: None if digest is None else hmac.digest(key, b"digest\0" + digest, "sha256")
 
 
 def of_stored(vault: Vault, tenant: str | None, stored: bytes) -> bytes:
@@ -259,8 +261,8 @@ async def _originals(
 ) -> dict[UUID, tuple[str | None, bytes]]:
     if not pending:
         return {}
-    await ready(conn, [tenant for tenant, _ in pending.values()])
     opened = await conn.vault.open([(_NO_BODY, PENDING, stored) for _, stored in pending.values()])
+    await ready(conn, [tenant for tenant, _ in pending.values()])
     return {
         owner: (tenant, original)
         for (owner, (tenant, _)), original in zip(pending.items(), opened, strict=True)

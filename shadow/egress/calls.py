@@ -104,6 +104,9 @@ class Call:
     """Of one that is nobody's: what it carries, so that it can be asked again whose it is."""
     suspects: tuple[UUID, ...] = ()
     """Of one that is nobody's: the runs that it may be of, where that is known."""
+    tenant: str | None = None
+    of_tenant: bool = False
+    """Whether `tenant` says whose it is; else that is looked up."""
 
     @property
     def nobodys(self) -> bool:
@@ -127,6 +130,8 @@ class Answered:
     """Of a body that was still on its way when the call left."""
     document: bytes | None = None
     wakes: bool = False
+    tenant: str | None = None
+    of_tenant: bool = False
 
 
 Item = Call | Answered
@@ -137,12 +142,19 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
 
     The judge is told of answers, and of calls that have theirs: a run whose call is under way has not ended.
     """
-    whose = await _tenants(conn, items)
     calls = [item for item in items if isinstance(item, Call)]
     answered = [item for item in items if isinstance(item, Answered)]
-    kept = {call.id: _redacted(conn.vault, whose[call.id], call) for call in calls}
+    whose = await _tenants(conn, items)
+    vault = conn.vault
+    digests = {call.id: evidence.digester(vault, whose[call.id])(call.digest) for call in calls}
+    amended = [evidence.digester(vault, whose[item.id])(item.digest) for item in answered]
+    kept = {call.id: _redacted(vault, whose[call.id], call) for call in calls}
+    # Of a call and its answer in one batch (out of the spool) the answer knows more: it comes last.
+    bodies: dict[tuple[UUID, str], bytes] = {}
+    for item in sorted(items, key=lambda item: isinstance(item, Answered)):
+        bodies |= _bodies(vault, whose[item.id], item, kept[item.id] if isinstance(item, Call) else None)
     if calls:
-        await conn.execute(_INSERT, _columns(conn.vault, whose, calls, kept))
+        await conn.execute(_INSERT, _columns(calls, kept, digests))
     if answered:
         await conn.execute(
             _UPDATE,
@@ -150,19 +162,12 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
                 "id": [item.id for item in answered],
                 "status": [item.status for item in answered],
                 "answered_at": [item.answered_at for item in answered],
-                "digest": [keyed_digest(conn.vault, whose[item.id], item.digest) for item in answered],
+                "digest": amended,
             },
         )
-    bodies: dict[tuple[UUID, str], bytes] = {}
-    # Of a call and its answer in one batch the answer knows more: it comes last.
-    for item in sorted(items, key=lambda item: isinstance(item, Answered)):
-        redacted = kept.get(item.id) if isinstance(item, Call) else None
-        bodies |= {
-            (owner, part): content for owner, part, content in _bodies(conn.vault, whose[item.id], item, redacted)
-        }
     if bodies:
-        ids = [owner for owner, _part in bodies]
-        await conn.execute(_BODIES, (ids, [part for _owner, part in bodies], list(bodies.values())))
+        owners = ([owner for owner, _part in bodies], [part for _owner, part in bodies])
+        await conn.execute(_BODIES, (*owners, list(bodies.values())))
     complete = [item for item in items if item.status is not None]
     for side in Side:
         await _tell(conn, side, [item for item in complete if item.side is side])
@@ -173,16 +178,12 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     await _wake(conn, {item.run_id for item in complete if item.wakes and item.run_id is not None})
 
 
-def keyed_digest(vault: Vault, tenant: Tenant, digest: bytes | None) -> bytes | None:
-    """A digest of a call's content as it may be kept: whoever has no key can't try contents out."""
-    return None if digest is None else evidence.keyed(vault, tenant, digest)
-
-
 async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant]:
     """Whose the calls are; makes their keys ready."""
     known: dict[UUID, Tenant] = {}
     for side in Side:
-        of_side = [item for item in items if item.side is side]
+        known |= {item.id: item.tenant for item in items if item.side is side and item.of_tenant}
+        of_side = [item for item in items if item.side is side and not item.of_tenant]
         if not of_side:
             continue
         whose = await evidence.tenants_of_runs(
@@ -202,7 +203,7 @@ def _redacted(vault: Vault, tenant: Tenant, call: Call) -> Redacted:
 
 
 def _columns(
-    vault: Vault, whose: Mapping[UUID, Tenant], calls: Sequence[Call], kept: Mapping[UUID, Redacted]
+    calls: Sequence[Call], kept: Mapping[UUID, Redacted], digests: Mapping[UUID, bytes | None]
 ) -> dict[str, object]:
     return {
         "id": [call.id for call in calls],
@@ -222,7 +223,7 @@ def _columns(
         "disposition": [call.disposition.value for call in calls],
         "writes": [call.writes for call in calls],
         "status": [call.status for call in calls],
-        "digest": [keyed_digest(vault, whose[call.id], call.digest) for call in calls],
+        "digest": [digests[call.id] for call in calls],
         "answered_at": [call.answered_at for call in calls],
         "waited_ms": [call.waited_ms for call in calls],
         # An array of arrays would have to be as wide in every row.
@@ -230,21 +231,21 @@ def _columns(
     }
 
 
-def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> list[tuple[UUID, str, bytes]]:
+def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> dict[tuple[UUID, str], bytes]:
     """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
-    found = []
+    found = {}
     if kept is not None:
-        found.append((item.id, "data", kept.stored))
+        found[item.id, "data"] = kept.stored
         if kept.pending is not None:
-            found.append((item.id, PENDING, kept.pending))
+            found[item.id, PENDING] = kept.pending
     elif item.document is not None:
-        found.append((item.id, "data", evidence.of_document(vault, tenant, item.document)))
+        found[item.id, "data"] = evidence.of_document(vault, tenant, item.document)
     owner = None if isinstance(tenant, Nobody) else tenant
     for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
         if content is not None:
-            found.append((item.id, part, vault.seal(owner, item.id.bytes, part, content)))
+            found[item.id, part] = vault.seal(owner, item.id.bytes, part, content)
     if isinstance(item, Call) and item.traits is not None:
-        found.append((item.id, "traits", vault.seal(None, item.id.bytes, "traits", item.traits)))
+        found[item.id, "traits"] = vault.seal(None, item.id.bytes, "traits", item.traits)
     return found
 
 

@@ -16,7 +16,7 @@ import structlog
 from shadow.effects import evidence
 from shadow.egress import answers
 from shadow.egress.answers import Answer
-from shadow.egress.calls import CHANNEL, keyed_digest
+from shadow.egress.calls import CHANNEL
 from shadow.egress.disposition import CallEffect, Knowledge
 from shadow.egress.matching import Made, counterpart
 from shadow.egress.runs import DATABASE_SECONDS, KnownRun
@@ -142,10 +142,10 @@ class Twins:
             if row is None:
                 return Found(Knowledge.NONE)
             state, authority = row
-            tenants = await evidence.tenants_of_runs(conn, asked.run.side, runs=[asked.run.id])
-            tenant = tenants.get(asked.run.id, evidence.UNKNOWN)
+            tenant = asked.run.tenant
             await evidence.ready(conn, [tenant])
             redactor = evidence.redactor(conn.vault, tenant)
+            keyed = evidence.digester(conn.vault, tenant)
             cursor = await conn.execute(
                 _CALLS,
                 {
@@ -160,9 +160,9 @@ class Twins:
             theirs = [Made(*row[1:5]) for row in rows if row[0] == twin and row[5] == "forward"]
             ours = {row[1]: Made(*row[1:5]) for row in rows if row[0] == asked.run.id}
             for call in self.recent.of(asked):
-                ours.setdefault(call.id, replace(call, digest=keyed_digest(conn.vault, tenant, call.digest)))
+                ours.setdefault(call.id, replace(call, digest=keyed(call.digest)))
             before = [call for call in ours.values() if call.attempt == asked.attempt and call.id != made]
-            found = counterpart(theirs, before, keyed_digest(conn.vault, tenant, asked.digest))
+            found = counterpart(theirs, before, keyed(asked.digest))
             ended = state == "finished" or authority != "real"
             match = found.occurrence
             if not ended and (match is None or match.status is None):

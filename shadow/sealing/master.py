@@ -48,6 +48,10 @@ class WrongSealingKey(Exception):
         )
 
 
+SEALING_PROBLEMS = (NoSealingKey, BadSealingKey, WrongSealingKey)
+"""What a person has to mend before anything can be sealed or opened."""
+
+
 class MasterKey:
     """Wraps the keys of tenants."""
 

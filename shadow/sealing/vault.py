@@ -105,15 +105,17 @@ class Vault:
             self._following = None
 
     async def ready(self, tenants: Iterable[str | None]) -> None:
-        """Have the keys of these tenants at hand; `key` and `seal` may then be called for them, without waiting.
+        """Have the keys of these tenants at hand; `key` and `seal` may then be called for them, until something else is
+        awaited.
 
         Raises:
             WrongSealingKey: they were wrapped by another master key.
         """
         if time.monotonic() - self._heard_at > _STALE_SECONDS:
             await self._hear()
-        missing = {tenant or "" for tenant in tenants} - self._of_tenant.keys()
-        if missing:
+        wanted = {tenant or "" for tenant in tenants}
+        # Again, should others have filled the memory meanwhile, or a key have been forgotten.
+        while missing := wanted - self._of_tenant.keys():
             await self._look_up(sorted(missing))
 
     def key(self, tenant: str | None) -> TenantKey:

@@ -114,3 +114,10 @@ def test_nor_with_another_than_the_databases(tmp_path: Path, tenants: str) -> No
     done = shadow("work", "-c", str(catalogue), "--database-url", tenants, **{VARIABLE: "ab" * 32})
     assert done.exit_code == 2
     assert "wrapped by another master key" in done.output
+
+
+def test_a_command_that_needs_the_master_key_says_so(tenants: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE)
+    done = shadow("forget", "--tenant", "acme", "--yes", "--database-url", tenants)
+    assert done.exit_code == 2
+    assert "set SHADOW_SEALING_KEY" in done.output

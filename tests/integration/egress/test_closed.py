@@ -59,7 +59,6 @@ STAGES = [
     "shadow.egress.twin.counterpart",
     "shadow.sealing.vault.Vault.open",
     "shadow.effects.evidence.redactor",
-    "shadow.effects.evidence.tenants_of_runs",
     "shadow.egress.answers.decoded_headers",
     "shadow.egress.answers.Answer.for_client",
     "shadow.egress.journal.Journal.write",
