@@ -35,6 +35,7 @@ from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
+from shadow.outcomes.trigger_children import Discovery
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
@@ -200,9 +201,12 @@ class Service:
         intake = Intake(self._database)
         await intake.start()
         stack.push_async_callback(intake.stop)
+        discovery = Discovery(self._catalogue, self._database, http)
         gateway = None
         if self._catalogue.targets:
-            gateway = Gateway(self._catalogue, self._database, routing, http, self._data / "spool")
+            gateway = Gateway(
+                self._catalogue, self._database, routing, http, self._data / "spool", discover=discovery.discover
+            )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
         if self._smtp is not None:
@@ -215,6 +219,7 @@ class Service:
                 database=self._database,
                 http=http,
                 gateway=gateway,
+                discover=discovery.discover,
                 extra=[(PREFIX, worker_app(self._catalogue, self._database))],
             )
         )

@@ -6,7 +6,7 @@ the same name (`judge/ledger.py`), so that an emission never counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -23,20 +23,31 @@ from shadow.store.database import Connection
 
 
 async def note_emissions(
-    conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow], said: str | None = None
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    events: Iterable[EventRow],
+    said: Mapping[UUID, str] | None = None,
+    *,
+    placed: bool = False,
 ) -> None:
     """Keep those of the events that workers emitted as effects of their parents. Harmless to repeat.
 
     Args:
-        said: the platform's id of the parent, as the worker told it, where no run of ours is known by it.
+        said: by event, the platform's id of the parent as the worker told it, where no run of ours is known by it.
+        placed: the caller has seen to their places among their siblings.
     """
     emitted = [event for event in events if event.origin != Origin.PRODUCER]
     if not emitted:
         return
-    await place(conn, catalogue, emitted)
+    if not placed:
+        await place(conn, catalogue, emitted)
     data = await data_of_events(conn, {event.id for event in emitted})
     for side in Side:
-        effects = [_effect(event, data.get(event.id, b"{}"), said) for event in emitted if event.origin == side.value]
+        effects = [
+            _effect(event, data.get(event.id, b"{}"), (said or {}).get(event.id))
+            for event in emitted
+            if event.origin == side.value
+        ]
         if effects:
             await record_effects(conn, side, effects)
 

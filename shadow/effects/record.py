@@ -26,6 +26,7 @@ CLOCKS_DIFFER = timedelta(seconds=2)
 _REMEMBERED = timedelta(days=30)
 """How long a report with the same id is known to be a repetition."""
 
+_EMITTED = "event:"
 _FRESH = b"""
 INSERT INTO dedupe_keys AS known (scope, key, event_id, expires_at)
 SELECT %(scope)s, key, id, %(expires)s FROM unnest(%(key)s::text[], %(id)s::uuid[]) AS told (key, id)
@@ -146,6 +147,7 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
     if not rows:
         return 0
+    await _note_emitted(conn, side, rows)
     redacted = dict(zip((row for row, _effect in rows), await _redacted(conn, side, rows), strict=True))
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
     cursor = await conn.execute(
@@ -247,6 +249,28 @@ async def _fresh(
     )
     fresh = {row[0] for row in await cursor.fetchall()}
     return [(row, effect) for row, effect in rows if effect.reporter_id is None or row in fresh]
+
+
+def emitted_scope(side: Side) -> str:
+    """Where reported emissions are found by the id that the platform gave the event."""
+    return f"emitted:{side.value}"
+
+
+async def _note_emitted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> None:
+    """Events that passed no door are found again by their ids, which is how client packages name such a report."""
+    emitted = {
+        effect.reporter_id.removeprefix(_EMITTED): row
+        for row, effect in rows
+        if effect.kind == "event" and effect.reporter_id is not None and effect.reporter_id.startswith(_EMITTED)
+    }
+    if emitted:
+        named = {
+            "scope": emitted_scope(side),
+            "key": list(emitted),
+            "id": list(emitted.values()),
+            "expires": datetime.now(UTC) + _REMEMBERED,
+        }
+        await conn.execute(_FRESH, named)
 
 
 def _key(effect: SeenEffect) -> str:

@@ -38,7 +38,7 @@ from shadow.egress.resolving import Forbidden
 from shadow.egress.runs import Decides, KnownRun, Runs, Told, Unknown, WrongSide
 from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
-from shadow.egress.unsolicited import TriggerRuns
+from shadow.egress.unsolicited import Discover, TriggerRuns
 from shadow.egress.upstream import Outgoing, Upstream, permit
 from shadow.model.ids import new_id
 from shadow.observe import metrics
@@ -68,11 +68,14 @@ class Gateway:
         routing: Decides,
         http: httpx.AsyncClient,
         spool: Path,
+        *,
+        discover: Discover | None = None,
     ) -> None:
         """
         Args:
             http: to ask platforms with; each target has a client of its own.
             spool: the folder for what can't be written to the database.
+            discover: finds a run that another run of ours started on its platform.
 
         Raises:
             ValueError: a target's operations can't be compiled.
@@ -84,7 +87,7 @@ class Gateway:
             catalogue,
             database,
             routing,
-            platform=TriggerRuns(catalogue, database, routing, http),
+            platform=TriggerRuns(catalogue, database, routing, http, discover),
         )
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)

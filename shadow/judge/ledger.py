@@ -34,7 +34,9 @@ FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND s
 _OF_RUNS = """
 SELECT run.id AS of_run, effects.*
 FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) AS run (id, side, name)
-JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side AND effects.run_id IS NULL
+JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side
+  -- What was attributed to a run that another has taken over since is found by its name.
+  AND (effects.run_id IS NULL OR NOT EXISTS (SELECT FROM runs WHERE runs.id = effects.run_id))
 UNION ALL
 SELECT effects.run_id, effects.* FROM effects WHERE effects.run_id = ANY(%(ids)s::uuid[])
 """

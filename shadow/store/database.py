@@ -42,6 +42,8 @@ class Work(StrEnum):
     """The group commit's one statement, each time a transaction of its own; planned for that and nothing else."""
     ACCEPT = "accept"
     """The doors' own transactions."""
+    CAUSES = "causes"
+    """Whose run brings an event: of workers only, so that they can't keep producers waiting."""
     LEGACY = "legacy"
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
@@ -58,6 +60,7 @@ class Work(StrEnum):
 POOL_SIZE = {
     Work.INTAKE: 2,
     Work.ACCEPT: 4,
+    Work.CAUSES: 3,
     Work.LEGACY: 3,
     Work.CANDIDATE: 3,
     Work.OUTCOMES: 4,
