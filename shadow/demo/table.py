@@ -5,22 +5,28 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from shadow.demo.findings import Findings, TaskFinding
+from shadow.demo.findings import Findings
 
 WORST = 3
 """Signatures shown."""
-_WIDTH = 150
-"""Columns that the table needs; a narrower terminal wraps its lines itself."""
+_WIDTH = 240
+"""Columns that the table may take; a narrower terminal wraps its lines itself."""
+
+_CALLS = {
+    "calls forwarded": ("legacy", "forward"),
+    "replayed": ("candidate", "replay"),
+    "stubbed": ("candidate", "stub"),
+    "refused": ("candidate", "refuse"),
+}
+"""Column to the side whose calls it counts, and what became of them."""
 
 
 def show(console: Console, findings: Findings) -> None:
     """The parity table and the worst signatures, one readable difference each."""
     table = Table(title="Does the candidate do what legacy does?", title_justify="left")
     table.add_column("task", no_wrap=True)
-    for name in ("events", "pairs", "match", "mismatch", "missing", "not comparable", "pending", "parity"):
+    for name in ("events", "pairs", "match", "mismatch", "missing", "not comparable", "pending", "parity", *_CALLS):
         table.add_column(name, justify="right", min_width=len(name.split()[-1]))
-    table.add_column("legacy's calls", no_wrap=True)
-    table.add_column("candidate's calls", no_wrap=True)
     table.add_column("fault switched on", no_wrap=True)
     for task, finding in findings.tasks.items():
         parity = "-" if finding.parity is None else f"{finding.parity:.1%}"
@@ -32,11 +38,11 @@ def show(console: Console, findings: Findings) -> None:
             str(finding.not_comparable),
             str(finding.pending),
             f"[{style}]{parity}[/]",
-            _calls(finding, "legacy"),
-            _calls(finding, "candidate"),
+            *(str(finding.dispositions.get(side, {}).get(disposition, 0)) for side, disposition in _CALLS.values()),
             finding.fault or "",
         )
-    console.print(table, width=max(console.width, _WIDTH), crop=False, no_wrap=True)
+    console.width = max(console.width, _WIDTH)
+    console.print(table, no_wrap=True)
     leaks = "[green]none[/]" if findings.leaks == 0 else f"[red]{findings.leaks}[/]"
     console.print(
         f"Leaks: {leaks}. The targets' own books show {findings.writes} writes, all by runs with authority."
@@ -46,7 +52,10 @@ def show(console: Console, findings: Findings) -> None:
     )
     later = sum(finding.scheduled for finding in findings.tasks.values())
     if later:
-        console.print(f"{later} runs that these started are due on later days: they are paired, and not counted here.")
+        console.print(
+            f"{later} runs that these started are due on later days: they are paired, and not counted here.",
+            highlight=False,
+        )
     if not findings.signatures:
         console.print("No differences.")
         return
@@ -59,8 +68,3 @@ def show(console: Console, findings: Findings) -> None:
             highlight=False,
         )
         console.print(f"    {signature.sentence}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _calls(finding: TaskFinding, side: str) -> str:
-    """What became of that side's calls to targets."""
-    return ", ".join(f"{number} {name}" for name, number in sorted(finding.dispositions.get(side, {}).items()))
