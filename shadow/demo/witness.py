@@ -35,7 +35,7 @@ WHERE pair.verdict IS NULL AND event.scheduled_at > now() GROUP BY 1
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Witnessed:
     """What was seen."""
 
     dispositions: Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -58,7 +58,7 @@ async def later(database: Database) -> dict[str, int]:
         return dict(await (await connection.execute(_LATER)).fetchall())
 
 
-async def testimony(database: Database, stage_url: str) -> Testimony:
+async def testimony(database: Database, stage_url: str) -> Witnessed:
     """Ask the ledger and the books."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         books: list[dict[str, Any]] = (await client.get(f"{stage_url}/books")).raise_for_status().json()["targets"]
@@ -67,7 +67,7 @@ async def testimony(database: Database, stage_url: str) -> Testimony:
         real = dict(await (await connection.execute(_REAL_WRITES)).fetchall())
         leaks = dict(await (await connection.execute(_LEAKS)).fetchall())
     written = written_by_target(books)
-    return Testimony(
+    return Witnessed(
         _nested(dispositions),
         leaks,
         unexplained=sum(max(number - real.get(target, 0), 0) for target, number in written.items()),

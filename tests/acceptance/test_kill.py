@@ -1,4 +1,4 @@
-"""Promises 1, 2 and 4 under `kill -9`: what was acknowledged ends as a judged pair, nothing runs twice, nothing leaks."""
+"""Under `kill -9` what was acknowledged ends as a judged pair, nothing runs twice, nothing leaks (promises 1, 2, 4)."""
 
 from __future__ import annotations
 
