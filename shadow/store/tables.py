@@ -227,6 +227,9 @@ effects = Table(
         Text,
         comment="report, headers, trace, key, transaction or parent; null while it is nobody's",
     ),
+    Column(
+        "emitted", Text, comment="of an emitted event: the id that its platform gave it, as far as who saw it knows"
+    ),
     Column("disposition", Text, comment="gateway: forward, replay, stub or refuse"),
     Column("writes", Boolean, comment="gateway: whether the operation writes"),
     Column("status", SmallInteger, comment="gateway: of the answer; null while there is none"),

@@ -25,6 +25,7 @@ COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered 
 ALTER TABLE effects ALTER COLUMN platform_run_id DROP NOT NULL;
 ALTER TABLE effects ADD COLUMN run_id UUID;
 ALTER TABLE effects ADD COLUMN attributed_by TEXT;
+ALTER TABLE effects ADD COLUMN emitted TEXT;
 ALTER TABLE effects ADD COLUMN disposition TEXT;
 ALTER TABLE effects ADD COLUMN writes BOOLEAN;
 ALTER TABLE effects ADD COLUMN status SMALLINT;
@@ -37,6 +38,7 @@ COMMENT ON COLUMN effects.platform_run_id IS 'as the worker knows its run; null 
 COMMENT ON COLUMN effects.seen_by IS 'report, gateway, probe, rows, mail, door or platform';
 COMMENT ON COLUMN effects.run_id IS 'the run of ours that did it, once that is known';
 COMMENT ON COLUMN effects.attributed_by IS 'report, headers, trace, key, transaction or parent; null while it is nobody''s';
+COMMENT ON COLUMN effects.emitted IS 'of an emitted event: the id that its platform gave it, as far as who saw it knows';
 COMMENT ON COLUMN effects.disposition IS 'gateway: forward, replay, stub or refuse';
 COMMENT ON COLUMN effects.writes IS 'gateway: whether the operation writes';
 COMMENT ON COLUMN effects.status IS 'gateway: of the answer; null while there is none';
