@@ -1,0 +1,403 @@
+"""The load: producers, platforms' workers, an operator who moves routes, and somebody who pulls the plug."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+
+from benchmarks.containment import asgi
+from benchmarks.containment.audit import Findings, Outage, audit
+from benchmarks.containment.calls import Call, Keys, Run, Truth, Worker, kinds
+from benchmarks.containment.faults import CURRENT, Faults
+from benchmarks.containment.phases import Timeline
+from benchmarks.containment.targets import read_log
+from benchmarks.containment.world import (
+    PRODUCER,
+    REAL_CREDENTIAL,
+    REAL_QUERY,
+    REPORT_KEYS,
+    WORKER_KEYS,
+    World,
+)
+from shadow.catalogue import ResolvedTask
+from shadow.catalogue.model import Origin, Side
+from shadow.cutover.decision import Phase
+from shadow.cutover.moves import LEAD, MoveRefused, move
+from shadow.cutover.routing import read_standings
+from shadow.intake.arrival import Arrival, Descent, Door
+from shadow.intake.group_commit import Overloaded
+from shadow.intake.plan import planned
+from shadow.platforms.event import EventRow
+from shadow.store.database import Work
+
+RECOVERY_SECONDS = 6.0
+"""How long after a crash the service may still be finding its feet: sound calls need not arrive, leaks are leaks."""
+DEEPEST = 3
+"""Generations of children."""
+_CHILDREN = ("bench/notify", "bench/audit")
+_EVENTS = ("bench/pay", "bench/pay", "bench/sync", "bench/notify", "bench/audit")
+_PHASES = (Phase.LEGACY, Phase.SHADOW, Phase.SHADOW, Phase.LIVE)
+
+
+@dataclass
+class Options:
+    calls: int
+    seed: int = 1
+    workers: int = 160
+    crashes: int = 5
+    moves: bool = True
+    fault_rate: float = 0.004
+    progress: Callable[[str], None] = print
+
+
+@dataclass
+class _Told:
+    """What the benchmark knows of an event that it sent."""
+
+    authority: Side | None
+    """The side with authority."""
+    certain: bool
+    """Whether that follows from what the benchmark knows; else it is what the service decided."""
+    lineage: str
+
+
+@dataclass
+class Bench:
+    """One run of it."""
+
+    options: Options
+    calls: list[Call] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    wrong_decisions: list[str] = field(default_factory=list)
+    """Events that got another authority than they had to."""
+    counted: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"bench:{self.options.seed}")
+        self._events: dict[int, _Told] = {}
+        self._waiting: asyncio.Queue[tuple[Run, int]] = asyncio.Queue()
+        self._begun = 0
+        self._done = 0
+        self._next_event = 0
+        self._under_way = 0
+        self._ending = False
+        self.seconds = 0.0
+        self.faults = Faults(self.options.seed, self.options.fault_rate)
+
+    # ------------------------------------------------------------ the platforms start runs
+
+    def started(self, side: Side, task: ResolvedTask, event: EventRow, data: bytes, name: str) -> None:
+        """A platform was handed an event."""
+        document = orjson.loads(data)
+        number = document["bench"]
+        told = self._events[number]
+        decided = Side(event.authority) if event.authority is not None else None
+        if not told.certain:
+            told.authority = decided
+        elif decided is not told.authority:
+            self.wrong_decisions.append(
+                f"event {number} ({told.lineage}) of {event.name}: authority {decided}, expected {told.authority}"
+            )
+        truth: Truth = "real" if told.authority is side else "none"
+        run = Run(
+            side, task.id, truth, name, event.delivery_id, f"{self.options.seed}:{number}:{task.id}", task.reads,
+            told.lineage,
+        )  # fmt: skip
+        self.counted[f"runs_{side.value}_{truth}"] += 1
+        self._waiting.put_nowait((run, document["depth"]))
+
+    # ------------------------------------------------------------ the whole of it
+
+    async def run(self, world: World) -> Findings:
+        """Make the calls, then hold the targets' log against them."""
+        self._world = world
+        self._timeline = Timeline(world.catalogue)
+        self._keys = Keys(world.egress, world.revoked, REAL_CREDENTIAL)
+        self.faults.install(world.gateway)
+        began = time.monotonic()
+        actors = [
+            *(asyncio.create_task(self._worker()) for _ in range(self.options.workers)),
+            asyncio.create_task(self._producer()),
+            asyncio.create_task(self._report()),
+            asyncio.create_task(self._unplug()),
+        ]
+        if self.options.moves:
+            actors.append(asyncio.create_task(self._operator()))
+        try:
+            while self._done < self.options.calls or self._under_way:
+                self._ending = self._done >= self.options.calls
+                await asyncio.sleep(0.1)
+                for actor in actors:
+                    if actor.done() and not actor.cancelled() and actor.exception() is not None:
+                        await actor  # raises: the benchmark itself is broken
+        finally:
+            for actor in actors:
+                actor.cancel()
+            await asyncio.gather(*actors, return_exceptions=True)
+        self.seconds = time.monotonic() - began
+        self.faults.active = False
+        await self._settle()
+        return self._audited(world)
+
+    def _audited(self, world: World) -> Findings:
+        offset = datetime.now(UTC).timestamp() - time.monotonic()
+
+        def may_pass_away(call: Call) -> bool:
+            begun, ended = (datetime.fromtimestamp(at + offset, UTC) for at in (call.began_at, call.ended_at))
+            return Side.LEGACY in self._timeline.held(call.task, begun, ended)
+
+        return audit(
+            [call for call in self.calls if call.ended_at],
+            read_log(world.log),
+            self.outages,
+            self.faults.touched,
+            may_pass_away=may_pass_away,
+            secrets=tuple(world.egress.values()),
+            credential=f"Bearer {REAL_CREDENTIAL}",
+            credential_parameter=REAL_QUERY,
+        )
+
+    async def _settle(self) -> None:
+        """Let what was spooled be written down, and the looks for leaks come round."""
+        for _ in range(60):
+            with suppress(psycopg.Error, TimeoutError, OSError):
+                await self._world.gateway.replay.once()
+                await self._world.gateway.incidents.look(since=datetime.fromtimestamp(0, UTC))
+                return
+            await asyncio.sleep(0.5)
+
+    async def recorded(self, query: str) -> list[tuple[Any, ...]]:
+        """What Shadow's own database says."""
+        async with self._world.database.connection(Work.CONTROL) as connection:
+            return await (await connection.execute(query.encode())).fetchall()
+
+    # ------------------------------------------------------------ actors
+
+    async def _worker(self) -> None:
+        while True:
+            run, depth = await self._waiting.get()
+            made = random.Random(f"{run.plan}:{run.side}:run")
+            calls = Worker(run, self._keys).calls(self._begun, made.randrange(3, 16))
+            self._begun += len(calls)
+            self.calls += calls
+            for call in calls:
+                if self._ending:
+                    break
+                await self._call(call)
+                if depth < DEEPEST and made.random() < 0.02:
+                    await self._emit(run, depth, named=made.random() < 0.9, name=made.choice(_CHILDREN))
+            if not self._ending and made.random() < 0.95:
+                await self._ended(run)
+
+    async def _call(self, call: Call) -> None:
+        CURRENT.set(call.number)
+        call.began_at = time.monotonic()
+        self._under_way += 1
+        patience = self._random.uniform(0, 0.05)
+        call.got = await asgi.request(
+            self._world.app, call.method, call.path, call.query, call.headers, call.body, call.leave, patience
+        )
+        self._under_way -= 1
+        call.ended_at = time.monotonic()
+        call.body = None
+        self._done += 1
+
+    async def _ended(self, run: Run) -> None:
+        """The worker tells how its run ended."""
+        report = {"run": run.name, "task": run.task, "status": "completed", "output": {"ok": True}}
+        if run.side is Side.CANDIDATE:
+            report["event"] = run.event
+        await self._post("/shadow/runs", report, {"authorization": f"Bearer {REPORT_KEYS[run.side]}"})
+
+    async def _producer(self) -> None:
+        """Keeps the workers busy, and now and then has recorded events repeated."""
+        while True:
+            if self._waiting.qsize() > self.options.workers:
+                await asyncio.sleep(0.02)
+                continue
+            if self._random.random() < 0.1:
+                await self._repeat(self._random.choice(_EVENTS))
+            else:
+                await self._send(self._random.choice(_EVENTS))
+
+    def _event(self, depth: int) -> tuple[int, dict[str, Any]]:
+        self._next_event += 1
+        return self._next_event, {"bench": self._next_event, "depth": depth, "tenantId": "acme"}
+
+    async def _send(self, name: str) -> None:
+        number, data = self._event(0)
+        told = self._events[number] = _Told(None, False, "producer's event")
+        task = self._world.catalogue.tasks_of_event(name)[0].id
+        begun = datetime.now(UTC)
+        # What was decided is known before the platforms are handed it only if nothing was moved meanwhile: the runs
+        # may begin before this door has answered, so what can be known is said first.
+        told.authority = self._timeline.authority(task, begun, begun)
+        told.certain = told.authority is not None
+        event = {"name": name, "data": data, "id": f"e{self.options.seed}-{number}"}
+        for _ in range(100):
+            if await self._post(f"/e/{PRODUCER}", event, {}) == 200:
+                break
+            told.certain = False  # stored at the first try, or at a later one under another phase
+            await asyncio.sleep(0.1)
+        if self._timeline.authority(task, begun, datetime.now(UTC)) is None:
+            told.certain = False
+        self.counted["events_producer"] += 1
+
+    async def _emit(self, run: Run, depth: int, *, named: bool, name: str) -> None:
+        """A run emits an event with its side's key, and says which run it is, or does not."""
+        number, data = self._event(depth + 1)
+        task = self._world.catalogue.tasks_of_event(name)[0].id
+        now = datetime.now(UTC)
+        authoritative = self._timeline.authority(task, now, now)
+        lineage = f"child of {run.authority}" if named else f"child of unknown ({run.authority})"
+        told = self._events[number] = _Told(None, False, lineage)
+        if named and run.authority == "none":
+            told.certain = True  # never any authority, whatever the phase
+        elif authoritative is not None and named:
+            told.authority, told.certain = authoritative, True
+        headers = {}
+        if named:
+            headers = {"x-shadow-task": run.task}
+            headers["x-shadow-run" if run.side is Side.LEGACY else "x-shadow-event"] = (
+                run.name if run.side is Side.LEGACY else run.event
+            )
+        event = {"name": name, "data": data, "id": f"c{self.options.seed}-{number}"}
+        status = await self._post(f"/e/{WORKER_KEYS[run.side]}", event, headers)
+        if run.authority == "real" and (
+            status != 200 or self._timeline.authority(task, now, datetime.now(UTC)) is None
+        ):
+            told.certain = False
+        self.counted[f"events_{'child' if named else 'orphan'}"] += 1
+
+    async def _repeat(self, name: str) -> None:
+        """A replay, a canary, or legacy against legacy: authority for nobody."""
+        purpose, sides = self._random.choice(
+            (
+                ("replay", (Side.CANDIDATE,)),
+                ("canary", (Side.CANDIDATE,)),
+                ("legacy_twice", (Side.LEGACY,)),
+            )
+        )
+        number, data = self._event(0)
+        self._events[number] = _Told(None, True, purpose)
+        known = self._world.catalogue
+        descent = Descent(None, sides, purpose=purpose)
+        decision = self._world.routing.decision(known.tasks_of_event(name)[0].route)
+        dispatches = planned(known, "app", name, Origin.PRODUCER, decision, descent)
+        arrival = Arrival(
+            source="app",
+            door=Door.INNGEST,
+            origin=Origin.PRODUCER,
+            name=name,
+            data=orjson.dumps(data),
+            dispatches=dispatches,
+            decision=decision,
+            descent=descent,
+            delivery_id=f"r{self.options.seed}-{number}",
+        )
+        with suppress(psycopg.Error, Overloaded):
+            await self._world.intake.accept([arrival])
+            self.counted[f"events_{purpose}"] += 1
+
+    async def _operator(self) -> None:
+        """Moves routes about, each a few seconds after the last."""
+        while True:
+            await asyncio.sleep(self._random.uniform(0.3, 2.0))
+            task = self._random.choice(list(self._world.catalogue.tasks))
+            phase = self._random.choice(_PHASES)
+            route = self._world.catalogue.tasks[task].route
+            try:
+                done = await move(
+                    self._world.database, self._world.catalogue, task, phase, actor="bench", reason="random"
+                )
+            except MoveRefused:
+                continue
+            except (psycopg.Error, OSError):
+                await self._relearn()
+                continue
+            self._timeline.learn(route, done.decided_at, done.effective_at, phase)
+            self.counted["moves"] += 1
+
+    async def _relearn(self) -> None:
+        """After a move of which nobody knows whether it was made: what the database says."""
+        while True:
+            with suppress(psycopg.Error, OSError):
+                async with self._world.database.connection(Work.CONTROL) as connection:
+                    standings = await read_standings(connection)
+                for task, standing in standings.items():
+                    route = self._world.catalogue.tasks[task].route
+                    self._timeline.learn(route, standing.effective_at - LEAD, standing.effective_at, standing.phase)
+                return
+            await asyncio.sleep(0.2)
+
+    async def _unplug(self) -> None:
+        """Crashes the database, evenly over the calls."""
+        for number in range(1, self.options.crashes + 1):
+            while self._done < self.options.calls * number / (self.options.crashes + 1):  # noqa: ASYNC110  # a count
+                await asyncio.sleep(0.05)
+            began = time.monotonic()
+            outage = len(self.outages)
+            self.outages.append(Outage(began, began + 3600))
+            await self._world.server.crash()
+            self.outages[outage] = Outage(began, time.monotonic() + RECOVERY_SECONDS)
+
+    async def _report(self) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(10)
+            rate = self._done / (time.monotonic() - began)
+            self.options.progress(
+                f"{self._done:7d} of {self.options.calls} calls  {rate:5.0f}/s  runs waiting {self._waiting.qsize()}"
+                f"  moves {self.counted['moves']}  crashes {len(self.outages)}"
+                f"  faults {self.faults.injected.total()}"
+            )
+
+    async def _post(self, path: str, document: object, headers: dict[str, str]) -> int | None:
+        body = orjson.dumps(document)
+        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+        sent += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        got = await asgi.request(self._world.app, "POST", path.encode(), b"", sent, [body])
+        return got.status
+
+
+def figures(bench: Bench, found: Findings, dispositions: dict[str, int], incidents: dict[str, int]) -> dict[str, Any]:
+    """What the benchmark reports."""
+    done = [call for call in bench.calls if call.ended_at]
+    answers = Counter(
+        "left" if call.got is None or call.got.status is None else call.got.gateway or "target" for call in done
+    )
+    return {
+        "leaks": len(found.leaks),
+        "calls": len(done),
+        "seconds": round(bench.seconds, 1),
+        "dispositions": dispositions,
+        "answers": dict(sorted(answers.items())),
+        "arrived": found.counted["arrived"],
+        "arrived_with_authority": found.counted["with_authority"],
+        "reads_without_authority": found.counted["reads_without_authority"],
+        "unknown_legacy_runs_while_away": found.counted["unknown_legacy_runs_while_away"],
+        "calls_without_authority": sum(call.truth != "real" for call in done),
+        "arrived_twice": len(found.twice),
+        "lost": len(found.lost),
+        "untrue_answers": len(found.untrue),
+        "exposed": len(found.exposed),
+        "strays": len(found.strays),
+        "hung": len(found.hung),
+        "wrong_decisions": len(bench.wrong_decisions),
+        "faults_injected": dict(sorted(bench.faults.injected.items())),
+        "database_crashes": len(bench.outages),
+        "calls_while_it_was_away": found.counted["during_outage"],
+        "incidents": incidents,
+        "kinds": kinds(done),
+        **dict(sorted(bench.counted.items())),
+    }
