@@ -25,6 +25,7 @@ TAGS = [
     {"name": "signatures", "description": "The same difference over many pairs."},
     {"name": "events", "description": "Events, and those that could not be delivered."},
     {"name": "phases", "description": "Where routes stand and how they were moved."},
+    {"name": "incidents", "description": "What must not happen and did: leaks above all."},
     {"name": "process", "description": "Health and metrics."},
 ]
 

@@ -200,6 +200,24 @@ MOVE: Example = {
     "effective_at": "2026-05-01T09:00:02Z",
 }
 MOVES: Example = {"items": [MOVE]}
+INCIDENTS: Example = {
+    "items": [
+        {
+            "id": "01997f40-0000-7abc-8def-0123456789ac",
+            "kind": "leak",
+            "task": "order-sync",
+            "route": "shopify/order.created",
+            "side": "candidate",
+            "run": _CANDIDATE_RUN,
+            "effect": "01997f40-0000-7abc-8def-0123456789ad",
+            "target": "shopify",
+            "operation": "POST /admin/orders/{id}/tags",
+            "detail": "POST /admin/orders/{id}/tags at shopify was forwarded for a run without authority",
+            "noticed_at": "2026-05-01T09:31:00Z",
+            "moved_back": True,
+        }
+    ]
+}
 MOVE_REQUEST: Example = {"phase": "shadow", "reason": "First week of comparison"}
 CONTAINMENT: Example = {
     "task": "order-sync",

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from shadow.catalogue import expressions
+from shadow.catalogue.expressions import ExpressionError
 from shadow.catalogue.model import Catalogue, TaskDefaults
-from shadow.catalogue.outside import Credential, Operation, Probe, Target, WorldRow
+from shadow.catalogue.outside import Credential, Operation, Probe, Stub, Target, WorldRow
 from shadow.catalogue.paths import parsed
 from shadow.catalogue.problems import Finding, Path, one_of
 
@@ -54,6 +56,7 @@ def _target(target: Target, path: Path) -> Iterator[Finding]:
         yield from _credential(target.credential, (*path, "credential"))
     for index, operation in enumerate(target.operations):
         yield from _operation(operation, (*path, "operations", index))
+    yield from _stub(target.stub, (*path, "stub"))
     if target.witness is not None:
         method, _, rest = target.witness.request.partition(" ")
         if method not in ("GET", "HEAD") or not rest.startswith("/"):
@@ -74,10 +77,20 @@ def _operation(operation: Operation, path: Path) -> Iterator[Finding]:
         names = _PLACEHOLDER.findall(operation.match)
         if len(names) != len(set(names)):
             yield Finding((*path, "match"), repr(operation.match), "each parameter once")
+    yield from _stub(operation.stub, (*path, "stub"))
     for index, text in enumerate(operation.identity):
         yield from _json_path(text, (*path, "identity", index))
     if operation.idempotency_key is not None and operation.idempotency_key.startswith("$"):
         yield from _json_path(operation.idempotency_key, (*path, "idempotency_key"))
+
+
+def _stub(stub: Stub | None, path: Path) -> Iterator[Finding]:
+    if stub is None:
+        return
+    try:
+        expressions.compile(stub.body, tables=(), headers=False)
+    except ExpressionError as error:
+        yield Finding((*path, "body", *error.path), error.found, error.expected)
 
 
 def _world(row: WorldRow, path: Path, catalogue: Catalogue) -> Iterator[Finding]:

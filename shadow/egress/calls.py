@@ -14,10 +14,11 @@ import psycopg
 import structlog
 
 from shadow.catalogue.model import Side
-from shadow.effects.record import AttributedBy, tell_the_judge
+from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
 from shadow.egress import answers
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
+from shadow.observe import metrics
 from shadow.store import codec
 from shadow.store.database import Connection, Database, Work
 
@@ -31,16 +32,19 @@ _NOTICE_BYTES = 7000
 _INSERT = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
                      idempotency_key, occurred_at, seen_by, attributed_by, disposition, writes, status, digest,
-                     answered_at, waited_ms)
+                     answered_at, waited_ms, suspects)
 SELECT id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-       occurred_at, 'gateway', attributed_by, disposition, writes, status, digest, answered_at, waited_ms
+       occurred_at, 'gateway', attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
+       suspects::uuid[]
 FROM unnest(%(id)s::uuid[], %(side)s::text[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[],
             %(sequence)s::bigint[], %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[],
             %(identity)s::text[], %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[],
             %(attributed_by)s::text[], %(disposition)s::text[], %(writes)s::bool[], %(status)s::smallint[],
-            %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[])
+            %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[],
+            %(suspects)s::text[])
      AS effect (id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-                occurred_at, attributed_by, disposition, writes, status, digest, answered_at, waited_ms)
+                occurred_at, attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
+                suspects)
 ON CONFLICT (id) DO NOTHING
 """
 _UPDATE = b"""
@@ -95,6 +99,14 @@ class Call:
     """The pair that can't be compared from here on, and why."""
     wakes: bool = False
     """Whether a twin may wait for it."""
+    traits: bytes | None = None
+    """Of one that is nobody's: what it carries, so that it can be asked again whose it is."""
+    suspects: tuple[UUID, ...] = ()
+    """Of one that is nobody's: the runs that it may be of, where that is known."""
+
+    @property
+    def nobodys(self) -> bool:
+        return self.run_id is None and self.platform_run_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +185,8 @@ def _columns(calls: Sequence[Call]) -> dict[str, object]:
         "digest": [call.digest for call in calls],
         "answered_at": [call.answered_at for call in calls],
         "waited_ms": [call.waited_ms for call in calls],
+        # An array of arrays would have to be as wide in every row.
+        "suspects": ["{" + ",".join(map(str, call.suspects)) + "}" if call.suspects else None for call in calls],
     }
 
 
@@ -180,6 +194,8 @@ def _bodies(item: Item) -> list[tuple[UUID, str, bytes]]:
     found = []
     if item.document is not None:
         found.append((item.id, "data", codec.encode(item.document)))
+    if isinstance(item, Call) and item.traits is not None:
+        found.append((item.id, "traits", codec.encode(item.traits)))
     if item.answer is not None:
         found.append((item.id, "answer", answers.sealed(item.answer)))
     if item.answer_headers is not None:
@@ -188,13 +204,19 @@ def _bodies(item: Item) -> list[tuple[UUID, str, bytes]]:
 
 
 async def _tell(conn: Connection, side: Side, items: Sequence[Item]) -> None:
-    if items:
-        await tell_the_judge(
-            conn,
-            side,
-            runs={item.platform_run_id for item in items if item.run_id is None and item.platform_run_id is not None},
-            run_ids={item.run_id for item in items if item.run_id is not None},
-        )
+    if not items:
+        return
+    nobodys = [item for item in items if isinstance(item, Call) and item.nobodys]
+    for _call in nobodys:
+        metrics.unattributed(side.value, SeenBy.GATEWAY.value)
+    await tell_the_judge(
+        conn,
+        side,
+        runs={item.platform_run_id for item in items if item.run_id is None and item.platform_run_id is not None},
+        run_ids={item.run_id for item in items if item.run_id is not None}
+        | {suspect for call in nobodys for suspect in call.suspects},
+        moments=[call.occurred_at for call in nobodys if not call.suspects],
+    )
 
 
 async def _wake(conn: Connection, runs: set[UUID]) -> None:

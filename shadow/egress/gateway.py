@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -20,9 +21,10 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Target
 from shadow.effects.call import Unparsable
+from shadow.effects.correlation import CallTraits
 from shadow.egress.address import BadAddress, address
 from shadow.egress.calls import CallLog, Item, write
-from shadow.egress.containing import Containing
+from shadow.egress.containing import RETRY_SECONDS, Containing
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
@@ -33,7 +35,7 @@ from shadow.egress.operation import Operations
 from shadow.egress.quota import Quota
 from shadow.egress.replies import Refusal, Reply, problem
 from shadow.egress.resolving import Forbidden
-from shadow.egress.runs import Clues, Correlates, Decides, KnownRun, Runs, Told, Unknown, WrongSide
+from shadow.egress.runs import Decides, KnownRun, Runs, Told, Unknown, WrongSide
 from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
 from shadow.egress.unsolicited import TriggerRuns
@@ -66,14 +68,11 @@ class Gateway:
         routing: Decides,
         http: httpx.AsyncClient,
         spool: Path,
-        *,
-        correlations: Sequence[Correlates] = (),
     ) -> None:
         """
         Args:
             http: to ask platforms with; each target has a client of its own.
             spool: the folder for what can't be written to the database.
-            correlations: ways to tell whose a call is that names no run, most trusted first.
 
         Raises:
             ValueError: a target's operations can't be compiled.
@@ -86,13 +85,12 @@ class Gateway:
             database,
             routing,
             platform=TriggerRuns(catalogue, database, routing, http),
-            correlations=correlations,
         )
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
         self._spool = Spool(spool)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
-        self.journal = Journal(self._calls, self._spool)
+        self.journal = Journal(database, self._calls, self._spool)
         self._twins = Twins(database)
         self._containing = Containing(database, self._twins, self.journal)
         self._forwarding = Forwarding(self.journal)
@@ -120,6 +118,7 @@ class Gateway:
         await self.replay.stop()
         await self._twins.stop()
         await self._forwarding.stop()
+        await self.journal.stop()
         await self._calls.stop()
         await self.keys.stop()
         for target in self._targets.values():
@@ -152,8 +151,15 @@ class Gateway:
         if target is None:
             raise Refusal(404, f"no target {incoming.target[:100]!r} is declared")
         call, body = await self._understood(incoming, fields, target, holder, key)
+        traits = CallTraits.of(fields, dict(call.operation.params), call.query, call.evidence.document["body"])
         try:
-            run = await self._run(call)
+            run = await self._run(call, traits)
+        except Unknown as error:
+            refusal = Refusal(403, str(error))
+            if self.journal.away and call.accepts_wait:
+                raise Refusal(425, str(error), retry_after=RETRY_SECONDS, gateway="wait") from None
+            await self._refused(call, None, refusal, traits=traits, suspects=error.suspects)
+            raise refusal from None
         except Refusal as refusal:
             await self._refused(call, None, refusal)
             raise
@@ -212,22 +218,22 @@ class Gateway:
         await self._check_credential(target, call)
         return call, body
 
-    async def _run(self, call: Understood) -> KnownRun:
-        """The run that makes the call."""
-        clues = Clues(call.fields, call.target, call.operation.template, call.evidence.document)
+    async def _run(self, call: Understood, traits: CallTraits) -> KnownRun:
+        """The run that makes the call.
+
+        Raises:
+            Unknown: nobody knows.
+            Refusal: it is of the other side.
+        """
         try:
             if self.journal.away:
                 return self.runs.last_known(call.side, call.told)
             try:
-                return await self.runs.find(call.side, call.told, clues)
+                return await self.runs.find(call.side, call.told, traits)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.run_unlooked", error=type(error).__name__)
                 self.journal.found_away()
                 return self.runs.last_known(call.side, call.told)
-        except Unknown as error:
-            if self.journal.away and call.accepts_wait:
-                raise Refusal(425, str(error), retry_after=2.0, gateway="wait") from None
-            raise Refusal(403, str(error)) from None
         except WrongSide as error:
             await self._note(
                 Incident(
@@ -299,10 +305,20 @@ class Gateway:
         task = self._catalogue.tasks.get(run.task)
         return task.reads if task is not None else "replay"
 
-    async def _refused(self, call: Understood, run: KnownRun | None, refusal: Refusal) -> None:
+    async def _refused(
+        self,
+        call: Understood,
+        run: KnownRun | None,
+        refusal: Refusal,
+        *,
+        traits: CallTraits | None = None,
+        suspects: tuple[UUID, ...] = (),
+    ) -> None:
         """Write down a refusal; it stands whether that succeeds or not."""
         metrics.egress_call(call.target, call.side.value, call.operation.effect.value, Disposition.REFUSE.value)
         record = call.record(run, Disposition.REFUSE)
+        if traits is not None and record.nobodys:
+            record = replace(record, traits=traits.stored(), suspects=suspects)
         try:
             await self._containing.written(record, refusal.status, None, None)
         except Exception:

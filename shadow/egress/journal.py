@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from uuid import UUID
 
 import psycopg
@@ -12,33 +11,47 @@ import structlog
 from shadow.egress.calls import Answered, Call, CallLog, Item, Overloaded
 from shadow.egress.spool import Spool
 from shadow.observe import metrics
+from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 3.0
 """How long a commit may take before the call is spooled. Should it succeed after all, writing twice is harmless."""
-AWAY_SECONDS = 1.0
-"""How long the database counts as away after it failed: nobody waits for it meanwhile."""
+PROBE_SECONDS = 0.5
+"""How often it is looked whether the database is back."""
 
 
 class Journal:
-    """Makes calls durable one way or the other."""
+    """Makes calls durable one way or the other, and knows whether the database is away.
 
-    def __init__(self, calls: CallLog, spool: Spool) -> None:
+    Once it is, nobody waits for it any more: calls are spooled at once until a probe has been answered.
+    """
+
+    def __init__(self, database: Database, calls: CallLog, spool: Spool, *, probe: float = PROBE_SECONDS) -> None:
+        self._database = database
         self._calls = calls
         self._spool = spool
-        self._away_until = 0.0
+        self._every = probe
+        self._probe: asyncio.Task[None] | None = None
         self._spooled: set[UUID] = set()
         """Calls whose answers have to follow them into the spool."""
 
+    async def stop(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+            self._probe = None
+
     @property
     def away(self) -> bool:
-        """Whether the database was away a moment ago."""
-        return time.monotonic() < self._away_until
+        """Whether the database is away, as far as is known."""
+        return self._probe is not None
 
     def found_away(self) -> None:
-        """Somebody else noticed that the database is away."""
-        self._away_until = time.monotonic() + AWAY_SECONDS
+        """Somebody noticed that the database is away."""
+        if self._probe is None:
+            log.warning("egress.database_away")
+            self._probe = asyncio.create_task(self._until_back(), name="egress-probe")
 
     async def write(self, item: Item) -> None:
         """Return once the item is durable.
@@ -55,7 +68,9 @@ class Journal:
                 return
             except (psycopg.DataError, psycopg.IntegrityError):
                 raise
-            except (psycopg.Error, TimeoutError, Overloaded, OSError) as error:
+            except Overloaded as error:
+                log.warning("egress.spooled", error=type(error).__name__)
+            except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.spooled", error=type(error).__name__)
                 self.found_away()
         await self._spool.append(item)
@@ -64,3 +79,15 @@ class Journal:
             self._spooled.add(item.id)
         else:
             self._spooled.discard(item.id)
+
+    async def _until_back(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                async with asyncio.timeout(COMMIT_SECONDS), self._database.connection(Work.EGRESS) as conn:
+                    await conn.execute(b"SELECT 1")
+            except (psycopg.Error, TimeoutError, OSError):
+                continue
+            log.info("egress.database_back")
+            self._probe = None
+            return

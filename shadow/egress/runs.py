@@ -1,7 +1,7 @@
 """Whose call it is: from what a call says of itself to a run of ours and its authority.
 
-The headers of the client packages come first; other ways (a trace, a business key) are tried after them, in the
-order in which they are given. A run that is not known yet is waited for a little while, without a connection: a
+The headers of the client packages come first; then the correlator is asked, which knows of traces and business keys.
+A run that is not known yet is waited for a little while, without a connection: a
 worker may begin before the answer that named its run is written down.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -20,6 +21,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Authority, Decision
+from shadow.effects.correlation import CallTraits, Correlator
 from shadow.effects.record import AttributedBy
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
@@ -59,6 +61,11 @@ _Name = tuple[Side, str | None, str | None, str | None]
 
 class Unknown(Exception):
     """Nobody knows whose call it is; the message says what was tried."""
+
+    def __init__(self, detail: str, suspects: tuple[UUID, ...] = ()) -> None:
+        super().__init__(detail)
+        self.suspects = suspects
+        """The runs that it may be of, where that is known."""
 
 
 class WrongSide(Exception):
@@ -112,24 +119,6 @@ class KnownRun:
     attributed_by: AttributedBy = AttributedBy.HEADERS
 
 
-@dataclass(frozen=True, slots=True)
-class Clues:
-    """All that a call without run headers may be known by."""
-
-    headers: Mapping[str, str]
-    target: str
-    operation: str
-    document: Mapping[str, Any]
-    """As in evidence, in clear."""
-
-
-class Correlates(Protocol):
-    """Another way to tell whose a call is that names no run."""
-
-    async def run_of(self, conn: Connection, side: Side, clues: Clues) -> tuple[UUID, AttributedBy] | None:
-        """The run of ours, and how it is known; None when it can't be told."""
-
-
 class AsksPlatform(Protocol):
     """Tells of a legacy run that was not started through Shadow."""
 
@@ -181,20 +170,22 @@ class Runs:
         routing: Decides,
         *,
         platform: AsksPlatform | None = None,
-        correlations: Sequence[Correlates] = (),
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._catalogue = catalogue
         self._database = database
         self._routing = routing
         self._platform = platform
-        self._correlations = correlations
+        self._correlator = Correlator(catalogue)
         self._patience = patience
         self.names = TaskNames(catalogue)
         self._known: OrderedDict[_Name, tuple[float, KnownRun]] = OrderedDict()
 
-    async def find(self, side: Side, told: Told, clues: Clues) -> KnownRun:
+    async def find(self, side: Side, told: Told, traits: CallTraits) -> KnownRun:
         """The run that makes this call.
+
+        Args:
+            traits: what else it carries.
 
         Raises:
             Unknown: nobody's, or not known in time.
@@ -207,13 +198,15 @@ class Runs:
             self._known.move_to_end(key)
             return remembered[1]
         if told.says_nothing:
-            return await self._correlated(side, clues)
+            return await self._correlated(side, traits)
         until = time.monotonic() + self._patience
         pause = _FIRST_PAUSE
         asked = 0
         while True:
             async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
                 run = await self._by_headers(conn, side, told)
+                if run is not None and traits.trace is not None:
+                    await self._correlator.whose(conn, side, traits, datetime.now(UTC))  # whose trace it is, is learned
             if run is not None:
                 break
             if time.monotonic() >= until:
@@ -288,13 +281,18 @@ class Runs:
         run_id, side, task, authority, pair_id, platform_run_id, twin = row
         return KnownRun(run_id, Side(side), task, authority, pair_id, twin, platform_run_id, attributed_by)
 
-    async def _correlated(self, side: Side, clues: Clues) -> KnownRun:
-        for way in self._correlations:
-            async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-                found = await way.run_of(conn, side, clues)
-                run = await self._one(conn, _BY_ID, ([found[0]],), found[1]) if found is not None else None
-            if run is not None:
-                if run.side is not side:
-                    raise WrongSide(run, side)
-                return run
-        raise Unknown("the call names no run: expected x-shadow-run, or x-shadow-event with x-shadow-task")
+    async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:
+        async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+            found = await self._correlator.whose(conn, side, traits, datetime.now(UTC))
+            run = None
+            if found.run is not None and found.by is not None:
+                run = await self._one(conn, _BY_ID, ([found.run.id],), found.by)
+        if run is None:
+            raise Unknown(
+                "the call names no run, by x-shadow-run or x-shadow-event with x-shadow-task, and nothing else in it"
+                " tells whose it is",
+                found.candidates,
+            )
+        if run.side is not side:
+            raise WrongSide(run, side)
+        return run

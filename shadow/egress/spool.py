@@ -112,7 +112,7 @@ def encode(item: Item) -> bytes:
     """One line."""
     kind = next(name for name, type_ in _KINDS.items() if isinstance(item, type_))
     fields = {field.name: _plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
-    return orjson.dumps({"kind": kind, **fields}) + b"\n"
+    return orjson.dumps({"line": kind, **fields}) + b"\n"
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +132,7 @@ def decode(line: bytes) -> Item:
         ValueError, TypeError, KeyError: it is none of ours.
     """
     fields = orjson.loads(line)
-    type_ = _KINDS[fields.pop("kind")]
+    type_ = _KINDS[fields.pop("line")]
     hints = typing.get_type_hints(type_)
     return type_(**{name: _typed(hints[name], value) for name, value in fields.items()})
 
@@ -141,7 +141,10 @@ def _typed(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     if typing.get_origin(hint) is tuple:
-        return tuple(_typed(part, item) for part, item in zip(typing.get_args(hint), value, strict=True))
+        parts = typing.get_args(hint)
+        if parts[-1] is Ellipsis:
+            return tuple(_typed(parts[0], item) for item in value)
+        return tuple(_typed(part, item) for part, item in zip(parts, value, strict=True))
     options = [option for option in typing.get_args(hint) if option is not type(None)]
     if options:
         return _typed(options[0], value)

@@ -114,16 +114,16 @@ class TriggerRuns:
         """The run's parent, where it is known, and its own authority."""
         related = run.get("relatedRuns")
         related = related if isinstance(related, Mapping) else {}
-        named = [
-            str(above["id"])
-            for above in (related.get("parent"), related.get("root"))
-            if isinstance(above, Mapping) and above.get("id")
-        ]
+        above = {
+            relation: str(found["id"])
+            for relation in ("parent", "root")
+            if isinstance(found := related.get(relation), Mapping) and found.get("id")
+        }
         parent: UUID | None = None
-        if named:
-            cursor = await conn.execute(_AUTHORITIES, (platform, named))
+        if above:
+            cursor = await conn.execute(_AUTHORITIES, (platform, list(above.values())))
             known = {alias: (run_id, authority) for alias, run_id, authority in await cursor.fetchall()}
-            parent = known[named[0]][0] if named[0] in known else None
+            parent = known[above["parent"]][0] if above.get("parent") in known else None
             if any(authority == "none" for _run, authority in known.values()):
                 return parent, "none"
         try:

@@ -41,6 +41,10 @@ moved AS (
     UPDATE bodies SET id = adopted.ours FROM adopted
     WHERE bodies.id = adopted.theirs AND bodies.id = ANY(%(theirs)s::uuid[])
 ),
+followed AS (
+    UPDATE effects SET run_id = adopted.ours FROM adopted
+    WHERE effects.run_id = adopted.theirs AND effects.run_id = ANY(%(theirs)s::uuid[])
+),
 renamed AS (
     UPDATE run_aliases SET run_id = adopted.ours FROM adopted WHERE run_aliases.run_id = adopted.theirs
       AND (run_aliases.platform, run_aliases.alias)

@@ -22,6 +22,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.containment.record import State
 from shadow.cutover.decision import Phase
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
+from shadow.reports.incidents import leaks_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.shapes import SignatureSummary
 from shadow.reports.signatures import worst
@@ -51,6 +52,7 @@ GAUGES = {
         "1 for the state of the containment of the task's candidate: none, running, proven, declared, failed or ended.",
         ["task", "state"],
     ),
+    "shadow_leaks": ("Writes of runs without authority that reached their target, ever.", ["task"]),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
 }
 """Name -> (what it says, its labels)."""
@@ -70,6 +72,8 @@ class Installation:
     """Task to effects that are nobody's and may be of it."""
     containments: dict[str, str]
     """Task -> the state of its containment; `none` where nothing is on record."""
+    leaks: dict[str, int]
+    """By task; every task of the catalogue has an entry."""
     signatures: list[SignatureSummary]
     queue: dict[tuple[str, str], int]
     """(side, state) -> dispatches."""
@@ -95,12 +99,14 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
             )
         ).all()
         contained = await containment_states(connection)
+        leaks = await leaks_by_task(connection, catalogue.tasks)
     found = await worst(engine, limit=SIGNATURES)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
         phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
+        leaks=leaks,
         signatures=found.items,
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
@@ -127,6 +133,8 @@ class _Gauges(Collector):
             ratio = parity_of(figures.verdicts)
             if ratio is not None:
                 made["shadow_parity_ratio"].add_metric([task], ratio)
+        for task, number in self.installation.leaks.items():
+            made["shadow_leaks"].add_metric([task], number)
         for task, standing in self.installation.phases.items():
             for phase in Phase:
                 made["shadow_phase_info"].add_metric([task, phase.value], float(standing is phase))

@@ -276,6 +276,27 @@ class MoveView(Shape):
     effective_at: datetime
 
 
+class IncidentView(Shape):
+    """Something that must not happen and did."""
+
+    id: UUID
+    kind: Literal["leak", "wrong_side", "unguarded_host", "wrong_credential", "stale_decision"]
+    task: str | None
+    route: str | None
+    side: Side | None
+    run: UUID | None = Field(description="The run that did it.")
+    effect: UUID | None = Field(description="What was done, where it is recorded.")
+    target: str | None
+    operation: str | None
+    detail: str
+    noticed_at: datetime
+    moved_back: bool = Field(description="Whether the route was moved back to legacy for it.")
+
+
+class IncidentList(Shape):
+    items: list[IncidentView]
+
+
 class Moves(Shape):
     items: list[MoveView]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from shadow.egress.gateway import Gateway
 from shadow.model.ids import derived_id, new_id
 from shadow.platforms.client import carrying_client
 from shadow.store import codec
-from shadow.store.database import Database, Work
+from shadow.store.database import Database
 
 CATALOGUE = """
 version: 1
@@ -187,11 +187,11 @@ class World:
     url: str
 
     async def execute(self, query: str, *parameters: Any) -> None:
-        async with self.database.connection(Work.CONTROL) as connection:
+        async with self.database.direct() as connection:
             await connection.execute(query.encode(), parameters)
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        async with self.database.connection(Work.CONTROL) as connection:
+        async with self.database.direct() as connection:
             cursor = await connection.execute(query.encode(), parameters)
             return await cursor.fetchall()
 
@@ -250,6 +250,15 @@ class World:
             twins.run(Side.CANDIDATE),
         )
         return twins
+
+
+async def until(check: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
+    """Wait until something is so."""
+    for _ in range(int(seconds / 0.05)):
+        if await check():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it did not come about within {seconds} s")
 
 
 @asynccontextmanager

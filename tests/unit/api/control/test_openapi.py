@@ -34,6 +34,7 @@ PROMISED = {
     ("post", "/v1/dead-letters/{dispatch}/resend"),
     ("post", "/v1/phases/{task}"),
     ("get", "/v1/moves"),
+    ("get", "/v1/incidents"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

@@ -1,0 +1,131 @@
+"""While the database is away: real calls go on, what they did is spooled, and nothing more is let through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from shadow.catalogue.model import Side
+from shadow.cutover.decision import Phase
+from shadow.egress.spool import SpoolReplay
+from tests.integration.egress.world import World, until
+
+LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
+
+
+@pytest.fixture
+def server_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@asynccontextmanager
+async def outage(server_url: str) -> AsyncIterator[None]:
+    """Nobody can connect, and who was connected is thrown out."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS false")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shadow_tests'")
+        try:
+            yield
+        finally:
+            connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS true")
+
+
+async def back(world: World) -> None:
+    """Wait until the gateway has noticed, and written its spool down."""
+
+    async def done() -> bool:
+        return not world.gateway.journal.away and not list(world.spool.glob("*.jsonl*"))
+
+    await until(done)
+
+
+async def test_a_known_run_goes_on_and_is_written_down_afterwards(world: World, server_url: str) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_0"})
+    async with outage(server_url):
+        answers = [await twins.call(LEGACY, json={"requestId": f"wd_{number}"}) for number in (1, 2)]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        assert list(world.spool.glob("*.jsonl.open"))
+    await back(world)
+    assert [row[2:] for row in await world.effects()] == [("forward", 201, f"wd_{number}") for number in (0, 1, 2)]
+    await twins.finish(LEGACY)
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_2"})).json() == answers[1].json()
+    assert await world.rows("SELECT kind FROM incidents") == []
+
+
+async def test_an_unknown_legacy_run_goes_through_while_legacy_has_authority_for_the_route(
+    world: World, server_url: str
+) -> None:
+    twins, other = await world.twins(), await world.twins()
+    async with outage(server_url):
+        assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 201
+        world.routing.phase = Phase.LIVE
+        assert (await other.call(LEGACY, json={"requestId": "wd_2"})).status_code == 403
+        assert (await twins.call(LEGACY, json={}, headers={"x-shadow-task": "nothing"})).status_code == 403
+    await back(world)
+    assert len(world.books.calls) == 1
+    rows = await world.rows("SELECT platform_run_id, disposition, status FROM effects ORDER BY sequence")
+    assert rows[0] == (f"run_{twins.delivery}", "forward", 201)
+    assert [row[1] for row in rows[1:]] == ["refuse", "refuse"]
+
+
+async def test_that_it_should_not_have_gone_through_is_found_when_the_database_is_back(
+    world: World, server_url: str
+) -> None:
+    twins = await world.twins(real=CANDIDATE)
+    async with outage(server_url):
+        assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 201
+    await back(world)
+    await until(lambda: world.rows("SELECT kind FROM incidents"))
+    assert await world.rows("SELECT kind, run_id FROM incidents") == [("leak", twins.run(LEGACY))]
+
+
+async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, server_url: str) -> None:
+    twins, known = await world.twins(), await world.twins()
+    await known.call(LEGACY, json={"requestId": "wd_1"})
+    await known.finish(LEGACY)
+    assert (await known.call(CANDIDATE, json={"requestId": "wd_1"})).status_code == 201
+    world.books.calls.clear()
+    async with outage(server_url):
+        assert (await twins.call(CANDIDATE, json={"requestId": "a"})).status_code == 403
+        waits = await twins.call(CANDIDATE, json={"requestId": "a"}, headers={"x-shadow-accepts": "wait"})
+        assert (waits.status_code, waits.headers["x-shadow-gateway"]) == (425, "wait")
+        # of a run that is known the twin's answers can't be read: the stub, and the pair says so
+        stubbed = await known.call(CANDIDATE, json={"requestId": "wd_2"})
+        assert stubbed.headers["x-shadow-gateway"] == "stub"
+        again = await known.call(CANDIDATE, json={"requestId": "wd_2"}, headers={"x-shadow-accepts": "wait"})
+        assert again.status_code == 425
+    await back(world)
+    assert world.books.calls == []
+    assert await world.rows("SELECT incomparable FROM pairs WHERE id = %s", known.pair) == [
+        ("database_away: the twin's answers could not be read",)
+    ]
+
+
+async def test_what_a_killed_process_spooled_is_written_down_by_the_next(world: World, server_url: str) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_0"})
+    await world.gateway.replay.stop()
+    async with outage(server_url):
+        await twins.call(LEGACY, json={"requestId": "wd_1"})
+    (spooled,) = world.spool.glob("*.jsonl.open")
+    # as another process that is no more would have left it, its last line cut off
+    left = spooled.with_name("egress-99999999-dead-0.jsonl.open")
+    left.write_bytes(spooled.read_bytes() + b'{"line":"call","id":')
+    spooled.unlink()
+    assert world.gateway._spool._handle is not None
+    world.gateway._spool._handle.close()
+    world.gateway._spool._handle = None
+
+    async def present() -> bool:
+        return not world.gateway.journal.away
+
+    await until(present)
+    replay: SpoolReplay = world.gateway.replay
+    await replay.start()
+    await replay.once()
+    assert [row[2:] for row in await world.effects()] == [("forward", 201, "wd_0"), ("forward", 201, "wd_1")]
+    assert [path.suffix for path in world.spool.iterdir()] == [".unreadable"]

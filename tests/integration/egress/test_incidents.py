@@ -1,0 +1,82 @@
+"""Leaks are found after the fact, in what is recorded, and move their route back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shadow.catalogue.model import Side
+from shadow.egress.disposition import CallEffect, Disposition
+from shadow.egress.upstream import Permit
+from shadow.observe import metrics
+from tests.integration.egress.world import World
+
+LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
+
+
+def since() -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=1)
+
+
+async def shadowed(world: World) -> None:
+    await world.execute(
+        "INSERT INTO phases (task, phase, previous, effective_at, version) VALUES ('payout', 'shadow', 'legacy',"
+        " now() - interval '1 hour', 1)"
+    )
+
+
+async def test_nothing_is_a_leak_in_ordinary_use(world: World) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_1"})
+    await twins.finish(LEGACY)
+    await twins.call(CANDIDATE, json={"requestId": "wd_1"})
+    await twins.call(CANDIDATE, json={"requestId": "wd_2"})
+    assert await world.gateway.incidents.look(since=since()) == 0
+    assert await world.rows("SELECT kind FROM incidents") == []
+
+
+async def test_a_leak_is_counted_once_and_moves_its_route_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shadowed(world)
+    twins = await world.twins()
+
+    def broken(*_: Any) -> Permit:
+        return Permit("real", CallEffect.WRITE)
+
+    # Both the decision and the permit are broken: nothing but the look back can notice.
+    monkeypatch.setattr("shadow.egress.containing.decide", lambda *_: Disposition.FORWARD)
+    monkeypatch.setattr("shadow.egress.gateway.permit", broken)
+    await twins.call(CANDIDATE, json={"requestId": "wd_1"})
+    assert len(world.books.writes) == 1
+    before = metrics.REGISTRY.get_sample_value("shadow_leaks_total", {"task": "payout"}) or 0
+    news = await world.gateway.incidents.look(since=since())
+    news += await world.gateway.incidents.look(since=since())
+    counted = (metrics.REGISTRY.get_sample_value("shadow_leaks_total", {"task": "payout"}) or 0) - before
+    assert news <= 1  # the loop may have been quicker
+    assert counted == news
+    ((kind, task, route, side, run, target, operation, moved),) = await world.rows(
+        "SELECT kind, task, route, side, run_id, target, operation, moved_back FROM incidents"
+    )
+    assert (kind, task, route, side) == ("leak", "payout", "payout", "candidate")
+    assert (run, target, operation, moved) == (twins.run(CANDIDATE), "pay", "POST /v1/transfers", True)
+    ((phase, actor, reason),) = await world.rows("SELECT to_phase, actor, reason FROM moves")
+    assert (phase, actor) == ("legacy", "shadow")
+    assert reason.startswith("leak: POST /v1/transfers at pay")
+
+
+async def test_a_run_that_turns_out_to_have_no_authority_makes_its_earlier_write_a_leak(world: World) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_1"})
+    await world.execute("UPDATE runs SET authority = 'none' WHERE id = %s", twins.run(LEGACY))
+    # what was let through while the database was away names no run of ours
+    await world.execute("UPDATE effects SET run_id = NULL")
+    await world.gateway.incidents.look(since=since())
+    assert await world.rows("SELECT kind, run_id FROM incidents") == [("leak", twins.run(LEGACY))]
+
+
+async def test_a_worker_that_holds_the_real_credential_is_an_incident(world: World) -> None:
+    twins = await world.twins()
+    sent = {"authorization": "Bearer sk_live_real", "x-shadow-key": world.keys[CANDIDATE]}
+    await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers={**sent, "x-shadow-accepts": "wait"})
+    assert await world.rows("SELECT kind, side, target FROM incidents") == [("wrong_credential", "candidate", "pay")]

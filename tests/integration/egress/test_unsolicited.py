@@ -1,0 +1,84 @@
+"""Legacy runs that Shadow did not start: real only while that is certain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shadow.catalogue.model import Side
+from shadow.cutover.decision import Phase
+from shadow.model.alias import key_alias
+from tests.integration.egress.world import World
+
+
+async def call(world: World, run: str = "run_own", task: str = "process-payout") -> int:
+    headers = {"x-shadow-key": world.keys[Side.LEGACY], "x-shadow-run": run, "x-shadow-task": task}
+    answer = await world.client.post("/egress/pay/v1/refunds", headers=headers, json={"requestId": "a"})
+    return answer.status_code
+
+
+def told(run: str = "run_own", **more: Any) -> dict[str, dict[str, Any]]:
+    return {run: {"id": run, "taskIdentifier": "process-payout", "status": "EXECUTING", **more}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"), [(Phase.LEGACY, 201), (Phase.SHADOW, 201), (Phase.LIVE, 403), (Phase.RETIRED, 403)]
+)
+async def test_it_is_real_while_legacy_has_authority_for_the_route(world: World, phase: Phase, status: int) -> None:
+    world.routing.phase = phase
+    world.trigger |= told()
+    assert await call(world) == status
+    assert len(world.books.calls) == (status == 201)
+    expected = "real" if status == 201 else "none"
+    assert await world.rows("SELECT task, side, authority, event_id FROM runs") == [
+        ("payout", "legacy", expected, None)
+    ]
+
+
+async def test_what_was_decided_stays(world: World) -> None:
+    world.trigger |= told()
+    assert await call(world) == 201
+    world.routing.phase = Phase.LIVE
+    world.gateway.runs._known.clear()
+    assert await call(world) == 201
+
+
+async def test_one_that_the_platform_does_not_know_is_refused(world: World) -> None:
+    assert await call(world) == 403
+    assert await world.rows("SELECT id FROM runs") == []
+
+
+async def test_one_of_a_task_that_is_not_in_the_catalogue_is_refused(world: World) -> None:
+    world.trigger |= told(taskIdentifier="something-else")
+    assert await call(world) == 403
+
+
+@pytest.mark.parametrize("relation", ["parent", "root"])
+async def test_the_child_of_a_run_without_authority_has_none(world: World, relation: str) -> None:
+    twins = await world.twins(real=Side.CANDIDATE)
+    world.trigger |= told(relatedRuns={relation: {"id": f"run_{twins.delivery}"}})
+    assert await call(world) == 403
+    assert world.books.calls == []
+    ((parent, authority),) = await world.rows("SELECT parent_run, authority FROM runs WHERE event_id IS NULL")
+    assert authority == "none"
+    assert parent == (twins.run(Side.LEGACY) if relation == "parent" else None)
+
+
+async def test_the_child_of_a_run_with_authority_follows_its_own_route(world: World) -> None:
+    twins = await world.twins()
+    world.trigger |= told(relatedRuns={"parent": {"id": f"run_{twins.delivery}"}})
+    assert await call(world) == 201
+
+
+async def test_one_that_was_started_under_a_key_of_ours_is_the_run_of_that_key(world: World) -> None:
+    twins = await world.twins(real=Side.CANDIDATE)
+    await world.execute("DELETE FROM run_aliases")
+    await world.execute("UPDATE runs SET platform_run_id = NULL")
+    await world.execute(
+        "INSERT INTO run_aliases VALUES ('trigger', %s, %s)", key_alias("payout", "ours"), twins.run(Side.LEGACY)
+    )
+    world.trigger |= told(idempotencyKey="ours")
+    assert await call(world) == 403
+    assert world.books.calls == []
+    assert await world.rows("SELECT run_id FROM run_aliases WHERE alias = 'run_own'") == [(twins.run(Side.LEGACY),)]

@@ -1,0 +1,68 @@
+"""Spooled lines say all that was to be written down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shadow.catalogue.model import Side
+from shadow.effects.record import AttributedBy
+from shadow.egress.calls import Answered, Call, Item
+from shadow.egress.disposition import Disposition
+from shadow.egress.spool import Spool, decode, encode, read
+
+CALL = Call(
+    id=uuid4(),
+    side=Side.LEGACY,
+    run_id=uuid4(),
+    platform_run_id="run_1",
+    task="payout",
+    sequence=1,
+    attempt=2,
+    kind="http",
+    target="pay",
+    operation="POST /v1/transfers",
+    identity="wd_1",
+    idempotency_key=None,
+    occurred_at=datetime.now(UTC),
+    attributed_by=AttributedBy.HEADERS,
+    disposition=Disposition.FORWARD,
+    writes=True,
+    digest=b"\x00\xff",
+    document=b'{"a":1}',
+    incomparable=(uuid4(), "why"),
+    traits=b"{}",
+    suspects=(uuid4(), uuid4()),
+)
+ANSWERED = Answered(
+    id=CALL.id,
+    side=Side.LEGACY,
+    run_id=None,
+    platform_run_id=None,
+    status=201,
+    answered_at=datetime.now(UTC),
+    answer=b"\x1f\x8b",
+    answer_headers=b"[]",
+)
+
+
+@pytest.mark.parametrize("item", [CALL, ANSWERED])
+def test_a_line_reads_as_it_was_written(item: Item) -> None:
+    assert decode(encode(item)) == item
+
+
+async def test_a_call_is_read_before_its_answer_and_a_torn_line_costs_no_other(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    await spool.append(ANSWERED)
+    await spool.append(CALL)
+    assert spool.complete() == []  # it may still grow
+    await spool.close_part()
+    (path,) = spool.complete()
+    assert path.stat().st_mode & 0o077 == 0
+    path.write_bytes(path.read_bytes() + encode(CALL)[:40])
+    items, bad = read(path)
+    assert items == [CALL, ANSWERED]
+    assert bad == [encode(CALL)[:40]]
