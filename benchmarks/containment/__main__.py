@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=160, help="runs under way at once")
+    parser.add_argument("--workers", type=int, default=320, help="runs under way at once")
     parser.add_argument("--crashes", type=int, default=5, help="of the database")
     parser.add_argument("--fault-rate", type=float, default=0.004, help="of every stage that a call passes")
     parser.add_argument("--sabotage", choices=KINDS, help="break the gateway; leaks must be found then")

@@ -124,7 +124,9 @@ def _judge(
             found.untrue.append(f"{what}: answered {got.status} as if by the target, where it never arrived")
         if gateway in OWN and times and not faulty:
             found.untrue.append(f"{what}: {gateway} ({got.status}), though it arrived")
-    if call.must_arrive and not away and not faulty and times == 0:
+    if call.must_arrive and gateway == "unreachable" and times == 0:
+        found.counted["told_unreachable"] += 1  # the machine was busy, and the worker was told the truth
+    elif call.must_arrive and not away and not faulty and times == 0:
         found.lost.append(f"{what}: {got.status} {gateway}")
 
 

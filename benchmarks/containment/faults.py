@@ -17,11 +17,16 @@ from shadow.egress.gateway import Gateway
 CURRENT: ContextVar[int] = ContextVar("call")
 """The call under way: what is started for it inherits this."""
 
-_ERRORS: tuple[Callable[[], Exception], ...] = (
-    lambda: RuntimeError("injected"),
+_AWAY: tuple[Callable[[], Exception], ...] = (
     lambda: psycopg.OperationalError("injected"),
     lambda: TimeoutError("injected"),
     lambda: OSError("injected"),
+)
+"""For which the gateway takes the database to be away, for a second: few, or it would be so all the time."""
+_ERRORS: tuple[Callable[[], Exception], ...] = (
+    lambda: RuntimeError("injected"),
+    lambda: psycopg.DataError("injected"),
+    lambda: ValueError("injected"),
     lambda: KeyError("injected"),
     lambda: AssertionError("injected"),
 )
@@ -82,12 +87,15 @@ class Faults:
         self.injected[stage] += 1
         return True
 
+    def _error(self) -> Exception:
+        return self._random.choice(_AWAY if self._random.random() < 0.05 else _ERRORS)()
+
     def _sync(self, owner: Any, name: str) -> None:
         real = getattr(owner, name)
 
         def faulty(*arguments: Any, **named: Any) -> Any:
             if self._strikes(name):
-                raise self._random.choice(_ERRORS)()
+                raise self._error()
             return real(*arguments, **named)
 
         self._replaced.append((owner, name, real))
@@ -104,12 +112,12 @@ class Faults:
                 await asyncio.sleep(self._random.uniform(0, LONGEST_PAUSE))
                 return await real(*arguments, **named)
             if way < 0.6:
-                raise self._random.choice(_ERRORS)()
+                raise self._error()
             done = await real(*arguments, **named)
             close = getattr(done, "aclose", None)
             if close is not None:
                 await close()  # what was opened does not stay so for want of somebody to close it
-            raise self._random.choice(_ERRORS)()
+            raise self._error()
 
         self._replaced.append((owner, name, real))
         setattr(owner, name, faulty)

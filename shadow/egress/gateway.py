@@ -24,6 +24,7 @@ from shadow.effects.call import Unparsable
 from shadow.effects.correlation import CallTraits
 from shadow.egress.address import BadAddress, address
 from shadow.egress.calls import CallLog, Item, write
+from shadow.egress.contained import ContainedLegacy
 from shadow.egress.containing import RETRY_SECONDS, Containing
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
@@ -86,6 +87,7 @@ class Gateway:
             routing,
             platform=TriggerRuns(catalogue, database, routing, http),
         )
+        self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
         self._spool = Spool(spool)
@@ -108,6 +110,7 @@ class Gateway:
 
     async def start(self) -> None:
         await self.keys.start()
+        await self.contained_legacy.start()
         await self._calls.start()
         await self._twins.start()
         await self.replay.start()
@@ -120,6 +123,7 @@ class Gateway:
         await self._forwarding.stop()
         await self.journal.stop()
         await self._calls.stop()
+        await self.contained_legacy.stop()
         await self.keys.stop()
         for target in self._targets.values():
             await target.upstream.close()
@@ -227,13 +231,13 @@ class Gateway:
         """
         try:
             if self.journal.away:
-                return self.runs.last_known(call.side, call.told)
+                return await self._last_known(call)
             try:
                 return await self.runs.find(call.side, call.told, traits)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.run_unlooked", error=type(error).__name__)
                 self.journal.found_away()
-                return self.runs.last_known(call.side, call.told)
+                return await self._last_known(call)
         except WrongSide as error:
             await self._note(
                 Incident(
@@ -247,6 +251,9 @@ class Gateway:
                 )
             )
             raise Refusal(403, str(error)) from None
+
+    async def _last_known(self, call: Understood) -> KnownRun:
+        return await self.runs.last_known(call.side, call.told, contained_legacy=self.contained_legacy.under_way)
 
     async def _decided(
         self, incoming: Incoming, target: _Target, call: Understood, run: KnownRun, body: ReadBody
