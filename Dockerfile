@@ -2,7 +2,7 @@
 FROM python:3.11-slim
 
 RUN useradd --create-home --uid 10001 shadow \
-    && install --directory --owner shadow --group shadow /data /token
+    && install --directory --owner shadow --group shadow /data /token /keys
 WORKDIR /app
 
 COPY requirements.lock ./

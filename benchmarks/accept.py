@@ -39,10 +39,12 @@ from shadow.catalogue import load as load_catalogue
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
+from shadow.sealing.master import VARIABLE
 from shadow.store import embedded
 from shadow.store.database import Database
 
 HOST = "127.0.0.1"
+SEALING_KEY = base64.b64encode(bytes(32)).decode()
 REQUIRED_RATIO = 0.25
 DOORS = ("webhook", "inngest")
 EVENT_KEY = "bench-event-key"
@@ -121,7 +123,12 @@ def free_port() -> int:
 def process(arguments: list[str], ready: str, log: Path) -> Iterator[None]:
     """A server process, from when it answers at `ready` until the end."""
     with log.open("wb") as output:
-        child = subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, VARIABLE: SEALING_KEY},
+        )
         try:
             for _ in range(300):
                 if child.poll() is not None:

@@ -26,16 +26,19 @@ from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
-from shadow.egress.correlating import ByTraits
+from shadow.effects.smtp_sink import SmtpSink
 from shadow.egress.gateway import Gateway
+from shadow.egress.mail_relay import MailKeys, MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
+from shadow.outcomes.trigger_children import Discovery
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
+from shadow.sealing import master
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
@@ -112,9 +115,11 @@ class Service:
         control: Listener | None,
         loops: bool,
         data: Path | None = None,
+        smtp: Listener | None = None,
     ) -> None:
         """
         Args:
+            smtp: where workers send mail, with the front listener only.
             data: the folder below which the gateway spools while the database is away; `.shadow` by default.
         """
         self._data = data or Path(".shadow")
@@ -123,12 +128,21 @@ class Service:
         self._front = front
         self._control = control
         self._loops = loops
+        database.vault.redaction = catalogue.catalogue.redaction
+        self._smtp = smtp
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set, then drain: servers first, then what they feed."""
+        """Run until `stop` is set, then drain: servers first, then what they feed.
+
+        Raises:
+            WrongSealingKey: the database's keys were wrapped by another master key.
+        """
         await self._database.prepare()
         async with contextlib.AsyncExitStack() as stack:
-            upkeep = Upkeep(self._database)
+            await self._database.vault.start()
+            stack.push_async_callback(self._database.vault.stop)
+            retention = self._catalogue.catalogue.retention
+            upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client())
@@ -187,18 +201,16 @@ class Service:
         intake = Intake(self._database)
         await intake.start()
         stack.push_async_callback(intake.stop)
+        discovery = Discovery(self._catalogue, self._database, http)
         gateway = None
         if self._catalogue.targets:
             gateway = Gateway(
-                self._catalogue,
-                self._database,
-                routing,
-                http,
-                self._data / "spool",
-                correlations=[ByTraits(self._catalogue)],
+                self._catalogue, self._database, routing, http, self._data / "spool", discover=discovery.discover
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
+        if self._smtp is not None:
+            await self._mail_sink(stack, gateway, self._smtp)
         app = front_app(
             FrontServices(
                 catalogue=self._catalogue,
@@ -207,10 +219,25 @@ class Service:
                 database=self._database,
                 http=http,
                 gateway=gateway,
+                discover=discovery.discover,
                 extra=[(PREFIX, worker_app(self._catalogue, self._database))],
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))
+
+    async def _mail_sink(self, stack: contextlib.AsyncExitStack, gateway: Gateway | None, listener: Listener) -> None:
+        if gateway is None:
+            raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
+        sink = SmtpSink(
+            self._catalogue,
+            self._database,
+            MailKeys(gateway.keys),
+            MailRelay(self._catalogue),
+            host=listener.host,
+            port=listener.port,
+        )
+        await sink.start()
+        stack.push_async_callback(sink.stop)
 
     def _control_server(self) -> _Server:
         from api.control.app import control_app
@@ -236,19 +263,27 @@ def run(
     front: Listener | None,
     control: Listener | None,
     loops: bool,
+    smtp: Listener | None = None,
 ) -> None:
-    """Run a process until SIGTERM or SIGINT."""
+    """Run a process until SIGTERM or SIGINT.
+
+    Raises:
+        NoSealingKey: the database is an external one, and nobody gave the master key of its bodies.
+        BadSealingKey: what was given is no key.
+        WrongSealingKey: the database's keys were wrapped by another one.
+    """
     logs.configure()
+    key = master.given(data if database_url is None else None)
     server = None
     if database_url is None:
         database_url, server = embedded.start(data)
-    database = Database(database_url, direct_url or "")
+    database = Database(database_url, direct_url or "", lambda: key)
 
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data)
+        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp)
         try:
             await service.run(stop)
         finally:

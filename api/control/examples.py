@@ -117,6 +117,7 @@ PAIR_DETAIL: Example = {
     "deadline_at": "2026-05-01T09:45:00Z",
     "legacy": {**_LEGACY, "output": {"synced": True}, "effects": _LEDGER},
     "candidate": {**RUN, "output": {"synced": True}, "effects": []},
+    "originals": "kept",
     "extra": [],
     "differences": [
         {
@@ -178,6 +179,7 @@ EVENT: Example = {
     "authority": "legacy",
     "mapping_error": None,
     "data": {"orderId": 820982911946154500, "tenantId": "acme"},
+    "originals": "kept",
     "runs": [_LEGACY, RUN],
     "dispatches": [],
     "pairs": [_PAIR],

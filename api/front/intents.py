@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -40,6 +41,7 @@ from shadow.intake.trigger_arrival import WireKey
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +133,7 @@ class Intents:
         self._services = services
         self._plans = plans
         self._workers = workers
+        self._of_workers = Rounds(self._write_of_workers)
 
     async def commit(
         self,
@@ -278,6 +281,27 @@ class Intents:
         """Returns those that are new events."""
         if not taken:
             return []
+        if any(intent.worker is None for intent, _told in taken):
+            return await self._written(platform, taken, Work.ACCEPT)
+        return await self._of_workers.ask((platform, tuple(taken)))
+
+    async def _write_of_workers(
+        self, asked: Sequence[tuple[str, Sequence[tuple[Intent, Taken]]]]
+    ) -> list[list[tuple[Intent, Taken]]]:
+        """What several calls of workers have started, in as few transactions as there are platforms."""
+        events = [intent.receipt.event_id for _platform, taken in asked for intent, _told in taken]
+        if len(set(events)) < len(events):  # one call twice: the second is judged by what the first has left
+            return [await self._written(platform, taken, Work.CAUSES) for platform, taken in asked]
+        anew: set[UUID] = set()
+        for platform in sorted({name for name, _taken in asked}):
+            together = [item for name, taken in asked if name == platform for item in taken]
+            found = await self._written(platform, together, Work.CAUSES)
+            anew |= {intent.receipt.event_id for intent, _told in found}
+        return [[item for item in taken if item[0].receipt.event_id in anew] for _platform, taken in asked]
+
+    async def _written(
+        self, platform: str, taken: Sequence[tuple[Intent, Taken]], work: Work
+    ) -> list[tuple[Intent, Taken]]:
         accepted = [
             Accepted(
                 intent.receipt.event_id,
@@ -289,7 +313,7 @@ class Intents:
             )
             for intent, told in taken
         ]
-        async with self._services.database.connection(Work.ACCEPT) as connection:
+        async with self._services.database.connection(work) as connection:
             found = await answers.fates(connection, platform, accepted)
             by_fate = {fate: [item for item, its in zip(taken, found, strict=True) if its is fate] for fate in Fate}
             await self._started(connection, platform, by_fate[Fate.STARTED])
@@ -303,7 +327,12 @@ class Intents:
             Started(None, intent.receipt.event_id, Side.LEGACY, intent.task.id, platform, told.run)
             for intent, told in taken
         ]
-        await record_started(connection, self._services.catalogue, started)
+        said = {
+            intent.receipt.event_id: intent.worker.told.run
+            for intent, _told in taken
+            if intent.worker is not None and intent.worker.told.run is not None
+        }
+        await record_started(connection, self._services.catalogue, started, said)
         unnamed = [
             (intent.receipt.event_id, intent.task.id, key)
             for intent, told in taken

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 import httpx
 from starlette.types import ASGIApp
@@ -43,6 +44,8 @@ class FrontServices:
     database: Database
     http: httpx.AsyncClient
     """Made by `shadow.platforms.client.carrying_client`: it carries others' requests."""
+    discover: Callable[[str], Awaitable[UUID | None]] | None = None
+    """Finds a legacy run that another run of ours started on its platform, by its id there."""
     gateway: Gateway | None = None
     """None where no target is declared."""
     clock: Callable[[], datetime] = _now

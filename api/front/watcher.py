@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import inngest
@@ -19,7 +19,10 @@ from shadow.outcomes.inngest_outcome import outcome_of
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.statuses import INNGEST
+from shadow.outcomes.straight import take_in
+from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +30,7 @@ PATH = "/shadow/inngest"
 """Where the app is served on the front listener; a second Inngest platform has `/shadow/inngest/NAME`."""
 APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
+_LONGEST_WAIT_SECONDS = 60
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
@@ -70,15 +74,29 @@ def _watch(
 ) -> inngest.Function[None]:
     """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
 
+    async def record(told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
+        """Write the outcomes down; False for those to be told again."""
+        pending = await take_in(database, catalogue, [outcome for outcome, _attempt in told])
+        again = [attempt < pending.get(outcome, 0) for outcome, attempt in told]
+        now = [outcome for (outcome, _attempt), later in zip(told, again, strict=True) if not later]
+        async with database.connection(Work.OUTCOMES) as conn:
+            kept = await record_outcomes(conn, catalogue, now)
+        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+        return [not later for later in again]
+
+    outcomes = Rounds(record)
+
     @client.create_function(fn_id="watch", retries=_RETRIES, trigger=inngest.TriggerEvent(event=_TRIGGER))
     async def watch(ctx: inngest.Context) -> None:
         outcome = told(name, ctx.event.data, ctx.event.ts)
         if outcome is None:
             log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
             return
-        async with database.connection(Work.OUTCOMES) as conn:
-            kept = await record_outcomes(conn, catalogue, [outcome])
-        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+        if await outcomes.ask((outcome, ctx.attempt)):
+            return
+        # A run that candidate code started by itself is nobody's until it is known who sent its event.
+        wait = timedelta(seconds=min(2**ctx.attempt, _LONGEST_WAIT_SECONDS))
+        raise inngest.RetryAfterError(f"it is not known yet who sent {outcome.event_name}", wait, quiet=True)
 
     return watch
 
@@ -111,6 +129,7 @@ def told(platform: str, data: Mapping[str, Any], ts: int) -> RunOutcome | None:
         event_name=event_name if isinstance(event_name, str) else None,
         finished_at=_instant(ts),
         not_before=_instant(trigger.get("ts")),
+        trigger=write_json(sent) if isinstance(sent := trigger.get("data"), dict) else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from shadow.intake.arrival import Descent
 from shadow.intake.plan import planned
 from shadow.observe import metrics
 from shadow.store.database import Work
+from shadow.store.rounds import Rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Workers:
     def __init__(self, services: FrontServices) -> None:
         self._services = services
         self._catalogue: ResolvedCatalogue = services.catalogue
-        self._parents = Parents(services.catalogue, services.database)
+        self._notes = Rounds(self._note)
+        self._parents = Parents(services.catalogue, services.database, self._ask)
 
     async def of(self, origin: Origin, told: Told) -> Worker | None:
         """The worker that holds a key of that origin; None for a producer.
@@ -56,6 +58,12 @@ class Workers:
             return None
         found = await self._parents.of_any_side(told)
         return Worker(found[0], found[1], told) if found is not None else None
+
+    async def _ask(self, side: Side, told: Told) -> UUID | None:
+        """A parent that began on its platform, unseen by any door."""
+        if side is not Side.LEGACY or told.run is None or self._services.discover is None:
+            return None
+        return await self._services.discover(told.run)
 
     def knows(self, event_name: str) -> bool:
         """Whether the event feeds a task: of what a run emits, whatever the task's sources."""
@@ -86,9 +94,15 @@ class Workers:
         Raises:
             psycopg.Error: the database is away.
         """
-        async with self._services.database.connection(Work.ACCEPT) as connection:
-            said = worker.told.run if worker.parent.run_id is None else None
-            await note_emissions(connection, self._catalogue, await load_events(connection, events), said)
+        said = worker.told.run if worker.parent.run_id is None else None
+        await self._notes.ask((tuple(events), said))
+
+    async def _note(self, emissions: Sequence[tuple[Sequence[UUID], str | None]]) -> list[None]:
+        said = {event: name for events, name in emissions if name is not None for event in events}
+        ids = {event for events, _name in emissions for event in events}
+        async with self._services.database.connection(Work.CAUSES) as connection:
+            await note_emissions(connection, self._catalogue, await load_events(connection, ids), said)
+        return [None] * len(emissions)
 
 
 def unknown(side: Side) -> Worker:

@@ -92,10 +92,10 @@ def async_client(routes: Routes, guard: Guard, options: dict[str, Any]) -> httpx
 def _rerouted(routes: Routes, request: httpx.Request) -> tuple[Way, httpx.Request, str]:
     url = request.url
     route = routes.route(url.scheme, url.host, url.port, url.raw_path.decode("ascii"))
-    if route.way is not Way.GATEWAY:
+    if route.way not in (Way.GATEWAY, Way.FRONT):
         return route.way, request, route.host
     headers = request.headers.copy()
-    headers.update(routes.headers(current_run()))
+    headers.update(routes.headers(route.way, current_run()))
     goes_to = url if route.url is None else httpx.URL(route.url)
     headers["host"] = goes_to.netloc.decode("ascii")
     extensions = {name: value for name, value in request.extensions.items() if name != "sni_hostname"}

@@ -24,6 +24,8 @@ class Way(Enum):
 
     GATEWAY = "gateway"
     """Through the gateway, with its headers."""
+    FRONT = "front"
+    """To one of Shadow's doors, which is told whose it is."""
     PAST = "past"
     """As it is: its host is allowed."""
     OTHER = "other"
@@ -72,7 +74,7 @@ class Routes:
         named = host if port == usual else f"{host}:{port}"
         path = path_and_query or "/"
         if (host, port) == self._front:
-            return Route(Way.GATEWAY if path.startswith(self._egress) else Way.PAST, named)
+            return Route(Way.GATEWAY if path.startswith(self._egress) else Way.FRONT, named)
         bare = path.partition("?")[0]
         for place in self._places:
             if _is(place, host, port) and (bare == place.path or bare.startswith(f"{place.path}/")):
@@ -82,11 +84,13 @@ class Routes:
         allowed = any(_is(place, host, port) for place in self._allowed)
         return Route(Way.PAST if allowed else Way.OTHER, named)
 
-    def headers(self, run: Run | None) -> dict[str, str]:
-        """What the gateway is told beside the call."""
-        headers = {KEY: self._key, **self.marks(run)}
-        if run is not None:
-            headers[ACCEPTS] = WAIT
+    def headers(self, way: Way, run: Run | None) -> dict[str, str]:
+        """What the gateway, or a door, is told beside the call."""
+        headers = self.marks(run)
+        if way is Way.GATEWAY:
+            headers[KEY] = self._key
+            if run is not None:
+                headers[ACCEPTS] = WAIT
         return headers
 
     def marks(self, run: Run | None) -> dict[str, str]:

@@ -13,13 +13,10 @@ from shadow.capture.errors import Misconfigured
 OtherHosts: TypeAlias = Literal["deny", "report"]
 """What becomes of calls to hosts that are neither targets nor allowed: `report` lets them through and says so."""
 
-_PLATFORMS = (
-    ("INNGEST_EVENT_API_BASE_URL", "INNGEST_BASE_URL", "inn.gs"),
-    ("INNGEST_API_BASE_URL", "INNGEST_BASE_URL", "api.inngest.com"),
-    ("TRIGGER_API_URL", "TRIGGER_API_URL", "api.trigger.dev"),
-    ("TRIGGER_STREAM_URL", "TRIGGER_API_URL", "api.trigger.dev"),
-)
-"""Where a platform's address is configured, else where, else what it is."""
+_INNGEST = ("INNGEST_EVENT_API_BASE_URL", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL")
+_TRIGGER = ("TRIGGER_API_URL", "TRIGGER_STREAM_URL")
+_INNGEST_KEYS = ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY")
+_TRIGGER_KEYS = ("TRIGGER_SECRET_KEY",)
 
 
 @dataclass(frozen=True)
@@ -97,17 +94,22 @@ def targets_of(text: str) -> dict[str, str]:
 
 
 def platform_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Where the platforms are that this worker speaks to: they are always allowed."""
-    found = []
-    for own, shared, default in _PLATFORMS:
-        url = environ.get(own) or environ.get(shared)
-        found.append(_host(url) if url else default)
+    """Where the platforms are that this worker speaks to, as its environment says: they are always allowed.
+
+    Only these: a contained candidate that could call the other platform would start real runs there.
+    """
+    inngest = [_host(environ[name]) for name in _INNGEST if environ.get(name)]
     dev = environ.get("INNGEST_DEV", "")
     if "://" in dev:
-        found.append(_host(dev))
+        inngest.append(_host(dev))
     elif dev and dev.lower() not in ("0", "false"):
-        found.extend(("localhost:8288", "127.0.0.1:8288"))
-    return tuple(dict.fromkeys(host for host in found if host))
+        inngest.extend(("localhost:8288", "127.0.0.1:8288"))
+    if not inngest and any(environ.get(name) for name in _INNGEST_KEYS):
+        inngest.extend(("inn.gs", "api.inngest.com"))
+    trigger = [_host(environ[name]) for name in _TRIGGER if environ.get(name)]
+    if not trigger and any(environ.get(name) for name in _TRIGGER_KEYS):
+        trigger.append("api.trigger.dev")
+    return tuple(dict.fromkeys((*inngest, *trigger)))
 
 
 def _host(url: str) -> str:

@@ -53,7 +53,8 @@ def _target(target: Target, path: Path) -> Iterator[Finding]:
     elif url.query or url.fragment:
         yield Finding((*path, "url"), "a URL with a query or fragment", "a base URL")
     if target.credential is not None:
-        yield from _credential(target.credential, (*path, "credential"))
+        mail = url.scheme in ("smtp", "smtps")
+        yield from (_mail_credential if mail else _credential)(target.credential, (*path, "credential"))
     for index, operation in enumerate(target.operations):
         yield from _operation(operation, (*path, "operations", index))
     yield from _stub(target.stub, (*path, "stub"))
@@ -68,6 +69,14 @@ def _credential(credential: Credential, path: Path) -> Iterator[Finding]:
     if (credential.header is None) == (credential.query is None):
         found = "neither" if credential.header is None else "both"
         yield Finding(path, found, "one of `header` and `query`")
+
+
+def _mail_credential(credential: Credential, path: Path) -> Iterator[Finding]:
+    for place in ("header", "query"):
+        if getattr(credential, place) is not None:
+            yield Finding((*path, place), "a place in an HTTP call", "only `secret`, `USER:PASSWORD`, of a mail server")
+    if ":" not in credential.secret.get_secret_value():
+        yield Finding((*path, "secret"), "a secret without a colon", "`USER:PASSWORD` of a mail server")
 
 
 def _operation(operation: Operation, path: Path) -> Iterator[Finding]:

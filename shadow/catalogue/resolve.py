@@ -137,10 +137,7 @@ def _probe(probe: Probe, path: Path, compiled: Compile) -> ResolvedProbe:
         sql=probe.sql,
         target=probe.target,
         request=probe.request,
-        parameters={
-            name: compiled(value, (*path, "parameters", name))
-            for name, value in probe.parameters.items()
-        },
+        parameters={name: compiled(value, (*path, "parameters", name)) for name, value in probe.parameters.items()},
         identity=probe.identity,
         rows=probe.rows,
         timeout=probe.timeout,

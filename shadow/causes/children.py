@@ -20,10 +20,10 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin
 from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin
 from shadow.cutover.decision import Phase, decide
+from shadow.effects import evidence
 from shadow.intake.storable import key_of
 from shadow.model.ids import derived_id
 from shadow.platforms.event import EventRow
-from shadow.store import codec
 from shadow.store.database import Connection
 
 TARGET = "events"
@@ -41,7 +41,6 @@ SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%s::bigint[]) AS 
 _SIBLINGS = b"""
 SELECT id, parent_run, name, task, child_key FROM events WHERE parent_run = ANY(%s::uuid[]) ORDER BY id
 """
-_DATA = b"SELECT id, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
 _NAME = b"""
 UPDATE events AS event SET child_key = given.child_key
 FROM unnest(%s::uuid[], %s::text[]) AS given (id, child_key) WHERE event.id = given.id AND event.id = ANY(%s::uuid[])
@@ -133,8 +132,10 @@ async def _named(
     cursor = await conn.execute(_SIBLINGS, (sorted(parents),))
     siblings = await cursor.fetchall()
     nameless = [row for row in siblings if row[4] is None]
-    cursor = await conn.execute(_DATA, ([row[0] for row in nameless],))
-    data = {owner: orjson.loads(codec.decode(content)) for owner, content in await cursor.fetchall()}
+    data = await evidence.data_of_events(conn, {row[0] for row in nameless})
+    # A key is the same for both sides' children, whatever tenant each of their doors found.
+    await evidence.ready(conn, [None])
+    redactor = evidence.redactor(conn.vault, None)
     keys = {row[0]: row[4] for row in siblings if row[4] is not None}
     last: dict[tuple[UUID, str, str | None, str], int] = {}
     for _event_id, parent, name, task, key in siblings:
@@ -144,7 +145,9 @@ async def _named(
             last[like] = max(last.get(like, 0), int(number))
     fresh: dict[UUID, str] = {}
     for event_id, parent, name, task, _key in nameless:
-        identity = identity_of(catalogue, known[parent].task, name, data.get(event_id))
+        content = data.get(event_id)
+        told = None if content is None else orjson.loads(content)
+        identity = redactor.text(identity_of(catalogue, known[parent].task, name, told))
         like = (parent, name, task, identity)
         last[like] = last.get(like, 0) + 1
         fresh[event_id] = f"{identity}#{last[like]}"

@@ -6,7 +6,7 @@ the same name (`judge/ledger.py`), so that an emission never counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,31 +15,39 @@ import orjson
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side
 from shadow.causes.children import TARGET, place
+from shadow.effects.evidence import data_of_events
 from shadow.effects.record import AttributedBy, SeenBy, SeenEffect, record_effects
 from shadow.model.ids import derived_id
 from shadow.platforms.event import EventRow
-from shadow.store import codec
 from shadow.store.database import Connection
-
-_DATA = b"SELECT id, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
 
 
 async def note_emissions(
-    conn: Connection, catalogue: ResolvedCatalogue, events: Iterable[EventRow], said: str | None = None
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    events: Iterable[EventRow],
+    said: Mapping[UUID, str] | None = None,
+    *,
+    placed: bool = False,
 ) -> None:
     """Keep those of the events that workers emitted as effects of their parents. Harmless to repeat.
 
     Args:
-        said: the platform's id of the parent, as the worker told it, where no run of ours is known by it.
+        said: by event, the platform's id of the parent as the worker told it, where no run of ours is known by it.
+        placed: the caller has seen to their places among their siblings.
     """
     emitted = [event for event in events if event.origin != Origin.PRODUCER]
     if not emitted:
         return
-    await place(conn, catalogue, emitted)
-    cursor = await conn.execute(_DATA, ([event.id for event in emitted],))
-    data = {owner: codec.decode(content) for owner, content in await cursor.fetchall()}
+    if not placed:
+        await place(conn, catalogue, emitted)
+    data = await data_of_events(conn, {event.id for event in emitted})
     for side in Side:
-        effects = [_effect(event, data.get(event.id, b"{}"), said) for event in emitted if event.origin == side.value]
+        effects = [
+            _effect(event, data.get(event.id, b"{}"), (said or {}).get(event.id))
+            for event in emitted
+            if event.origin == side.value
+        ]
         if effects:
             await record_effects(conn, side, effects)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -17,28 +18,31 @@ from shadow.causes.authority import ParentAuthority, Purpose
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
 from shadow.store.database import Connection, Database, Work
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
-PAUSES = (0.03, 0.1, 0.25, 0.6)
+PAUSES = (0.03, 0.1, 0.25, 0.6, 1.0)
 """Seconds between looks for a run that is not known: a worker may begin before the answer that started its run is
 written down."""
 _KNOWN_SECONDS = 300.0
-_UNKNOWN_SECONDS = 30.0
+_UNKNOWN_SECONDS = 5.0
 """How long nobody asks again. A run's authority never changes; one that is unknown may become known."""
 _MOST = 20_000
 _DELIVERIES = 20
 
 _COLUMNS = """
-SELECT run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live')
-FROM runs AS run LEFT JOIN events AS event ON event.id = run.event_id
+run.side, run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.parent_run IS NOT NULL
 """
 _BY_ALIAS = f"""
-{_COLUMNS} WHERE run.side = %(side)s
-  AND run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(alias)s AND platform = ANY(%(platforms)s))
+SELECT known.alias, {_COLUMNS} FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
+LEFT JOIN events AS event ON event.id = run.event_id
+WHERE known.alias = ANY(%s::text[]) AND known.platform = ANY(%s::text[])
 """  # noqa: S608  # of constants
-_BY_ID = f"{_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC LIMIT 1"
-_EVENTS = "SELECT id FROM events WHERE delivery_id = %s ORDER BY id DESC LIMIT %s"
+_BY_ID = f"""
+SELECT {_COLUMNS} FROM runs AS run LEFT JOIN events AS event ON event.id = run.event_id WHERE run.id = ANY(%s::uuid[])
+"""  # noqa: S608  # of constants
+_EVENTS = "SELECT delivery_id, id FROM events WHERE delivery_id = ANY(%s::text[]) ORDER BY id DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,7 @@ class Parents:
         self._catalogue = catalogue
         self._database = database
         self._ask = ask
-        self._platforms = {
-            side: [name for name, platform in catalogue.platforms.items() if platform.side is side] for side in Side
-        }
+        self._lookups = Rounds(self._known)
         self._remembered: dict[tuple[Side, Told], tuple[float, Parent]] = {}
 
     async def find(self, side: Side, told: Told) -> Parent:
@@ -123,17 +125,19 @@ class Parents:
         Raises:
             psycopg.Error: the database is away.
         """
-        async with self._database.connection(Work.ACCEPT) as connection:
-            for side in Side:
-                parent = await known_parent(connection, self._catalogue, side, told, self._platforms[side])
-                if parent is not None:
-                    return side, parent
+        for side in Side:
+            parent = await self._lookups.ask((side, told))
+            if parent is not None:
+                return side, parent
         return None
+
+    async def _known(self, wanted: Sequence[tuple[Side, Told]]) -> list[Parent | None]:
+        async with self._database.connection(Work.CAUSES) as connection:
+            return await known_parents(connection, self._catalogue, wanted)
 
     async def _look(self, side: Side, told: Told) -> Parent | None:
         for pause in (*PAUSES, None):
-            async with self._database.connection(Work.ACCEPT) as connection:
-                parent = await known_parent(connection, self._catalogue, side, told, self._platforms[side])
+            parent = await self._lookups.ask((side, told))
             if parent is not None or pause is None:
                 return parent
             await asyncio.sleep(pause)
@@ -150,31 +154,52 @@ class Parents:
             return None
         if run_id is None:
             return None
-        async with self._database.connection(Work.ACCEPT) as connection:
-            cursor = await connection.execute(_BY_ID.encode(), ([run_id],))
-            row = await cursor.fetchone()
-        return _parent(side, row) if row is not None else None
+        async with self._database.connection(Work.CAUSES) as connection:
+            return await parent_by_id(connection, run_id)
 
 
-async def known_parent(
-    conn: Connection, catalogue: ResolvedCatalogue, side: Side, told: Told, platforms: list[str]
-) -> Parent | None:
-    """The run as the database knows it now: by the platform's id for it, else by the event that it says started it."""
-    if told.run is not None:
-        wanted = {"side": side.value, "alias": told.run, "platforms": platforms}
-        cursor = await conn.execute(_BY_ALIAS.encode(), wanted)
-        if (row := await cursor.fetchone()) is not None:
-            return _parent(side, row)
-    if told.event is None:
-        return None
-    tasks = tasks_named(catalogue, told.task)
-    if not tasks:
-        return None
-    cursor = await conn.execute(_EVENTS.encode(), (told.event, _DELIVERIES))
-    runs = [derived_id(row[0], task.id, side) for row in await cursor.fetchall() for task in tasks]
-    cursor = await conn.execute(_BY_ID.encode(), (runs,))
+async def known_parents(
+    conn: Connection, catalogue: ResolvedCatalogue, wanted: Sequence[tuple[Side, Told]]
+) -> list[Parent | None]:
+    """The runs as the database knows them now: by the platform's id for each, else by the event that it says started
+    it."""
+    names = sorted({told.run for _side, told in wanted if told.run is not None})
+    cursor = await conn.execute(_BY_ALIAS.encode(), (names, list(catalogue.platforms)))
+    by_name = {(row[1], row[0]): _parent(row[1:]) for row in await cursor.fetchall()}
+    parents = [by_name.get((side.value, told.run)) if told.run is not None else None for side, told in wanted]
+    rest = [index for index, parent in enumerate(parents) if parent is None and wanted[index][1].event is not None]
+    if not rest:
+        return parents
+    cursor = await conn.execute(_EVENTS.encode(), (sorted({wanted[index][1].event or "" for index in rest}),))
+    events: dict[str, list[UUID]] = {}
+    for delivery_id, event_id in await cursor.fetchall():
+        events.setdefault(delivery_id, []).append(event_id)
+    runs: dict[int, list[UUID]] = {}
+    for index in rest:
+        side, told = wanted[index]
+        tasks = tasks_named(catalogue, told.task)
+        runs[index] = [
+            derived_id(event, task.id, side)
+            for event in events.get(told.event or "", [])[:_DELIVERIES]
+            for task in tasks
+        ]
+    cursor = await conn.execute(_BY_ID.encode(), ([run for ids in runs.values() for run in ids],))
+    by_id = {row[1]: _parent(row) for row in await cursor.fetchall()}
+    for index, ids in runs.items():  # of several events with one id the newest
+        parents[index] = next((by_id[run] for run in ids if run in by_id), None)
+    return parents
+
+
+async def known_parent(conn: Connection, catalogue: ResolvedCatalogue, side: Side, told: Told) -> Parent | None:
+    """As `known_parents`, of one."""
+    return (await known_parents(conn, catalogue, [(side, told)]))[0]
+
+
+async def parent_by_id(conn: Connection, run_id: UUID) -> Parent | None:
+    """The run by our own id for it."""
+    cursor = await conn.execute(_BY_ID.encode(), ([run_id],))
     row = await cursor.fetchone()
-    return _parent(side, row) if row is not None else None
+    return _parent(row) if row is not None else None
 
 
 def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[ResolvedTask]:
@@ -191,9 +216,11 @@ def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[Resolved
     ]
 
 
-def _parent(side: Side, row: tuple[UUID, str, str, UUID | None, str]) -> Parent:
+def _parent(row: Sequence[Any]) -> Parent:
     """A run that nothing of ours started (a cron's, one from a dashboard, a second one for its event) has no authority
     on record, and yet may be what its side has always done: nobody knows."""
-    run_id, authority, task, event_id, purpose = row
+    side, run_id, authority, task, event_id, purpose, has_parent = row
     expected = event_id is not None and derived_id(event_id, task, side) == run_id
+    # The gateway decides about such a run when it calls out, and writes that down (`egress/unsolicited.py`).
+    expected = expected or (event_id is None and (authority == "real" or has_parent))
     return Parent(run_id, ParentAuthority(authority) if expected else ParentAuthority.UNKNOWN, Purpose(purpose))

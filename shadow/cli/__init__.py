@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from shadow.cli import contain, dead_letters, demo, egress_key, map, phase, processes, report, tasks, token
+from shadow.cli import (
+    contain,
+    dead_letters,
+    demo,
+    egress_key,
+    forget,
+    map,
+    phase,
+    processes,
+    report,
+    sealing_key,
+    tasks,
+    token,
+)
 
 app = typer.Typer(
     name="shadow",
@@ -20,6 +33,8 @@ app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("report")(report.report)
+app.command("forget")(forget.forget)
+app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
 app.add_typer(token.app, name="token")

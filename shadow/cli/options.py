@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shadow.catalogue import CatalogueError, ResolvedCatalogue, load
+from shadow.sealing.master import SEALING_PROBLEMS, given
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -59,14 +61,21 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
 
 @asynccontextmanager
 async def opened(data: Path, url: str | None, direct_url: str | None = None) -> AsyncIterator[Database]:
-    """The migrated database of these options; the embedded server is joined, or started for the while."""
+    """The migrated database of these options; the embedded server is joined, or started for the while.
+
+    Exit 2 when something has to be sealed or opened, and the master key is missing or another one.
+    """
     server = None
+    find_key = partial(given, data if url is None else None)
     if url is None:
         url, server = embedded.start(data)
-    database = Database(url, direct_url or "")
+    database = Database(url, direct_url or "", find_key)
     try:
         await database.prepare()
         yield database
+    except SEALING_PROBLEMS as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
     finally:
         await database.close()
         if server is not None:

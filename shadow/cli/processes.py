@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from shadow.catalogue import ResolvedCatalogue
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, DirectUrl, read_catalogue
+from shadow.sealing.master import SEALING_PROBLEMS
 
 FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where producers and platforms reach it.")]
 FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
 ControlHost = Annotated[str, typer.Option(envvar="SHADOW_CONTROL_HOST", help="Where operators reach it.")]
 ControlPort = Annotated[int, typer.Option(envvar="SHADOW_CONTROL_PORT")]
+SmtpHost = Annotated[str, typer.Option(envvar="SHADOW_SMTP_HOST", help="Where workers reach the mail sink.")]
+SmtpPort = Annotated[
+    int | None,
+    typer.Option(envvar="SHADOW_SMTP_PORT", help="Of the mail sink, for smtp:// targets; none by default."),
+]
 
 DEFAULT_CATALOGUE = Path("catalogue.yaml")
 DEFAULT_DATA = Path(".shadow")
@@ -29,17 +36,20 @@ def up(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    smtp_host: SmtpHost = "127.0.0.1",
+    smtp_port: SmtpPort = None,
 ) -> None:
     """Everything in one process: both listeners and all loops."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
+        smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         loops=True,
     )
 
@@ -53,17 +63,20 @@ def serve(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    smtp_host: SmtpHost = "127.0.0.1",
+    smtp_port: SmtpPort = None,
 ) -> None:
     """HTTP only: the front listener (doors) and the control listener (API, metrics)."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
+        smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         loops=False,
     )
 
@@ -79,9 +92,9 @@ def work(
     ] = None,
 ) -> None:
     """The loops only: delivery to both sides, outcomes, judging."""
-    from shadow.service import Listener, run
+    from shadow.service import Listener
 
-    run(
+    _run(
         read_catalogue(catalogue),
         data=data,
         database_url=database_url,
@@ -90,3 +103,14 @@ def work(
         control=Listener(control_host, control_port) if control_port is not None else None,
         loops=True,
     )
+
+
+def _run(catalogue: ResolvedCatalogue, **options: Any) -> None:
+    """Run the process; without the right master key, exit 2 with what is wrong."""
+    from shadow.service import run
+
+    try:
+        run(catalogue, **options)
+    except SEALING_PROBLEMS as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

@@ -14,7 +14,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import DatabasePair
 from shadow.containment.part import Part, failed, passed
 from shadow.containment.privileges import NoSuchRole, Place, Privileges, place_of, privileges_of
-from shadow.store.database import Connection
+from shadow.store.database import OtherConnection
 
 CONNECT_SECONDS = 10
 _SCHEMES = ("postgresql", "postgres")
@@ -104,7 +104,7 @@ async def _elsewhere(name: str, legacy: Place, dsn: str) -> Place | Shown:
 
 
 async def _judge(
-    connection: Connection, name: str, role: str, namespace: str, legacy: Place, candidate: Place
+    connection: OtherConnection, name: str, role: str, namespace: str, legacy: Place, candidate: Place
 ) -> Shown:
     facts: dict[str, Any] = {"role": role, "authoritative": asdict(legacy), "candidate": asdict(candidate)}
     try:
@@ -160,7 +160,7 @@ def _first_line(error: psycopg.Error) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-async def _connected(dsn: str) -> Connection:
+async def _connected(dsn: str) -> OtherConnection:
     return await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="shadow-containment"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import resources
 
-from shadow.store.database import Connection
+from shadow.store.database import OtherConnection
 
 _SQL = resources.files("shadow.containment").joinpath("privileges.sql").read_text()
 _STATEMENTS = {
@@ -48,7 +48,7 @@ class Place:
     user: str
 
 
-async def place_of(connection: Connection) -> Place:
+async def place_of(connection: OtherConnection) -> Place:
     """Where a connection leads.
 
     Raises:
@@ -59,7 +59,7 @@ async def place_of(connection: Connection) -> Place:
     return Place(str(row[0]), row[1], row[2], row[3])
 
 
-async def privileges_of(connection: Connection, role: str, namespace: str) -> Privileges:
+async def privileges_of(connection: OtherConnection, role: str, namespace: str) -> Privileges:
     """What `role` may write in `namespace` of the database that is connected to.
 
     Raises:
@@ -81,6 +81,6 @@ async def privileges_of(connection: Connection, role: str, namespace: str) -> Pr
     return Privileges(role, place.database, namespace, counted[0], writes, warnings)
 
 
-async def _phrases(connection: Connection, name: str, parameters: dict[str, object]) -> tuple[str, ...]:
+async def _phrases(connection: OtherConnection, name: str, parameters: dict[str, object]) -> tuple[str, ...]:
     rows = await (await connection.execute(_STATEMENTS[name].encode(), parameters)).fetchall()
     return tuple(row[0] for row in rows)

@@ -22,6 +22,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.expressions import Document, MappingFailed
 from shadow.catalogue.model import Side
 from shadow.catalogue.resolved import ResolvedProbe
+from shadow.effects.evidence import data_of_events
 from shadow.effects.record import AttributedBy, SeenBy, SeenEffect, record_effects
 from shadow.effects.sql_reading import CannotRead, SqlReader
 from shadow.model.ids import derived_id
@@ -46,10 +47,7 @@ WHERE id = ANY(ARRAY(
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED))
 RETURNING id, event_id, task, legacy_run, candidate_run
 """
-_BODIES = b"""
-SELECT id, part, content FROM bodies WHERE (id = ANY(%s::uuid[]) AND part = 'data')
-                                        OR (id = ANY(%s::uuid[]) AND part = 'output')
-"""
+_OUTPUTS = b"SELECT id, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'output'"
 _NAMES = b"SELECT id, platform_run_id FROM runs WHERE id = ANY(%s::uuid[])"
 _PROBED = b"""
 UPDATE pairs SET probed_at = now(), probe_failures = %s, due_at = now() WHERE id = %s AND probed_at IS NULL
@@ -231,8 +229,9 @@ class ProbeLoop:
             if not pairs:
                 return 0
             runs = [run for pair in pairs for run in pair.runs.values()]
-            cursor = await conn.execute(_BODIES, ([pair.event_id for pair in pairs], runs))
-            bodies = {owner: content for owner, _part, content in await cursor.fetchall()}
+            bodies = await data_of_events(conn, {pair.event_id for pair in pairs})
+            cursor = await conn.execute(_OUTPUTS, (runs,))
+            bodies |= {owner: codec.decode(content) for owner, content in await cursor.fetchall()}
             cursor = await conn.execute(_NAMES, (runs,))
             names = dict(await cursor.fetchall())
         await asyncio.gather(*(self._probe(pair, bodies, names) for pair in pairs))
@@ -312,10 +311,10 @@ def _effect(task: str, run: UUID, name: str | None, probe: ResolvedProbe, ordina
     )
 
 
-def _parsed(stored: bytes | None) -> Any:
-    if stored is None:
+def _parsed(content: bytes | None) -> Any:
+    if content is None:
         return None
     try:
-        return orjson.loads(codec.decode(stored))
+        return orjson.loads(content)
     except ValueError:
         return None

@@ -16,7 +16,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.correlation import Attribution, CallTraits, Correlator
 from shadow.effects.record import tell_the_judge
 from shadow.observe import metrics
-from shadow.store import codec
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -82,17 +82,18 @@ class Reattribution:
             cursor = await conn.execute(_NOBODYS, (now - self._asked_for, self._after, BATCH))
             rows = await cursor.fetchall()
             self._after = rows[-1][0] if len(rows) == BATCH else UUID(int=0)
+            opened = await conn.vault.open([(row[0], "traits", row[3]) for row in rows])
             asked = [
-                _Nobodys(
-                    effect, Side(side), at, tuple(suspects or ()), await self._whose(conn, Side(side), at, content)
-                )
-                for effect, side, at, content, suspects in rows
+                _Nobodys(effect, Side(side), at, tuple(suspects or ()), await self._whose(conn, Side(side), at, traits))
+                for (effect, side, at, _stored, suspects), traits in zip(rows, opened, strict=True)
             ]
             return await self._write(conn, asked)
 
-    async def _whose(self, conn: Connection, side: Side, at: datetime, content: bytes) -> Attribution:
+    async def _whose(self, conn: Connection, side: Side, at: datetime, traits: bytes | Forgotten) -> Attribution:
+        if isinstance(traits, Forgotten):
+            return Attribution()
         try:
-            call = CallTraits.read(codec.decode(content))
+            call = CallTraits.read(traits)
         except ValueError as error:
             log.error("effects.traits_unreadable", error=str(error))
             return Attribution()

@@ -6,16 +6,18 @@ Whoever sees effects (reports of workers, the gateway, probes, row changes, mail
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Redacted, Told
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
-from shadow.store import codec
+from shadow.sealing.vault import Vault
 from shadow.store.database import Connection
 
 CLOCKS_DIFFER = timedelta(seconds=2)
@@ -24,6 +26,7 @@ CLOCKS_DIFFER = timedelta(seconds=2)
 _REMEMBERED = timedelta(days=30)
 """How long a report with the same id is known to be a repetition."""
 
+_EMITTED = "event:"
 _FRESH = b"""
 INSERT INTO dedupe_keys AS known (scope, key, event_id, expires_at)
 SELECT %(scope)s, key, id, %(expires)s FROM unnest(%(key)s::text[], %(id)s::uuid[]) AS told (key, id)
@@ -45,11 +48,6 @@ FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[
                 occurred_at, seen_by, attributed_by, suspects)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
-"""
-_BODIES = b"""
-INSERT INTO bodies (id, part, content)
-SELECT id, part, content FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS body (id, part, content)
-ON CONFLICT (id, part) DO NOTHING
 """
 _OF_RUNS = b"""
     SELECT pair_id FROM runs WHERE platform_run_id = ANY(%(runs)s::text[]) AND side = %(side)s AND pair_id IS NOT NULL
@@ -141,7 +139,7 @@ class SeenEffect:
 
 
 async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> int:
-    """Keep the effects; have the pairs looked at that are judged or settling.
+    """Keep the effects, redacted; have the pairs looked at that are judged or settling.
 
     Returns:
         how many were new.
@@ -149,6 +147,8 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
     if not rows:
         return 0
+    await _note_emitted(conn, side, rows)
+    redacted = dict(zip((row for row, _effect in rows), await _redacted(conn, side, rows), strict=True))
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
     cursor = await conn.execute(
         _EFFECTS,
@@ -162,9 +162,9 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
             "attempt": [effect.attempt for _row, effect in rows],
             "kind": [effect.kind for _row, effect in rows],
             "target": [effect.target for _row, effect in rows],
-            "operation": [effect.operation for _row, effect in rows],
-            "identity": [effect.identity for _row, effect in rows],
-            "idempotency_key": [effect.idempotency_key for _row, effect in rows],
+            "operation": [effect.operation for effect in redacted.values()],
+            "identity": [effect.identity for effect in redacted.values()],
+            "idempotency_key": [effect.idempotency_key for effect in redacted.values()],
             "occurred_at": [effect.occurred_at for _row, effect in rows],
             "seen_by": [effect.seen_by.value for _row, effect in rows],
             "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
@@ -176,9 +176,7 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     rows = [(row, effect) for row, effect in rows if row in new]
     if not rows:
         return 0
-    bodies = [(row, "data", codec.encode(effect.data)) for row, effect in rows]
-    bodies += [(row, "traits", codec.encode(effect.traits)) for row, effect in rows if effect.traits is not None]
-    await conn.execute(_BODIES, [list(column) for column in zip(*bodies, strict=True)])
+    await evidence.keep(conn, _bodies(rows, redacted, conn.vault))
     effects = [effect for _row, effect in rows]
     for effect in effects:
         if effect.nobodys:
@@ -193,6 +191,37 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
         ],
     )
     return len(rows)
+
+
+async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> list[Redacted]:
+    """The effects as they may be stored, each with its tenant's hashes."""
+    whose = await evidence.tenants_of_runs(
+        conn,
+        side,
+        runs=[effect.run_id for _row, effect in rows if effect.run_id is not None],
+        platform_runs=[effect.run for _row, effect in rows if effect.run is not None],
+    )
+    tenants = [whose.get(effect.run_id or effect.run or "", UNKNOWN) for _row, effect in rows]
+    await evidence.ready(conn, tenants)
+    return [
+        evidence.of_effect(
+            conn.vault, tenant, Told(effect.operation, effect.identity, effect.idempotency_key, effect.data)
+        )
+        for tenant, (_row, effect) in zip(tenants, rows, strict=True)
+    ]
+
+
+def _bodies(
+    rows: Sequence[tuple[UUID, SeenEffect]], redacted: Mapping[UUID, Redacted], vault: Vault
+) -> list[tuple[UUID, str, bytes]]:
+    found = []
+    for row, effect in rows:
+        found.append((row, "data", redacted[row].stored))
+        if (pending := redacted[row].pending) is not None:
+            found.append((row, PENDING, pending))
+        if effect.traits is not None:
+            found.append((row, "traits", vault.seal(None, row.bytes, "traits", effect.traits)))
+    return found
 
 
 def _array(ids: Sequence[UUID]) -> str | None:
@@ -220,6 +249,28 @@ async def _fresh(
     )
     fresh = {row[0] for row in await cursor.fetchall()}
     return [(row, effect) for row, effect in rows if effect.reporter_id is None or row in fresh]
+
+
+def emitted_scope(side: Side) -> str:
+    """Where reported emissions are found by the id that the platform gave the event."""
+    return f"emitted:{side.value}"
+
+
+async def _note_emitted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> None:
+    """Events that passed no door are found again by their ids, which is how client packages name such a report."""
+    emitted = {
+        effect.reporter_id.removeprefix(_EMITTED): row
+        for row, effect in rows
+        if effect.kind == "event" and effect.reporter_id is not None and effect.reporter_id.startswith(_EMITTED)
+    }
+    if emitted:
+        named = {
+            "scope": emitted_scope(side),
+            "key": list(emitted),
+            "id": list(emitted.values()),
+            "expires": datetime.now(UTC) + _REMEMBERED,
+        }
+        await conn.execute(_FRESH, named)
 
 
 def _key(effect: SeenEffect) -> str:

@@ -1,4 +1,4 @@
-"""The answers of targets as they are kept for replay: one small place, so that they can be sealed."""
+"""The answers of targets as they are kept for replay, sealed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-
-from shadow.store import codec
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -30,20 +28,6 @@ class Answer:
             return self
         kept = tuple((name, value) for name, value in self.headers if name.lower() != b"content-encoding")
         return Answer(self.status, kept, zlib.decompress(self.body, zlib.MAX_WBITS | 32) if self.body else b"")
-
-
-def sealed(content: bytes) -> bytes:
-    """A body or headers of an answer, as they are stored."""
-    return codec.encode(content)
-
-
-def opened(stored: bytes) -> bytes:
-    """What `sealed` stored.
-
-    Raises:
-        ValueError: it can't be read.
-    """
-    return codec.decode(stored)
 
 
 def encoded_headers(headers: RawHeaders) -> bytes:

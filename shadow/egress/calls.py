@@ -5,7 +5,7 @@ Both are written by group commit: what many calls wait for is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,12 +14,13 @@ import psycopg
 import structlog
 
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Nobody, Redacted, Tenant, Told
 from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
-from shadow.egress import answers
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
 from shadow.observe import metrics
-from shadow.store import codec
+from shadow.sealing.vault import Vault
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,9 @@ class Call:
     """Of one that is nobody's: what it carries, so that it can be asked again whose it is."""
     suspects: tuple[UUID, ...] = ()
     """Of one that is nobody's: the runs that it may be of, where that is known."""
+    tenant: str | None = None
+    of_tenant: bool = False
+    """Whether `tenant` says whose it is; else that is looked up."""
 
     @property
     def nobodys(self) -> bool:
@@ -126,6 +130,8 @@ class Answered:
     """Of a body that was still on its way when the call left."""
     document: bytes | None = None
     wakes: bool = False
+    tenant: str | None = None
+    of_tenant: bool = False
 
 
 Item = Call | Answered
@@ -138,8 +144,17 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     """
     calls = [item for item in items if isinstance(item, Call)]
     answered = [item for item in items if isinstance(item, Answered)]
+    whose = await _tenants(conn, items)
+    vault = conn.vault
+    digests = {call.id: evidence.digester(vault, whose[call.id])(call.digest) for call in calls}
+    amended = [evidence.digester(vault, whose[item.id])(item.digest) for item in answered]
+    kept = {call.id: _redacted(vault, whose[call.id], call) for call in calls}
+    # Of a call and its answer in one batch (out of the spool) the answer knows more: it comes last.
+    bodies: dict[tuple[UUID, str], bytes] = {}
+    for item in sorted(items, key=lambda item: isinstance(item, Answered)):
+        bodies |= _bodies(vault, whose[item.id], item, kept[item.id] if isinstance(item, Call) else None)
     if calls:
-        await conn.execute(_INSERT, _columns(calls))
+        await conn.execute(_INSERT, _columns(calls, kept, digests))
     if answered:
         await conn.execute(
             _UPDATE,
@@ -147,12 +162,12 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
                 "id": [item.id for item in answered],
                 "status": [item.status for item in answered],
                 "answered_at": [item.answered_at for item in answered],
-                "digest": [item.digest for item in answered],
+                "digest": amended,
             },
         )
-    bodies = [body for item in items for body in _bodies(item)]
     if bodies:
-        await conn.execute(_BODIES, tuple(list(column) for column in zip(*bodies, strict=True)))
+        owners = ([owner for owner, _part in bodies], [part for _owner, part in bodies])
+        await conn.execute(_BODIES, (*owners, list(bodies.values())))
     complete = [item for item in items if item.status is not None]
     for side in Side:
         await _tell(conn, side, [item for item in complete if item.side is side])
@@ -163,7 +178,33 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     await _wake(conn, {item.run_id for item in complete if item.wakes and item.run_id is not None})
 
 
-def _columns(calls: Sequence[Call]) -> dict[str, object]:
+async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant]:
+    """Whose the calls are; makes their keys ready."""
+    known: dict[UUID, Tenant] = {}
+    for side in Side:
+        known |= {item.id: item.tenant for item in items if item.side is side and item.of_tenant}
+        of_side = [item for item in items if item.side is side and not item.of_tenant]
+        if not of_side:
+            continue
+        whose = await evidence.tenants_of_runs(
+            conn,
+            side,
+            runs=[item.run_id for item in of_side if item.run_id is not None],
+            platform_runs=[item.platform_run_id for item in of_side if item.platform_run_id is not None],
+        )
+        for item in of_side:
+            known[item.id] = whose.get(item.run_id or item.platform_run_id or "", UNKNOWN)
+    await evidence.ready(conn, known.values())
+    return known
+
+
+def _redacted(vault: Vault, tenant: Tenant, call: Call) -> Redacted:
+    return evidence.of_effect(vault, tenant, Told(call.operation, call.identity, call.idempotency_key, call.document))
+
+
+def _columns(
+    calls: Sequence[Call], kept: Mapping[UUID, Redacted], digests: Mapping[UUID, bytes | None]
+) -> dict[str, object]:
     return {
         "id": [call.id for call in calls],
         "side": [call.side.value for call in calls],
@@ -174,15 +215,15 @@ def _columns(calls: Sequence[Call]) -> dict[str, object]:
         "attempt": [call.attempt for call in calls],
         "kind": [call.kind for call in calls],
         "target": [call.target for call in calls],
-        "operation": [call.operation for call in calls],
-        "identity": [call.identity for call in calls],
-        "idempotency_key": [call.idempotency_key for call in calls],
+        "operation": [kept[call.id].operation for call in calls],
+        "identity": [kept[call.id].identity for call in calls],
+        "idempotency_key": [kept[call.id].idempotency_key for call in calls],
         "occurred_at": [call.occurred_at for call in calls],
         "attributed_by": [call.attributed_by and call.attributed_by.value for call in calls],
         "disposition": [call.disposition.value for call in calls],
         "writes": [call.writes for call in calls],
         "status": [call.status for call in calls],
-        "digest": [call.digest for call in calls],
+        "digest": [digests[call.id] for call in calls],
         "answered_at": [call.answered_at for call in calls],
         "waited_ms": [call.waited_ms for call in calls],
         # An array of arrays would have to be as wide in every row.
@@ -190,16 +231,21 @@ def _columns(calls: Sequence[Call]) -> dict[str, object]:
     }
 
 
-def _bodies(item: Item) -> list[tuple[UUID, str, bytes]]:
-    found = []
-    if item.document is not None:
-        found.append((item.id, "data", codec.encode(item.document)))
+def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> dict[tuple[UUID, str], bytes]:
+    """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
+    found = {}
+    if kept is not None:
+        found[item.id, "data"] = kept.stored
+        if kept.pending is not None:
+            found[item.id, PENDING] = kept.pending
+    elif item.document is not None:
+        found[item.id, "data"] = evidence.of_document(vault, tenant, item.document)
+    owner = None if isinstance(tenant, Nobody) else tenant
+    for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
+        if content is not None:
+            found[item.id, part] = vault.seal(owner, item.id.bytes, part, content)
     if isinstance(item, Call) and item.traits is not None:
-        found.append((item.id, "traits", codec.encode(item.traits)))
-    if item.answer is not None:
-        found.append((item.id, "answer", answers.sealed(item.answer)))
-    if item.answer_headers is not None:
-        found.append((item.id, "answer_headers", answers.sealed(item.answer_headers)))
+        found[item.id, "traits"] = vault.seal(None, item.id.bytes, "traits", item.traits)
     return found
 
 

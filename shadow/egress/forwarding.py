@@ -198,6 +198,8 @@ class _Passing:
                 digest=call.evidence.digest if amended else None,
                 document=call.evidence.encoded() if amended else None,
                 wakes=self._record.wakes,
+                tenant=self._record.tenant,
+                of_tenant=self._record.of_tenant,
             )
         return replace(
             self._record,

@@ -39,7 +39,7 @@ from shadow.egress.resolving import Forbidden
 from shadow.egress.runs import Decides, KnownRun, Runs, Told, Unknown, WrongSide
 from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
-from shadow.egress.unsolicited import TriggerRuns
+from shadow.egress.unsolicited import Discover, TriggerRuns
 from shadow.egress.upstream import Outgoing, Upstream, permit
 from shadow.model.ids import new_id
 from shadow.observe import metrics
@@ -69,11 +69,14 @@ class Gateway:
         routing: Decides,
         http: httpx.AsyncClient,
         spool: Path,
+        *,
+        discover: Discover | None = None,
     ) -> None:
         """
         Args:
             http: to ask platforms with; each target has a client of its own.
             spool: the folder for what can't be written to the database.
+            discover: finds a run that another run of ours started on its platform.
 
         Raises:
             ValueError: a target's operations can't be compiled.
@@ -85,12 +88,12 @@ class Gateway:
             catalogue,
             database,
             routing,
-            platform=TriggerRuns(catalogue, database, routing, http),
+            platform=TriggerRuns(catalogue, database, routing, http, discover),
         )
         self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
-        self._spool = Spool(spool)
+        self._spool = Spool(spool, database.vault)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
         self.journal = Journal(database, self._calls, self._spool)
         self._twins = Twins(database)
@@ -122,6 +125,7 @@ class Gateway:
         await self._twins.stop()
         await self._forwarding.stop()
         await self.journal.stop()
+        await self._spool.close_part()
         await self._calls.stop()
         await self.contained_legacy.stop()
         await self.keys.stop()

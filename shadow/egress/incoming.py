@@ -18,6 +18,7 @@ from shadow.effects.call import (
     parsed_query,
     told,
 )
+from shadow.effects.evidence import Nobody
 from shadow.egress.address import Address
 from shadow.egress.calls import Call
 from shadow.egress.disposition import Disposition
@@ -150,6 +151,8 @@ class Understood:
             writes=self.operation.writes,
             digest=self.evidence.digest if self.complete else None,
             document=self.evidence.encoded(),
+            tenant=None if run is None or isinstance(run.tenant, Nobody) else run.tenant,
+            of_tenant=run is not None and not isinstance(run.tenant, Nobody),
         )
 
     def amended(self, body: SeenBody) -> Understood:

@@ -23,6 +23,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import HttpPlatform, Side
 from shadow.cutover.decision import Authority, Decision
 from shadow.effects.correlation import CallTraits, Correlator
+from shadow.effects.evidence import UNKNOWN, Tenant
 from shadow.effects.record import AttributedBy
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
@@ -46,8 +47,8 @@ _REMEMBERED = 100_000
 
 _COLUMNS = """
 run.id, run.side, run.task, run.authority, run.pair_id, run.platform_run_id,
-CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END
-FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id
+CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END, event.tenant, event.id
+FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id LEFT JOIN events AS event ON event.id = run.event_id
 """
 _BY_ALIAS = f"""
 SELECT {_COLUMNS} WHERE run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(run)s)
@@ -120,6 +121,8 @@ class KnownRun:
     """The run that it is compared with."""
     platform_run_id: str | None
     attributed_by: AttributedBy = AttributedBy.HEADERS
+    tenant: Tenant = UNKNOWN
+    """Of its event."""
 
 
 class AsksPlatform(Protocol):
@@ -308,8 +311,9 @@ class Runs:
         row = await cursor.fetchone()
         if row is None:
             return None
-        run_id, side, task, authority, pair_id, platform_run_id, twin = row
-        return KnownRun(run_id, Side(side), task, authority, pair_id, twin, platform_run_id, attributed_by)
+        run_id, side, task, authority, pair_id, platform_run_id, twin, tenant, event = row
+        whose = UNKNOWN if event is None else tenant
+        return KnownRun(run_id, Side(side), task, authority, pair_id, twin, platform_run_id, attributed_by, whose)
 
     async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:
         async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:

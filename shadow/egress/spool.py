@@ -1,4 +1,4 @@
-"""What could not be written to the database: appended to a file, synced, and written down once it is back."""
+"""What could not be written to the database: sealed, appended to a file, synced; written down once it is back."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ import psycopg
 import structlog
 
 from shadow.egress.calls import Answered, Call, Item
+from shadow.sealing.master import WrongSealingKey
+from shadow.sealing.vault import Vault
 from shadow.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -33,11 +35,13 @@ _KINDS: dict[str, type[Call] | type[Answered]] = {"call": Call, "answered": Answ
 class Spool:
     """A folder of files, one for each process that ever spooled. Any process writes any file's lines down.
 
-    A line is a call or an answer, which are harmless to write twice: a file goes only when all of it is committed.
+    A line is a call or an answer, which are harmless to write twice: a file goes only when all of it is committed. It
+    is sealed by the master key, which is at hand when the database is not.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vault: Vault) -> None:
         self._folder = folder
+        self._vault = vault
         self._name = f"egress-{os.getpid()}-{uuid4().hex[:8]}"
         self._part = 0
         self._lock = asyncio.Lock()
@@ -49,9 +53,13 @@ class Spool:
         Raises:
             OSError: it is not.
         """
-        line = encode(item)
+        line = self.sealed(item)
         async with self._lock:
             await asyncio.to_thread(self._append, line)
+
+    def sealed(self, item: Item) -> bytes:
+        """A line."""
+        return self._vault.lock(encode(item)) + b"\n"
 
     def _append(self, line: bytes) -> None:
         if self._handle is None:
@@ -93,7 +101,7 @@ class Spool:
         return self._handle is not None or bool(self.complete())
 
 
-def read(path: Path) -> tuple[list[Item], list[bytes]]:
+def read(path: Path, vault: Vault) -> tuple[list[Item], list[bytes]]:
     """The items of a file, and the lines that are none: the last one may have been cut off by a crash."""
     items: list[Item] = []
     bad: list[bytes] = []
@@ -101,18 +109,18 @@ def read(path: Path) -> tuple[list[Item], list[bytes]]:
         if not line.strip():
             continue
         try:
-            items.append(decode(line))
-        except (ValueError, TypeError, KeyError):
+            items.append(decode(vault.unlock(line)))
+        except (ValueError, TypeError, KeyError, WrongSealingKey):
             bad.append(line)
     # A call before its answer, whichever process was quicker to spool.
     return sorted(items, key=lambda item: isinstance(item, Answered)), bad
 
 
 def encode(item: Item) -> bytes:
-    """One line."""
+    """What a line says, before it is sealed."""
     kind = next(name for name, type_ in _KINDS.items() if isinstance(item, type_))
     fields = {field.name: _plain(getattr(item, field.name)) for field in dataclasses.fields(item)}
-    return orjson.dumps({"line": kind, **fields}) + b"\n"
+    return orjson.dumps({"line": kind, **fields})
 
 
 def _plain(value: Any) -> Any:
@@ -126,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def decode(line: bytes) -> Item:
-    """What a line says.
+    """The item of a line, once it is opened.
 
     Raises:
         ValueError, TypeError, KeyError: it is none of ours.
@@ -192,7 +200,7 @@ class SpoolReplay:
         await self._spool.close_part()
         done = 0
         for path in await asyncio.to_thread(self._spool.complete):
-            items, bad = await asyncio.to_thread(read, path)
+            items, bad = await asyncio.to_thread(read, path, self._database.vault)
             for start in range(0, len(items), _BATCH):
                 bad += await self._written(items[start : start + _BATCH])
             done += len(items)
@@ -211,7 +219,7 @@ class SpoolReplay:
             await self._write(items)
         except (psycopg.DataError, psycopg.IntegrityError):
             if len(items) == 1:
-                return [encode(items[0])]
+                return [self._spool.sealed(items[0])]
             return [line for item in items for line in await self._written([item])]
         return []
 

@@ -7,18 +7,20 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
 import structlog
 
+from shadow.effects import evidence
 from shadow.egress import answers
 from shadow.egress.answers import Answer
 from shadow.egress.calls import CHANNEL
 from shadow.egress.disposition import CallEffect, Knowledge
 from shadow.egress.matching import Made, counterpart
 from shadow.egress.runs import DATABASE_SECONDS, KnownRun
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -140,13 +142,17 @@ class Twins:
             if row is None:
                 return Found(Knowledge.NONE)
             state, authority = row
+            tenant = asked.run.tenant
+            await evidence.ready(conn, [tenant])
+            redactor = evidence.redactor(conn.vault, tenant)
+            keyed = evidence.digester(conn.vault, tenant)
             cursor = await conn.execute(
                 _CALLS,
                 {
                     "runs": [twin, asked.run.id],
                     "target": asked.target,
-                    "operation": asked.operation,
-                    "identity": asked.identity,
+                    "operation": redactor.text(asked.operation),
+                    "identity": None if asked.identity is None else redactor.text(asked.identity),
                 },
             )
             rows = await cursor.fetchall()
@@ -154,9 +160,9 @@ class Twins:
             theirs = [Made(*row[1:5]) for row in rows if row[0] == twin and row[5] == "forward"]
             ours = {row[1]: Made(*row[1:5]) for row in rows if row[0] == asked.run.id}
             for call in self.recent.of(asked):
-                ours.setdefault(call.id, call)
+                ours.setdefault(call.id, replace(call, digest=keyed(call.digest)))
             before = [call for call in ours.values() if call.attempt == asked.attempt and call.id != made]
-            found = counterpart(theirs, before, asked.digest)
+            found = counterpart(theirs, before, keyed(asked.digest))
             ended = state == "finished" or authority != "real"
             match = found.occurrence
             if not ended and (match is None or match.status is None):
@@ -172,11 +178,16 @@ class Twins:
                 knowledge = Knowledge.ANSWERED
             cursor = await conn.execute(_ANSWER, (match.id,))
             kept = await cursor.fetchone()
-        extra = knowledge is Knowledge.FIRST_ONLY
-        if kept is None:
+            extra = knowledge is Knowledge.FIRST_ONLY
+            if kept is None:
+                return Found(Knowledge.SETTLED_WITHOUT, extra=extra)
+            body, headers = await conn.vault.open(
+                [(match.id, "answer", kept[1]), (match.id, "answer_headers", kept[2])]
+            )
+        if isinstance(body, Forgotten) or isinstance(headers, Forgotten):
+            log.warning("egress.answer_forgotten", call=str(match.id))
             return Found(Knowledge.SETTLED_WITHOUT, extra=extra)
-        status, body, headers = kept
-        answer = Answer(status, answers.decoded_headers(answers.opened(headers)), answers.opened(body))
+        answer = Answer(kept[0], answers.decoded_headers(headers), body)
         return Found(knowledge, answer, extra)
 
     def give_up(self, asked: Asked, made: UUID) -> None:

@@ -8,7 +8,7 @@ written with the run, so that it stays so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -44,12 +44,26 @@ VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s)
 """
 
 
+Discover = Callable[[str], Awaitable[UUID | None]]
+"""The run of ours that the platform calls so, if it is the child of one."""
+
+
 class TriggerRuns:
     """Asks every Trigger.dev environment of the legacy side."""
 
     def __init__(
-        self, catalogue: ResolvedCatalogue, database: Database, routing: Decides, http: httpx.AsyncClient
+        self,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        routing: Decides,
+        http: httpx.AsyncClient,
+        discover: Discover | None = None,
     ) -> None:
+        """
+        Args:
+            discover: finds a run that another run of ours started, before it counts as unsolicited.
+        """
+        self._discover = discover
         self._catalogue = catalogue
         self._database = database
         self._routing = routing
@@ -63,6 +77,9 @@ class TriggerRuns:
         """See `AsksPlatform.unsolicited`."""
         if told.run is None:
             return None
+        child = await self._discover(told.run) if self._discover is not None else None
+        if child is not None:
+            return child
         for name, api in self._apis.items():
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):

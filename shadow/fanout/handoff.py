@@ -17,11 +17,12 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
 from shadow.causes.children import Child, place
 from shadow.causes.emissions import note_emissions
+from shadow.causes.late_parents import with_parents
 from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
 from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
-from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Door, Stage
 from shadow.intake.plan import fed, is_second, sequence_patience
 from shadow.intake.storable import storable
@@ -178,17 +179,26 @@ async def open_pairs(
     await _open_pairs(conn, catalogue, events, children)
 
 
-async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started: Sequence[Started]) -> None:
+async def record_started(
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    started: Sequence[Started],
+    said: Mapping[UUID, str] | None = None,
+) -> None:
     """Write down which dispatches their platforms took, and let go what was held for them.
 
     Harmless to repeat. What comes with a lease that has been lost is void: whoever claimed the dispatch since
     delivers it again, under the same key.
+
+    Args:
+        said: by event, the platform's id of the run that emitted it, as that run says.
     """
     started = await _valid(conn, started)
     if not started:
         return
-    stored = {event.id: event for event in await load_events(conn, {item.event_id for item in started})}
-    events = sorted(stored.values(), key=lambda event: event.id)
+    loaded = await load_events(conn, {item.event_id for item in started})
+    events = await with_parents(conn, catalogue, sorted(loaded, key=lambda event: event.id), said or {})
+    stored = {event.id: event for event in events}
     children = await place(conn, catalogue, events)
     await _open_runs(conn, catalogue, events, children)
     sent = [(run, item) for item in started for run in _started_runs(catalogue, stored, item, children)]
@@ -200,7 +210,8 @@ async def record_started(conn: Connection, catalogue: ResolvedCatalogue, started
     if incomparable.due:  # runs whose end was told before their start
         await look_again(conn, stored)
     # A call is an emission once its platform has taken it: what was refused has called for nothing.
-    await note_emissions(conn, catalogue, [event for event in events if event.door == Door.TRIGGER])
+    emitted = [event for event in events if event.door in (Door.TRIGGER, Door.PLATFORM)]
+    await note_emissions(conn, catalogue, emitted, said, placed=True)
     await _open_pairs(conn, catalogue, events, children)
     await adoption.disturb(conn, incomparable)
     if released:
@@ -320,11 +331,16 @@ async def _note_keys(conn: Connection, runs: Sequence[_Run]) -> None:
     """Keep by which values of their events these runs are known, should a call not name its run."""
     if not runs:
         return
-    bodies = await load_bodies(conn, {run.event.id for run in runs})
+    originals = await load_originals(conn, {run.event.id for run in runs})
     await note_keys(
         conn,
         [
-            KeyedRun(run.id, run.side, run.task.business_keys, bodies.get(run.event.id, {}).get("data", b""))
+            KeyedRun(
+                run.id,
+                run.side,
+                run.task.business_keys,
+                originals.get(run.event.id, Originals()).parts.get("data", b""),
+            )
             for run in runs
         ],
     )

@@ -149,7 +149,11 @@ class OffloadedPayloads:
             for row in rows:
                 if row[2] is None:
                     await conn.execute(_DEAD, ("its event is gone", row[0]))
-        return [_Claimed(row[0], row[1], lease, StoredCall.of(row[2:])) for row in rows if row[2] is not None]
+            return [
+                _Claimed(row[0], row[1], lease, await StoredCall.of(conn, row[2:]))
+                for row in rows
+                if row[2] is not None
+            ]
 
     async def _fate(self, item: _Claimed) -> _Fate:
         try:

@@ -6,7 +6,7 @@ by itself when the process dies. No transaction is held while a platform is call
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -17,8 +17,9 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
 from shadow.fanout.handoff import Keyed, Started, open_pairs, patience_of, record_started
-from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
 from shadow.model.reasons import CHANGED_BY_PRODUCER
@@ -56,7 +57,10 @@ SET state = claim.state, due_at = now() + claim.wait, lease = NULL,
     attempts = dispatch.attempts - claim.uncounted, error = COALESCE(claim.error, dispatch.error)
 FROM claim WHERE dispatch.id = claim.id
 """
-_GONE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = 'its event is gone' WHERE id = ANY(%s::uuid[])"
+_GONE = b"""
+UPDATE dispatches SET state = 'dead', lease = NULL, error = gone.error
+FROM unnest(%s::uuid[], %s::text[]) AS gone (id, error) WHERE dispatches.id = gone.id
+"""
 _UNCLAIMABLE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = %s WHERE id = %s"
 _FINISH = b"""
 DELETE FROM dispatches AS dispatch USING unnest(%s::uuid[], %s::uuid[]) AS done (id, lease)
@@ -222,17 +226,19 @@ class Queue:
             return []
         ids = {row.event_id for row in rows}
         events = {event.id: event for event in await load_events(conn, ids)}
-        gone = [row.id for row in rows if row.event_id not in events]
+        originals = await load_originals(conn, ids)
+        gone = {row.id: why for row in rows if (why := _why_gone(events, originals, row.event_id)) is not None}
         if gone:
-            await conn.execute(_GONE, (gone,))
-        bodies = await load_bodies(conn, ids)
+            await conn.execute(_GONE, (list(gone), list(gone.values())))
+        await self._keep_evidence(conn, rows, events, originals)
         twins = await self._twins(conn, rows)
         claimed = []
         for row in rows:
-            if (event := events.get(row.event_id)) is None:
+            if row.id in gone:
                 continue
+            event = events[row.event_id]
             ended, run = twins.get(row.id, (False, None))
-            delivery = self._delivery(row, event, bodies.get(event.id, {}))
+            delivery = self._delivery(row, event, originals[event.id].parts)
             claimed.append(
                 Claimed(row.id, event, delivery.stage, platform, row.task, row.attempt, lease, delivery, ended, run)
             )
@@ -247,6 +253,25 @@ class Queue:
             ],
         )
         return claimed
+
+    async def _keep_evidence(
+        self,
+        conn: Connection,
+        rows: Sequence[_Row],
+        events: Mapping[UUID, EventRow],
+        originals: Mapping[UUID, Originals],
+    ) -> None:
+        """Keep a redacted copy of what is delivered, while it is open: for the judge, and for people."""
+        without = {
+            row.event_id: (events[row.event_id].tenant, found.parts["data"])
+            for row in rows
+            if row.event_id in events
+            and (found := originals.get(row.event_id)) is not None
+            and "data" in found.parts
+            and not found.has_evidence
+        }
+        if without:
+            await evidence.keep_of_events(conn, without)
 
     async def write_back(self, fates: Sequence[tuple[Claimed, Fate]]) -> None:
         """Write what became of claimed dispatches, in one transaction. Results of a lost lease are void."""
@@ -276,6 +301,12 @@ class Queue:
             return
         waits = [fate.wait if isinstance(fate, Later) else timedelta(0) for _claimed, fate in kept]
         counted = [fate.counted if isinstance(fate, Later) else True for _claimed, fate in kept]
+        # A platform that refuses something may quote it.
+        await evidence.ready(conn, {claimed.event.tenant for claimed, _fate in kept})
+        errors = [
+            fate.error and evidence.redactor(conn.vault, claimed.event.tenant).text(fate.error)
+            for claimed, fate in kept
+        ]
         await conn.execute(
             _WRITE_BACK,
             (
@@ -284,7 +315,7 @@ class Queue:
                 ["due" if isinstance(fate, Later) else "dead" for _claimed, fate in kept],
                 waits,
                 [0 if count else 1 for count in counted],
-                [fate.error for _claimed, fate in kept],
+                errors,
             ),
         )
 
@@ -325,7 +356,7 @@ class Queue:
         return Delivery(
             dispatch_id=row.id,
             event=event,
-            data=bodies.get("data", b"{}"),
+            data=bodies["data"],
             task=self._catalogue.tasks.get(row.task) if row.task is not None else None,
             request=bodies.get("request"),
             headers=tuple((str(name), str(value)) for name, value in headers),
@@ -335,6 +366,18 @@ class Queue:
             attempt=row.attempt,
             stage=Stage(row.stage),
         )
+
+
+def _why_gone(events: Mapping[UUID, EventRow], originals: Mapping[UUID, Originals], event_id: UUID) -> str | None:
+    """Why a dispatch of that event can never be delivered; None where it can."""
+    if event_id not in events:
+        return "its event is gone"
+    found = originals.get(event_id)
+    if found is not None and found.forgotten is not None:
+        return str(found.forgotten)
+    if found is None or "data" not in found.parts:
+        return "expired: its originals have been deleted (retention.originals in the catalogue)"
+    return None
 
 
 def _is_of_a_row(error: Exception) -> bool:

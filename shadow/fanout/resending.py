@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
+
 from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Side
+from shadow.causes.authority import Purpose
+from shadow.causes.repeats import repeat
 from shadow.fanout.queue import resend
 from shadow.intake.remap import remap
 from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+_DELIVERED = b"""
+SELECT dispatch.id, dispatch.event_id, dispatch.side FROM dispatches AS dispatch
+WHERE dispatch.id = ANY(%s::uuid[]) AND dispatch.state = 'dead' AND dispatch.stage = 'deliver'
+  AND EXISTS (SELECT FROM runs WHERE runs.event_id = dispatch.event_id AND runs.side = dispatch.side
+              AND (dispatch.task IS NULL OR runs.task = dispatch.task) AND runs.state <> 'expected')
+"""
+_DROP = b"DELETE FROM dispatches WHERE id = %s AND state = 'dead'"
 
 
 async def send_again(
@@ -16,17 +31,39 @@ async def send_again(
 ) -> tuple[list[UUID], dict[UUID, str]]:
     """Make dead letters due again; those of a failed mapping are mapped with the catalogue of now.
 
+    A person does this, who sends what never arrived: it keeps the authority with which it was accepted. What has
+    arrived all the same, as its runs have shown since, is repeated without authority: they may have done their work.
+
     Returns:
         Those on their way, and for each other one the reason why not.
     """
     remapped = await remap(database, catalogue, dispatches)
+    repeated = await _repeat_delivered(database, catalogue, dispatches)
     async with database.connection(Work.CONTROL) as connection:
         sent = await resend(
-            connection, catalogue, [dispatch for dispatch in dispatches if dispatch not in remapped.failed]
+            connection, catalogue, [one for one in dispatches if one not in remapped.failed and one not in repeated]
         )
-    done = [*remapped.mapped, *sent]
+    done = [*remapped.mapped, *repeated, *sent]
     rest = [dispatch for dispatch in dispatches if dispatch not in done and dispatch not in remapped.failed]
     return done, {
         **remapped.failed,
         **dict.fromkeys(rest, "this dispatch is no dead letter: it is on its way, or done"),
     }
+
+
+async def _repeat_delivered(database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]) -> list[UUID]:
+    """Repeat dead letters that had been delivered, for nobody's authority; those that are gone by that."""
+    async with database.connection(Work.CONTROL) as connection:
+        cursor = await connection.execute(_DELIVERED, (list(dispatches),))
+        delivered = await cursor.fetchall()
+    done = []
+    for dispatch, event, side in delivered:
+        try:
+            await repeat(database, catalogue, event, Purpose.REPLAY, (Side(side),))
+        except LookupError as error:
+            log.info("fanout.not_repeated", dispatch=str(dispatch), reason=str(error))
+            continue
+        async with database.connection(Work.CONTROL) as connection:
+            await connection.execute(_DROP, (dispatch,))
+        done.append(dispatch)
+    return done

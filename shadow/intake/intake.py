@@ -21,7 +21,7 @@ from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
 from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.observe import metrics
-from shadow.store import codec
+from shadow.sealing.vault import Vault
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.database import Database, Work
 
@@ -121,7 +121,9 @@ class Intake:
         return await self._commits.submit(arrivals)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
-        batch = _Batch(arrivals)
+        vault = self._database.vault
+        await vault.ready({arrival.tenant for arrival in arrivals})
+        batch = _Batch(arrivals, vault)
         stale = await self._store(batch)
         known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
         receipts = batch.receipts(stale, known)
@@ -174,7 +176,12 @@ class _Batch:
     them together and every event gets the ULID that its producer was told.
     """
 
-    def __init__(self, arrivals: Sequence[Arrival]) -> None:
+    def __init__(self, arrivals: Sequence[Arrival], vault: Vault) -> None:
+        """
+        Args:
+            vault: ready for all their tenants.
+        """
+        self._vault = vault
         self._now = datetime.now(UTC)
         self._seed = Seed.new()
         self._arrivals = arrivals
@@ -194,6 +201,7 @@ class _Batch:
         to_tell, others = self._seed.ulids(), Seed.new().ulids()
         positions = count()
         ids, rows, bodies, dispatches = self._ids, self._rows, self._bodies, self._dispatches
+        seal = self._vault.seal
         for index, arrival in enumerate(self._arrivals):
             event_id = new_id()
             dedupe = arrival.dedupe
@@ -234,11 +242,12 @@ class _Batch:
             )
             for plan in plans:
                 dispatches.append((new_id_bytes(), row_id, plan))
-            bodies.append((row_id, "data", codec.encode(arrival.data)))
+            tenant = arrival.tenant
+            bodies.append((row_id, "data", seal(tenant, row_id, "data", arrival.data)))
             if arrival.request is not None:
-                bodies.append((row_id, "request", codec.encode(arrival.request)))
+                bodies.append((row_id, "request", seal(tenant, row_id, "request", arrival.request)))
             if arrival.headers:
-                bodies.append((row_id, "headers", codec.encode(orjson.dumps(arrival.headers))))
+                bodies.append((row_id, "headers", seal(tenant, row_id, "headers", orjson.dumps(arrival.headers))))
 
     def _expiry(self, lifetime: timedelta) -> datetime:
         expires = self._expiries.get(lifetime)

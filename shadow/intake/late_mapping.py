@@ -20,11 +20,12 @@ from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import Mapped
 from shadow.intake.trigger_calls import CallRefused, TriggerCall, trigger_call
 from shadow.model.ids import derived_id
-from shadow.store import codec
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection
 
 _EVENT = b"UPDATE events SET tenant = %s, mapping_error = NULL WHERE id = %s"
-_DATA = b"UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
+_ORIGINAL = b"UPDATE bodies SET content = %s WHERE id = %s AND part = %s"
+_NO_EVIDENCE = b"DELETE FROM bodies WHERE id = %s AND part = 'evidence'"
 _FAILED = b"UPDATE events SET mapping_error = %s WHERE id = %s"
 # What legacy has not taken yet is not the candidate's: then it goes on being held. Sequenced, it is looked at now: its
 # twin may have ended long ago, or there may be none to wait for.
@@ -62,11 +63,14 @@ class StoredCall:
     request: bytes | None
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> StoredCall:
+    async def of(cls, conn: Connection, row: Sequence[Any]) -> StoredCall:
         """From a row with those columns in their order, the request as it is stored."""
-        event_id, source, name, tenant, accepted_at, request = row
-        decoded = None if request is None else codec.decode(request)
-        return cls(event_id, source, name, tenant, accepted_at, decoded)
+        event_id, source, name, tenant, accepted_at, stored = row
+        request = None
+        if stored is not None:
+            (opened,) = await conn.vault.open([(event_id, "request", stored)])
+            request = None if isinstance(opened, Forgotten) else opened
+        return cls(event_id, source, name, tenant, accepted_at, request)
 
     def understood(self, catalogue: ResolvedCatalogue) -> tuple[ResolvedTask, TriggerCall]:
         """The task it starts, and what it says.
@@ -103,10 +107,18 @@ async def write(
     state = State.DUE if sequence_patience([task]) is None else State.SEQUENCED
     await conn.execute(_GO, {"stage": "deliver", "state": state.value, "tenant": tenant, "id": dispatch})
     await conn.execute(_EVENT, (tenant, call.event_id))
-    await conn.execute(_DATA, (codec.encode(orjson.dumps(mapped.data)), call.event_id))
+    await write_original(conn, call.event_id, tenant, "data", orjson.dumps(mapped.data))
     if tenant != call.tenant:
         await _move_pair(conn, call, task, tenant)
     await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+async def write_original(conn: Connection, event_id: UUID, tenant: str | None, part: str, content: bytes) -> None:
+    """Replace an original of an event that is understood only now; evidence of what stood there before goes."""
+    await conn.vault.ready([tenant])
+    sealed = conn.vault.seal(tenant, event_id.bytes, part, content)
+    await conn.execute(_ORIGINAL, (sealed, event_id, part))
+    await conn.execute(_NO_EVIDENCE, (event_id,))
 
 
 async def fetch_again(conn: Connection, dispatch: UUID, tenant: str | None) -> None:

@@ -20,14 +20,14 @@ from shadow.intake.late_mapping import NotMapped, StoredCall
 from shadow.intake.plan import planned
 from shadow.intake.trigger_arrival import mapped as mapped_call
 from shadow.model.ids import Seed, new_id
-from shadow.store import codec
+from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection, Database, Work
 
 _FIND = """
 SELECT dispatches.id, events.id, events.source, events.upstream_id, request.content, headers.content
 FROM dispatches
 JOIN events ON events.id = dispatches.event_id
-JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
+LEFT JOIN bodies AS request ON request.id = events.id AND request.part = 'request'
 LEFT JOIN bodies AS headers ON headers.id = events.id AND headers.part = 'headers'
 WHERE dispatches.id = ANY(%s) AND stage = 'map' AND state = 'dead' AND door = 'webhook'
 FOR UPDATE OF dispatches
@@ -48,7 +48,7 @@ UPDATE events SET name = %s, tenant = %s, occurred_at = %s, delivery_id = %s, up
     authority = %s, mapping_error = NULL
 WHERE id = %s
 """
-_DATA = "UPDATE bodies SET content = %s WHERE id = %s AND part = 'data'"
+_NOT_KEPT = "DELETE FROM bodies WHERE id = %s AND part IN ('request', 'headers')"
 _DISPATCH = """
 INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() + %s, %s, %s)
@@ -77,7 +77,8 @@ async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Se
     async with database.connection(Work.CONTROL) as connection:
         cursor = await connection.execute(_FIND, (list(dispatches),))
         for dispatch, event, source, upstream_id, request, headers in await cursor.fetchall():
-            read = _again(catalogue, routing, source, codec.decode(request), headers)
+            opened = await _opened(connection, event, request, headers)
+            read = opened if isinstance(opened, str) else _again(catalogue, routing, source, *opened)
             if isinstance(read, str):
                 await connection.execute(_STILL_WRONG, (read, dispatch))
                 result.failed[dispatch] = read
@@ -91,13 +92,29 @@ async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Se
     return result
 
 
+async def _opened(
+    connection: Connection, event: UUID, request: bytes | None, headers: bytes | None
+) -> tuple[bytes, tuple[tuple[str, str], ...]] | str:
+    """The request that arrived, with its headers; or why there is none any more."""
+    if request is None:
+        return "expired: its originals have been deleted (retention.originals in the catalogue)"
+    stored = [(event, "request", request), *([(event, "headers", headers)] if headers is not None else [])]
+    opened = []
+    for original in await connection.vault.open(stored):
+        if isinstance(original, Forgotten):
+            return str(original)
+        opened.append(original)
+    pairs = tuple((name, value) for name, value in orjson.loads(opened[1])) if len(opened) > 1 else ()
+    return opened[0], pairs
+
+
 async def _remap_calls(
     connection: Connection, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID], result: Remapped
 ) -> None:
     """The calls among them. Without this, what would be sent again is an event without data."""
     cursor = await connection.execute(_FIND_CALLS, (list(dispatches),))
     for dispatch, *row in await cursor.fetchall():
-        call = StoredCall.of(row)
+        call = await StoredCall.of(connection, row)
         try:
             task, understood = call.understood(catalogue)
             mapped = mapped_call(task, understood)
@@ -116,12 +133,11 @@ async def _remap_calls(
 
 
 def _again(
-    catalogue: ResolvedCatalogue, routing: Routing, source: str, body: bytes, headers: bytes | None
+    catalogue: ResolvedCatalogue, routing: Routing, source: str, body: bytes, pairs: tuple[tuple[str, str], ...]
 ) -> Arrival | str | None:
     """The arrival that it is now; the reason why it still is none; None when it is ignored now."""
     if not isinstance(catalogue.sources.get(source), WebhookSource):
         return f"the catalogue has no webhook source {source!r} any more"
-    pairs = tuple((name, value) for name, value in orjson.loads(codec.decode(headers))) if headers else ()
     fields = {name.lower(): value for name, value in pairs}
     try:
         document = webhook.document(body, fields.get("content-type", ""))
@@ -158,7 +174,14 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
             event,
         ),
     )
-    await connection.execute(_DATA, (codec.encode(arrival.data), event))
+    # Until now nobody knew whose it is: all of it was sealed as nobody's.
+    originals = {"data": arrival.data}
+    if arrival.request is not None:
+        originals |= {"request": arrival.request, "headers": orjson.dumps(arrival.headers)}
+    else:
+        await connection.execute(_NOT_KEPT, (event,))
+    for part, content in originals.items():
+        await late_mapping.write_original(connection, event, arrival.tenant, part, content)
     for dispatch in arrival.dispatches:
         if dispatch.stage is Stage.FORWARD:
             continue

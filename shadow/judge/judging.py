@@ -63,6 +63,9 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
             # So neither is claimed. A run that never came is no matter of rows: then the pair is missing as ever.
             return Judgement(Verdict.not_comparable, reason=another)
     ledgers = evidence.of(fact)
+    if ledgers.unreadable is not None and fact.legacy is not None and fact.candidate is not None:
+        # What differs may be the hashes alone, and what does not may have been in the event.
+        return Judgement(Verdict.not_comparable, reason=ledgers.unreadable)
     rules = rulebook.rules(pair.task)
     if fact.extra:
         # What they did counts with the run's own ledger; a second run that did nothing is still no match.

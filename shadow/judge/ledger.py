@@ -14,9 +14,10 @@ from uuid import UUID
 from comparators import JSON, Effect, Ledger, Outcome
 from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
 from shadow.judge.doubt import Watched, load_doubts
-from shadow.judge.json_text import parse
 from shadow.judge.known import known_to_both
+from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
 
@@ -33,7 +34,9 @@ FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND s
 _OF_RUNS = """
 SELECT run.id AS of_run, effects.*
 FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) AS run (id, side, name)
-JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side AND effects.run_id IS NULL
+JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side
+  -- What was attributed to a run that another has taken over since is found by its name.
+  AND (effects.run_id IS NULL OR NOT EXISTS (SELECT FROM runs WHERE runs.id = effects.run_id))
 UNION ALL
 SELECT effects.run_id, effects.* FROM effects WHERE effects.run_id = ANY(%(ids)s::uuid[])
 """
@@ -50,7 +53,10 @@ ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 _EVENT = "event"
 _REPORTED = "report"
 _SEEN_EMITTED = ("door", "platform")
-_BODIES = "SELECT id, part, content FROM bodies WHERE id = ANY(%s) AND part IN ('data', 'output')"
+_BODIES = """
+SELECT id, part, content FROM bodies
+WHERE id = ANY(%(all)s) AND (part IN ('output', 'evidence', 'pending') OR (part = 'data' AND id = ANY(%(effects)s)))
+"""
 
 _EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str]
 """id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it."""
@@ -109,6 +115,12 @@ class PairFacts:
         """All that are known to have ended."""
         return [run for run in (self.legacy, self.candidate, *self.extra) if run is not None]
 
+    @property
+    def events(self) -> set[UUID]:
+        """Those that the two runs are of; children of a pair have one each."""
+        of_runs = (run.event_id for run in (self.legacy, self.candidate) if run is not None)
+        return {self.pair.event_id, *(event for event in of_runs if event is not None)}
+
 
 @dataclass(frozen=True, slots=True)
 class Ledgers:
@@ -120,6 +132,8 @@ class Ledgers:
     """The event's data, or those of both: what stands in them was not born in a run."""
     unknown_output: Side | None = None
     """A side whose run completed without anybody telling what it returned."""
+    unreadable: str | None = None
+    """Why what is kept does not tell whether the sides did the same."""
 
 
 async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
@@ -163,17 +177,65 @@ async def _doubts(
 
 
 async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
-    """What the runs of these pairs did and returned: two queries."""
+    """What the runs of these pairs did and returned: two queries, and more only where something is judged first.
+
+    Then the evidence of an event that nobody has delivered is made, and what came before it was known whose it is is
+    redacted with its tenant's key. Originals are opened for nothing else here.
+    """
     runs = [run for fact in facts for run in fact.runs]
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
     effects: dict[UUID, list[_EffectRow]] = {}
-    wanted = {*(fact.pair.event_id for fact in facts), *(run.id for run in runs)}
-    wanted |= {run.event_id for run in runs if run.event_id is not None}
+    run_of: dict[UUID, UUID] = {}
     for row in await cursor.fetchall():
         effects.setdefault(row[1], []).append(row)
-        wanted.add(row[0])
-    cursor = await connection.execute(_BODIES, (list(wanted),))
-    return Evidence(effects, {(owner, part): content for owner, part, content in await cursor.fetchall()})
+        run_of[row[0]] = row[1]
+    tenants = {event: fact.pair.tenant for fact in facts for event in fact.events}
+    tenants |= {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
+    tenants |= {effect: tenants[run] for effect, run in run_of.items()}
+    wanted = tenants.keys()
+    cursor = await connection.execute(_BODIES, {"all": list(wanted), "effects": list(run_of)})
+    bodies = {(owner, part): content for owner, part, content in await cursor.fetchall()}
+    messages = await _attribute(connection, effects, bodies, tenants)
+    events = {event for fact in facts for event in fact.events}
+    without = {event: tenants[event] for event in events if (event, "evidence") not in bodies}
+    made = await evidence.make_of_events(connection, without)
+    bodies |= {(event, "evidence"): stored for event, stored in made.items()}
+    older = [key for key, stored in bodies.items() if codec.evidence_tag(stored) is None]
+    if older:  # of a time before evidence was redacted
+        await evidence.ready(connection, [tenants[owner] for owner, _ in older])
+        for owner, part in older:
+            if not codec.is_sealed(bodies[owner, part]):
+                bodies[owner, part] = evidence.of_stored(connection.vault, tenants[owner], bodies[owner, part])
+    return Evidence(effects, bodies, messages)
+
+
+async def _attribute(
+    connection: Connection,
+    effects: dict[UUID, list[_EffectRow]],
+    bodies: dict[tuple[UUID, str], bytes],
+    tenants: Mapping[UUID, str | None],
+) -> dict[UUID, str | None]:
+    """Redact with their tenant's key what came before it was known whose it is.
+
+    Returns:
+        the error messages of such runs.
+    """
+    pending = {
+        owner: (tenants[owner], bodies.pop((owner, part))) for owner, part in list(bodies) if part == evidence.PENDING
+    }
+    if not pending:
+        return {}
+    mine = {row[0]: (run, index) for run, rows in effects.items() for index, row in enumerate(rows)}
+    of_effects = {owner: told for owner, told in pending.items() if owner in mine}
+    for effect, redacted in (await evidence.attribute_effects(connection, of_effects)).items():
+        run, index = mine[effect]
+        row = effects[run][index]
+        effects[run][index] = (*row[:4], redacted.operation, redacted.identity, redacted.idempotency_key, *row[7:])
+        bodies[effect, "data"] = redacted.stored
+    of_runs = {owner: told for owner, told in pending.items() if owner not in mine}
+    ended = await evidence.attribute_runs(connection, of_runs)
+    bodies |= {(run, "output"): told.output for run, told in ended.items() if told.output is not None}
+    return {run: told.error_message for run, told in ended.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +246,8 @@ class Evidence:
     """By run, in the order in which they happened."""
     bodies: Mapping[tuple[UUID, str], bytes]
     """By (event, run or effect; part)."""
+    messages: Mapping[UUID, str | None]
+    """The error messages of runs whose own are out of date."""
 
     def targets(self, fact: PairFacts) -> set[str]:
         """On what the runs of a pair had effects."""
@@ -200,14 +264,15 @@ class Evidence:
             candidate=self._ledger(fact.candidate, fact.extra),
             known=self._known(fact),
             unknown_output=self._unknown_output(fact),
+            unreadable=self._unreadable(fact),
         )
 
     def _known(self, fact: PairFacts) -> JSON:
         legacy = fact.legacy.event_id if fact.legacy else None
         candidate = fact.candidate.event_id if fact.candidate else None
         if legacy is None or candidate is None or legacy == candidate:
-            return self._body(fact.pair.event_id, "data")
-        return known_to_both(self._body(legacy, "data"), self._body(candidate, "data"))
+            return self._body(fact.pair.event_id, "evidence")
+        return known_to_both(self._body(legacy, "evidence"), self._body(candidate, "evidence"))
 
     def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
         if run is None:
@@ -224,7 +289,7 @@ class Evidence:
             status=run.status,
             output=self._body(run.id, "output"),
             error_name=run.error_name,
-            error_message=run.error_message,
+            error_message=self.messages.get(run.id, run.error_message),
             attempts=run.attempts or 1,
             duration_ms=(run.finished_at - started_at).total_seconds() * 1000 if started_at else None,
             started_at=started_at.timestamp() if started_at else None,
@@ -251,6 +316,21 @@ class Evidence:
         for run in (fact.legacy, fact.candidate):
             if run is not None and run.status == COMPLETED and (run.id, "output") not in self.bodies:
                 return run.side
+        return None
+
+    def _unreadable(self, fact: PairFacts) -> str | None:
+        if any((event, "evidence") not in self.bodies for event in fact.events):
+            return "the event's data can't be read any more: its originals were deleted, or its tenant was forgotten"
+        owners = [*fact.events, *(run.id for run in fact.runs)]
+        owners += [row[0] for run in fact.runs for row in self.effects.get(run.id, ())]
+        tags = {
+            codec.evidence_tag(stored)
+            for owner in owners
+            for part in ("evidence", "output", "data")
+            if (stored := self.bodies.get((owner, part))) is not None
+        }
+        if len(tags - {None, codec.UNTAGGED}) > 1:
+            return "forgotten: its evidence was hashed with more than one key, so equal values can't be told"
         return None
 
     def _body(self, owner: UUID, part: str) -> JSON:

@@ -111,6 +111,7 @@ ROW_SLOT_DROPPED = Counter(
 PROBES = Counter(
     "shadow_probes", "Probes that were read on a side, or could not be.", ["side", "result"], registry=REGISTRY
 )
+MAILS = Counter("shadow_mails", "Mails that workers sent by SMTP.", ["side", "disposition"], registry=REGISTRY)
 JUDGED = Counter("shadow_judged", "Verdicts that were written, repeated ones included.", ["verdict"], registry=REGISTRY)
 JUDGE_VOID = Counter(
     "shadow_judge_void",
@@ -120,6 +121,7 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
     "shadow_egress_calls",
@@ -241,6 +243,11 @@ def probed(side: str, result: Literal["read", "failed"]) -> None:
     PROBES.labels(side, result).inc()
 
 
+def mailed(side: str, disposition: str) -> None:
+    """A mail came in, and was sent on, kept back or refused."""
+    MAILS.labels(side, disposition).inc()
+
+
 def judged(verdict: str, count: int = 1) -> None:
     """Verdicts that were written."""
     JUDGED.labels(verdict).inc(count)
@@ -254,6 +261,11 @@ def judged_void(count: int) -> None:
 def judging_took(seconds: float) -> None:
     """The time the comparison of one pair took."""
     JUDGE_SECONDS.observe(seconds)
+
+
+def expired(what: Literal["originals", "evidence"], count: int) -> None:
+    """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
+    EXPIRED.labels(what).inc(count)
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:

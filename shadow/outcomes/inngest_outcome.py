@@ -25,12 +25,14 @@ def outcome_of(
     finished_at: datetime | None,
     not_before: datetime | None,
     asked_for: UUID | None = None,
+    trigger: bytes | None = None,
 ) -> RunOutcome:
     """The outcome of one run.
 
     Args:
         result: what the run returned; of a failed run its error (reference 2.3, 3.1).
         not_before: the event's own time: a delayed run starts then, although it was scheduled at once.
+        trigger: the event's data, where they are told.
     """
     error = result if status is not Status.COMPLETED and isinstance(result, dict) else {}
     return RunOutcome(
@@ -42,6 +44,9 @@ def outcome_of(
         function=function,
         event_id=event_id,
         event_name=event_name,
+        trigger=trigger,
+        triggered_at=not_before,
+        sent_at=_started_at(run_id, None),
         output=write_json(result) if status is Status.COMPLETED else None,
         error_name=_text(error.get("name")),
         error_message=_text(error.get("message")),

@@ -48,6 +48,12 @@ class RunOutcome:
     event_id: str | None = None
     """The event's id as the run saw it: `events.delivery_id`."""
     event_name: str | None = None
+    trigger: bytes | None = None
+    """That event's data, where it is told: a JSON object."""
+    triggered_at: datetime | None = None
+    """The event's own time."""
+    sent_at: datetime | None = None
+    """When the event arrived at the platform."""
     idempotency_key: str | None = None
     output: bytes | None = None
     """JSON; `null` when the run returned nothing, None when it is not known what it returned."""

@@ -85,7 +85,7 @@ class Reconciler:
         self._reader = reader
         self._catalogue = catalogue
         self._database = database
-        self._permits = _Permits(Budget.of(platform.budget, time.time()))
+        self.permits = _Permits(Budget.of(platform.budget, time.time()))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -110,7 +110,7 @@ class Reconciler:
         """
         awaited = await self._claim()
         if awaited:
-            async for outcomes in self._reader.read(awaited, self._permits, self._named):
+            async for outcomes in self._reader.read(awaited, self.permits, self._named):
                 await self._record(outcomes)
         return len(awaited)
 
@@ -120,7 +120,7 @@ class Reconciler:
                 asked = await self.poll()
             except AskedToWait as error:
                 log.info("outcomes.throttled", platform=self._name, seconds=error.wait.total_seconds())
-                self._permits.budget.hold(time.time() + error.wait.total_seconds())
+                self.permits.budget.hold(time.time() + error.wait.total_seconds())
             except (
                 httpx.HTTPError,
                 TimeoutError,

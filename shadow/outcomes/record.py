@@ -13,12 +13,13 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import PENDING, UNKNOWN, Ended
 from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.moments import credible
 from shadow.outcomes.outcome import RunOutcome
-from shadow.store import codec
 from shadow.store.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -43,9 +44,9 @@ SELECT id, event_id, pair_id, task, side, platform, 'none', 'sent'
 FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[])
      AS run (id, event_id, pair_id, task, side, platform)
 """
-_OUTPUTS = b"""
+_BODIES = b"""
 INSERT INTO bodies (id, part, content)
-SELECT id, 'output', content FROM unnest(%s::uuid[], %s::bytea[]) AS body (id, content) ORDER BY id
+SELECT id, part, content FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS body (id, part, content) ORDER BY id, part
 ON CONFLICT (id, part) DO NOTHING
 RETURNING id
 """
@@ -276,6 +277,7 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
     if not told:
         return
     outcomes = [item.outcome for item in told]
+    ended = await _redacted(conn, told)
     cursor = await conn.execute(
         _FINISH,
         {
@@ -283,7 +285,7 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
             "platform_run_id": [outcome.platform_run_id for outcome in outcomes],
             "status": [outcome.status.value for outcome in outcomes],
             "error_name": [_storable(outcome.error_name) for outcome in outcomes],
-            "error_message": [_storable(outcome.error_message) for outcome in outcomes],
+            "error_message": [run.error_message for run in ended],
             "attempts": [outcome.attempts for outcome in outcomes],
             "version": [_storable(outcome.version) for outcome in outcomes],
             "cost_cents": [outcome.cost_cents for outcome in outcomes],
@@ -301,21 +303,32 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
             learned.add(run_id)
             if authority == "real" and event_id is not None:
                 awaited.add(event_id)
-    outputs = [
-        (item.run_id, codec.encode(item.outcome.output))
-        for item in told
-        if item.outcome.output is not None and item.run_id in pairs
+    bodies = [
+        (item.run_id, part, content)
+        for item, run in zip(told, ended, strict=True)
+        for part, content in (("output", run.output), (PENDING, run.pending))
+        if content is not None and item.run_id in pairs
     ]
-    if outputs:
-        cursor = await conn.execute(
-            _OUTPUTS, ([run for run, _content in outputs], [content for _run, content in outputs])
-        )
+    if bodies:
+        cursor = await conn.execute(_BODIES, [list(column) for column in zip(*bodies, strict=True)])
         learned |= {row[0] for row in await cursor.fetchall()}
     await look_again(conn, awaited)
     due = sorted({pair for run in learned if (pair := pairs[run]) is not None})
     if due:
         await conn.execute(_DUE, (due,))
         await conn.execute(b"NOTIFY shadow_pairs")
+
+
+async def _redacted(conn: Connection, told: Sequence[_Told]) -> list[Ended]:
+    """How the runs ended, as it may be stored, each with its tenant's hashes."""
+    runs = [item.run_id for item in told if item.run_id is not None]
+    whose = await evidence.tenants_of_runs(conn, told[0].side, runs=runs)
+    tenants = [UNKNOWN if item.run_id is None else whose.get(item.run_id, UNKNOWN) for item in told]
+    await evidence.ready(conn, tenants)
+    return [
+        evidence.of_run(conn.vault, tenant, item.outcome.output, _storable(item.outcome.error_message))
+        for item, tenant in zip(told, tenants, strict=True)
+    ]
 
 
 def _storable(text: str | None) -> str | None:

@@ -18,6 +18,7 @@ from shadow.outcomes.moments import moment
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
+from shadow.outcomes.trigger_children import TriggerChildren
 from shadow.platforms import packets
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.json_text import write_json
@@ -49,11 +50,18 @@ _LISTED_TERMINAL = ("COMPLETED", "CANCELED", "FAILED", "CRASHED", "SYSTEM_FAILUR
 class TriggerReader:
     """Asks one Trigger.dev environment."""
 
-    def __init__(self, platform: str, api: TriggerApi, catalogue: ResolvedCatalogue) -> None:
+    def __init__(
+        self, platform: str, api: TriggerApi, catalogue: ResolvedCatalogue, children: TriggerChildren | None = None
+    ) -> None:
+        """
+        Args:
+            children: finds what a run has started, whenever one is read.
+        """
         self._platform = platform
         self._api = api
         self._catalogue = catalogue
         self._tasks = catalogue.tasks
+        self._children = children
 
     async def read(
         self, awaited: Sequence[Awaited], permits: Permits, named: Named
@@ -140,7 +148,8 @@ class TriggerReader:
             raise _wait(error.answer) or error from None
         permits.learn(quota(answer.fields))
         status = TRIGGER_DEV.get(str(run.get("status")))
-        if status is None:
+        complete = self._children is None or await self._children.of(run_id, run, permits)
+        if status is None or (not complete and awaited.polls < _PACKET_POLLS):
             return None
         output = None
         if status is Status.COMPLETED:

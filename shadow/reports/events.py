@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ulid import ULID
 
 from shadow.model.ids import first_id_at
+from shadow.reports.originals import originals_of
 from shadow.reports.runs import summaries_of_event
 from shadow.reports.shapes import DispatchView, EventDetail
 from shadow.reports.stored_json import shown
@@ -23,7 +24,7 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 _DISPATCH = [dispatches.c[name] for name in DispatchView.model_fields]
-_BESIDE = {"data", "runs", "dispatches", "pairs"}
+_BESIDE = {"data", "originals", "runs", "dispatches", "pairs"}
 _EVENT = [events.c[name] for name in EventDetail.model_fields if name not in _BESIDE]
 
 
@@ -41,7 +42,7 @@ async def detail(engine: AsyncEngine, name: str, sources: Collection[str] = ()) 
         if row is None:
             return None
         content = await connection.scalar(
-            select(bodies.c.content).where(bodies.c.id == row.id, bodies.c.part == "data")
+            select(bodies.c.content).where(bodies.c.id == row.id, bodies.c.part == "evidence")
         )
         waiting = await connection.execute(
             select(*_DISPATCH)
@@ -54,6 +55,7 @@ async def detail(engine: AsyncEngine, name: str, sources: Collection[str] = ()) 
             {
                 **row._mapping,
                 "data": shown(content),
+                "originals": await originals_of(connection, row.id),
                 "runs": await summaries_of_event(connection, row.id),
                 "dispatches": handed,
                 "pairs": list(opened),

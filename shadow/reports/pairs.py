@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.model.ids import first_id_at, time_of
+from shadow.reports.originals import originals_of
 from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
 from shadow.reports.runs import views
 from shadow.reports.shapes import DifferenceView, PairDetail, PairPage, PairSummary
@@ -69,10 +70,12 @@ async def detail(engine: AsyncEngine, pair: UUID) -> PairDetail | None:
         extra = await _extra(connection, pair, row.event_id, (row.legacy_run, row.candidate_run))
         shown = await views(connection, [row.legacy_run, row.candidate_run, *extra])
         found = await _differences(connection, pair)
+        originals = await originals_of(connection, row.event_id)
     return PairDetail.model_validate(
         {
             **_values(row._mapping),
             "deadline_at": row.deadline_at,
+            "originals": originals,
             "legacy": shown.get(row.legacy_run),
             "candidate": shown.get(row.candidate_run),
             "extra": [shown[run] for run in extra],

@@ -10,9 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
+from shadow.reports.originals import OriginalsState
 
 VerdictName = Literal["match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable"]
 SeverityName = Literal["minor", "major", "critical"]
+
+
+_ORIGINALS = (
+    "What has become of the sealed originals of its event: with `deleted` (retention) or `forgotten` (the tenant's key"
+    " was destroyed) it can't be delivered or replayed any more."
+)
 
 
 class Shape(BaseModel):
@@ -175,6 +182,7 @@ class PairDetail(PairSummary):
     deadline_at: datetime
     legacy: RunView | None
     candidate: RunView | None
+    originals: OriginalsState = Field(description=_ORIGINALS)
     extra: list[RunView] = Field(
         description="Further runs of the event for the task, at most 50: what they did counts with their side's ledger."
     )
@@ -242,7 +250,8 @@ class EventDetail(Shape):
     phase: Phase | None = Field(description="Of its route when it was accepted.")
     authority: Side | None = Field(description="The side whose runs may reach the world.")
     mapping_error: str | None
-    data: JsonValue
+    data: JsonValue = Field(description="Redacted; null until the event was first handed over.")
+    originals: OriginalsState = Field(description=_ORIGINALS)
     runs: list[RunSummary]
     dispatches: list[DispatchView]
     pairs: list[UUID]

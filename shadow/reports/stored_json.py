@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from shadow.judge.json_text import parse
+from shadow.model.json_text import parse
 from shadow.store import codec
 
 
 def shown(stored: bytes | memoryview | None) -> JsonValue:
-    """A stored body as a JSON value; text that is no JSON as a string; None when there is none."""
-    if stored is None:
+    """A stored body as a JSON value; text that is no JSON as a string; None when there is none,
+    or none that is shown: an original."""
+    if stored is None or codec.is_sealed(stored):
         return None
     content = codec.decode(stored)
     try:

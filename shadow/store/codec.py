@@ -1,4 +1,7 @@
-"""How bodies are kept: one marker byte, then the content, zstd-compressed where that pays."""
+"""How bodies are kept: a marker byte, then the content, zstd-compressed where that pays.
+
+Originals are sealed around that (shadow/sealing). Evidence carries before it which key its hashes were made with.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import zstandard
 
 _PLAIN = b"\x00"
 _ZSTD = b"\x01"
+SEALED = b"\x02"
+_EVIDENCE = b"\x03"
+_TAG = 8
+UNTAGGED = bytes(_TAG)
+"""The tag of evidence in which nothing had to be hashed."""
 _WORTH_COMPRESSING = 512
 """Bytes from which compressing saves more than it costs."""
 
@@ -13,23 +21,54 @@ _compressor = zstandard.ZstdCompressor(level=1, write_checksum=False)
 _decompressor = zstandard.ZstdDecompressor()
 
 
+class BodyIsSealed(ValueError):
+    """A body that only a vault can open."""
+
+    def __init__(self) -> None:
+        super().__init__("the body is a sealed original")
+
+
 def encode(content: bytes) -> bytes:
-    """The stored form of `content`."""
+    """The stored form of `content`, before it is sealed."""
     if len(content) < _WORTH_COMPRESSING:
         return _PLAIN + content
     return _ZSTD + _compressor.compress(content)
+
+
+def encode_evidence(content: bytes, tag: bytes = UNTAGGED) -> bytes:
+    """The stored form of redacted content.
+
+    Args:
+        tag: of the key with which something in it was hashed.
+    """
+    return _EVIDENCE + tag + encode(content)
 
 
 def decode(stored: bytes | memoryview) -> bytes:
     """The content of a stored form.
 
     Raises:
-        ValueError: when the marker is unknown.
+        BodyIsSealed: it is sealed.
+        ValueError: the marker is unknown.
     """
     view = bytes(stored)
     marker, rest = view[:1], view[1:]
+    if marker == _EVIDENCE:
+        return decode(rest[_TAG:])
     if marker == _PLAIN:
         return rest
     if marker == _ZSTD:
         return _decompressor.decompress(rest)
-    raise ValueError(f"a stored body starts with {marker!r}, expected {_PLAIN!r} or {_ZSTD!r}")
+    if marker == SEALED:
+        raise BodyIsSealed
+    raise ValueError(f"a stored body starts with {marker!r}, expected one of {_PLAIN!r} to {_EVIDENCE!r}")
+
+
+def is_sealed(stored: bytes | memoryview) -> bool:
+    """Whether a stored form is a sealed original."""
+    return bytes(stored[:1]) == SEALED
+
+
+def evidence_tag(stored: bytes | memoryview) -> bytes | None:
+    """The tag of evidence; None of what is none: an original, or of a time before evidence was redacted."""
+    return bytes(stored[1 : 1 + _TAG]) if bytes(stored[:1]) == _EVIDENCE else None

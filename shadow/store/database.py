@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shadow.store import arrays
 from shadow.store.partitions import ensure_partitions
+
+if TYPE_CHECKING:
+    from shadow.sealing.master import MasterKey
+    from shadow.sealing.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +42,8 @@ class Work(StrEnum):
     """The group commit's one statement, each time a transaction of its own; planned for that and nothing else."""
     ACCEPT = "accept"
     """The doors' own transactions."""
+    CAUSES = "causes"
+    """Whose run brings an event: of workers only, so that they can't keep producers waiting."""
     LEGACY = "legacy"
     CANDIDATE = "candidate"
     OUTCOMES = "outcomes"
@@ -47,11 +53,14 @@ class Work(StrEnum):
     EGRESS = "egress"
     """The gateway: whose a call is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
+    SEALING = "sealing"
+    """Looking up keys, in the middle of any other work."""
 
 
 POOL_SIZE = {
     Work.INTAKE: 2,
     Work.ACCEPT: 4,
+    Work.CAUSES: 3,
     Work.LEGACY: 3,
     Work.CANDIDATE: 3,
     Work.OUTCOMES: 4,
@@ -59,12 +68,30 @@ POOL_SIZE = {
     Work.JUDGE: 3,
     Work.EGRESS: 6,
     Work.CONTROL: 2,
+    Work.SEALING: 1,
 }
 
-AUTOCOMMIT = frozenset({Work.INTAKE})
+AUTOCOMMIT = frozenset({Work.INTAKE, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
-Connection = AsyncConnection[Any]
+
+OtherConnection = psycopg.AsyncConnection[Any]
+"""A connection to a database that is not Shadow's own."""
+
+
+class Connection(psycopg.AsyncConnection[Any]):
+    """A connection that knows its database, and so the vault: whoever writes or reads bodies needs nothing else."""
+
+    database: Database
+
+    @property
+    def vault(self) -> Vault:
+        """What seals the bodies of this database.
+
+        Raises:
+            NoSealingKey: nobody gave a master key.
+        """
+        return self.database.vault
 
 
 async def _configure(connection: Connection) -> None:
@@ -75,7 +102,7 @@ async def _configure(connection: Connection) -> None:
     await connection.commit()
 
 
-async def _configure_autocommit(connection: Connection) -> None:
+async def _configure_for_intake(connection: Connection) -> None:
     await _configure(connection)
     # Planning that statement costs as much as executing it. Left alone, PostgreSQL plans again for every batch, because
     # it knows the arrays' lengths then; the one plan that serves any length must not loop over them. No table is read
@@ -83,7 +110,6 @@ async def _configure_autocommit(connection: Connection) -> None:
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET enable_nestloop = off")
     await connection.commit()
-    await connection.set_autocommit(True)
 
 
 @dataclass
@@ -93,12 +119,15 @@ class Database:
     Args:
         url: a libpq URL; may point at pgbouncer.
         direct_url: a direct connection for LISTEN and migrations; `url` by default.
+        sealing_key: finds what the keys of tenants are wrapped by, when it is needed; the environment by default.
     """
 
     url: str
     direct_url: str = ""
+    sealing_key: Callable[[], MasterKey] | None = None
     _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
     _engine: AsyncEngine | None = None
+    _vault: Vault | None = None
 
     def __post_init__(self) -> None:
         self.direct_url = self.direct_url or self.url
@@ -113,11 +142,12 @@ class Database:
         if pool is None:
             pool = AsyncConnectionPool[Connection](
                 self.url,
+                connection_class=Connection,
                 min_size=1,
                 max_size=POOL_SIZE[work],
                 timeout=CONNECTION_WAIT_SECONDS,
                 open=False,
-                configure=_configure_autocommit if work in AUTOCOMMIT else _configure,
+                configure=partial(self._configure, work),
                 name=f"shadow-{work}",
                 kwargs={"application_name": f"shadow-{work}"},
             )
@@ -129,13 +159,33 @@ class Database:
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Connection]:
         """A connection outside the pools, in autocommit mode: for LISTEN."""
-        connection: Connection = await psycopg.AsyncConnection.connect(
-            self.direct_url, autocommit=True, application_name="shadow-direct"
-        )
+        connection = await Connection.connect(self.direct_url, autocommit=True, application_name="shadow-direct")
+        connection.database = self
         try:
             yield connection
         finally:
             await connection.close()
+
+    async def _configure(self, work: Work, connection: Connection) -> None:
+        connection.database = self
+        await (_configure_for_intake if work is Work.INTAKE else _configure)(connection)
+        if work in AUTOCOMMIT:
+            await connection.set_autocommit(True)
+
+    @property
+    def vault(self) -> Vault:
+        """The keys of this database, as this process knows them; one vault a process.
+
+        Raises:
+            NoSealingKey: nobody gave a master key.
+        """
+        if self._vault is None:
+            # The vault stands on this module.
+            from shadow.sealing.master import given
+            from shadow.sealing.vault import Vault
+
+            self._vault = Vault(self, (self.sealing_key or given)())
+        return self._vault
 
     @property
     def engine(self) -> AsyncEngine:

@@ -89,7 +89,13 @@ bodies = Table(
     "bodies",
     metadata,
     Column("id", Uuid, nullable=False, comment="of the event, run or effect"),
-    Column("part", Text, nullable=False, comment="data, request, headers, output, answer, answer_headers"),
+    Column(
+        "part",
+        Text,
+        nullable=False,
+        comment="originals: data (of an event), request, headers, answer, answer_headers, pending, traits; "
+        "evidence: evidence (of an event), data (of an effect), output",
+    ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
     PrimaryKeyConstraint("id", "part"),
     postgresql_partition_by="RANGE (id)",
@@ -462,10 +468,19 @@ sealing_keys = Table(
     "sealing_keys",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("tenant", Text, nullable=False, unique=True, comment="empty for what has no tenant"),
+    Column("tenant", Text, nullable=False, comment="empty for what has no tenant"),
     Column("wrapped", LargeBinary, comment="the key, sealed by the master key; null once forgotten"),
     Column("created_at", Moment, nullable=False, server_default=NOW),
-    Column("forgotten_at", Moment),
+    Column("forgotten_at", Moment, comment="from when on it opens nothing; it seals nothing as soon as this is set"),
+    Index("sealing_keys_present", "tenant", unique=True, postgresql_where=text("forgotten_at IS NULL")),
+    Index("sealing_keys_forgotten", "forgotten_at", postgresql_where=text("forgotten_at IS NOT NULL")),
+)
+
+retention_marks = Table(
+    "retention_marks",
+    metadata,
+    Column("what", Text, primary_key=True, comment="originals"),
+    Column("done_before", Uuid, nullable=False, comment="everything older has been gone through"),
 )
 
 guard_keys = Table(

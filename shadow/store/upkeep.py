@@ -1,16 +1,19 @@
-"""Upkeep of a database that runs for years: partitions made ahead, dedupe keys deleted once nobody needs them."""
+"""Upkeep of a database that runs for years: partitions made ahead, dedupe keys deleted once nobody needs them, what is
+older than the catalogue allows deleted, forgotten keys destroyed."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
 from psycopg import sql
 
+from shadow.observe import metrics
 from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.store.partitions import ensure_partitions
+from shadow.store.retention import expire
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +48,23 @@ DELETE FROM dedupe_keys WHERE ctid = ANY (ARRAY(
 class Upkeep:
     """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
 
-    def __init__(self, database: Database, *, every: float = EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        every: float = EVERY_SECONDS,
+        originals: timedelta | None = None,
+        evidence: timedelta | None = None,
+    ) -> None:
+        """
+        Args:
+            originals: how long sealed bodies are kept; with `evidence`, how long all else is. Without both nothing is
+                deleted for its age.
+        """
         self._database = database
         self._every = every
+        self._originals = originals
+        self._evidence = evidence
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -70,7 +87,7 @@ class Upkeep:
             await asyncio.sleep(self._every)
 
     async def once(self, now: datetime) -> None:
-        """Make the partitions around `now` and delete keys whose time is over, unless another process is at it.
+        """Make the partitions around `now` and delete what is over by then, unless another process is at it.
 
         Raises:
             psycopg.Error: the database is away or refused.
@@ -83,6 +100,16 @@ class Upkeep:
             if await _locked(connection, UPKEEP_LOCK):
                 deleted = await delete_expired_keys(connection)
                 log.info("upkeep.keys_deleted", number=deleted)
+                await self._database.vault.destroy_forgotten()
+                await self._expire(connection, now)
+
+    async def _expire(self, connection: Connection, now: datetime) -> None:
+        if self._originals is None or self._evidence is None:
+            return
+        gone = await expire(connection, now, originals=self._originals, evidence=self._evidence)
+        metrics.expired("originals", gone.originals)
+        metrics.expired("evidence", gone.rows)
+        log.info("upkeep.expired", originals=gone.originals, partitions=gone.partitions, rows=gone.rows)
 
 
 async def _locked(connection: Connection, lock: int) -> bool:

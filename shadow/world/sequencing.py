@@ -21,8 +21,9 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.effects.evidence import data_of_events
 from shadow.fanout.handoff import open_pairs, patience_of, started_tasks
-from shadow.fanout.stored_events import load_bodies, load_events
+from shadow.fanout.stored_events import load_events
 from shadow.fanout.wake import Wake, pause
 from shadow.intake.plan import LONGEST_REST
 from shadow.model.ids import derived_id, new_id
@@ -284,8 +285,8 @@ class Sequencer:
 
     async def _data(self, event: EventRow) -> Any:
         async with self._database.connection(Work.WORLD) as conn:
-            bodies = await load_bodies(conn, [event.id])
-        return orjson.loads(bodies.get(event.id, {}).get("data", b"{}"))
+            data = await data_of_events(conn, {event.id})
+        return orjson.loads(data.get(event.id, b"{}"))
 
     async def _release(self, ready: Sequence[_Ready], claims: _Claims, lease: UUID) -> int:
         """Let them go, with their pairs' deadlines counted from now; how many were still ours."""

@@ -11,10 +11,10 @@ import pytest
 
 from shadow.fanout.offloaded import OffloadedPayloads
 from shadow.platforms.registry import adapters
-from shadow.store import codec
 from shadow.store.database import Database
 from tests.acceptance.sdks import drive
 from tests.integration.front.world import PRODUCER, World, world_of
+from tests.integration.originals import originals
 
 GENERATIONS = ("trigger-4.5", "trigger-4.0", "trigger-3.3")
 
@@ -86,11 +86,14 @@ async def _all_are_known(world: World, runs: set[str], batched: set[str]) -> Non
 
 
 async def _data_of(world: World, run: str) -> Any:
-    ((content,),) = await world.rows(
-        "SELECT content FROM bodies JOIN runs ON event_id = bodies.id WHERE part = 'data' AND platform_run_id = %s",
+    stored = await world.rows(
+        "SELECT bodies.id, part, content FROM bodies JOIN runs ON event_id = bodies.id"
+        " WHERE part = 'data' AND platform_run_id = %s",
         run,
     )
-    return orjson.loads(codec.decode(content))
+    (content,) = await world.database.vault.open(stored)
+    assert isinstance(content, bytes)
+    return orjson.loads(content)
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -120,7 +123,6 @@ async def test_payloads_that_the_sdk_offloads_reach_the_candidate_as_they_were_s
         "at": "1970-01-01T00:00:00.000Z",
         "text": "x" * 200 * 1024,
     }
-    stored = await world.rows("SELECT content FROM bodies WHERE part = 'data'")
-    data = [orjson.loads(codec.decode(content)) for (content,) in stored]
+    data = [orjson.loads(content) for content in (await originals(world.database, "data")).values()]
     assert sorted(item["n"] for item in data if "n" in item) == [1, 2]
     assert sorted(len(item.get("text", "")) for item in data) == [0, 200 * 1024, 200 * 1024]

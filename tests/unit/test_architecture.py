@@ -34,6 +34,7 @@ ORDER = {
         "cutover",
         "intake",
         "platforms",
+        "causes",
         "fanout",
         "outcomes",
         "judge",
@@ -41,11 +42,23 @@ ORDER = {
     },
     "shadow/catalogue": {"egress", "store", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/store": {"egress", "catalogue", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/sealing": {
+        "effects",
+        "egress",
+        "cutover",
+        "intake",
+        "platforms",
+        "fanout",
+        "outcomes",
+        "judge",
+        "reports",
+    },
     "shadow/effects": {"egress", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/containment": {"egress", "cutover", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
-    "shadow/cutover": {"egress", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
-    "shadow/intake": {"egress", "platforms", "fanout", "outcomes", "judge", "reports"},
-    "shadow/platforms": {"egress", "fanout", "outcomes", "judge", "reports"},
+    "shadow/cutover": {"causes", "egress", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/intake": {"causes", "egress", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/platforms": {"causes", "egress", "fanout", "outcomes", "judge", "reports"},
+    "shadow/causes": {"egress", "fanout", "outcomes", "judge", "reports"},
     "shadow/egress": {"fanout", "outcomes", "judge", "reports"},
     "shadow/fanout": {"egress", "outcomes", "judge", "reports"},
     "shadow/world": {"outcomes", "judge", "reports"},
@@ -106,6 +119,27 @@ def test_the_client_package_knows_nothing_else_of_ours() -> None:
         if module.split(".")[0] in PACKAGES and not f"{module}.".startswith(CLIENT + ".")
     }
     assert ours == set()
+
+
+def test_originals_are_opened_only_where_they_are_needed() -> None:
+    """Delivery, the gateway's replay, mapping anew, attribution, and making evidence of them. The judge and the
+    reports read evidence."""
+    allowed = {
+        "shadow/fanout/stored_events.py",
+        "shadow/intake/late_mapping.py",
+        "shadow/intake/remap.py",
+        "shadow/effects/evidence.py",
+        "shadow/effects/reattribution.py",
+        "shadow/egress/twin.py",
+        "shadow/egress/recorded.py",  # a witness's: was it one of our calls that made this?
+    }
+    opening = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("shadow", "api")
+        for path in modules(package)
+        if "vault.open(" in path.read_text()
+    }
+    assert opening == allowed
 
 
 def test_a_module_is_one_noun_that_reads_in_one_sitting() -> None:

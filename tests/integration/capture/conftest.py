@@ -18,6 +18,8 @@ class Front:
 
     url: str = ""
     calls: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    raw: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    """The same with the query and the body's bytes."""
     answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
     """Path to status and headers."""
 
@@ -30,13 +32,16 @@ class Front:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.calls.append((f"{scope['method']} {scope['path']}", headers, orjson.loads(body) if body else None))
+        asked = f"{scope['method']} {scope['path']}"
+        query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+        self.raw.append((asked + query, headers, body))
+        self.calls.append((asked, headers, orjson.loads(body) if body[:1] in (b"{", b"[") else None))
         status, answered = self.answers.get(scope["path"], (200, {}))
         raw = [
             (name.encode(), value.encode()) for name, value in {**answered, "content-type": "application/json"}.items()
         ]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": b'{"ok":true,"ids":[],"status":200}'})
+        await send({"type": "http.response.body", "body": b'{"ok":true,"ids":[],"status":200,"key":"6b6b"}'})
 
     def effects(self) -> list[dict[str, Any]]:
         """What was reported, in order."""

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from shadow.containment.privileges import NoSuchRole, Privileges, privileges_of
-from shadow.store.database import Connection
+from shadow.store.database import OtherConnection
 
 _NUMBER = itertools.count(1)
 
@@ -19,7 +19,7 @@ _NUMBER = itertools.count(1)
 class Arranged:
     """A database with legacy's tables in the schema `app`, and a role for the candidate that may do nothing yet."""
 
-    connection: Connection
+    connection: OtherConnection
     url: str
     role: str
 

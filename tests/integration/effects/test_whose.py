@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from shadow.catalogue.model import Side
+from shadow.cutover.routing import Routing
 from shadow.effects.correlation import Attribution, CallTraits, whose
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.record import AttributedBy
 from shadow.effects.traceref import trace_of_run
-from shadow.egress.correlating import ByTraits
-from shadow.egress.runs import Clues
+from shadow.egress import runs as gateway
 from shadow.fanout.handoff import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.judge.loop import JudgeLoop
@@ -209,14 +209,11 @@ class TestUnattributed:
 
 async def test_the_gateway_asks_for_calls_that_name_no_run(world: SeenWorld) -> None:
     told = await world.keyed(ORDER)
-    way = ByTraits(world.catalogue)
-    async with world.connection() as connection:
-        for document, run in (
-            ({"body": {"reference": "order-1234"}}, (told.run(Side.CANDIDATE), AttributedBy.KEY)),
-            ({"body": {"reference": "order-0000"}}, None),
-        ):
-            clues = Clues({}, "stripe", "POST /v1/transfers", document)
-            assert await way.run_of(connection, Side.CANDIDATE, clues) == run
+    runs = gateway.Runs(world.catalogue, world.database, Routing(world.catalogue, world.database))
+    found = await runs.find(Side.CANDIDATE, gateway.Told.of({}), naming("order-1234"))
+    assert (found.id, found.attributed_by) == (told.run(Side.CANDIDATE), AttributedBy.KEY)
+    with pytest.raises(gateway.Unknown):
+        await runs.find(Side.CANDIDATE, gateway.Told.of({}), naming("order-0000"))
 
 
 async def test_fan_out_keeps_by_what_runs_are_known(world: SeenWorld) -> None:

@@ -114,7 +114,7 @@ async def test_what_a_killed_process_spooled_is_written_down_by_the_next(world: 
     (spooled,) = world.spool.glob("*.jsonl.open")
     # as another process that is no more would have left it, its last line cut off
     left = spooled.with_name("egress-99999999-dead-0.jsonl.open")
-    left.write_bytes(spooled.read_bytes() + b'{"line":"call","id":')
+    left.write_bytes(spooled.read_bytes() + b"c2VhbGVk")
     spooled.unlink()
     assert world.gateway._spool._handle is not None
     world.gateway._spool._handle.close()

@@ -22,7 +22,6 @@ from shadow.egress import keys
 from shadow.egress.gateway import Gateway
 from shadow.model.ids import derived_id, new_id
 from shadow.platforms.client import carrying_client
-from shadow.store import codec
 from shadow.store.database import Database
 
 CATALOGUE = """
@@ -202,11 +201,12 @@ class World:
     async def body(self, part: str, where: str = "true") -> Any:
         """The newest stored body of that part."""
         rows = await self.rows(
-            f"SELECT content FROM bodies JOIN effects USING (id) WHERE part = %s AND {where}"
+            f"SELECT id, part, content FROM bodies JOIN effects USING (id) WHERE part = %s AND {where}"
             " ORDER BY effects.sequence DESC LIMIT 1",
             part,
         )
-        return codec.decode(rows[0][0]) if rows else None
+        (opened,) = await self.database.vault.open(rows) if rows else (None,)
+        return opened
 
     async def twins(
         self, task: str = "payout", *, real: Side | None = Side.LEGACY, delivery: str | None = None

@@ -19,10 +19,10 @@ from shadow.intake.plan import planned
 from shadow.intake.trigger_arrival import arrival, mapped, wire_key
 from shadow.intake.trigger_calls import trigger_call
 from shadow.model.ids import derived_id
-from shadow.store import codec
 from shadow.store.database import Work
 from tests.integration.fanout.serving import until
 from tests.integration.fanout.stage import CATALOGUE, SECRET, StageSet
+from tests.integration.originals import originals
 
 SUPER = "application/super+json"
 
@@ -61,8 +61,7 @@ async def call(world: StageSet, payload: Any, kind: str = "application/store") -
 
 
 async def data_of(world: StageSet, event: UUID) -> Any:
-    content = await world.value("SELECT content FROM bodies WHERE id = %s AND part = 'data'", event)
-    return orjson.loads(codec.decode(content))
+    return orjson.loads((await originals(world.database, "data"))[event, "data"])
 
 
 async def done(world: StageSet) -> None:

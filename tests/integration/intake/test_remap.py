@@ -22,6 +22,7 @@ from shadow.intake.plan import planned
 from shadow.model.ids import Seed
 from shadow.store.database import Database, Work
 from tests.integration.containment.declared import declared
+from tests.integration.originals import originals
 from tests.unit.shadow.catalogues import TEXT, small
 
 MENDED = small()
@@ -86,8 +87,8 @@ async def test_with_the_mended_catalogue_it_is_an_event_on_its_way(
 
 async def test_its_data_is_what_the_mended_mapping_gives(database: Database, dead_letter: UUID) -> None:
     await send_again(database, MENDED, [dead_letter])
-    ((content,),) = await rows(database, "SELECT content FROM bodies WHERE part = 'data'")
-    assert orjson.loads(content[1:]) == {"orderId": 4711}
+    (content,) = (await originals(database, "data")).values()
+    assert orjson.loads(content) == {"orderId": 4711}
 
 
 async def test_sent_again_twice_it_is_sent_once(database: Database, dead_letter: UUID) -> None:

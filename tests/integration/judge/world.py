@@ -12,6 +12,7 @@ from ulid import ULID
 
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
 from shadow.model.ids import derived_id, new_id
 from shadow.store import codec
 from shadow.store.database import Connection, Database, Work
@@ -181,6 +182,12 @@ class World:
             (owner, part, codec.encode(content)),
         )
 
+    async def original(self, connection: Connection, event: UUID, tenant: str | None, content: bytes) -> None:
+        """An event's data, sealed."""
+        await connection.vault.ready([tenant])
+        sealed = connection.vault.seal(tenant, event.bytes, "data", content)
+        await connection.execute("INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)", (event, sealed))
+
     async def event(
         self,
         task: str = "order-sync",
@@ -211,7 +218,9 @@ class World:
                     resolved.route,
                 ),
             )
-            await self.body(connection, identifier, "data", orjson.dumps(data or {"order": 1}))
+            content = orjson.dumps(data or {"order": 1})
+            await self.original(connection, identifier, tenant, content)
+            await evidence.keep_of_events(connection, {identifier: (tenant, content)})
             told = Told(self, identifier, task, accepted)
             if not opened:
                 await self.dispatch(told, connection=connection)

@@ -10,8 +10,8 @@ COMMENT ON COLUMN events.purpose IS 'live, replay, canary or legacy_twice';
 COMMENT ON COLUMN events.parent_run IS 'the run that emitted it, where that is known';
 COMMENT ON COLUMN events.sides IS 'that get it; null: as its phase says';
 COMMENT ON COLUMN events.child_key IS 'which child of its parent it is; the twin''s has the same';
+COMMENT ON COLUMN bodies.part IS 'originals: data (of an event), request, headers, answer, answer_headers, pending, traits; evidence: evidence (of an event), data (of an effect), output';
 COMMENT ON COLUMN events.task IS 'the one task that it means, where a worker''s call named it; null: all that it feeds';
-COMMENT ON COLUMN bodies.part IS 'data, request, headers, output, answer, answer_headers';
 COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
 CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
 ALTER TABLE runs ADD COLUMN parent_run UUID;
@@ -102,11 +102,20 @@ CREATE TABLE sealing_keys (
     wrapped BYTEA,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     forgotten_at TIMESTAMP WITH TIME ZONE,
-    CONSTRAINT sealing_keys_pkey PRIMARY KEY (id),
-    UNIQUE (tenant)
+    CONSTRAINT sealing_keys_pkey PRIMARY KEY (id)
 );
+CREATE UNIQUE INDEX sealing_keys_present ON sealing_keys (tenant) WHERE forgotten_at IS NULL;
+CREATE INDEX sealing_keys_forgotten ON sealing_keys (forgotten_at) WHERE forgotten_at IS NOT NULL;
 COMMENT ON COLUMN sealing_keys.tenant IS 'empty for what has no tenant';
 COMMENT ON COLUMN sealing_keys.wrapped IS 'the key, sealed by the master key; null once forgotten';
+COMMENT ON COLUMN sealing_keys.forgotten_at IS 'from when on it opens nothing; it seals nothing as soon as this is set';
+CREATE TABLE retention_marks (
+    what TEXT NOT NULL,
+    done_before UUID NOT NULL,
+    CONSTRAINT retention_marks_pkey PRIMARY KEY (what)
+);
+COMMENT ON COLUMN retention_marks.what IS 'originals';
+COMMENT ON COLUMN retention_marks.done_before IS 'everything older has been gone through';
 -- Guards: what the client packages in workers say of themselves.
 CREATE TABLE guard_keys (
     id SMALLINT NOT NULL,

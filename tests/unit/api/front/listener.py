@@ -72,7 +72,7 @@ class AwayDatabase(Database):
 
     @asynccontextmanager
     async def connection(self, work: Work) -> AsyncIterator[Connection]:
-        yield await psycopg.AsyncConnection.connect(self.url)
+        yield await Connection.connect(self.url)
 
 
 Upstream = Callable[[httpx.Request], httpx.Response]

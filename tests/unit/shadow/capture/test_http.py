@@ -82,7 +82,8 @@ def test_a_base_url_at_the_gateway_gets_the_headers_too(wire: Wire) -> None:
     assert wire.sent[0].headers["x-shadow-run"] == "run_1"
 
 
-def test_an_allowed_host_is_reached_without_a_trace_of_shadow(wire: Wire) -> None:
+def test_an_allowed_host_is_reached_without_a_trace_of_shadow(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNGEST_EVENT_KEY", "key")
     captured = capture(allow=["vault.internal"])
     with captured.client(transport=wire.transport) as client, captured.run("run_1", "pay"):
         client.get("https://vault.internal/secret")

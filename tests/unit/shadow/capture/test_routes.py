@@ -39,7 +39,7 @@ EGRESS = "https://shadow.example.com/egress"
         ("https", "graph.facebook.com", None, "/v19.0/1/events", Way.GATEWAY, f"{EGRESS}/meta/1/events"),
         ("https", "acme.myshopify.com", None, "/a", Way.GATEWAY, f"{EGRESS}/shops/a"),
         ("https", "shadow.example.com", None, "/egress/stripe/v1", Way.GATEWAY, None),
-        ("https", "shadow.example.com", None, "/shadow/effects", Way.PAST, None),
+        ("https", "shadow.example.com", None, "/e/key", Way.FRONT, None),
         ("https", "vault.internal", None, "/", Way.PAST, None),
         ("https", "o1.sentry.io", None, "/", Way.PAST, None),
         ("https", "sentry.io", None, "/", Way.OTHER, None),
@@ -65,7 +65,7 @@ def test_the_longest_base_path_wins() -> None:
 
 def test_the_gateway_is_told_whose_call_it_is() -> None:
     run = Run("run_1", "pay", 2, "evt\n1")
-    assert ROUTES.headers(run) == {
+    assert ROUTES.headers(Way.GATEWAY, run) == {
         "x-shadow-key": "shk_1",
         "x-shadow-version": "v7",
         "x-shadow-run": "run_1",
@@ -74,7 +74,16 @@ def test_the_gateway_is_told_whose_call_it_is() -> None:
         "x-shadow-event": "evt%0A1",
         "x-shadow-accepts": "wait",
     }
-    assert ROUTES.headers(None) == {"x-shadow-key": "shk_1", "x-shadow-version": "v7"}
+    assert ROUTES.headers(Way.GATEWAY, None) == {"x-shadow-key": "shk_1", "x-shadow-version": "v7"}
+
+
+def test_a_door_is_told_whose_it_is_and_no_key() -> None:
+    assert ROUTES.headers(Way.FRONT, Run("run_1", "pay")) == {
+        "x-shadow-version": "v7",
+        "x-shadow-run": "run_1",
+        "x-shadow-task": "pay",
+        "x-shadow-attempt": "1",
+    }
 
 
 @pytest.mark.parametrize(

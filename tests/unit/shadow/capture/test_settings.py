@@ -25,13 +25,14 @@ def test_everything_comes_from_the_environment() -> None:
             "SHADOW_VERSION": "v7",
             "SHADOW_ALLOW": "vault.internal, *.sentry.io",
             "SHADOW_OTHER_HOSTS": "report",
+            "INNGEST_EVENT_KEY": "ek",
         }
     )
     assert found is not None
     assert found.gateway_url == "https://shadow.example.com"
     assert found.targets == {"api.stripe.com": "stripe", "localhost:9000/shopify": "shopify"}
     assert (found.report_key, found.version, found.other_hosts) == ("rk", "v7", "report")
-    assert found.allow == ("vault.internal", "*.sentry.io", "inn.gs", "api.inngest.com", "api.trigger.dev")
+    assert found.allow == ("vault.internal", "*.sentry.io", "inn.gs", "api.inngest.com")
 
 
 def test_targets_are_json_or_a_list() -> None:
@@ -66,7 +67,9 @@ def test_the_platforms_are_where_the_environment_says() -> None:
         "inngest:8288",
         "trigger.corp",
     )
-    assert platform_hosts({"INNGEST_DEV": "1"})[-2:] == ("localhost:8288", "127.0.0.1:8288")
+    assert platform_hosts({"INNGEST_DEV": "1"}) == ("localhost:8288", "127.0.0.1:8288")
+    assert platform_hosts({"TRIGGER_SECRET_KEY": "tr"}) == ("api.trigger.dev",)
+    assert platform_hosts({}) == ()
 
 
 def test_reports_need_their_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,9 @@ from shadow.effects.record import AttributedBy
 from shadow.egress.calls import Answered, Call, Item
 from shadow.egress.disposition import Disposition
 from shadow.egress.spool import Spool, decode, encode, read
+from shadow.sealing.master import LENGTH, MasterKey
+from shadow.sealing.vault import Vault
+from shadow.store.database import Database
 
 CALL = Call(
     id=uuid4(),
@@ -55,14 +59,17 @@ def test_a_line_reads_as_it_was_written(item: Item) -> None:
 
 
 async def test_a_call_is_read_before_its_answer_and_a_torn_line_costs_no_other(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    vault = Vault(Database("postgresql://nobody"), MasterKey(b"k" * LENGTH))
+    spool = Spool(tmp_path, vault)
     await spool.append(ANSWERED)
     await spool.append(CALL)
     assert spool.complete() == []  # it may still grow
     await spool.close_part()
     (path,) = spool.complete()
     assert path.stat().st_mode & 0o077 == 0
-    path.write_bytes(path.read_bytes() + encode(CALL)[:40])
-    items, bad = read(path)
+    assert b"wd_1" not in base64.b64decode(path.read_bytes().splitlines()[1])
+    torn = spool.sealed(CALL)[:40]
+    path.write_bytes(path.read_bytes() + torn)
+    items, bad = read(path, vault)
     assert items == [CALL, ANSWERED]
-    assert bad == [encode(CALL)[:40]]
+    assert bad == [torn]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.judge.json_text import parse
+from shadow.model.json_text import parse
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""Repeating a recorded event, so that runs of it can be watched without any of them reaching the world.
+
+The repetition is an event of its own, with an id that no platform has seen (an id that is known would be swallowed as a
+duplicate), of a purpose that gives nobody authority, now or to its children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Origin, Side
+from shadow.causes.authority import Cause, Purpose, lineage_of
+from shadow.cutover.routing import Routing
+from shadow.effects.evidence import data_of_events
+from shadow.intake.arrival import Descent, PlannedDispatch
+from shadow.intake.plan import planned
+from shadow.model.ids import Seed, new_id
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+_EVENT = b"SELECT source, door, origin, name, tenant, route, task FROM events WHERE id = %s"
+_REPEAT = b"""
+INSERT INTO events (id, source, door, origin, name, tenant, delivery_id, upstream_id, route, phase, authority, purpose,
+                    sides, task)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s)
+"""
+_DATA = b"INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)"
+_DISPATCH = b"""
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'due', %s, 0)
+"""
+
+
+async def repeat(
+    database: Database,
+    catalogue: ResolvedCatalogue,
+    event: UUID,
+    purpose: Purpose,
+    sides: Sequence[Side] = (Side.CANDIDATE,),
+) -> UUID:
+    """Run a recorded event again on those sides, nobody having authority.
+
+    A delayed event is not delayed again. On Trigger.dev the payload is mapped from the event's data.
+
+    Returns:
+        the id of the new event.
+
+    Raises:
+        LookupError: the event, or its data, is gone, or it feeds no task any more.
+        ValueError: the purpose is `live`, which repeats nothing.
+    """
+    if purpose is Purpose.LIVE:
+        raise ValueError("a repeated event is of another purpose than live: nobody may have authority over it")
+    routing = Routing(catalogue, database)
+    await routing.refresh()
+    async with database.connection(Work.CONTROL) as connection:
+        return await _repeated(connection, catalogue, routing, event, purpose, tuple(sides))
+
+
+async def _repeated(
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    routing: Routing,
+    event: UUID,
+    purpose: Purpose,
+    sides: tuple[Side, ...],
+) -> UUID:
+    cursor = await conn.execute(_EVENT, (event,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError(f"event {event} is gone")
+    source, door, origin, name, tenant, route, task = row
+    if route not in catalogue.routes:
+        raise LookupError(f"event {event} feeds no task: there is nothing to run")
+    data = (await data_of_events(conn, {event})).get(event)
+    if data is None:
+        raise LookupError(f"the data of event {event} are gone")
+    decision = routing.decision(route)
+    lineage = lineage_of(Cause(Origin.PRODUCER, None, purpose, sides), decision)
+    assert lineage.authority is None, "only live events give authority"
+    descent = Descent(None, lineage.sides, None, purpose.value, task)
+    again, seed = new_id(), Seed.new()
+    await conn.execute(
+        _REPEAT,
+        (
+            again,
+            source,
+            # What a call's request was is not sent again: its key would find the run that there was.
+            "inngest" if door == "trigger.dev" else door,
+            origin,
+            name,
+            tenant,
+            seed.ulid(0),
+            seed.ulid(0),
+            decision.route,
+            decision.phase.value,
+            purpose.value,
+            [side.value for side in lineage.sides],
+            task,
+        ),
+    )
+    await conn.vault.ready([tenant])
+    await conn.execute(_DATA, (again, conn.vault.seal(tenant, again.bytes, "data", data)))
+    dispatches = planned(catalogue, source, name, Origin(origin), decision, descent)
+    for dispatch in dispatches:
+        await _hand_over(conn, again, tenant, dispatch, seed)
+    await conn.execute(b"NOTIFY shadow_dispatches")
+    log.info("causes.repeated", of=str(event), by=str(again), purpose=purpose.value)
+    return again
+
+
+async def _hand_over(conn: Connection, event: UUID, tenant: str | None, dispatch: PlannedDispatch, seed: Seed) -> None:
+    if dispatch.stage.value == "forward":
+        return
+    batched = dispatch.side is Side.CANDIDATE
+    await conn.execute(
+        _DISPATCH,
+        (
+            new_id(),
+            event,
+            dispatch.side.value,
+            dispatch.stage.value,
+            dispatch.platform,
+            dispatch.task,
+            tenant,
+            seed.header() if batched else None,
+        ),
+    )

@@ -1,0 +1,292 @@
+"""Evidence: the redacted copies that the judge and reports read. They never read originals.
+
+Effects and outputs are redacted before they are stored, with the key of their tenant: whose they are says their run's
+event. Of some it is not known yet (a report may come before the platform has named the run). Those are redacted with
+the key of what has no tenant, and where that hashed anything the original waits, sealed, as part `pending`, until the
+judge knows whose it is. Of an event's data the evidence is made when it is first handed over.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from comparators import JSON
+from shadow.catalogue.model import Side
+from shadow.effects.redaction import Redactor, written
+from shadow.model.json_text import parse
+from shadow.sealing.vault import Forgotten, Vault
+from shadow.store import codec
+from shadow.store.database import Connection
+
+PENDING = "pending"
+"""The part in which an original waits until it is known whose it is."""
+_NO_BODY = UUID(int=0)
+"""A pending original is not bound to a row: its run may turn out to be another row's."""
+
+
+class Nobody(Enum):
+    """The type of `UNKNOWN`: whose something is is not known yet, which is not the same as nobody's (None)."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Nobody.UNKNOWN
+
+Tenant = str | Nobody | None
+
+_OF_RUNS = b"""
+SELECT runs.id, NULL, events.tenant FROM runs JOIN events ON events.id = runs.event_id WHERE runs.id = ANY(%s::uuid[])
+UNION ALL
+SELECT NULL, runs.platform_run_id, events.tenant FROM runs JOIN events ON events.id = runs.event_id
+WHERE runs.platform_run_id = ANY(%s::text[]) AND runs.side = %s
+"""
+_ORIGINALS = b"SELECT id, part, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
+_KEEP = b"""
+INSERT INTO bodies (id, part, content)
+SELECT id, part, content FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS body (id, part, content) ORDER BY id, part
+ON CONFLICT (id, part) DO NOTHING
+"""
+_REPLACE = b"""
+UPDATE bodies SET content = fresh.content FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS fresh (id, part, content)
+WHERE bodies.id = fresh.id AND bodies.part = fresh.part AND bodies.id = ANY(%s::uuid[])
+"""
+_RENAME = b"""
+UPDATE effects SET operation = fresh.operation, identity = fresh.identity, idempotency_key = fresh.idempotency_key
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS fresh (id, operation, identity, idempotency_key)
+WHERE effects.id = fresh.id AND effects.id = ANY(%s::uuid[])
+"""
+_BLAME = b"""
+UPDATE runs SET error_message = fresh.message FROM unnest(%s::uuid[], %s::text[]) AS fresh (id, message)
+WHERE runs.id = fresh.id AND runs.id = ANY(%s::uuid[])
+"""
+_NOT_PENDING = b"DELETE FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'pending'"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is kept of an effect and may hold something personal or secret."""
+
+    operation: str
+    identity: str | None
+    idempotency_key: str | None
+    data: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """The same, as it is stored."""
+
+    operation: str
+    identity: str | None
+    idempotency_key: str | None
+    stored: bytes
+    """The body of the evidence."""
+    pending: bytes | None = None
+    """The body of the original that waits for its tenant; None where it need not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a run returned or failed with, as it is stored."""
+
+    output: bytes | None
+    """The body of the evidence; None where nobody told."""
+    error_message: str | None
+    pending: bytes | None = None
+
+
+async def ready(conn: Connection, tenants: Iterable[Tenant]) -> None:
+    """Have the keys at hand with which evidence of these tenants is hashed."""
+    await conn.vault.ready({None, *(tenant for tenant in tenants if not isinstance(tenant, Nobody))})
+
+
+def redactor(vault: Vault, tenant: Tenant) -> Redactor:
+    """What redacts for that tenant. The vault is ready for it."""
+    return Redactor(vault.key(_present(tenant)).evidence, vault.redaction)
+
+
+def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
+    """An effect as it is to be stored. The vault is ready for the tenant."""
+    by = redactor(vault, tenant)
+    operation = by.text(told.operation)
+    identity = None if told.identity is None else by.text(told.identity)
+    key = None if told.idempotency_key is None else by.text(told.idempotency_key)
+    data = by.document(told.data)
+    changed = (operation, identity, key, data) != (told.operation, told.identity, told.idempotency_key, told.data)
+    stored = codec.encode_evidence(data, _tag(vault, tenant) if changed else codec.UNTAGGED)
+    if not changed or tenant is not UNKNOWN:
+        return Redacted(operation, identity, key, stored)
+    original = orjson.dumps(
+        {
+            "operation": told.operation,
+            "identity": told.identity,
+            "idempotency_key": told.idempotency_key,
+            "data": orjson.Fragment(told.data),
+        }
+    )
+    return Redacted(operation, identity, key, stored, _pending(vault, original))
+
+
+def of_document(vault: Vault, tenant: Tenant, content: bytes) -> bytes:
+    """The body of a JSON document's evidence. The vault is ready for the tenant."""
+    redacted = redactor(vault, tenant).document(content)
+    return codec.encode_evidence(redacted, codec.UNTAGGED if redacted == content else _tag(vault, tenant))
+
+
+def of_run(vault: Vault, tenant: Tenant, output: bytes | None, error_message: str | None) -> Ended:
+    """How a run ended, as it is to be stored. The vault is ready for the tenant."""
+    message = None if error_message is None else redactor(vault, tenant).text(error_message)
+    stored = None if output is None else of_document(vault, tenant, output)
+    changed = message != error_message or (stored is not None and codec.evidence_tag(stored) != codec.UNTAGGED)
+    if not changed or tenant is not UNKNOWN:
+        return Ended(stored, message)
+    original = orjson.dumps(
+        {"output": None if output is None else orjson.Fragment(output), "error_message": error_message}
+    )
+    return Ended(stored, message, _pending(vault, original))
+
+
+def digester(vault: Vault, tenant: Tenant) -> Callable[[bytes | None], bytes | None]:
+    """What hashes digests with the tenant's key, so that nobody without it can try contents out. The vault is ready for
+    the tenant."""
+    key = vault.key(_present(tenant)).evidence
+    return lambda digest: None if digest is None else hmac.digest(key, b"digest\0" + digest, "sha256")
+
+
+def of_stored(vault: Vault, tenant: str | None, stored: bytes) -> bytes:
+    """A stored body as evidence: as it is, or redacted where it is of a time before that was done.
+
+    Raises:
+        BodyIsSealed: it is an original.
+    """
+    if codec.evidence_tag(stored) is not None:
+        return stored
+    return of_document(vault, tenant, codec.decode(stored))
+
+
+async def tenants_of_runs(
+    conn: Connection, side: Side, *, runs: Iterable[UUID] = (), platform_runs: Iterable[str] = ()
+) -> dict[UUID | str, str | None]:
+    """Whose runs these are, by our id or by the platform's; those whose event is not known are left out."""
+    cursor = await conn.execute(_OF_RUNS, (sorted(set(runs)), sorted(set(platform_runs)), side.value))
+    return {run or name: tenant for run, name, tenant in await cursor.fetchall()}
+
+
+async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> None:
+    """Store bodies (owner, part, content); what is there already stays."""
+    if bodies:
+        await conn.execute(_KEEP, [list(column) for column in zip(*bodies, strict=True)])
+
+
+async def keep_of_events(conn: Connection, events: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, bytes]:
+    """Store the evidence of events, made of (tenant, data); returns what was to be stored."""
+    await ready(conn, [tenant for tenant, _ in events.values()])
+    made = {event: of_document(conn.vault, tenant, data) for event, (tenant, data) in events.items()}
+    await keep(conn, [(event, "evidence", stored) for event, stored in made.items()])
+    return made
+
+
+async def make_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, bytes]:
+    """Make the evidence of events that have none, of their originals; those whose originals can't be read any more are
+    left out."""
+    data = await data_of_events(conn, tenants)
+    return await keep_of_events(conn, {event: (tenants[event], content) for event, content in data.items()})
+
+
+async def data_of_events(conn: Connection, events: Collection[UUID]) -> dict[UUID, bytes]:
+    """The original data of events, of which evidence is to be made or a value is needed as it is; those whose originals
+    can't be read any more are left out."""
+    if not events:
+        return {}
+    cursor = await conn.execute(_ORIGINALS, (list(events),))
+    stored = await cursor.fetchall()
+    opened = zip(stored, await conn.vault.open(stored), strict=True)
+    return {event: data for (event, _, _), data in opened if not isinstance(data, Forgotten)}
+
+
+async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, Redacted]:
+    """Redact effects anew of which it is known by now whose they are: (tenant, the pending body)."""
+    made = {}
+    for effect, (tenant, original) in (await _originals(conn, pending)).items():
+        told = parse(original)
+        assert isinstance(told, dict)
+        data = told["data"]
+        made[effect] = of_effect(
+            conn.vault,
+            tenant,
+            Told(str(told["operation"]), _text(told["identity"]), _text(told["idempotency_key"]), written(data)),
+        )
+    if made:
+        ids = list(made)
+        await conn.execute(
+            _RENAME,
+            (
+                ids,
+                [effect.operation for effect in made.values()],
+                [effect.identity for effect in made.values()],
+                [effect.idempotency_key for effect in made.values()],
+                ids,
+            ),
+        )
+        await _replace(conn, "data", {effect: redacted.stored for effect, redacted in made.items()})
+        await conn.execute(_NOT_PENDING, (ids,))
+    return made
+
+
+async def attribute_runs(conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, Ended]:
+    """The same for how runs ended."""
+    made = {}
+    for run, (tenant, original) in (await _originals(conn, pending)).items():
+        told = parse(original)
+        assert isinstance(told, dict)
+        made[run] = of_run(conn.vault, tenant, written(told["output"]), _text(told["error_message"]))
+    if made:
+        ids = list(made)
+        await conn.execute(_BLAME, (ids, [run.error_message for run in made.values()], ids))
+        await _replace(conn, "output", {run: ended.output for run, ended in made.items() if ended.output is not None})
+        await conn.execute(_NOT_PENDING, (ids,))
+    return made
+
+
+async def _originals(
+    conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]
+) -> dict[UUID, tuple[str | None, bytes]]:
+    if not pending:
+        return {}
+    opened = await conn.vault.open([(_NO_BODY, PENDING, stored) for _, stored in pending.values()])
+    await ready(conn, [tenant for tenant, _ in pending.values()])
+    return {
+        owner: (tenant, original)
+        for (owner, (tenant, _)), original in zip(pending.items(), opened, strict=True)
+        if not isinstance(original, Forgotten)
+    }
+
+
+async def _replace(conn: Connection, part: str, made: Mapping[UUID, bytes]) -> None:
+    if made:
+        ids = list(made)
+        await conn.execute(_REPLACE, (ids, [part] * len(ids), list(made.values()), ids))
+
+
+def _pending(vault: Vault, original: bytes) -> bytes:
+    return vault.seal(None, _NO_BODY.bytes, PENDING, original)
+
+
+def _tag(vault: Vault, tenant: Tenant) -> bytes:
+    return vault.key(_present(tenant)).tag
+
+
+def _present(tenant: Tenant) -> str | None:
+    return None if isinstance(tenant, Nobody) else tenant
+
+
+def _text(value: JSON) -> str | None:
+    return value if isinstance(value, str) else None

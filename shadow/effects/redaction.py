@@ -1,0 +1,289 @@
+"""Redaction: what is personal or secret becomes a hash before anything is kept as evidence. Pure.
+
+A hash is keyed with the tenant's evidence key: within a tenant equal values have equal hashes, on both sides and
+wherever they stand, and without the key nobody can try values out. Values are brought into one notation first
+(addresses in lower case, phone numbers as digits), so that notation is no difference. What a person may read stays:
+`~email:1a2b3c4d5e6f7a8b@shop.test` says that it was an address at shop.test.
+
+Redaction must change no verdict. So a recipient never looks like an id that was born in a run, whatever it looked like;
+a secret that did look like one still does (`~token:sk_live_f0...`), or else fresh tokens would be differences.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from re import Match
+from re import compile as pattern
+from typing import cast
+from urllib.parse import unquote
+
+import orjson
+
+from comparators import JSON
+from comparators.generated import take_apart
+from comparators.path import Parts, find
+from shadow.catalogue.outside import Redaction
+from shadow.effects.sensitive import FORMS, HINT, REDACTED, Kind, is_card, kind_of_name
+from shadow.model.json_text import parse
+
+HASH_BITS = 64
+"""Of a hash as shown; those of generated-looking secrets have 88."""
+_DEEPEST = 200
+"""Levels of nesting that are gone through; what lies deeper is hashed whole."""
+
+_ALREADY = pattern(REDACTED)
+_MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]+)>")
+_MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
+_DIGITS = pattern(r"\d")
+_NOT_DIGITS = pattern(r"\D+")
+_MAY_BE_BORN = frozenset({Kind.SECRET, Kind.TOKEN, Kind.HIDDEN})
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The nodes of one document that the catalogue names."""
+
+    hidden: frozenset[Parts] = frozenset()
+    kept: frozenset[Parts] = frozenset()
+
+
+_NOTHING_CHOSEN = _Chosen()
+
+
+class Redactor:
+    """Redacts with one tenant's key.
+
+    Args:
+        key: the tenant's evidence key.
+        rules: what the catalogue adds to the built-in rules, and takes from them.
+    """
+
+    def __init__(self, key: bytes, rules: Redaction | None = None) -> None:
+        self._key = key
+        self._rules = rules or Redaction()
+
+    def document(self, content: bytes) -> bytes:
+        """A JSON document, redacted; the very same bytes when there is nothing to redact. What is no JSON is taken
+        for text."""
+        try:
+            value = parse(content)
+        except ValueError:
+            text = content.decode(errors="surrogateescape")
+            redacted = self.text(text)
+            return content if redacted == text else redacted.encode(errors="surrogateescape")
+        changed = self.value(value)
+        return content if changed is value else written(changed)
+
+    def value(self, value: JSON) -> JSON:
+        """A JSON value, redacted; the very same object when there is nothing to redact."""
+        return self._value(value, None, None, None, (), self._chosen(value))
+
+    def text(self, text: str) -> str:
+        """A text with what shows by its form redacted: addresses, cards, phone numbers, tokens."""
+        if len(text) < 5 or HINT.search(text) is None:
+            return text
+        return FORMS.sub(self._form, text)
+
+    def hash(self, kind: Kind, normal: str, shown: str = "") -> str:
+        """The redacted form of a value in its normal notation.
+
+        Args:
+            shown: what may be read after the hash.
+        """
+        return f"~{kind}:{self._digest(kind, normal)[:16]}{shown}"
+
+    # ------------------------------------------------------------ walking
+
+    def _chosen(self, value: JSON) -> _Chosen:
+        if not self._rules.paths and not self._rules.keep:
+            return _NOTHING_CHOSEN
+        return _Chosen(_nodes(self._rules.paths, value), _nodes(self._rules.keep, value))
+
+    def _value(
+        self, value: JSON, kind: Kind | None, name: str | None, above: str | None, parts: Parts, chosen: _Chosen
+    ) -> JSON:
+        """
+        Args:
+            kind: of everything here, as the name of something above says.
+            name: of the nearest member around the value.
+            above: of the member around that.
+        """
+        if chosen is not _NOTHING_CHOSEN:
+            if parts in chosen.hidden:
+                kind, chosen = Kind.HIDDEN, _NOTHING_CHOSEN
+            elif parts in chosen.kept:
+                return value
+        if len(parts) > _DEEPEST and isinstance(value, dict | list):
+            return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
+        if isinstance(value, dict):
+            return self._members(value, kind, name, parts, chosen)
+        if isinstance(value, list):
+            return self._items(value, kind, name, above, parts, chosen)
+        return self._leaf(value, kind, name)
+
+    def _members(
+        self, members: dict[str, JSON], inherited: Kind | None, name: str | None, parts: Parts, chosen: _Chosen
+    ) -> JSON:
+        redacted: dict[str, JSON] = {}
+        changed = False
+        told = _told_name(members)
+        for member, value in members.items():
+            kind = inherited or kind_of_name(member, name)
+            if told is not None and member == "value":
+                kind = kind or kind_of_name(told, name)
+            if kind is Kind.TOKEN and isinstance(value, dict):
+                kind = None  # a card's or a session's description, of which each part has a name of its own
+            kept = self._value(value, kind, member, name, (*parts, member), chosen)
+            shown = self.text(member)
+            changed = changed or kept is not value or shown != member
+            redacted[_free(shown, redacted)] = kept
+        return redacted if changed else members
+
+    def _items(
+        self, items: list[JSON], kind: Kind | None, name: str | None, above: str | None, parts: Parts, chosen: _Chosen
+    ) -> JSON:
+        if kind is None and _is_header(items):
+            kind = kind_of_name(cast(str, items[0]))
+            if kind is not None:
+                value = self._value(items[1], kind, name, above, (*parts, 1), chosen)
+                return items if value is items[1] else [items[0], value]
+        redacted = [self._value(item, kind, name, above, (*parts, index), chosen) for index, item in enumerate(items)]
+        return redacted if any(new is not old for new, old in zip(redacted, items, strict=True)) else items
+
+    def _leaf(self, value: JSON, kind: Kind | None, name: str | None) -> JSON:
+        if isinstance(value, str):
+            return self._string(value, kind, name)
+        if value is None or isinstance(value, bool) or kind not in (Kind.SECRET, Kind.HIDDEN, Kind.PHONE):
+            return value
+        # A number keeps being told from the text that looks like it.
+        return self._whole(kind, f"number {json.dumps(value)}")
+
+    def _string(self, text: str, kind: Kind | None, name: str | None) -> str:
+        if not text or _ALREADY.fullmatch(text):
+            return text
+        if kind is not None:
+            return self._named(kind, text)
+        if name is not None and "<" in text and name.lower() in _MAILBOXES:
+            text = _MAILBOX.sub(self._mailbox, text)
+        if text[0] in "{[" and (embedded := self._embedded(text)) is not None:
+            return embedded
+        redacted = self.text(text)
+        return text if redacted == text else redacted
+
+    def _embedded(self, text: str) -> str | None:
+        """A JSON document inside a text; written anew only where something in it was redacted."""
+        try:
+            value = parse(text.encode())
+        except (ValueError, UnicodeEncodeError):
+            return None
+        redacted = self.value(value)
+        return text if redacted is value else written(redacted).decode()
+
+    # ------------------------------------------------------------ values
+
+    def _named(self, kind: Kind, text: str) -> str:
+        """A text that its name says to be personal or secret."""
+        if kind is Kind.PHONE:
+            if len(_DIGITS.findall(text)) < 5:
+                return self.text(text)
+            return self.hash(kind, _phone(text))
+        if kind is Kind.IP:
+            try:
+                return self.hash(kind, str(ip_address(text.strip())))
+            except ValueError:
+                return self.text(text)
+        if kind is Kind.IBAN:
+            return self.hash(kind, "".join(text.split()).upper())
+        if kind in _MAY_BE_BORN:
+            # What is whole an address or a card is one wherever else it stands: there it must have the same hash.
+            typed = self.text(text)
+            return typed if _ALREADY.fullmatch(typed) else self._whole(kind, text)
+        return self.hash(kind, unicodedata.normalize("NFC", text))
+
+    def _whole(self, kind: Kind, text: str) -> str:
+        """A secret as a hash that looks generated where the secret did, and keeps its prefix."""
+        tokens = [token for token in take_apart(text).tokens if not token.is_instant]
+        if not tokens:
+            return self.hash(kind, text)
+        prefix = f"{tokens[0].prefix}_" if tokens[0].prefix else ""
+        born = f"~{kind}:{prefix}f0{self._digest(kind, text)[:22]}"
+        return born if _ALREADY.fullmatch(born) else self.hash(kind, text)
+
+    def _form(self, found: Match[str]) -> str:
+        """What to put in the place of something that `FORMS` found."""
+        whole = found.group()
+        match found.lastgroup:
+            case "redacted":
+                return whole
+            case "domain" | "email":
+                return self._email(found["local"], found["domain"], encoded="%40" in whole)
+            case "card":
+                digits = _NOT_DIGITS.sub("", whole)
+                return self.hash(Kind.CARD, digits) if is_card(digits) else whole
+            case "phone":
+                return self.hash(Kind.PHONE, _phone(whole))
+            case "credential":
+                return found["scheme"] + self._whole(Kind.TOKEN, found["credential"])
+            case "argument":
+                return found["parameter"] + self._whole(Kind.SECRET, found["argument"])
+            case "userinfo" | "pem":
+                return self.hash(Kind.SECRET, whole)
+            case _:
+                return self._whole(Kind.TOKEN, whole)
+
+    def _email(self, local: str, domain: str, *, encoded: bool) -> str:
+        domain = domain.lower()
+        name = unicodedata.normalize("NFC", unquote(local) if encoded else local).casefold()
+        return self.hash(Kind.EMAIL, f"{name}@{domain}", f"@{domain}")
+
+    def _mailbox(self, found: Match[str]) -> str:
+        display = found["display"]
+        if display.strip() and not _ALREADY.fullmatch(display.strip()):
+            begins = display[: len(display) - len(display.lstrip())]
+            display = begins + self.hash(Kind.NAME, unicodedata.normalize("NFC", display.strip().strip('"')))
+        return f"{display}{found['space']}<{found['address']}>"
+
+    def _digest(self, kind: Kind, normal: str) -> str:
+        return hmac.digest(self._key, f"{kind}\0{normal}".encode(errors="surrogatepass"), "sha256").hex()
+
+
+def _nodes(paths: Iterable[str], value: JSON) -> frozenset[Parts]:
+    return frozenset(parts for path in paths for parts, _ in find(path, value))
+
+
+def _told_name(members: Mapping[str, JSON]) -> str | None:
+    """Of `{"name": "authorization", "value": ...}` the name."""
+    told = members.get("name", members.get("key"))
+    return told if isinstance(told, str) and "value" in members else None
+
+
+def _is_header(items: Sequence[JSON]) -> bool:
+    """Whether an array is a header as `["name", "value"]`."""
+    return len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], str)
+
+
+def _free(name: str, taken: Mapping[str, JSON]) -> str:
+    """A member name; numbered where two names have become one."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name}#{number}", number + 1
+    return free
+
+
+def _phone(text: str) -> str:
+    """A phone number as its digits, with the international prefix in one notation."""
+    digits = _NOT_DIGITS.sub("", text)
+    return digits.removeprefix("00") if not text.lstrip().startswith("+") else digits
+
+
+def written(value: JSON) -> bytes:
+    """A JSON value as JSON."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # integers past 64 bits, lone surrogates
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,294 @@
+"""Children that legacy's tasks start inside Trigger.dev, where no door sees them: read from their parents' records and
+from the run list, their payloads by retrieving them (reference 3.1, 7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import psycopg
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side, TriggerPlatform
+from shadow.causes.parents import Told, known_parent
+from shadow.intake.storable import storable_or_none
+from shadow.intake.trigger_arrival import mapped_payload
+from shadow.outcomes.found import FoundRun, at_the_door, decisions_now, known_runs, record_found
+from shadow.outcomes.moments import moment
+from shadow.outcomes.reader import AskedToWait, Permits
+from shadow.platforms import packets
+from shadow.platforms.client import TooLarge
+from shadow.platforms.json_text import write_json
+from shadow.platforms.throttle import Quota, quota
+from shadow.platforms.trigger_api import Json, Refused, TriggerApi
+from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+_LOOK_BACK = timedelta(minutes=10)
+"""How far back the run list is read: it lags, and a child may show late."""
+_PAGES = 5
+_STRANGERS = 50_000
+"""Runs that are remembered as nobody's children, so that they are not retrieved again."""
+_TROUBLE_SECONDS = 10.0
+_PATIENCE_SECONDS = 2.0
+"""How long a worker's call waits for the platform to say whose it is."""
+_AT_ONCE = 8
+
+_BY_NAME = b"""
+SELECT run.id FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
+WHERE known.platform = %s AND known.alias = %s AND run.event_id IS NOT NULL
+"""
+
+
+class TriggerChildren:
+    """Finds the children of one environment's runs and writes them down."""
+
+    def __init__(self, platform: str, api: TriggerApi, catalogue: ResolvedCatalogue, database: Database) -> None:
+        self._platform = platform
+        self._api = api
+        self._catalogue = catalogue
+        self._database = database
+        self._strangers: OrderedDict[str, None] = OrderedDict()
+
+    async def of(self, parent: str, run: Json, permits: Permits) -> bool:
+        """Write down the children of a run that has been retrieved.
+
+        Returns:
+            whether all of them are known now; False where one could not be read yet.
+
+        Raises:
+            AskedToWait, httpx.HTTPError, TimeoutError, TooLarge: the platform could not be asked.
+            psycopg.Error: the database is away.
+        """
+        related = run.get("relatedRuns")
+        children = related.get("children") if isinstance(related, Mapping) else None
+        if not isinstance(children, list) or not children:
+            return True
+        named = [child for child in children if isinstance(child, Mapping) and self._task(child) is not None]
+        return await self.take_in([str(child["id"]) for child in named if child.get("id")], permits, parent)
+
+    async def sweep(self, permits: Permits, now: datetime | None = None) -> int:
+        """Look for children in the run list: those of runs whose own records nobody reads, or not yet.
+
+        Returns:
+            how many runs were retrieved.
+
+        Raises:
+            as `of`, and Refused.
+        """
+        tasks = [task.legacy.task for task in self._catalogue.tasks.values() if task.legacy.platform == self._platform]
+        if not tasks:
+            return 0
+        since = (now or datetime.now(UTC)) - _LOOK_BACK
+        listed: list[str] = []
+        after: str | None = None
+        for _page in range(_PAGES):
+            await permits.take()
+            page = await self._api.list(tasks=tasks, since=since, after=after)
+            permits.learn(quota(page.answer.fields))
+            # Only what another run started is of interest: of roots the doors know, or nobody does.
+            listed += [str(run["id"]) for run in page.runs if run.get("depth") and run.get("id")]
+            after = page.after
+            if after is None:
+                break
+        sought = [name for name in listed if name not in self._strangers]
+        await self.take_in(sought, permits)
+        return len(sought)
+
+    async def take_in(self, names: Sequence[str], permits: Permits, parent: str | None = None) -> bool:
+        """Write down those of the runs that are children of ours; see `of`."""
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            known = await known_runs(conn, self._platform, names)
+        unknown = [name for name in dict.fromkeys(names) if name not in known]
+        if not unknown:
+            return True
+        complete = True
+        for start in range(0, len(unknown), _AT_ONCE):
+            portion = unknown[start : start + _AT_ONCE]
+            read = await asyncio.gather(*(self._read(name, permits) for name in portion))
+            complete = complete and all(run is not None for run in read)
+            told = {name: run for name, run in zip(portion, read, strict=True) if run is not None}
+            complete = await self._write(told, parent) and complete
+        return complete
+
+    async def _read(self, name: str, permits: Permits) -> tuple[Json, object, str | None] | None:
+        """The run, its payload and why that can't be read; None where it is not to be seen yet."""
+        await permits.take()
+        try:
+            run, answer = await self._api.retrieve(name)
+        except Refused as error:
+            if error.answer.status == 429:
+                raise AskedToWait(timedelta(seconds=10)) from None
+            log.info("causes.child_unread", platform=self._platform, status=error.answer.status)
+            return None
+        permits.learn(quota(answer.fields))
+        url = run.get("payloadPresignedUrl")
+        if not isinstance(url, str):
+            return run, run.get("payload"), None
+        try:
+            return run, await packets.at(self._api, url), None
+        except (Refused, httpx.HTTPError, TimeoutError, TooLarge) as error:
+            log.info("causes.child_unread", platform=self._platform, error=type(error).__name__)
+            return None
+        except ValueError as error:
+            return run, None, f"the payload cannot be read: {error}"[:300]
+
+    async def _write(self, runs: Mapping[str, tuple[Json, object, str | None]], parent: str | None) -> bool:
+        """Write down those whose parents are runs of ours; remember the others as nobody's.
+
+        Returns:
+            False where a door may be about to write down one of them.
+        """
+        routing = await decisions_now(self._catalogue, self._database)
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            found = []
+            for name, (run, payload, problem) in runs.items():
+                above, task = parent or _parent_of(run), self._task(run)
+                its = None
+                if above is not None and task is not None:
+                    its = await known_parent(conn, self._catalogue, Side.LEGACY, Told(above))
+                if its is None or its.run_id is None or task is None:
+                    self._forget(name, above)
+                    continue
+                mapped = mapped_payload(task, payload)
+                data = write_json(mapped.data)
+                found.append(
+                    FoundRun(
+                        platform=self._platform,
+                        platform_run_id=name,
+                        side=Side.LEGACY,
+                        task=task,
+                        parent=its,
+                        data=data,
+                        problem=problem or mapped.problem,
+                        tenant=self._tenant(task, mapped.data),
+                        occurred_at=moment(run.get("createdAt")),
+                        scheduled_at=_later(moment(run.get("delayedUntil")), moment(run.get("createdAt"))),
+                    )
+                )
+            parents = [run.parent.run_id for run in found if run.parent.run_id is not None]
+            coming = await at_the_door(conn, parents)
+            # In this order: what a door has written down since is known by now.
+            known = await known_runs(conn, self._platform, list(runs))
+            ours = [
+                run
+                for run in found
+                if run.platform_run_id in known or (run.parent.run_id, run.task.event) not in coming
+            ]
+            await record_found(
+                conn, self._catalogue, routing, [run for run in ours if run.platform_run_id not in known]
+            )
+        return len(ours) == len(found)
+
+    def _forget(self, name: str, parent: str | None) -> None:
+        """A child of a run that is none of ours; one whose parent may become known is looked at again."""
+        if parent is None:
+            self._strangers[name] = None
+            while len(self._strangers) > _STRANGERS:
+                self._strangers.popitem(last=False)
+
+    def _task(self, run: Json) -> ResolvedTask | None:
+        return self._catalogue.task_of_legacy(self._platform, str(run.get("taskIdentifier")))
+
+    def _tenant(self, task: ResolvedTask, data: object) -> str | None:
+        """As the sources that feed the task find it."""
+        for source in task.sources:
+            try:
+                tenant = self._catalogue.tenant_of(source, data)
+            except KeyError:  # a webhook, whose mapper says the tenant
+                tenant = None
+            if tenant is not None:
+                return storable_or_none(tenant)
+        return None
+
+
+def _parent_of(run: Json) -> str | None:
+    related = run.get("relatedRuns")
+    parent = related.get("parent") if isinstance(related, Mapping) else None
+    name = parent.get("id") if isinstance(parent, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _later(at: datetime | None, than: datetime | None) -> datetime | None:
+    return at if at is not None and (than is None or at > than) else None
+
+
+class Discovery:
+    """Finds one child when somebody asks for it: a worker that calls before the sweep has come by."""
+
+    def __init__(self, catalogue: ResolvedCatalogue, database: Database, http: httpx.AsyncClient) -> None:
+        self._database = database
+        self._children = {
+            name: TriggerChildren(name, TriggerApi(platform, http), catalogue, database)
+            for name, platform in catalogue.platforms.items()
+            if isinstance(platform, TriggerPlatform) and platform.side is Side.LEGACY
+        }
+
+    async def discover(self, run: str) -> UUID | None:
+        """The legacy run of that id as a child of a run of ours, written down by now; None where it is none.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        for platform, children in self._children.items():
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await children.take_in([run], _Unlimited())
+            except (AskedToWait, httpx.HTTPError, TimeoutError, TooLarge) as error:
+                log.info("causes.undiscovered", platform=platform, error=type(error).__name__)
+                continue
+            async with self._database.connection(Work.ACCEPT) as conn:
+                cursor = await conn.execute(_BY_NAME, (platform, run))
+                row = await cursor.fetchone()
+            if row is not None:
+                return UUID(str(row[0]))
+        return None
+
+
+class _Unlimited:
+    """One request now and then needs no budget."""
+
+    async def take(self) -> None:
+        return
+
+    def learn(self, quota: Quota | None) -> None:
+        return
+
+
+class ChildSweep:
+    """Reads the run list from time to time."""
+
+    def __init__(self, children: TriggerChildren, permits: Permits, platform: str, every: timedelta) -> None:
+        self._children = children
+        self._permits = permits
+        self._platform = platform
+        self._every = every.total_seconds()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"children-{self._platform}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            wait = self._every
+            try:
+                await self._children.sweep(self._permits)
+            except (AskedToWait, httpx.HTTPError, TimeoutError, TooLarge, Refused, psycopg.Error) as error:
+                log.info("causes.sweep_failed", platform=self._platform, error=type(error).__name__)
+                wait = _TROUBLE_SECONDS
+            except Exception:
+                log.exception("causes.sweep_failed", platform=self._platform)
+                wait = _TROUBLE_SECONDS
+            await asyncio.sleep(wait)

@@ -1,0 +1,193 @@
+"""What becomes of events that runs emit: by whose run they are of, and where their own tasks stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shadow.cutover.decision import Phase
+from shadow.store.database import Database
+from tests.integration.causes.chain import EVENTS, WORKER, Chain, Way, chain
+
+ALL = dict.fromkeys(EVENTS, Phase.SHADOW)
+
+
+@pytest.fixture
+async def world(database: Database, tmp_path: Path) -> AsyncIterator[Chain]:
+    """Both sides emit through Shadow's doors."""
+    async with chain(database, tmp_path) as made:
+        yield made
+
+
+async def ended(world: Chain, runs: dict[tuple[str, str, str], int], within: float = 30) -> None:
+    """Until exactly these runs have ended, and no other has begun for a moment."""
+    await world.settled(sum(runs.values()), within)
+    await asyncio.sleep(0.5)
+    assert await world.authorities() == runs, await world.state()
+
+
+async def test_a_child_whose_task_has_moved_is_bridged_to_the_candidate(world: Chain) -> None:
+    await world.phases({"first": Phase.SHADOW, "second": Phase.LIVE, "third": Phase.LIVE})
+    await world.send(1)
+    await ended(
+        world,
+        {
+            ("first", "legacy", "real"): 1,
+            ("first", "candidate", "none"): 1,
+            ("second", "candidate", "real"): 1,  # of legacy's call
+            ("second", "candidate", "none"): 1,  # of the candidate's own event
+            ("third", "candidate", "real"): 1,
+            ("third", "candidate", "none"): 1,
+        },
+    )
+    assert world.legacy_runs() == {"first": 1}
+    assert await world.verdicts() == {("first", "match"): 1}  # what was emitted is the same, and nothing else is paired
+
+
+async def test_a_child_whose_task_has_not_moved_is_bridged_to_legacy(world: Chain) -> None:
+    await world.phases({"first": Phase.LIVE, "second": Phase.SHADOW, "third": Phase.LEGACY})
+    await world.send(1)
+    await ended(
+        world,
+        {
+            ("first", "candidate", "real"): 1,
+            ("second", "legacy", "real"): 1,
+            ("third", "legacy", "real"): 1,
+        },
+    )
+    assert world.candidate_runs() == {"first": 1}
+
+
+async def test_a_candidate_that_is_not_in_shadow_does_not_run_as_a_child_either(world: Chain) -> None:
+    await world.phases({"first": Phase.SHADOW, "second": Phase.LEGACY, "third": Phase.LEGACY})
+    await world.send(1)
+    await ended(
+        world,
+        {
+            ("first", "legacy", "real"): 1,
+            ("first", "candidate", "none"): 1,
+            ("second", "legacy", "real"): 1,
+            ("third", "legacy", "real"): 1,
+        },
+    )
+    assert world.candidate_runs() == {"first": 1}
+    assert await world.verdicts() == {("first", "match"): 1}
+
+
+async def test_a_delayed_child_is_compared_by_its_time_and_awaited_until_it(world: Chain) -> None:
+    await world.phases(ALL)
+    world.delay = timedelta(seconds=3)
+    await world.send(1)
+    await world.settled(6)
+    assert await world.verdicts() == {(task, "match"): 1 for task in EVENTS}, await world.differences()
+    rows = await world.rows(
+        "SELECT pair.deadline_at - event.scheduled_at >= interval '60 seconds', event.scheduled_at > event.accepted_at"
+        " FROM pairs AS pair JOIN events AS event ON event.id = pair.event_id WHERE pair.task = 'second'"
+    )
+    assert rows == [(True, True)]
+
+
+async def test_an_emission_that_one_side_lacks_is_found_with_its_parent(world: Chain) -> None:
+    world.faults.add("candidate first stays silent")
+    await world.phases({"first": Phase.SHADOW, "second": Phase.LEGACY, "third": Phase.LEGACY})
+    await world.send(1)
+    await ended(
+        world,
+        {
+            ("first", "legacy", "real"): 1,
+            ("first", "candidate", "none"): 1,
+            ("second", "legacy", "real"): 1,
+            ("third", "legacy", "real"): 1,
+        },
+    )
+    assert await world.verdicts() == {("first", "mismatch"): 1}
+    ((task, kind, path, _sentence),) = await world.differences()
+    assert (task, kind) == ("first", "effect.missing"), path
+
+
+async def test_every_emission_is_one_effect_of_the_run_that_made_it(world: Chain) -> None:
+    await world.phases(ALL)
+    await world.send(1)
+    await world.settled(6)
+    rows = await world.rows(
+        "SELECT run.task, effect.side, effect.operation, effect.seen_by, effect.attributed_by, count(*)"
+        " FROM effects AS effect JOIN runs AS run ON run.id = effect.run_id WHERE effect.kind = 'event'"
+        " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2"
+    )
+    assert rows == [
+        ("first", "candidate", "chain/second", "door", "headers", 1),
+        ("first", "legacy", "chain/second", "door", "parent", 1),
+        ("second", "candidate", "chain/third", "door", "headers", 1),
+        ("second", "legacy", "chain/third", "door", "parent", 1),
+    ]
+
+
+async def test_a_call_with_the_apps_own_key_from_inside_a_task_is_not_mirrored(world: Chain) -> None:
+    """A worker and its app may share a key; the SDK says inside a task that it is there."""
+    await world.phases(ALL)
+    answer = await world.client.post(
+        "/e/app-key",
+        json={"name": "chain/third", "data": {"order": 7}},
+        headers={"x-shadow-run": "run_of_nobody"},
+    )
+    assert answer.status_code == 200
+    await world.settled(2)  # a run that nobody knows: a producer's event after all
+    assert await world.authorities() == {("third", "legacy", "real"): 1, ("third", "candidate", "none"): 1}
+    run = next(run.id for run in world.trigger.runs() if run.task == "third")
+    await world.client.post(
+        "/e/app-key", json={"name": "chain/third", "data": {"order": 8}}, headers={"x-shadow-run": run}
+    )
+    await asyncio.sleep(2)
+    assert await world.authorities() == {("third", "legacy", "real"): 2, ("third", "candidate", "none"): 1}
+
+
+async def test_a_bridged_call_is_answered_as_a_run_and_a_waiting_one_is_refused(world: Chain) -> None:
+    await world.phases({"first": Phase.LEGACY, "second": Phase.LIVE, "third": Phase.LIVE})
+    world.faults.add("legacy first stays silent")
+    await world.send(1)
+    await world.settled(1)
+    parent = world.trigger.runs()[0].id
+
+    async def call(**options: Any) -> Any:
+        return await world.client.post(
+            "/api/v1/tasks/third/trigger",
+            json={"payload": {"order": 1}, "options": {"parentRunId": parent, **options}},
+            headers={"authorization": f"Bearer {WORKER}"},
+        )
+
+    answer = await call()
+    assert answer.status_code == 200
+    assert answer.json()["id"].startswith("run_")
+    assert answer.json()["isCached"] is False
+    assert f"read:runs:{answer.json()['id']}" in answer.headers["x-trigger-jwt-claims"]
+    await world.settled(2)
+    assert (await world.authorities())["third", "candidate", "real"] == 1
+    # Its result could not be given to a run of Trigger.dev.
+    refused = await call(resumeParentOnCompletion=True)
+    assert refused.status_code == 503
+    assert refused.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(("legacy", "candidate"), [("straight", "door"), ("door", "straight")])
+async def test_a_straight_child_whose_task_stands_elsewhere_goes_there_and_has_no_authority_here(
+    database: Database, tmp_path: Path, legacy: Way, candidate: Way
+) -> None:
+    async with chain(database, tmp_path, legacy=legacy, candidate=candidate) as world:
+        own, other = ("legacy", "candidate") if legacy == "straight" else ("candidate", "legacy")
+        here, there = (Phase.LEGACY, Phase.LIVE) if own == "legacy" else (Phase.LIVE, Phase.LEGACY)
+        await world.phases({"first": here, "second": there, "third": there})
+        world.faults |= {"legacy second stays silent", "candidate second stays silent"}
+        await world.send(1)
+        await ended(
+            world,
+            {
+                ("first", own, "real"): 1,
+                ("second", own, "none"): 1,  # it had begun there
+                ("second", other, "real"): 1,
+            },
+        )

@@ -1,0 +1,238 @@
+"""Mail by SMTP: sent on for runs with authority alone. A real receiving server is the witness, not the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
+
+from shadow.catalogue import CatalogueError
+from shadow.catalogue.model import Side
+from shadow.effects.smtp_sink import SmtpSink
+from shadow.egress.keys import EgressKeys, issue
+from shadow.egress.mail_relay import MailKeys, MailRelay
+from shadow.store.database import Database
+from tests.integration.effects.world import SeenWorld, catalogue
+
+ORDER = {"order": "order-1234", "customer": "customer-9"}
+MAIL = """targets:
+  mail:
+    url: smtp://127.0.0.1:{port}
+    private: true
+    credential: {{secret: 'relay:secret'}}
+"""
+
+
+class Receiver:
+    """The real mail server: what it has got is what the world has seen."""
+
+    def __init__(self) -> None:
+        self.received: list[Envelope] = []
+        self.logins: list[tuple[bytes, bytes]] = []
+        self.answer = "250 2.0.0 queued as 7"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:
+        if self.answer.startswith("250"):
+            self.received.append(envelope)
+        return self.answer
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Envelope, address: str, _options: Any) -> str:
+        if address.startswith("nobody"):
+            return "550 5.1.1 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, told: Any) -> AuthResult:
+        assert isinstance(told, LoginPassword)
+        self.logins.append((told.login, told.password))
+        return AuthResult(success=told.password == b"secret")
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[tuple[Receiver, int]]:
+    loop, handler = asyncio.get_running_loop(), Receiver()
+    server = await loop.create_server(
+        lambda: SMTP(handler, loop=loop, auth_require_tls=False, authenticator=handler.authenticate), "127.0.0.1", 0
+    )
+    yield handler, server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+def world(database: Database, receiver: tuple[Receiver, int]) -> SeenWorld:
+    return SeenWorld(database, catalogue(MAIL.format(port=receiver[1])))
+
+
+class Workers:
+    """Both sides' workers with their keys."""
+
+    def __init__(self, port: int, keys: dict[Side, str]) -> None:
+        self.port, self.keys = port, keys
+
+    async def send(self, side: Side, *, to: str = "zoe@example.com", login: Any = None, **headers: str) -> str:
+        """Send a mail; the answer to it."""
+        message = EmailMessage()
+        message["Subject"], message["From"], message["To"] = "Order order-1234", "shop@example.com", to
+        for name, value in headers.items():
+            message[name.replace("_", "-")] = value
+        message.set_content("Thanks!\n")
+
+        def send() -> str:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
+                client.ehlo()
+                try:
+                    client.login(*(login or ("worker", self.keys[side])))
+                    client.mail("shop@example.com")
+                    client.rcpt(to)
+                    code, text = client.data(bytes(message))
+                except smtplib.SMTPResponseException as error:
+                    assert isinstance(error.smtp_error, bytes)
+                    code, text = error.smtp_code, error.smtp_error
+                return f"{code} {text.decode()}"
+
+        return await asyncio.to_thread(send)
+
+
+@pytest.fixture
+async def workers(world: SeenWorld) -> AsyncIterator[Workers]:
+    issued = {side: (await issue(world.database, side, f"{side}-workers"))[0] for side in Side}
+    keys = EgressKeys(world.database)
+    await keys.start()
+    relay = MailRelay(world.catalogue)
+    sink = SmtpSink(world.catalogue, world.database, MailKeys(keys), relay, host="127.0.0.1", port=0, patience=0.3)
+    await sink.start()
+    yield Workers(sink.port, issued)
+    await sink.stop()
+    await keys.stop()
+
+
+EFFECTS = """
+SELECT side, run_id, kind, target, operation, disposition, status, attributed_by, seen_by FROM effects ORDER BY id
+"""
+
+
+async def test_a_run_with_authority_sends(world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]) -> None:
+    told = await world.keyed(ORDER)
+    answer = await workers.send(
+        Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY), X_Shadow_Task="order-sync", X_Shadow_Attempt="2"
+    )
+    assert answer == "250 2.0.0 queued as 7"
+    (got,) = receiver[0].received
+    assert (got.mail_from, got.rcpt_tos) == ("shop@example.com", ["zoe@example.com"])
+    assert isinstance(got.content, bytes)
+    assert b"X-Shadow" not in got.content
+    assert b"Subject: Order order-1234" in got.content
+    assert receiver[0].logins == [(b"relay", b"secret")]
+    run = told.run(Side.LEGACY)
+    assert await world.rows(EFFECTS) == [
+        ("legacy", run, "email", "mail", "send", "forward", 250, "headers", "mail"),
+    ]
+
+
+async def test_a_run_without_authority_is_told_yes_and_nothing_leaves(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed(ORDER)
+    answer = await workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.CANDIDATE))
+    assert answer == "250 2.0.0 accepted"
+    assert receiver[0].received == []
+    assert [row[5:8] for row in await world.rows(EFFECTS)] == [("stub", 250, "headers")]
+
+
+@pytest.mark.parametrize("side", Side)
+async def test_a_business_key_tells_whose_it_is(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], side: Side
+) -> None:
+    told = await world.keyed(ORDER)
+    assert (await workers.send(side)).startswith("250")
+    assert len(receiver[0].received) == (1 if side is Side.LEGACY else 0)
+    assert [(row[1], row[7]) for row in await world.rows(EFFECTS)] == [(told.run(side), "key")]
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_is_nobodys_is_refused_and_kept(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], side: Side, named: bool
+) -> None:
+    answer = await workers.send(side, **({"X_Shadow_Run": "run-unknown"} if named else {}))
+    assert answer.startswith("550")
+    assert receiver[0].received == []
+    assert [(row[1], row[5], row[6]) for row in await world.rows(EFFECTS)] == [(None, "refuse", 550)]
+
+
+async def test_a_candidates_key_with_legacys_run_sends_nothing(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed({"order": "order-0001"})
+    answer = await workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.LEGACY))
+    assert answer.startswith("550")
+    assert receiver[0].received == []
+
+
+async def test_without_a_key_nothing_is_taken(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed(ORDER)
+    name = told.platform_run(Side.LEGACY)
+    assert (await workers.send(Side.LEGACY, login=("worker", "shk_unknown"), X_Shadow_Run=name)).startswith("535")
+    assert (await workers.send(Side.LEGACY, login=(workers.keys[Side.LEGACY], "x"), X_Shadow_Run=name)).startswith(
+        "250"
+    )
+    assert len(receiver[0].received) == 1
+
+
+async def test_the_workers_get_the_relays_own_refusal(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed(ORDER)
+    name = told.platform_run(Side.LEGACY)
+    receiver[0].answer = "452 4.2.2 mailbox full"
+    assert await workers.send(Side.LEGACY, X_Shadow_Run=name) == "452 4.2.2 mailbox full"
+    assert await workers.send(Side.LEGACY, to="nobody@example.com", X_Shadow_Run=name) == "550 5.1.1 no such mailbox"
+    assert [row[6] for row in await world.rows(EFFECTS)] == [452, 550]
+
+
+async def test_while_nothing_can_be_recorded_nothing_leaves(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], monkeypatch: Any
+) -> None:
+    told = await world.keyed(ORDER)
+
+    async def away(*_: object) -> int:
+        raise TimeoutError
+
+    monkeypatch.setattr("shadow.effects.smtp_sink.record_effects", away)
+    answer = await workers.send(Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY))
+    assert answer.startswith("451")
+    assert receiver[0].received == []
+
+
+async def test_a_failure_of_our_own_lets_nothing_through(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], monkeypatch: Any
+) -> None:
+    told = await world.keyed(ORDER)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("shadow.effects.smtp_sink.read_mail", fails)
+    assert (await workers.send(Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY))).startswith("554")
+    assert receiver[0].received == []
+
+
+async def test_a_credential_is_not_sent_in_clear_to_a_public_server() -> None:
+    text = "targets:\n  mail:\n    url: smtp://127.0.0.1:1\n    credential: {secret: 'relay:secret'}\n"
+    relay = MailRelay(catalogue(text))
+    with pytest.raises(Exception, match="is not public"):
+        await relay.relay("mail", "a@b", ["c@d"], b"")
+
+
+@pytest.mark.parametrize("credential", ["{header: authorization, secret: 'a:b'}", "{secret: nocolon}"])
+def test_a_mail_servers_credential_is_user_and_password(credential: str) -> None:
+    with pytest.raises(CatalogueError):
+        catalogue(f"targets:\n  mail:\n    url: smtp://mail.example.com\n    credential: {credential}\n")
