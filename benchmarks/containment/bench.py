@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -30,13 +31,12 @@ from benchmarks.containment.world import (
     World,
 )
 from shadow.catalogue import ResolvedTask
-from shadow.catalogue.model import Origin, Side
+from shadow.catalogue.model import Side
+from shadow.causes.authority import Purpose
+from shadow.causes.repeats import repeat
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, MoveRefused, move
 from shadow.cutover.routing import read_standings
-from shadow.intake.arrival import Arrival, Descent, Door
-from shadow.intake.group_commit import Overloaded
-from shadow.intake.plan import planned
 from shadow.platforms.event import EventRow
 from shadow.store.database import Work
 
@@ -90,6 +90,8 @@ class Bench:
     def __post_init__(self) -> None:
         self._random = random.Random(f"bench:{self.options.seed}")
         self._events: dict[int, _Told] = {}
+        self._live: dict[int, UUID] = {}
+        """Numbers of events that were started, and their ids."""
         self._waiting: asyncio.Queue[tuple[Run, int]] = asyncio.Queue()
         self._begun = 0
         self._done = 0
@@ -105,7 +107,12 @@ class Bench:
         """A platform was handed an event."""
         document = orjson.loads(data)
         number = document["bench"]
-        told = self._events[number]
+        if event.purpose == Purpose.LIVE:
+            told = self._events[number]
+            if self._live.setdefault(number, event.id) != event.id:
+                self.wrong_decisions.append(f"event {number} of {event.name}: repeated, and says that it is live")
+        else:
+            told = _Told(event.purpose, datetime.now(UTC))
         told.authority = Side(event.authority) if event.authority is not None else None
         expected, certain = None, told.certain
         if told.by_phase:
@@ -135,7 +142,7 @@ class Bench:
         began = time.monotonic()
         actors = [
             *(asyncio.create_task(self._worker()) for _ in range(self.options.workers)),
-            asyncio.create_task(self._producer()),
+            *(asyncio.create_task(self._producer()) for _ in range(4)),
             asyncio.create_task(self._report()),
             asyncio.create_task(self._unplug()),
             asyncio.create_task(self._watch()),
@@ -155,7 +162,9 @@ class Bench:
             await asyncio.gather(*actors, return_exceptions=True)
         self.seconds = time.monotonic() - began
         self.faults.active = False
+        self.options.progress("all calls are made; waiting until what was spooled is written down")
         await self._settle()
+        self.options.progress("holding the targets' log against what is known")
         return self._audited(world)
 
     async def _watch(self) -> None:
@@ -248,8 +257,8 @@ class Bench:
             if self._waiting.qsize() > self.options.workers:
                 await asyncio.sleep(0.02)
                 continue
-            if self._random.random() < 0.1:
-                await self._repeat(self._random.choice(_EVENTS))
+            if self._live and self._random.random() < 0.1:
+                await self._repeat()
             else:
                 await self._send(self._random.choice(_EVENTS))
 
@@ -285,33 +294,17 @@ class Bench:
         await self._post(f"/e/{WORKER_KEYS[run.side]}", event, headers)
         self.counted[f"events_{'child' if named else 'orphan'}"] += 1
 
-    async def _repeat(self, name: str) -> None:
+    async def _repeat(self) -> None:
         """A replay, a canary, or legacy against legacy: authority for nobody."""
-        purposes = [("replay", (Side.CANDIDATE,)), ("canary", (Side.CANDIDATE,))]
+        purposes = [(Purpose.REPLAY, Side.CANDIDATE), (Purpose.CANARY, Side.CANDIDATE)]
         if self._done > self.options.calls / 2:
             # While any such run is under way, the gateway lets no unknown run of legacy's through: it has to do both.
-            purposes.append(("legacy_twice", (Side.LEGACY,)))
-        purpose, sides = self._random.choice(purposes)
-        number, data = self._event(0)
-        self._events[number] = _Told(purpose, datetime.now(UTC))
-        known = self._world.catalogue
-        descent = Descent(None, sides, purpose=purpose)
-        decision = self._world.routing.decision(known.tasks_of_event(name)[0].route)
-        dispatches = planned(known, "app", name, Origin.PRODUCER, decision, descent)
-        arrival = Arrival(
-            source="app",
-            door=Door.INNGEST,
-            origin=Origin.PRODUCER,
-            name=name,
-            data=orjson.dumps(data),
-            dispatches=dispatches,
-            decision=decision,
-            descent=descent,
-            delivery_id=f"r{self.options.seed}-{number}",
-        )
-        with suppress(psycopg.Error, Overloaded):
-            await self._world.intake.accept([arrival])
-            self.counted[f"events_{purpose}"] += 1
+            purposes.append((Purpose.LEGACY_TWICE, Side.LEGACY))
+        purpose, side = self._random.choice(purposes)
+        event = self._live[self._random.choice(list(self._live))]
+        with suppress(psycopg.Error, OSError):
+            await repeat(self._world.database, self._world.catalogue, event, purpose, (side,))
+            self.counted[f"events_{purpose.value}"] += 1
 
     async def _operator(self) -> None:
         """Moves routes about, each a few seconds after the last."""

@@ -30,9 +30,12 @@ from shadow.egress import keys
 from shadow.egress.gateway import Gateway
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
+from shadow.outcomes.trigger_children import Discovery
 from shadow.platforms.adapter import Cancellation, CancelResult, Delivered, Delivery, Result
 from shadow.platforms.client import carrying_client
 from shadow.platforms.event import EventRow
+from shadow.sealing.master import new_text
+from shadow.sealing.master import parse as parse_key
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -276,7 +279,8 @@ async def _service(
     known: ResolvedCatalogue, server: Server, folder: Path, log: Path, started: Started
 ) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(server.url)
+        master = parse_key(new_text())
+        database = Database(server.url, sealing_key=lambda: master)
         stack.push_async_callback(database.close)
         await database.prepare()
         for task in known.tasks:
@@ -291,7 +295,8 @@ async def _service(
         await intake.start()
         stack.push_async_callback(intake.stop)
         http = await stack.enter_async_context(carrying_client())
-        gateway = Gateway(known, database, routing, http, folder / "spool")
+        discovery = Discovery(known, database, http)
+        gateway = Gateway(known, database, routing, http, folder / "spool", discover=discovery.discover)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         platforms = {
@@ -304,7 +309,14 @@ async def _service(
             stack.push_async_callback(loop.stop)
         app = front_app(
             FrontServices(
-                known, intake, routing, database, http, gateway, extra=[(PREFIX, worker_app(known, database))]
+                known,
+                intake,
+                routing,
+                database,
+                http,
+                discover=discovery.discover,
+                gateway=gateway,
+                extra=[(PREFIX, worker_app(known, database))],
             )
         )
         yield World(app, known, database, intake, routing, gateway, server, held, revoked, log)
