@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 
 _LOOK_BACK = timedelta(minutes=10)
 """How far back the run list is read: it lags, and a child may show late."""
-_PAGES = 5
+_PAGES = 20
+"""Pages at most in one sweep, which ends with the first that holds nothing unknown."""
 _STRANGERS = 50_000
 """Runs that are remembered as nobody's children, so that they are not retrieved again."""
 _TROUBLE_SECONDS = 10.0
@@ -86,28 +87,34 @@ class TriggerChildren:
         if not tasks:
             return 0
         since = (now or datetime.now(UTC)) - _LOOK_BACK
-        listed: list[str] = []
+        retrieved = 0
         after: str | None = None
         for _page in range(_PAGES):
             await permits.take()
             page = await self._api.list(tasks=tasks, since=since, after=after)
             permits.learn(quota(page.answer.fields))
             # Only what another run started is of interest: of roots the doors know, or nobody does.
-            listed += [str(run["id"]) for run in page.runs if run.get("depth") and run.get("id")]
+            listed = [str(run["id"]) for run in page.runs if run.get("depth") and run.get("id")]
+            sought = await self._unknown([name for name in listed if name not in self._strangers])
+            await self._retrieve(sought, permits)
+            retrieved += len(sought)
             after = page.after
-            if after is None:
+            if after is None or not sought:
                 break
-        sought = [name for name in listed if name not in self._strangers]
-        await self.take_in(sought, permits)
-        return len(sought)
+        return retrieved
 
     async def take_in(self, names: Sequence[str], permits: Permits, parent: str | None = None) -> bool:
         """Write down those of the runs that are children of ours; see `of`."""
+        return await self._retrieve(await self._unknown(names), permits, parent)
+
+    async def _unknown(self, names: Sequence[str]) -> list[str]:
+        if not names:
+            return []
         async with self._database.connection(Work.OUTCOMES) as conn:
             known = await known_runs(conn, self._platform, names)
-        unknown = [name for name in dict.fromkeys(names) if name not in known]
-        if not unknown:
-            return True
+        return [name for name in dict.fromkeys(names) if name not in known]
+
+    async def _retrieve(self, unknown: Sequence[str], permits: Permits, parent: str | None = None) -> bool:
         complete = True
         for start in range(0, len(unknown), _AT_ONCE):
             portion = unknown[start : start + _AT_ONCE]
