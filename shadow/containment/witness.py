@@ -94,8 +94,8 @@ class Testimony:
     none."""
     told: Sequence[GuardReport]
     """The candidate's guards' reports since the canary began."""
-    unguarded: Sequence[str] = ()
-    """Incidents since then: hosts that were reached past the guard."""
+    met: Sequence[str] = ()
+    """What the guard met since then: calls to other hosts, most of them denied."""
 
 
 async def testimony(
@@ -147,7 +147,6 @@ def judge_witnesses(told: Testimony, written: Collection[str], version: str | No
             silent.append(name)
     past = sorted({host for report in told.told for host in report.reached})
     saw += [f"the worker's guard saw a call to {host}" for host in past]
-    saw += [f"the worker's guard: {detail}" for detail in told.unguarded]
     if saw:
         return (
             failed(
@@ -180,6 +179,7 @@ def judge_witnesses(told: Testimony, written: Collection[str], version: str | No
         )
     who = [*silent, *(["the worker's guard"] if guarded else [])]
     warnings = [f"{name} could not be read: {problem}" for name, problem in blind.items()]
+    warnings += [f"the worker's guard met {detail}" for detail in told.met]
     return passed(f"nothing was seen by {', '.join(who)}", warnings=warnings, **facts), "none"
 
 
