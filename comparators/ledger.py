@@ -29,6 +29,8 @@ class Effect:
     """The attempt of the run (legacy) or of the step (candidate) that performed it, from 1."""
     idempotency_key: str | None = None
     """The provider's idempotency key that the call carried."""
+    reads: bool = False
+    """Whether it is known to have changed nothing."""
     at: float | None = None
     """Seconds since the run's start, informational: never compared."""
 

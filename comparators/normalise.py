@@ -43,6 +43,8 @@ class Entry:
     data: JSON
     attempt: int
     idempotency_key: str | None
+    reads: bool
+    """Whether it is known to have changed nothing."""
     position: int
     """Place in the ledger, from 0."""
     content: bytes
@@ -105,6 +107,7 @@ def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) 
         data=data,
         attempt=effect.attempt,
         idempotency_key=effect.idempotency_key,
+        reads=effect.reads,
         position=position,
         content=canonical([effect.operation, data]),
     )

@@ -20,15 +20,20 @@ import orjson
 import structlog
 import uvloop
 
+from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.faults import FAULTS, Faults
-from sandbox.stage import Ports, Stage
+from sandbox.stage import EgressKeys, Ports, Stage
 
 
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    parser.add_argument("--front-url", required=True, help="Shadow's front listener, where effects are reported")
+    parser.add_argument("--front-url", required=True, help="Shadow's front listener: the gateway and the doors")
+    parser.add_argument("--egress-legacy", required=True, help="legacy's egress key")
+    parser.add_argument("--egress-candidate", required=True, help="the candidate's egress key")
+    parser.add_argument("--database-legacy", required=True, help="URL of legacy's database")
+    parser.add_argument("--database-candidate", required=True, help="URL of the candidate's")
     parser.add_argument("--faults", default="none", help=f"names, or none: {', '.join(FAULTS)}")
     parser.add_argument("--ports-file", type=Path, help="write the line of JSON to this file too")
     parser.add_argument("--seed", type=int, default=1, help="of the dataset")
@@ -45,7 +50,14 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     dataset = Dataset.build(options.seed, options.today, scale=options.scale)
     ports = Ports(options.trigger_port, options.inngest_port, options.app_port)
-    stage = Stage(options.front_url, faults=faults.names, dataset=dataset, ports=ports)
+    stage = Stage(
+        options.front_url,
+        EgressKeys(options.egress_legacy, options.egress_candidate),
+        DatabaseUrls(options.database_legacy, options.database_candidate),
+        faults=faults.names,
+        dataset=dataset,
+        ports=ports,
+    )
     uvloop.run(_serve(stage, options.ports_file))
 
 

@@ -1,7 +1,8 @@
 """The stage: everything that is pretended, in one process, on loopback ports.
 
-Both platforms, each side's world with its targets, legacy's tasks deployed on Trigger.dev and the candidate's app
-synced to Inngest. Only Shadow and the producers are missing.
+Both platforms, the targets, legacy's tasks deployed on Trigger.dev and the candidate's app synced to Inngest. Only
+Shadow, the producers and the tenants' databases are missing. There is one set of targets: whatever a worker does there,
+it does through Shadow's gateway.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import inngest
@@ -20,20 +22,39 @@ import orjson
 from fastapi import FastAPI, Request, Response
 
 from sandbox.commerce import sdk
-from sandbox.commerce.candidate import APP_ID, Worker, emission_reports, functions
+from sandbox.commerce.candidate import APP_ID, Worker, functions
+from sandbox.commerce.database import TenantDatabase
+from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.faults import Faults
+from sandbox.commerce.hosts import TARGETS
 from sandbox.commerce.keys import Keys
 from sandbox.commerce.legacy import TASKS
-from sandbox.commerce.reporting import MOST_CONNECTIONS, Reporter
-from sandbox.commerce.world import STUMBLES, World
+from sandbox.commerce.messages import APPLICATION_RECEIVED, REVIEW_REQUEST
+from sandbox.commerce.outside import Outside
 from sandbox.inngest import PretendInngest
 from sandbox.inngest.runs import RunRecord as InngestRun
 from sandbox.serving import Served
+from sandbox.targets import Conduct, Targets
 from sandbox.trigger_dev.server import PretendTriggerDev
 from sandbox.trigger_dev.server import RunRecord as TriggerRun
+from shadow.capture import Capture
 
 SERVE_PATH = "/api/inngest"
+STUMBLES = 0.08
+"""Share of business keys whose first call fails transiently."""
+REPORT_PATIENCE_SECONDS = 300.0
+"""For so long a front that does not answer is told again what rows were written."""
+MOST_CONNECTIONS = 16
+"""To one place at a time: a pool of many costs more than it gains on a loopback."""
+
+
+@dataclass(frozen=True)
+class EgressKeys:
+    """Each side's key for the gateway."""
+
+    legacy: str
+    candidate: str
 
 
 @dataclass(frozen=True)
@@ -47,19 +68,26 @@ class Ports:
 
 @dataclass(frozen=True)
 class StageUrls:
-    """Base addresses. `app` is the candidate's app, which also serves the targets, `/books` and `/sync`."""
+    """Base addresses. `app` is the candidate's app, which also serves `/books` and `/sync`; the targets are below
+    `targets`, each by its name."""
 
     trigger: str
     inngest: str
     app: str
 
+    @property
+    def targets(self) -> str:
+        return f"{self.app}/targets"
+
 
 class Stage:
-    """`async with Stage(front_url) as stage:` has everything running; see `stage.urls`."""
+    """`async with Stage(front_url, egress, databases) as stage:` has everything running; see `stage.urls`."""
 
     def __init__(
         self,
         front_url: str,
+        egress: EgressKeys,
+        databases: DatabaseUrls,
         *,
         faults: Iterable[str] = (),
         dataset: Dataset | None = None,
@@ -67,7 +95,8 @@ class Stage:
         ports: Ports | None = None,
         stumbles: float = STUMBLES,
     ) -> None:
-        """`front_url`: where effects are reported; nothing needs to answer there yet.
+        """`front_url`: where the gateway is and events are sent to; nothing needs to answer there yet. `databases`:
+        filled already.
 
         Raises ValueError for an unknown fault.
         """
@@ -75,15 +104,21 @@ class Stage:
         self.keys = keys if keys is not None else Keys()
         self.dataset = dataset if dataset is not None else Dataset.build()
         self._front_url = front_url
+        self._egress = egress
+        self._databases = databases
         self._ports = ports if ports is not None else Ports()
         self._stack = AsyncExitStack()
-        self.worlds = {
-            "legacy": World("legacy", self.dataset, stumbles=stumbles),
-            "candidate": World("candidate", self.dataset, stumbles=stumbles),
-        }
+        self.targets = Targets(
+            secrets=self.keys.target_secrets,
+            orders=self.dataset.shop_orders,
+            customers=self.dataset.shop_customers,
+            # Only what a task does first may fail: a repeated attempt then repeats nothing.
+            stumbling_mail=frozenset({REVIEW_REQUEST, APPLICATION_RECEIVED}),
+            conduct=Conduct(stumbles=stumbles),
+        )
         self.trigger = PretendTriggerDev(secret_keys=self.keys.trigger_keys)
         self.inngest = PretendInngest(event_keys=self.keys.event_keys, signing_key=self.keys.signing_key)
-        self._reporters: list[Reporter] = []
+        self._captures: list[Capture] = []
         self._urls: StageUrls | None = None
 
     @property
@@ -109,56 +144,59 @@ class Stage:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        for world in self.worlds.values():
-            self._stack.callback(world.close)
         app = FastAPI(openapi_url=None)
         served_app = await self._stack.enter_async_context(Served(app, port=self._ports.app))
         served_inngest = Served(self.inngest.app, port=self._ports.inngest)
         await self._stack.enter_async_context(served_inngest)
-        legacy_http = await self._targets_client(served_app.url, "legacy")
-        candidate_http = await self._targets_client(served_app.url, "candidate")
-        legacy_reports = await self._reporter(self.keys.report_legacy)
-        candidate_reports = await self._reporter(self.keys.report_candidate)
 
+        legacy = self._capture(self._egress.legacy, self.keys.report_legacy)
+        outside = await self._outside(legacy, self._databases.legacy)
         trigger_url = await self.trigger.start(port=self._ports.trigger)
         self._stack.push_async_callback(self.trigger.stop)
         for task in TASKS:
-            handler = task.handler(self.worlds["legacy"], legacy_http, legacy_reports)
-            self.trigger.task(task.id, handler, retry=task.retry)
+            self.trigger.task(task.id, task.handler(outside, legacy), retry=task.retry)
 
+        candidate = self._capture(
+            self._egress.candidate, self.keys.report_candidate, allow=(urlsplit(served_inngest.url).netloc,)
+        )
         client = inngest.Inngest(
             app_id=APP_ID,
             api_base_url=served_inngest.url,
-            event_api_base_url=served_inngest.url,
+            event_api_base_url=self._front_url,
             event_key=self.keys.event_worker,
             signing_key=self.keys.signing_key,
             is_production=self.keys.signing_key is not None,
-            middleware=[emission_reports(candidate_reports)],
+            middleware=[candidate.middleware()],
             logger=sdk.quiet_logger(),
         )
         self._stack.push_async_callback(sdk.close, client)
-        worker = Worker(client, self.worlds["candidate"], candidate_http, candidate_reports, self.faults)
+        worker = Worker(client, await self._outside(candidate, self._databases.candidate), self.faults)
         inngest.fast_api.serve(app, client, functions(worker), serve_path=SERVE_PATH)
         self._control(app)
-        for side, world in self.worlds.items():
-            app.mount(f"/targets/{side}", world.targets.app)
+        app.mount("/targets", self.targets.app)
         await self.inngest.sync(f"{served_app.url}{SERVE_PATH}")
         self._urls = StageUrls(trigger=trigger_url, inngest=served_inngest.url, app=served_app.url)
 
-    async def _targets_client(self, app_url: str, side: str) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(
-            base_url=f"{app_url}/targets/{side}",
+    def _capture(self, key: str, report_key: str, allow: tuple[str, ...] = ()) -> Capture:
+        """A worker's client package: the targets' hosts by way of the gateway, nothing else at all."""
+        capture = Capture(
+            self._front_url, key, TARGETS, report_key=report_key, allow=allow, report_patience=REPORT_PATIENCE_SECONDS
+        )
+        self._stack.push_async_callback(capture.aclose)
+        self._captures.append(capture)
+        return capture
+
+    async def _outside(self, capture: Capture, database_url: str) -> Outside:
+        client = capture.async_client(
             timeout=httpx.Timeout(60.0, pool=None),
             limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
             follow_redirects=False,
             trust_env=False,
         )
-        return await self._stack.enter_async_context(client)
-
-    async def _reporter(self, key: str) -> Reporter:
-        reporter = await self._stack.enter_async_context(Reporter(self._front_url, key))
-        self._reporters.append(reporter)
-        return reporter
+        await self._stack.enter_async_context(client)
+        database = TenantDatabase(database_url, capture)
+        self._stack.callback(database.close)
+        return Outside(client, database)
 
     def _control(self, app: FastAPI) -> None:
         """`GET /books`, and `POST /sync {"url"}` which has another app registered at the pretend Inngest."""
@@ -179,14 +217,14 @@ class Stage:
             return _json({"functions": [function.id for function in self.inngest.functions()]})
 
     def books(self) -> dict[str, Any]:
-        """What happened: calls at each world's targets, all runs of both platforms, and reports that were lost."""
+        """What happened: calls at the targets, all runs of both platforms, and how many reports were lost."""
         return {
-            "targets": {side: world.books.as_json() for side, world in self.worlds.items()},
+            "targets": self.targets.books.as_json(),
             "runs": {
                 "legacy": [_trigger_run(run) for run in self.trigger.runs()],
                 "candidate": [self._inngest_run(run) for run in self.inngest.runs()],
             },
-            "lost_reports": [effect for reporter in self._reporters for effect in reporter.lost],
+            "lost_reports": sum(capture.lost for capture in self._captures),
             "faults": self.faults.by_task(),
         }
 

@@ -3,26 +3,90 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from sandbox.commerce.candidate import APP_ID
 from sandbox.commerce.candidate.process_webhook_queue import EVENT as WEBHOOK_QUEUE
+from sandbox.commerce.database import NAME
+from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.keys import Keys
+from sandbox.targets.analytics import META_API_VERSION
+from sandbox.targets.shopify import API_VERSION
 
 SHOPIFY = "shopify"
 APP_INNGEST = "app-inngest"
 APP_TRIGGER = "app-trigger"
 
-IDENTITIES: tuple[dict[str, Any], ...] = (
-    {"kind": "email", "paths": ["$.template", "$.reference"]},
-    {"kind": "event", "paths": ["$.orderId"]},
-    {"kind": "http", "target": "slack", "paths": ["$.body.channel"]},
-    {"kind": "http", "target": "meta", "paths": ["$.body.data[0].event_id"]},
-    {"kind": "http", "target": "ga4", "paths": ["$.body.events[0].params.transaction_id"]},
-)
-"""What makes an effect that effect, where it is not reported with its identity."""
+IDENTITIES: tuple[dict[str, Any], ...] = ({"kind": "event", "paths": ["$.orderId"]},)
+"""What makes an effect that effect, where its target's operation does not say it."""
+
+_CREDENTIALS: dict[str, dict[str, str]] = {
+    "shopify": {"header": "x-shopify-access-token"},
+    "mail": {"header": "authorization"},
+    "slack": {"header": "authorization"},
+    "meta": {"query": "access_token"},
+    "ga4": {"query": "api_secret"},
+    "swiftpay": {"header": "authorization"},
+    "bankwire": {"header": "x-api-key"},
+}
+"""Where calls carry each target's credential."""
+
+_OPERATIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "shopify": (
+        {"match": f"GET /admin/api/{API_VERSION}/orders/{{id}}.json"},
+        {"match": f"GET /admin/api/{API_VERSION}/customers/{{id}}.json"},
+    ),
+    "mail": (
+        {
+            "match": "POST /v3/mail/send",
+            "identity": ["$.body.categories[0]", "$.body.custom_args.reference"],
+            # A mail that legacy never sent: the provider takes it, with an id of its own.
+            "stub": {"status": 202, "headers": {"x-message-id": "msg_stub"}},
+        },
+    ),
+    "slack": (
+        {
+            "match": "POST /api/chat.postMessage",
+            "identity": ["$.body.channel"],
+            "stub": {"body": {"ok": {"value": True}, "channel": "$.body.channel", "ts": "0.000000"}},
+        },
+    ),
+    "meta": (
+        {
+            "match": f"POST /{META_API_VERSION}/{{pixel}}/events",
+            "identity": ["$.body.data[0].event_id"],
+            "stub": {"body": {"events_received": 1, "fbtrace_id": "fb_stub"}},
+        },
+    ),
+    "ga4": (
+        {
+            "match": "POST /mp/collect",
+            "identity": ["$.body.events[0].params.transaction_id"],
+            "stub": {"status": 204},
+        },
+    ),
+    # No stub where money moves: what legacy never paid is refused.
+    "swiftpay": ({"match": "POST /v1/transfers", "identity": ["$.body.reference"]},),
+    "bankwire": ({"match": "POST /payouts", "identity": ["$.body.reference"]},),
+}
+"""What is done at each target, and what makes one call another."""
+
+_WORLD: dict[str, tuple[dict[str, Any], ...]] = {
+    "send-review-email": (
+        {"table": "orders", "key": {"id": "$.orderId"}, "changed_at": "updated_at"},
+        {"table": "order_items", "key": {"order_id": "$.orderId"}, "changed_at": "updated_at"},
+        {"table": "reviews", "key": {"order_id": "$.orderId"}, "changed_at": "created_at"},
+    ),
+    "process-creator-application": (
+        {"table": "applications", "key": {"creator_id": "$.creatorId"}, "changed_at": "submitted_at"},
+    ),
+    "process-attribution": ({"table": "conversions", "key": {"id": "$.orderId"}, "changed_at": "occurred_at"},),
+}
+"""Rows that the app writes into legacy's database and the candidate needs in its own. What a task itself writes is not
+among them: withdrawals and the webhook queue were cloned before."""
 
 _TENANT_EVENT = {"orderId": "$.orderId", "tenantId": "$.tenantId"}
 _TASKS: dict[str, dict[str, Any]] = {
@@ -31,6 +95,7 @@ _TASKS: dict[str, dict[str, Any]] = {
         "event": "shopify/order.created",
         "source": SHOPIFY,
         "payload": _TENANT_EVENT,
+        "business_keys": ["$.orderId"],
         "description": "Takes an order over from Shopify: order, attribution, commission, review request.",
     },
     "send-review-email": {
@@ -39,6 +104,7 @@ _TASKS: dict[str, dict[str, Any]] = {
         "source": APP_INNGEST,
         "payload": {**_TENANT_EVENT, "sequence": "$.sequence"},
         "tenant_rate": 10,
+        "business_keys": ["$.orderId"],
         "description": "Asks a customer for a review, at most ten a second for each tenant.",
     },
     "process-payout": {
@@ -46,12 +112,14 @@ _TASKS: dict[str, dict[str, Any]] = {
         "event": "payout/approved",
         "source": APP_INNGEST,
         "payload": {"requestId": "$.requestId"},
+        "business_keys": ["$.requestId"],
         "description": "Moves money to a creator.",
     },
     "process-creator-application": {
         "category": "creators",
         "event": "creator/applied",
         "source": APP_TRIGGER,
+        "business_keys": ["$.creatorId"],
         "description": "Confirms an application and tells the team and Meta.",
     },
     "process-attribution": {
@@ -59,6 +127,7 @@ _TASKS: dict[str, dict[str, Any]] = {
         "event": "attribution/conversion",
         "source": APP_INNGEST,
         "payload": _TENANT_EVENT,
+        "business_keys": ["$.orderId"],
         "description": "Shares a conversion among its touchpoints by every model.",
     },
     "aggregate-daily-metrics": {
@@ -84,11 +153,13 @@ def catalogue(
     *,
     trigger_url: str,
     inngest_url: str,
+    targets_url: str,
+    databases: DatabaseUrls,
     keys: Keys,
     deadline: str = "60s",
     settle: str = "500ms",
 ) -> str:
-    """The catalogue as YAML, for platforms at these URLs."""
+    """The catalogue as YAML, for platforms and targets at these URLs."""
     return yaml.safe_dump(
         {
             "version": 1,
@@ -97,11 +168,16 @@ def catalogue(
             "defaults": {
                 "deadline": deadline,
                 "settle": settle,
+                "sequence": "after",
                 "rules": {"identities": [dict(identity) for identity in IDENTITIES]},
             },
             "categories": {category: {} for category in dict.fromkeys(task["category"] for task in _TASKS.values())},
-            "tasks": {task_id: _task(task) for task_id, task in _TASKS.items()},
+            "tasks": {task_id: _task(task_id, task) for task_id, task in _TASKS.items()},
             "report_keys": {"legacy": [keys.report_legacy], "candidate": [keys.report_candidate]},
+            "targets": {name: _target(name, targets_url, keys) for name in _OPERATIONS},
+            "databases": {
+                NAME: {side: {"dsn": url, "role": urlsplit(url).username} for side, url in vars(databases).items()}
+            },
         },
         sort_keys=False,
         allow_unicode=True,
@@ -162,7 +238,19 @@ def _sources(dataset: Dataset, keys: Keys) -> dict[str, Any]:
     }
 
 
-def _task(task: dict[str, Any]) -> dict[str, Any]:
+def _target(name: str, targets_url: str, keys: Keys) -> dict[str, Any]:
+    return {
+        "url": f"{targets_url}/{name}",
+        "private": True,
+        "kind": "email" if name == "mail" else "http",
+        "credential": {**_CREDENTIALS[name], "secret": keys.target_secrets[name]},
+        "operations": [dict(operation) for operation in _OPERATIONS[name]],
+        "undeclared": "refuse",
+        "timeout": "30s",
+    }
+
+
+def _task(task_id: str, task: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "category": task["category"],
         "event": task["event"],
@@ -173,6 +261,9 @@ def _task(task: dict[str, Any]) -> dict[str, Any]:
     }
     if "payload" in task:
         described["legacy"]["payload"] = dict(task["payload"])
-    if "tenant_rate" in task:
-        described["tenant_rate"] = task["tenant_rate"]
+    for name in ("tenant_rate", "business_keys"):
+        if name in task:
+            described[name] = task[name]
+    if task_id in _WORLD:
+        described["world"] = [dict(row) for row in _WORLD[task_id]]
     return described

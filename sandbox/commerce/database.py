@@ -1,48 +1,50 @@
-"""The tenants' database of one world: SQLite in memory, since what matters is which rows the tasks leave behind."""
+"""The tenants' database of one side: in PostgreSQL, as the tasks see it."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import orjson
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from shadow.capture import Capture
 
 Row: TypeAlias = dict[str, Any]
 """Column to value."""
 
-_SCHEMA = Path(__file__).with_name("schema.sql")
-_JSON = "_json"
+NAME = "tenant-db"
+"""What the catalogue calls the database, whichever side's."""
+BUSINESS_KEYS = {"ledger_transactions": ("request_id",)}
+"""Table to the columns that say which row it is where ids are generated."""
 
 
 class TenantDatabase:
-    """Rows by table. Calls take microseconds, so they block the event loop instead of leaving it."""
+    """Rows by table. Calls are short and on one machine, so they block the event loop instead of leaving it."""
 
-    def __init__(self, seed_rows: Mapping[str, Iterable[Row]]) -> None:
-        """Make the schema and put the seed's rows into it."""
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
-        self._connection.executescript(_SCHEMA.read_text())
-        self._connection.execute("BEGIN")
-        for table, rows in seed_rows.items():
-            for row in rows:
-                self.upsert(table, row)
-        self._connection.execute("COMMIT")
+    def __init__(self, url: str, capture: Capture) -> None:
+        """Connect; what runs write is captured."""
+        connection = psycopg.connect(url, autocommit=True)
+        self._connection = capture.connection(
+            connection, messages=False, report_rows=capture.active, database=NAME, keys=BUSINESS_KEYS
+        )
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the connection; the rows stay."""
         self._connection.close()
 
     def upsert(self, table: str, row: Mapping[str, Any]) -> None:
         """Insert a row, or set the given columns of the row with that id."""
-        values = {name: _stored(value) for name, value in row.items()}
-        changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != "id") or "id = id"
-        self._connection.execute(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) "
-            f"ON CONFLICT (id) DO UPDATE SET {changes}",
-            tuple(values.values()),
+        changes = [name for name in row if name != "id"] or ["id"]
+        statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (id) DO UPDATE SET {}").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.SQL(", ").join(sql.Placeholder() for _ in row),
+            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changes),
         )
+        self._connection.execute(statement, [stored(value) for value in row.values()])
 
     def get(self, table: str, row_id: str) -> Row:
         """The row with that id. Raises LookupError when there is none."""
@@ -53,25 +55,21 @@ class TenantDatabase:
 
     def find(self, table: str, **equals: Any) -> list[Row]:
         """The rows whose columns have these values, in the order of their ids."""
-        condition = " AND ".join(f"{name} = ?" for name in equals) or "TRUE"
-        return self.query(f"SELECT * FROM {table} WHERE {condition} ORDER BY id", *equals.values())
+        conditions = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in equals]
+        statement = sql.SQL("SELECT * FROM {} WHERE {} ORDER BY id").format(
+            sql.Identifier(table), sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("TRUE")
+        )
+        return self._rows(statement, list(equals.values()))
 
-    def query(self, sql: str, *parameters: Any) -> list[Row]:
-        """The rows of any query."""
-        return [_read(row) for row in self._connection.execute(sql, parameters)]
+    def query(self, statement: str, *parameters: Any) -> list[Row]:
+        """The rows of any query, with `%s` for each parameter."""
+        return self._rows(sql.SQL(statement), list(parameters))
 
-    def tables(self) -> dict[str, list[Row]]:
-        """Every row of every table."""
-        names = self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        return {row["name"]: self.find(row["name"]) for row in names}
-
-
-def _stored(value: Any) -> Any:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if isinstance(value, dict | list) else value
+    def _rows(self, statement: sql.SQL | sql.Composed, parameters: list[Any]) -> list[Row]:
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement, parameters).fetchall()
 
 
-def _read(row: sqlite3.Row) -> Row:
-    return {
-        name: orjson.loads(row[name]) if name.endswith(_JSON) and row[name] is not None else row[name]
-        for name in row.keys()  # noqa: SIM118  # iterating a sqlite3.Row gives its values
-    }
+def stored(value: Any) -> Any:
+    """A value as the driver takes it."""
+    return Jsonb(value) if isinstance(value, dict | list) else value

@@ -1,4 +1,4 @@
-"""The dataset: everything that exists before the first event, made from a seed so that both worlds start alike.
+"""The dataset: everything that exists before the first event, made from a seed.
 
 Days count backwards from `today`. Nothing that an event of the load changes is read by another one, so what a
 task does never depends on which events came before: metrics are of days gone by, each tenant's queue is swept
@@ -34,6 +34,8 @@ _FIRST = ("Ada", "Björn", "Chloé", "Dmitri", "Esra", "Farid", "Grace", "Hana",
 _LAST = ("O'Neill", "Müller", "García", "Nguyễn", "Smith", "Kowalski", "Okafor", "Lindqvist", "Rossi", "Tanaka")
 _CHANNELS = ("email", "google", "instagram", "tiktok", "newsletter", "direct")
 _CAMPAIGNS = ("spring-sale", "brand", "creator-drop", "winback")
+_REVIEW_ORDERS = "54"
+"""How the ids of orders begin that were delivered some time ago."""
 METRIC_DAYS = 4
 LONG_QUEUES = (120, 70)
 """Pending webhooks of the first tenants: more than a page of 100, and more than half of one."""
@@ -57,9 +59,23 @@ class Dataset:
         """
         return _Builder(seed, today or datetime.now(UTC).date(), scale).build()
 
+    def cloned(self) -> dict[str, list[Row]]:
+        """The rows with which the candidate's database was set up. What the app has written since is in legacy's only:
+        reviews, applications and conversions, and the orders that reviews are asked for.
+        """
+        since = {"reviews", "applications", "conversions"}
+        rows = {table: its for table, its in self.rows.items() if table not in since}
+        rows["orders"] = [row for row in rows["orders"] if not _is_of_a_review(row["id"])]
+        rows["order_items"] = [row for row in rows["order_items"] if not _is_of_a_review(row["order_id"])]
+        return rows
+
     def day(self, days_ago: int) -> str:
         """The date so many days before today, ISO 8601."""
         return (self.today - timedelta(days=days_ago)).isoformat()
+
+
+def _is_of_a_review(order_id: str) -> bool:
+    return order_id.startswith(_REVIEW_ORDERS)
 
 
 class _Builder:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+TARGET_SECRETS = MappingProxyType(
+    {
+        "shopify": "shpat_real_0000000000000000000000000001",
+        "mail": "Bearer SG.real-0000000000000000.0000000000000002",
+        "slack": "Bearer xoxb-real-000000000000-0000000000003",
+        "meta": "EAAreal0000000000000000000000000000004",
+        "ga4": "real-api-secret-00000005",
+        "swiftpay": "Bearer sp_live_00000000000000000000006",
+        "bankwire": "bw_live_0000000000000000000000007",
+    }
+)
+"""The real credentials of the targets, as they stand in a call. Only the gateway holds them."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +41,11 @@ class Keys:
     shopify_secret: str = "pretend-shopify-secret"
     """With which Shopify signs webhooks."""
     report_legacy: str = "pretend-report-key-legacy"
-    """With which legacy's workers report effects."""
+    """With which legacy's workers report the rows they write."""
     report_candidate: str = "pretend-report-key-candidate"
-    """With which the candidate's workers report effects."""
+    """With which the candidate's workers report the rows they write."""
+    target_secrets: Mapping[str, str] = field(default_factory=lambda: TARGET_SECRETS)
+    """The targets' real credentials. No worker has them."""
 
     @property
     def trigger_keys(self) -> tuple[str, ...]:

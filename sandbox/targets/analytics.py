@@ -13,9 +13,10 @@ META_API_VERSION = "v21.0"
 
 
 class Meta(Target):
-    """`POST /{version}/{pixel}/events`. An event without name, time or user data is refused."""
+    """`POST /{version}/{pixel}/events?access_token=...`. An event without name, time or user data is refused."""
 
     name = "meta"
+    parameter = "access_token"
 
     def routes(self) -> list[Route]:
         """The one path for events."""
@@ -32,9 +33,11 @@ class Meta(Target):
 
 
 class Ga4(Target):
-    """`POST /mp/collect?measurement_id=...&api_secret=...`: 204 whatever it is, like the real one."""
+    """`POST /mp/collect?measurement_id=...&api_secret=...`: 204 whatever it is, as the real one,
+    except that a wrong secret is told."""
 
     name = "ga4"
+    parameter = "api_secret"
 
     def routes(self) -> list[Route]:
         """The one path for events."""

@@ -1,4 +1,4 @@
-"""All targets of one world as one ASGI application, a prefix for each."""
+"""All targets as one ASGI application, a prefix for each."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from sandbox.targets.slack import Slack
 
 
 class Targets:
-    """The targets of one world: `.app` serves them at `/{target}/...`, `.books` tells what they received."""
+    """The targets: `.app` serves them at `/{target}/...`, `.books` tells what they received."""
 
     def __init__(
         self,
         *,
+        secrets: Mapping[str, str],
         orders: Mapping[str, Mapping[str, Any]],
         customers: Mapping[str, Mapping[str, Any]],
         stumbling_mail: frozenset[str] = frozenset(),
         conduct: Conduct | None = None,
     ) -> None:
-        """`orders`, `customers`: what Shopify knows. `stumbling_mail`: categories that may fail transiently."""
+        """`secrets`: the credential of each target. `orders`, `customers`: what Shopify knows. `stumbling_mail`:
+        categories that may fail transiently."""
         self.books = Books()
         self.conduct = conduct if conduct is not None else Conduct()
         targets = (
-            Shopify(self.books, self.conduct, orders, customers),
-            Mail(self.books, self.conduct, stumbling_mail),
-            Slack(self.books, self.conduct),
-            Meta(self.books, self.conduct),
-            Ga4(self.books, self.conduct),
-            SwiftPay(self.books, self.conduct),
-            BankWire(self.books, self.conduct),
+            Shopify(self.books, self.conduct, secrets["shopify"], orders, customers),
+            Mail(self.books, self.conduct, secrets["mail"], stumbling_mail),
+            Slack(self.books, self.conduct, secrets["slack"]),
+            Meta(self.books, self.conduct, secrets["meta"]),
+            Ga4(self.books, self.conduct, secrets["ga4"]),
+            SwiftPay(self.books, self.conduct, secrets["swiftpay"]),
+            BankWire(self.books, self.conduct, secrets["bankwire"]),
         )
         self.app = Starlette(routes=[Mount(f"/{target.name}", routes=target.routes()) for target in targets])

@@ -1,4 +1,4 @@
-"""Books: every call that the targets of one world received, in the order of arrival."""
+"""Books: every call that the targets received, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class Call:
     path: str
     body: Any
     status: int
+    authorized: bool = True
+    """Whether it carried the target's credential. One that did not was refused, and did nothing."""
     idempotency_key: str | None = None
     replayed: bool = False
     """Answered from an earlier call with the same idempotency key: nothing happened a second time."""
@@ -24,11 +26,11 @@ class Call:
     @property
     def took_effect(self) -> bool:
         """Whether this call changed the world: a write that was accepted, and not a repetition."""
-        return self.method != "GET" and self.status < 400 and not self.replayed
+        return self.authorized and self.method != "GET" and self.status < 400 and not self.replayed
 
 
 class Books:
-    """All calls of one world."""
+    """All calls."""
 
     def __init__(self) -> None:
         self._calls: list[Call] = []

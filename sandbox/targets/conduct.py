@@ -10,7 +10,7 @@ _SHARES = 10_000
 
 @dataclass
 class Conduct:
-    """Latency, outages and stumbles of one world's targets.
+    """Latency, outages and stumbles of targets.
 
     `latency`: seconds before every answer. `down`: names of targets that answer 503. `stumbles`: the share
     (0..1) of business keys whose first call is answered 503, before anything happened; which keys these are

@@ -16,19 +16,22 @@ class Mail(Target):
     """Accepts messages with 202 and names each in `X-Message-Id`. Like the real one, it deduplicates nothing."""
 
     name = "mail"
+    header = "authorization"
 
-    def __init__(self, books: Books, conduct: Conduct, stumbling: frozenset[str] = frozenset()) -> None:
+    def __init__(self, books: Books, conduct: Conduct, secret: str, stumbling: frozenset[str] = frozenset()) -> None:
         """`stumbling`: the categories whose messages may meet a transient failure."""
-        super().__init__(books, conduct)
+        super().__init__(books, conduct, secret)
         self._stumbling = stumbling
+
+    def refusal(self) -> Answer:
+        """As the real one says it."""
+        return Answer(401, {"errors": [{"message": "The provided authorization grant is invalid"}]})
 
     def routes(self) -> list[Route]:
         """The one path for sending."""
         return [self.route("POST", "/v3/mail/send", self._send)]
 
     def _send(self, request: Request, body: Any) -> Answer:
-        if not request.headers.get("authorization", "").startswith("Bearer "):
-            return Answer(401, {"errors": [{"message": "The provided authorization grant is invalid"}]})
         try:
             recipients = [to["email"] for part in body["personalizations"] for to in part["to"]]
             complete = bool(recipients and body["from"]["email"] and body["subject"] and body["content"])

@@ -17,12 +17,13 @@ DECLINED_SUFFIX = "-closed"
 
 
 class SwiftPay(Target):
-    """`POST /v1/transfers` {amount (minor units), currency, destination}; equal keys get one transfer."""
+    """`POST /v1/transfers` {amount (minor units), currency, destination, reference}; equal keys get one transfer."""
 
     name = "swiftpay"
+    header = "authorization"
 
-    def __init__(self, books: Books, conduct: Conduct) -> None:
-        super().__init__(books, conduct)
+    def __init__(self, books: Books, conduct: Conduct, secret: str) -> None:
+        super().__init__(books, conduct, secret)
         self._by_key: dict[str, tuple[Any, Answer]] = {}
 
     def routes(self) -> list[Route]:
@@ -60,6 +61,7 @@ class BankWire(Target):
     """`POST /payouts` {value: "12.34", currency, iban, reference}: amounts are text, keys are ignored."""
 
     name = "bankwire"
+    header = "x-api-key"
 
     def routes(self) -> list[Route]:
         """The one path for payouts."""

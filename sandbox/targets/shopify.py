@@ -22,18 +22,24 @@ class Shopify(Target):
     """Read only. A shop sees its own orders and customers alone (`X-Shopify-Shop-Domain` names the shop)."""
 
     name = "shopify"
+    header = "x-shopify-access-token"
 
     def __init__(
         self,
         books: Books,
         conduct: Conduct,
+        secret: str,
         orders: Mapping[str, Mapping[str, Any]],
         customers: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """`orders` and `customers` by id, as the Admin API shows them, with their shop as `shop_domain`."""
-        super().__init__(books, conduct)
+        super().__init__(books, conduct, secret)
         self._orders = orders
         self._customers = customers
+
+    def refusal(self) -> Answer:
+        """As the real one says it."""
+        return Answer(401, {"errors": "[API] Invalid API key or access token"})
 
     def routes(self) -> list[Route]:
         """`GET /admin/api/{version}/orders/{id}.json` and the same for customers."""
@@ -50,8 +56,6 @@ class Shopify(Target):
         return self._one(request, "customer", self._customers)
 
     def _one(self, request: Request, noun: str, known: Mapping[str, Mapping[str, Any]]) -> Answer:
-        if not request.headers.get("x-shopify-access-token"):
-            return Answer(401, {"errors": "[API] Invalid API key or access token"})
         wanted = request.path_params["id"]
         if self.conduct.stumbles_at(self.name, wanted):
             return UNAVAILABLE

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from starlette.requests import Request
@@ -38,13 +39,27 @@ def born_id(prefix: str) -> str:
 
 
 class Target:
-    """One outside system. Subclasses say in `routes` what they answer."""
+    """One outside system. Subclasses say in `routes` what they answer, and where their credential stands."""
 
     name: str
+    header: str | None = None
+    """The header with the credential."""
+    parameter: str | None = None
+    """Or the query parameter."""
 
-    def __init__(self, books: Books, conduct: Conduct) -> None:
+    def __init__(self, books: Books, conduct: Conduct, secret: str) -> None:
+        """`secret`: the value that the header or parameter must have; any other caller is refused."""
         self.books = books
         self.conduct = conduct
+        self._secret = secret
+
+    def refusal(self) -> Answer:
+        """What a caller without the credential gets."""
+        return Answer(401, {"error": "unauthorized"})
+
+    def _knows(self, request: Request) -> bool:
+        given = request.headers.get(self.header, "") if self.header else request.query_params.get(self.parameter or "")
+        return secrets.compare_digest((given or "").encode(), self._secret.encode())
 
     def routes(self) -> list[Route]:
         """The paths that this target serves, below its prefix."""
@@ -57,6 +72,7 @@ class Target:
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def receive(request: Request) -> Response:
             content = await request.body()
+            authorized = self._knows(request)
             if self.conduct.latency > 0:
                 await asyncio.sleep(self.conduct.latency)
             try:
@@ -64,8 +80,12 @@ class Target:
             except orjson.JSONDecodeError:
                 answer, body = Answer(400, {"error": "body is not JSON"}), None
             else:
-                answer = UNAVAILABLE if self.name in self.conduct.down else handler(request, body)
-            query = f"?{request.url.query}" if request.url.query else ""
+                if not authorized:
+                    answer = self.refusal()
+                else:
+                    answer = UNAVAILABLE if self.name in self.conduct.down else handler(request, body)
+            shown = [(name, value) for name, value in request.query_params.multi_items() if name != self.parameter]
+            query = f"?{urlencode(shown)}" if shown else ""
             self.books.enter(
                 Call(
                     target=self.name,
@@ -73,6 +93,7 @@ class Target:
                     path=request.url.path.removeprefix(request.scope.get("root_path", "")) + query,
                     body=body,
                     status=answer.status,
+                    authorized=authorized,
                     idempotency_key=request.headers.get("idempotency-key"),
                     replayed=answer.replayed,
                 )

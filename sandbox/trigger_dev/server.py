@@ -82,6 +82,8 @@ class RunRecord:
     tags: tuple[str, ...]
     is_test: bool
     created_at: datetime
+    delay_until: datetime | None
+    """When a delayed run is to start."""
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -227,6 +229,7 @@ class PretendTriggerDev:
             tags=run.tags,
             is_test=run.is_test,
             created_at=run.created_at,
+            delay_until=run.delay_until,
             started_at=run.started_at,
             finished_at=run.finished_at,
         )

@@ -73,7 +73,7 @@ class Capturing:
             and statement.table is not None
             and not (statement.known or statement.returning or _pipelining(connection))
         )
-        alone = idle and connection.autocommit and statement.alone
+        alone = self.messages and idle and connection.autocommit and statement.alone
         return _Call(run, statement, text or "", alone, asks)
 
     def mark(self, connection: Any, call: _Call) -> str | None:

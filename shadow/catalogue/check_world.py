@@ -11,7 +11,8 @@ from shadow.catalogue.warning import CatalogueWarning
 
 _ROWS = frozenset({"sql", "state"})
 """Kinds of effects that are about rows."""
-_POSTGRESQL = re.compile(r"^postgres(ql)?(\+\w+)?://")
+_OTHER = re.compile(r"^(?!postgres(ql)?(\+\w+)?://)[\w+]+://")
+"""A URL of another kind of database; what is no URL is libpq's own notation."""
 
 
 def world_warnings(task: ResolvedTask, resolved: ResolvedCatalogue) -> Iterator[CatalogueWarning]:
@@ -37,7 +38,7 @@ def world_warnings(task: ResolvedTask, resolved: ResolvedCatalogue) -> Iterator[
             )
         pair = resolved.databases[row.database]
         for side, settings in (("legacy", pair.legacy), ("candidate", pair.candidate)):
-            if not _POSTGRESQL.match(settings.dsn.get_secret_value()):
+            if _OTHER.match(settings.dsn.get_secret_value()):
                 yield CatalogueWarning(
                     "world-not-postgresql",
                     f"{place}.database",

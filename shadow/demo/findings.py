@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
+
+from shadow.demo.witness import later, testimony
+from shadow.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,12 @@ class TaskFinding:
     """The fault that its candidate was given."""
     expected: int
     """Events that the load brought it: none may be missing, and none be there twice."""
+    scheduled: int = 0
+    """Further pairs, of children that its runs and others' emitted, whose runs start on a later day."""
+    leaks: int = 0
+    """Writes of its runs without authority that reached a target."""
+    dispositions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Side -> disposition -> calls through the gateway."""
 
     @property
     def complete(self) -> bool:
@@ -62,34 +71,54 @@ class Findings:
     tasks: Mapping[str, TaskFinding]
     signatures: Sequence[SignatureFinding]
     """Worst first."""
+    leaks: int
+    """Writes without authority that reached a target, as Shadow noticed or as the targets' own books show."""
+    writes: int
+    """In the targets' own books."""
 
     @property
     def ok(self) -> bool:
-        """The faulted tasks, and only they, fell short; no event is missing, and nothing is left to judge."""
-        return bool(self.tasks) and all(
-            finding.complete and finding.full == (finding.fault is None) for finding in self.tasks.values()
+        """The faulted tasks, and only they, fell short; no event is missing, nothing leaked, and nothing is left to
+        judge."""
+        return (
+            bool(self.tasks)
+            and self.leaks == 0
+            and all(finding.complete and finding.full == (finding.fault is None) for finding in self.tasks.values())
         )
 
     def as_json(self) -> dict[str, object]:
         return {
             "ok": self.ok,
+            "leaks": self.leaks,
+            "writes": self.writes,
             "tasks": {task: finding.as_json() for task, finding in self.tasks.items()},
             "signatures": [signature.as_json() for signature in self.signatures],
         }
 
 
 class Inspector:
-    """Asks the control API."""
+    """Asks the control API, and the witness what the API does not say."""
 
-    def __init__(self, control_url: str, token: str, faults: Mapping[str, str], expected: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        control_url: str,
+        token: str,
+        database: Database,
+        stage_url: str,
+        faults: Mapping[str, str],
+        expected: Mapping[str, int],
+    ) -> None:
         """
         Args:
+            stage_url: where the targets' books are.
             faults: task -> the fault its candidate was given.
             expected: task -> how many events the load brings it.
         """
         self._http = httpx.AsyncClient(
             base_url=control_url, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30
         )
+        self._database = database
+        self._stage_url = stage_url
         self._faults = faults
         self._expected = expected
 
@@ -103,22 +132,26 @@ class Inspector:
         return found
 
     async def tasks(self) -> dict[str, TaskFinding]:
-        """Every task as it stands now."""
-        return {
-            item["task"]: TaskFinding(
-                events=item["counts"]["events"],
-                pairs=item["counts"]["pairs"],
-                match=item["counts"]["match"],
-                mismatch=item["counts"]["mismatch"],
-                missing=item["counts"]["missing_candidate"] + item["counts"]["missing_legacy"],
-                not_comparable=item["counts"]["not_comparable"],
-                pending=item["counts"]["pending"],
-                parity=item["counts"]["parity"],
-                fault=self._faults.get(item["task"]),
-                expected=self._expected.get(item["task"], 0),
-            )
-            for item in (await self._get("/v1/tasks"))["items"]
-        }
+        """Every task as it stands now. What starts on a later day is counted apart."""
+        items = (await self._get("/v1/tasks"))["items"]
+        scheduled = await later(self._database)
+        return {item["task"]: self._finding(item["task"], item["counts"], scheduled) for item in items}
+
+    def _finding(self, task: str, counts: Mapping[str, Any], scheduled: Mapping[str, int]) -> TaskFinding:
+        waiting = scheduled.get(task, 0)
+        return TaskFinding(
+            events=counts["events"] - waiting,
+            pairs=counts["pairs"] - waiting,
+            match=counts["match"],
+            mismatch=counts["mismatch"],
+            missing=counts["missing_candidate"] + counts["missing_legacy"],
+            not_comparable=counts["not_comparable"],
+            pending=counts["pending"] - waiting,
+            parity=counts["parity"],
+            fault=self._faults.get(task),
+            expected=self._expected.get(task, 0),
+            scheduled=waiting,
+        )
 
     async def findings(self) -> Findings:
         signatures = [
@@ -127,7 +160,12 @@ class Inspector:
         ]
         severities = ["critical", "major", "minor"]
         signatures.sort(key=lambda signature: (severities.index(signature.severity), -signature.pairs))
-        return Findings(await self.tasks(), signatures)
+        seen = await testimony(self._database, self._stage_url)
+        tasks = {
+            task: replace(finding, leaks=seen.leaks.get(task, 0), dispositions=seen.dispositions.get(task, {}))
+            for task, finding in (await self.tasks()).items()
+        }
+        return Findings(tasks, signatures, seen.leaked, seen.writes)
 
     async def until_judged(self, *, patience: float, progress: Callable[[int, int], None]) -> dict[str, TaskFinding]:
         """Wait until every event of the load has a pair and every pair a verdict.

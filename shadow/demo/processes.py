@@ -15,7 +15,9 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
+from sandbox.stage import EgressKeys, Ports, StageUrls
 
 START_SECONDS = 60.0
 
@@ -80,36 +82,47 @@ class Child:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
 
-class StageProcess:
-    """The outside world: both platforms, their workers, the targets of both sides."""
+@dataclass(frozen=True)
+class StageSettings:
+    """What the stage is started with."""
 
-    def __init__(self, folder: Path, front_url: str, faults: Sequence[str], dataset: Dataset, scale: int) -> None:
-        self._child = Child(
-            "sandbox",
-            (
-                "--front-url",
-                front_url,
-                "--faults",
-                ",".join(faults),
-                "--seed",
-                str(dataset.seed),
-                "--scale",
-                str(scale),
-                "--today",
-                dataset.today.isoformat(),
-            ),
-            folder / "stage.log",
-            {},
-        )
-        self.urls: dict[str, str] = {}
+    front_url: str
+    egress: EgressKeys
+    databases: DatabaseUrls
+    faults: Sequence[str]
+    dataset: Dataset
+    scale: int
+    ports: Ports
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "front-url": self.front_url,
+            "egress-legacy": self.egress.legacy,
+            "egress-candidate": self.egress.candidate,
+            "database-legacy": self.databases.legacy,
+            "database-candidate": self.databases.candidate,
+            "faults": ",".join(self.faults),
+            "seed": str(self.dataset.seed),
+            "scale": str(self.scale),
+            "today": self.dataset.today.isoformat(),
+            **{f"{name}-port": str(port) for name, port in vars(self.ports).items()},
+        }
+
+
+class StageProcess:
+    """The outside world: both platforms, their workers, the targets."""
+
+    def __init__(self, folder: Path, settings: StageSettings) -> None:
+        arguments = [part for name, value in settings.arguments().items() for part in (f"--{name}", value)]
+        self._child = Child("sandbox", arguments, folder / "stage.log", {})
+        self.urls = StageUrls(*(f"http://127.0.0.1:{port}" for port in vars(settings.ports).values()))
 
     async def start(self) -> None:
-        """Returns once it listens; `urls` then says where."""
+        """Returns once it listens."""
         process = await self._child.start(stdout=PIPE)
         assert process.stdout is not None
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
-            self.urls = json.loads(line)
+            json.loads(await asyncio.wait_for(process.stdout.readline(), START_SECONDS))
         except (TimeoutError, ValueError) as error:
             raise StartFailed(f"the stage did not start:\n{self._child.tail()}") from error
 

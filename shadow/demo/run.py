@@ -14,19 +14,23 @@ from typing import Protocol
 
 import httpx
 
+from sandbox.commerce import databases
 from sandbox.commerce.catalogue import catalogue as catalogue_text
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.faults import Faults
 from sandbox.commerce.keys import Keys
 from sandbox.commerce.plan import Plan, build_plan
 from sandbox.commerce.producers import Sent, produce
+from sandbox.stage import EgressKeys, Ports
 from shadow.access import tokens
 from shadow.catalogue import load
+from shadow.catalogue.model import Side
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
 from shadow.demo.findings import Findings, Inspector
-from shadow.demo.processes import ServiceProcess, StageProcess, free_port
+from shadow.demo.processes import ServiceProcess, StageProcess, StageSettings, free_port
+from shadow.egress import keys as egress_keys
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -67,6 +71,7 @@ class Cast:
     dataset: Dataset
     keys: Keys
     token: str
+    database_url: str
 
     @property
     def plan(self) -> Plan:
@@ -94,12 +99,16 @@ class Cast:
     async def findings(self, plan: Plan, progress: Progress, patience: float = PATIENCE_SECONDS) -> Findings:
         """Wait for the verdicts, then read them."""
         faults = {task: ", ".join(names) for task, names in Faults(self.options.faults).by_task().items()}
-        inspector = Inspector(self.service.control_url, self.token, faults, plan.expected())
+        database = Database(self.database_url)
+        inspector = Inspector(
+            self.service.control_url, self.token, database, self.stage.urls.app, faults, plan.expected()
+        )
         try:
             await inspector.until_judged(patience=patience, progress=progress.judged)
             return await inspector.findings()
         finally:
             await inspector.close()
+            await database.close()
 
 
 @asynccontextmanager
@@ -107,49 +116,61 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
     """Start everything in a folder of its own; all of it, and the folder, goes at the end."""
     folder = Path(tempfile.mkdtemp(prefix="shadow-demo-"))
     front_port, control_port = free_port(), free_port()
-    progress.stage("starting the pretended platforms and targets")
+    front_url = f"http://127.0.0.1:{front_port}"
     dataset = Dataset.build(options.seed, scale=options.scale)
-    stage = StageProcess(folder, f"http://127.0.0.1:{front_port}", options.faults, dataset, options.scale)
-    database_server = None
-    service = None
+    keys = Keys()
+    server = stage = service = None
     try:
-        await stage.start()
-        keys = Keys()
-        catalogue = folder / "catalogue.yaml"
-        catalogue.write_text(
-            catalogue_text(dataset, trigger_url=stage.urls["trigger"], inngest_url=stage.urls["inngest"], keys=keys)
-        )
-        progress.stage("starting the database")
-        url, database_server = await asyncio.to_thread(embedded.start, folder / "data", ephemeral=True)
-        token = await _prepare(url, catalogue)
-        progress.stage("starting Shadow")
+        progress.stage("starting the databases: Shadow's, and those of both sides' workers")
+        url, server = await asyncio.to_thread(embedded.start, folder / "data", ephemeral=True)
+        database = Database(url)
+        try:
+            # Legacy's has what the app has written since the candidate's was cloned.
+            filled = asyncio.to_thread(databases.prepare, url, dataset.rows, dataset.cloned())
+            urls, _ = await asyncio.gather(filled, database.prepare())
+            egress = EgressKeys(*[(await egress_keys.issue(database, side, "demo"))[0] for side in Side])
+            ports = Ports(free_port(), free_port(), free_port())
+            stage = StageProcess(
+                folder, StageSettings(front_url, egress, urls, options.faults, dataset, options.scale, ports)
+            )
+            catalogue = folder / "catalogue.yaml"
+            catalogue.write_text(
+                catalogue_text(
+                    dataset,
+                    trigger_url=stage.urls.trigger,
+                    inngest_url=stage.urls.inngest,
+                    targets_url=stage.urls.targets,
+                    databases=urls,
+                    keys=keys,
+                )
+            )
+            token = await _move_to_shadow(database, catalogue)
+        finally:
+            await database.close()
+        progress.stage("starting the pretended platforms and targets, and Shadow")
         service = ServiceProcess(folder, catalogue, front_port, control_port)
-        _, _ = await asyncio.gather(service.start(), asyncio.sleep(LEAD.total_seconds()))
+        await asyncio.gather(stage.start(), service.start(), asyncio.sleep(LEAD.total_seconds()))
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            synced = await client.post(f"{stage.urls['app']}/sync", json={"url": f"{service.front_url}/shadow/inngest"})
+            synced = await client.post(f"{stage.urls.app}/sync", json={"url": f"{service.front_url}/shadow/inngest"})
             synced.raise_for_status()
-        yield Cast(folder, options, stage, service, dataset, keys, token)
+        yield Cast(folder, options, stage, service, dataset, keys, token, url)
     finally:
         progress.stage("stopping")
         if service is not None:
             await service.stop()
-        await stage.stop()
-        if database_server is not None:
-            await asyncio.to_thread(database_server.cleanup)
+        if stage is not None:
+            await stage.stop()
+        if server is not None:
+            await asyncio.to_thread(server.cleanup)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _prepare(url: str, catalogue: Path) -> str:
+async def _move_to_shadow(database: Database, catalogue: Path) -> str:
     """Put every task into the dual run and make a token."""
-    database = Database(url)
-    try:
-        await database.prepare()
-        resolved = load(catalogue)
-        for task in resolved.tasks:
-            await declare(database, task, actor="demo", reason="its targets are pretended")
-        for route in resolved.routes.values():
-            await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
-        secret, _ = await tokens.issue(database.engine, "demo", tokens.Scope)
-        return secret
-    finally:
-        await database.close()
+    resolved = load(catalogue)
+    for task in resolved.tasks:
+        await declare(database, task, actor="demo", reason="its targets are pretended")
+    for route in resolved.routes.values():
+        await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
+    secret, _ = await tokens.issue(database.engine, "demo", tokens.Scope)
+    return secret

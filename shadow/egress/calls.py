@@ -34,9 +34,13 @@ _INSERT = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
                      idempotency_key, occurred_at, seen_by, attributed_by, disposition, writes, status, digest,
                      answered_at, waited_ms, suspects)
-SELECT id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-       occurred_at, 'gateway', attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
-       suspects::uuid[]
+SELECT id, side, run,
+       -- Who made it may have been taken for a run of nobody's, which its own run has taken over since.
+       CASE WHEN run_id IS NULL OR EXISTS (SELECT FROM runs WHERE runs.id = effect.run_id) THEN run_id
+            ELSE COALESCE((SELECT runs.id FROM runs WHERE runs.platform_run_id = effect.run
+                             AND runs.side = effect.side LIMIT 1), run_id) END,
+       task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at, 'gateway',
+       attributed_by, disposition, writes, status, digest, answered_at, waited_ms, suspects::uuid[]
 FROM unnest(%(id)s::uuid[], %(side)s::text[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[],
             %(sequence)s::bigint[], %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[],
             %(identity)s::text[], %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[],

@@ -1,7 +1,7 @@
 """Tying a platform's run id to the run that it is, also when its outcome was told before its id was known.
 
-A worker may report a run's end before the answer that started it is written down. The report then stands as a
-run of nobody's (unsolicited); once the id is known, the expected run takes over all that was learned of it.
+A worker may report a run's end, or call a target, before the answer that started it is written down. It then stands as
+a run of nobody's (unsolicited); once the id is known, the expected run takes over all that was learned of it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ SET state = gone.state, status = gone.status, error_name = gone.error_name, erro
     started_at = gone.started_at, finished_at = gone.finished_at, learned_by = gone.learned_by, poll_at = NULL
 FROM adopted JOIN gone ON gone.id = adopted.theirs
 WHERE run.id = adopted.ours AND run.id = ANY(%(ours)s::uuid[]) AND run.state <> 'finished'
+  AND gone.state = 'finished'
 """
 _UNASKED = b"UPDATE runs SET poll_at = NULL WHERE id = ANY(%s::uuid[])"
 _LOCK_PAIRS = b"SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"

@@ -46,7 +46,7 @@ SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'pr
 """  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status, seen_by
+       status, seen_by, writes
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
@@ -58,8 +58,11 @@ SELECT id, part, content FROM bodies
 WHERE id = ANY(%(all)s) AND (part IN ('output', 'evidence', 'pending') OR (part = 'data' AND id = ANY(%(effects)s)))
 """
 
-_EffectRow: TypeAlias = tuple[UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str]
-"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it."""
+_EffectRow: TypeAlias = tuple[
+    UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str, bool | None
+]
+"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it, whether
+it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +300,7 @@ class Evidence:
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen_by = row
+        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen_by, writes = row
         data = self._body(effect_id, "data")
         if status is not None and isinstance(data, dict):
             data = {**data, "status": status}  # what the gateway recorded is complete with its answer
@@ -309,6 +312,7 @@ class Evidence:
             data=data,
             attempt=attempt,
             idempotency_key=key,
+            reads=writes is False,
             at=(moment - started_at).total_seconds() if started_at else None,
         )
 

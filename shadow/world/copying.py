@@ -177,14 +177,16 @@ async def _configure(connection: _Connection) -> None:
 
 
 def _libpq(dsn: str) -> str:
-    """The URL as libpq reads it.
+    """The URL as libpq reads it; its own notation (`host=... dbname=...`) as it is.
 
     Raises:
         CannotCopy: it is of another database than PostgreSQL.
     """
     scheme, found, rest = dsn.partition("://")
+    if not found:
+        return dsn
     dialect = scheme.partition("+")[0]
-    if not found or dialect not in ("postgresql", "postgres"):
+    if dialect not in ("postgresql", "postgres"):
         raise CannotCopy(f"found a database of kind {dialect!r}: rows are copied between PostgreSQL databases only")
     return f"postgresql://{rest}"
 

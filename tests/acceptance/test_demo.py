@@ -30,7 +30,19 @@ FIELDS = {
     "pending",
     "parity",
     "fault",
+    "scheduled",
+    "leaks",
+    "dispositions",
 }
+"""Of a task in `--json`. The first nine are what others read; they only ever get company."""
+REACHING = {
+    "sync-shopify-order",
+    "send-review-email",
+    "process-payout",
+    "process-creator-application",
+    "process-attribution",
+}
+"""Tasks that call targets."""
 
 
 def demo(*arguments: str) -> tuple[int, str]:
@@ -64,6 +76,24 @@ def test_without_faults_every_event_is_paired_and_every_pair_matches() -> None:
         assert finding["events"] == finding["pairs"] == finding["match"] > 0, task
         assert finding["pending"] == finding["missing"] == finding["not_comparable"] == 0, task
         assert finding["fault"] is None
+        assert finding["leaks"] == 0
+    assert found["leaks"] == 0
+    assert found["writes"] > 0
+
+
+def test_what_legacy_forwards_the_candidate_is_answered_from() -> None:
+    code, output = demo("--faults", "none", "--json")
+    found = as_json(output)
+    assert code == 0
+    for task, finding in found["tasks"].items():
+        calls = finding["dispositions"]
+        if task not in REACHING:
+            assert calls == {}, task
+            continue
+        assert set(calls["legacy"]) == {"forward"}, task
+        assert set(calls["candidate"]) == {"replay"}, task
+        # beyond the candidate's there are legacy's tries that a target turned away
+        assert calls["legacy"]["forward"] >= calls["candidate"]["replay"] > 0, task
 
 
 def test_the_faulted_tasks_and_only_they_fall_short() -> None:

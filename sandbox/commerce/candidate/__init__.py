@@ -15,7 +15,7 @@ from sandbox.commerce.candidate import (
     send_review_email,
     sync_shopify_order,
 )
-from sandbox.commerce.candidate.worker import Worker, emission_reports
+from sandbox.commerce.candidate.worker import Worker
 
 APP_ID = "commerce"
 
@@ -31,8 +31,8 @@ _TASKS = (
 
 
 def functions(worker: Worker) -> list[inngest.Function[Any]]:
-    """All functions of the app. The worker's client needs `emission_reports` among its middleware."""
+    """All functions of the app."""
     return [task.function(worker) for task in _TASKS]
 
 
-__all__ = ["APP_ID", "Worker", "emission_reports", "functions"]
+__all__ = ["APP_ID", "Worker", "functions"]

@@ -14,13 +14,17 @@ from sandbox.commerce.outside import Outside, now
 
 TASK = "aggregate-daily-metrics"
 _SNAPSHOT = """
+WITH day AS (SELECT %s AS tenant, %s AS begins, %s AS ends)
 SELECT
-    (SELECT count(*) FROM orders WHERE tenant_id = ?1 AND created_at >= ?2 AND created_at < ?3) AS orders,
+    (SELECT count(*) FROM orders WHERE tenant_id = tenant AND created_at >= begins AND created_at < ends) AS orders,
     (SELECT coalesce(sum(total_cents), 0) FROM orders
-        WHERE tenant_id = ?1 AND created_at >= ?2 AND created_at < ?3) AS revenue_cents,
+        WHERE tenant_id = tenant AND created_at >= begins AND created_at < ends) AS revenue_cents,
     (SELECT coalesce(sum(attributed_cents), 0) FROM attribution_results
-        WHERE tenant_id = ?1 AND created_at >= ?2 AND created_at < ?3 AND model = 'last_touch') AS attributed_cents,
-    (SELECT count(*) FROM customers WHERE tenant_id = ?1 AND created_at >= ?2 AND created_at < ?3) AS new_customers
+        WHERE tenant_id = tenant AND created_at >= begins AND created_at < ends
+            AND model = 'last_touch') AS attributed_cents,
+    (SELECT count(*) FROM customers
+        WHERE tenant_id = tenant AND created_at >= begins AND created_at < ends) AS new_customers
+FROM day
 """
 
 
@@ -33,7 +37,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, trigger=inngest.TriggerEvent(event="cron/daily-metrics"))
     async def aggregate_daily_metrics(ctx: inngest.Context) -> Row:
         data: Row = dict(ctx.event.data)
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def plan(outside: Outside) -> Row:
             """The day is decided once: a run that goes on past midnight stays with it."""

@@ -24,7 +24,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, retries=2, trigger=inngest.TriggerEvent(event="attribution/conversion"))
     async def process_attribution(ctx: inngest.Context) -> Row:
         order_id, tenant_id = str(ctx.event.data["orderId"]), str(ctx.event.data["tenantId"])
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def load(outside: Outside) -> Row:
             conversion = outside.database.get("conversions", order_id)

@@ -22,7 +22,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, trigger=inngest.TriggerEvent(event="creator/applied"))
     async def process_creator_application(ctx: inngest.Context) -> Row:
         creator_id, tenant_id = str(ctx.event.data["creatorId"]), str(ctx.event.data["tenantId"])
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def load(outside: Outside) -> Row:
             return {

@@ -21,7 +21,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, retries=2, trigger=inngest.TriggerEvent(event="payout/approved"))
     async def process_payout(ctx: inngest.Context) -> Row:
         request_id = str(ctx.event.data["requestId"])
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def load(outside: Outside) -> Row:
             request = outside.database.get("withdrawals", request_id)
@@ -67,7 +67,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
             outside.save("withdrawals", {"id": request_id, **completion})
 
         async def record(outside: Outside) -> None:
-            outside.save("ledger_transactions", _ledger_row(request, transfer_id), identity=request_id)
+            outside.save("ledger_transactions", _ledger_row(request, transfer_id))
 
         async def confirm(outside: Outside) -> str:
             return await outside.send_email(payout_confirmation(creator, request, transfer_id))

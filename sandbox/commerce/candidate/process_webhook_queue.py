@@ -24,7 +24,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, trigger=inngest.TriggerEvent(event=EVENT))
     async def process_webhook_queue(ctx: inngest.Context) -> Row:
         tenant_id = str(ctx.event.data["tenantId"])
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def take(outside: Outside) -> list[str]:
             pending = outside.database.find("webhook_queue", status="pending", tenant_id=tenant_id)

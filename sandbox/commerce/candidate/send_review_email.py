@@ -28,7 +28,7 @@ def function(worker: Worker) -> inngest.Function[Any]:
     async def send_review_email(ctx: inngest.Context) -> Row:
         data: Row = dict(ctx.event.data)
         order_id, sequence, tenant_id = data["orderId"], data["sequence"], data["tenantId"]
-        run = worker.run(ctx, TASK)
+        run = worker.run(ctx)
 
         async def check(outside: Outside) -> bool:
             return bool(outside.database.find("reviews", order_id=order_id))

@@ -22,8 +22,8 @@ def function(worker: Worker) -> inngest.Function[Any]:
     @worker.client.create_function(fn_id=TASK, retries=3, trigger=inngest.TriggerEvent(event="shopify/order.created"))
     async def sync_shopify_order(ctx: inngest.Context) -> Row:
         tenant_id, order_id = str(ctx.event.data["tenantId"]), str(ctx.event.data["orderId"])
-        tenant = worker.world.database.get("tenants", tenant_id)
-        run = worker.run(ctx, TASK)
+        tenant = worker.outside.database.get("tenants", tenant_id)
+        run = worker.run(ctx)
 
         async def fetch(outside: Outside) -> Row:
             return await outside.shopify_order(tenant, order_id)

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from sandbox.commerce.database import Row
 from sandbox.commerce.legacy import (
     aggregate_daily_metrics,
@@ -19,9 +17,8 @@ from sandbox.commerce.legacy import (
     sync_shopify_order,
 )
 from sandbox.commerce.outside import Outside
-from sandbox.commerce.reporting import Recorder, Reports
-from sandbox.commerce.world import World
 from sandbox.trigger_dev.tasks import Handler, Retry, TaskContext
+from shadow.capture import Capture
 
 Run = Callable[[Outside, Row, TaskContext], Awaitable[Row]]
 
@@ -34,12 +31,12 @@ class LegacyTask:
     run: Run
     attempts: int
 
-    def handler(self, world: World, http: httpx.AsyncClient, reports: Reports) -> Handler:
-        """The callable to deploy: each attempt works on the world and reports what it did before it ends."""
+    def handler(self, outside: Outside, capture: Capture) -> Handler:
+        """The callable to deploy: what each attempt does is captured as the run's."""
 
+        @capture.task(self.id)
         async def handle(payload: Any, ctx: TaskContext) -> Any:
-            async with Recorder(reports, ctx.run_id, self.id, ctx.attempt) as recorder:
-                return await self.run(Outside(http, world.database, recorder), payload, ctx)
+            return await self.run(outside, payload, ctx)
 
         return handle
 

@@ -28,16 +28,16 @@ def _snapshot(outside: Outside, tenant: Row, day: str) -> Row:
     between = (tenant["id"], _text(begins), _text(begins + timedelta(days=1)))
     orders = outside.database.query(
         "SELECT count(*) AS orders, coalesce(sum(total_cents), 0) AS revenue FROM orders "
-        "WHERE tenant_id = ? AND created_at >= ? AND created_at < ?",
+        "WHERE tenant_id = %s AND created_at >= %s AND created_at < %s",
         *between,
     )[0]
     attributed = outside.database.query(
         "SELECT coalesce(sum(attributed_cents), 0) AS cents FROM attribution_results "
-        "WHERE tenant_id = ? AND created_at >= ? AND created_at < ? AND model = 'last_touch'",
+        "WHERE tenant_id = %s AND created_at >= %s AND created_at < %s AND model = 'last_touch'",
         *between,
     )[0]
     customers = outside.database.query(
-        "SELECT count(*) AS joined FROM customers WHERE tenant_id = ? AND created_at >= ? AND created_at < ?",
+        "SELECT count(*) AS joined FROM customers WHERE tenant_id = %s AND created_at >= %s AND created_at < %s",
         *between,
     )[0]
     return {

@@ -15,7 +15,7 @@ async def run(outside: Outside, payload: Row, ctx: TaskContext) -> Row:
     conversion = outside.database.get("conversions", payload["orderId"])
     tenant = outside.database.get("tenants", payload["tenantId"])
     touchpoints = outside.database.query(
-        "SELECT * FROM touchpoints WHERE tenant_id = ? AND visitor_id = ? ORDER BY occurred_at, id",
+        "SELECT * FROM touchpoints WHERE tenant_id = %s AND visitor_id = %s ORDER BY occurred_at, id",
         tenant["id"],
         conversion["visitor_id"],
     )

@@ -49,7 +49,6 @@ async def run(outside: Outside, payload: Row, ctx: TaskContext) -> Row:
             "transfer_id": transfer_id,
             "created_at": now(),
         },
-        identity=request["id"],
     )
     await outside.send_email(payout_confirmation(creator, request, transfer_id))
     return {"success": True, "transferId": transfer_id}

@@ -12,7 +12,7 @@ PAGE = 100
 async def run(outside: Outside, payload: Row, ctx: TaskContext) -> Row:
     """Payload: tenantId, whose queue is swept. Returns how many webhooks were processed and how many failed."""
     pending = outside.database.query(
-        "SELECT * FROM webhook_queue WHERE status = 'pending' AND tenant_id = ? ORDER BY received_at, id LIMIT ?",
+        "SELECT * FROM webhook_queue WHERE status = 'pending' AND tenant_id = %s ORDER BY received_at, id LIMIT %s",
         payload["tenantId"],
         PAGE,
     )

@@ -27,6 +27,5 @@ async def run(outside: Outside, payload: Row, ctx: TaskContext) -> Row:
         due = datetime.now(UTC) + REMINDER_DELAY
         reminder = {"orderId": order_id, "sequence": 2, "tenantId": tenant["id"]}
         await ctx.trigger("send-review-email", reminder, delay=due, idempotency_key=f"review-{order_id}-2")
-        outside.emitted("review/email.scheduled", reminder, due)
 
     return {"success": True, "sequence": sequence}

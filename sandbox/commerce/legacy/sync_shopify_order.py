@@ -56,7 +56,6 @@ async def run(outside: Outside, payload: Row, ctx: TaskContext) -> Row:
             due = datetime.fromisoformat(fulfilment["estimated_delivery_at"]) + REVIEW_DELAY
             reminder = {"orderId": order_id, "sequence": 1, "tenantId": tenant["id"]}
             await ctx.trigger("send-review-email", reminder, delay=due, idempotency_key=f"review-{order_id}-1")
-            outside.emitted("review/email.scheduled", reminder, due)
             break
 
     return {"success": True, "orderId": order_id}
@@ -67,7 +66,7 @@ def _attribute(outside: Outside, tenant: Row, order: Row) -> None:
     noted = {note["name"]: note["value"] for note in order["note_attributes"]}
     visitor_id = noted.get("visitor_id")
     touchpoints = outside.database.query(
-        "SELECT * FROM touchpoints WHERE tenant_id = ? AND visitor_id = ? ORDER BY occurred_at, id",
+        "SELECT * FROM touchpoints WHERE tenant_id = %s AND visitor_id = %s ORDER BY occurred_at, id",
         tenant["id"],
         visitor_id,
     )

@@ -234,6 +234,8 @@ async def test_no_event_is_ever_looked_for_in_the_whole_table(world: World) -> N
 
 async def test_dead_letters_are_listed_and_sent_again(world: World, client: httpx.AsyncClient) -> None:
     told = await world.event()
+    async with world.connection() as connection:
+        await connection.execute("UPDATE runs SET state = 'expected'")  # nothing of it has arrived
     alive = await world.dispatch(told)
     dead = await world.dispatch(told, state="dead")
     (letter,) = (await get(client, "/v1/dead-letters"))["items"]

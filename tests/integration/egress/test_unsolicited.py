@@ -82,3 +82,16 @@ async def test_one_that_was_started_under_a_key_of_ours_is_the_run_of_that_key(w
     assert await call(world) == 403
     assert world.books.calls == []
     assert await world.rows("SELECT run_id FROM run_aliases WHERE alias = 'run_own'") == [(twins.run(Side.LEGACY),)]
+
+
+async def test_calls_follow_the_run_that_took_theirs_over(world: World) -> None:
+    """The gateway remembers runs for a while; one of nobody's may turn out to be the run of an event meanwhile."""
+    world.trigger |= told()
+    assert await call(world) == 201
+    ((nobodys,),) = await world.rows("SELECT id FROM runs")
+    twins = await world.twins()
+    await world.execute("DELETE FROM runs WHERE id = %s", nobodys)
+    await world.execute("UPDATE runs SET platform_run_id = 'run_own' WHERE id = %s", twins.run(Side.LEGACY))
+    assert await call(world) == 201
+    rows = await world.rows("SELECT run_id FROM effects ORDER BY sequence")
+    assert rows == [(nobodys,), (twins.run(Side.LEGACY),)]

@@ -188,7 +188,9 @@ class StageSet:
         ]
         return [receipt.event_id for receipt in await self.intake.accept(arrivals)]
 
-    async def call(self, payload: Any, key: str, *, delay: timedelta = timedelta(0)) -> UUID:
+    async def call(
+        self, payload: Any, key: str, *, delay: timedelta = timedelta(0), scheduled_at: datetime | None = None
+    ) -> UUID:
         """A producer's `tasks.trigger("pay-out")` as its door leaves it: stored, and not known to be answered."""
         decision = decide(self.catalogue.tasks["pay-out"].route, Phase.SHADOW)
         arrival = Arrival(
@@ -204,6 +206,7 @@ class StageSet:
             decision=decision,
             external_id=key,
             delivery_id=key,
+            scheduled_at=scheduled_at,
             request=orjson.dumps({"payload": payload, "options": {"tags": ["from-producer"]}}),
             headers=(("content-type", "application/json"), ("trigger-version", "4.5.12")),
             idempotency_key=key,

@@ -12,7 +12,7 @@ import pytest
 from shadow.catalogue.model import Side
 from shadow.fanout.handoff import Started, record_started
 from shadow.fanout.queue import Queue, Taken
-from shadow.model.ids import derived_id
+from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.store import codec
@@ -185,6 +185,27 @@ async def test_an_outcome_that_outruns_its_answer_is_adopted(world: StageSet) ->
     assert await world.value("SELECT count(*) FROM runs") == 4
     assert await world.value("SELECT id FROM bodies WHERE part = 'output'") == derived_id(event, "welcome", Side.LEGACY)
     assert await due(world, event)
+
+
+async def test_a_run_that_was_known_by_its_calls_before_its_answer_goes_on_being_asked_for(world: StageSet) -> None:
+    """A worker calls a target before the answer that started its run is written down: it is under way, not over."""
+    event = await opened(world)
+    early = new_id()
+    async with world.database.connection(Work.LEGACY) as conn:
+        await conn.execute(
+            "INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state)"
+            " VALUES (%s, 'welcome', 'legacy', 'trigger', 'run_1', 'real', 'sent')",
+            (early,),
+        )
+        await conn.execute("INSERT INTO run_aliases VALUES ('trigger', 'run_1', %s)", (early,))
+        started = Started(None, event, Side.LEGACY, "welcome", "trigger", "run_1")
+        await record_started(conn, world.catalogue, [started])
+    run = await world.run(event, "welcome", Side.LEGACY)
+    assert (run["state"], run["platform_run_id"]) == ("sent", "run_1")
+    assert run["poll_at"] is not None
+    assert await world.value("SELECT count(*) FROM runs WHERE id = %s", early) == 0
+    await record(world, LEGACY)
+    assert (await world.run(event, "welcome", Side.LEGACY))["state"] == "finished"
 
 
 async def test_an_event_that_was_given_an_older_events_run_is_no_evidence(world: StageSet) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from shadow.catalogue import ResolvedTask, parse
 from shadow.catalogue.model import Side
@@ -65,7 +66,7 @@ class Shops:
     def world(self, *rows: str) -> tuple[Worlds, ResolvedTask]:
         text = CATALOGUE.format(
             legacy=self.urls[Side.LEGACY].replace("postgresql://", "postgresql+psycopg://"),
-            candidate=self.urls[Side.CANDIDATE],
+            candidate=make_conninfo(self.urls[Side.CANDIDATE]),  # as libpq writes it itself
             world=f"[{', '.join(rows)}]",
         )
         catalogue = parse(text, "copying.yaml", {})

@@ -16,6 +16,7 @@ from shadow.catalogue.model import Origin, Side
 from shadow.effects.record import SeenEffect, record_effects
 from shadow.fanout.handoff import look_again, open_pairs
 from shadow.fanout.queue import resend
+from shadow.fanout.resending import send_again
 from shadow.fanout.stored_events import load_events
 from shadow.intake import run_changes
 from shadow.intake.arrival import State
@@ -340,6 +341,52 @@ async def test_a_run_that_the_producer_cancels_has_no_twin_yet_to_cancel(world: 
         await run_changes.cancelled(conn, expected)
     assert await states(world) == []
     assert str(await world.value("SELECT incomparable FROM pairs")).startswith("changed_by_producer")
+
+
+async def test_a_run_that_the_producer_moves_is_waited_for_from_its_new_start(world: StageSet) -> None:
+    event = await world.call({"requestId": "r-1"}, "key-1", scheduled_at=datetime.now(UTC) + timedelta(hours=1))
+    async with world.delivering():
+        await until(lambda: len(world.trigger.runs()) == 1)
+
+        async def sequenced() -> bool:
+            return await states(world) == ["sequenced"]
+
+        await until(sequenced)
+    run = (await world.run(event, "pay-out", Side.LEGACY))["platform_run_id"]
+    moved = datetime.now(UTC) + timedelta(hours=5)
+    async with world.database.connection(Work.CONTROL) as conn:
+        expected = await run_changes.expect_rescheduled(conn, "trigger", run)
+        assert expected is not None
+        await run_changes.rescheduled(conn, world.catalogue, expected, moved, datetime.now(UTC))
+    assert await world.value("SELECT incomparable FROM pairs") is None, "the twin starts at the new time too"
+    sequencer = Sequencer(world.database, world.catalogue)
+    assert (await sequencer.once()).released == 0
+    await sequencer.stop()
+    patience = timedelta(minutes=15).total_seconds()
+    assert 5 * 3600 + patience - 60 < await due_in(world, event) <= 5 * 3600 + patience
+    left = await world.value("SELECT extract(epoch FROM deadline_at - now()) FROM pairs")
+    assert 5 * 3600 + 2 * patience - 60 < float(left) <= 5 * 3600 + 2 * patience
+
+
+async def test_a_call_that_is_mapped_late_waits_for_its_twin_too(world: StageSet) -> None:
+    event = await world.call({"requestId": "r-1"}, "key-1")
+    await execute(world, "UPDATE events SET mapping_error = 'candidate.data: no amount' WHERE id = %s", event)
+    await execute(world, "UPDATE dispatches SET state = 'dead' WHERE side = 'candidate'")
+    async with world.delivering(Side.LEGACY):
+        await until(lambda: len(world.trigger.runs()) == 1)
+
+        async def taken() -> bool:
+            return not await states(world, Side.LEGACY)
+
+        await until(taken)
+    dead = await world.value("SELECT id FROM dispatches")
+    assert await send_again(world.database, world.catalogue, [dead]) == ([dead], {})
+    assert await states(world) == ["sequenced"]
+    sequencer = Sequencer(world.database, world.catalogue)
+    assert (await sequencer.once()).released == 0
+    await run_all(world, event, "pay-out")
+    assert (await sequencer.once()).released == 1
+    await sequencer.stop()
 
 
 # -- rows -------------------------------------------------------------------------------------------

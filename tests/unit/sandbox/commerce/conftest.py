@@ -10,7 +10,7 @@ import uvloop
 from comparators import Judgement, Ledger
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.plan import Plan, build_plan
-from tests.unit.sandbox.commerce.rehearsal import Happening, Side, happenings, judged, perform
+from tests.unit.sandbox.commerce.rehearsal import Happening, Performed, Side, happenings, judged, perform
 
 SCALE = 36
 """Gives about two hundred events."""
@@ -23,15 +23,21 @@ class Rehearsed:
     dataset: Dataset
     plan: Plan
     what: list[Happening]
-    ledgers: dict[Side, dict[str, Ledger]]
+    performed: Performed
     judgements: dict[str, Judgement]
+    server_url: str
+    """Of the PostgreSQL with the databases."""
+
+    @property
+    def ledgers(self) -> dict[Side, dict[str, Ledger]]:
+        return self.performed.ledgers
 
 
 @pytest.fixture(scope="session")
-def rehearsed() -> Rehearsed:
+def rehearsed(postgres_url: str) -> Rehearsed:
     dataset = Dataset.build()
     plan = build_plan(dataset, scale=SCALE)
     what = happenings(plan, dataset)
-    ledgers = uvloop.run(perform(what, dataset))
-    judgements = judged(what, ledgers["legacy"], ledgers["candidate"])
-    return Rehearsed(dataset, plan, what, ledgers, judgements)
+    performed = uvloop.run(perform(what, dataset, postgres_url))
+    judgements = judged(what, performed.ledgers["legacy"], performed.ledgers["candidate"])
+    return Rehearsed(dataset, plan, what, performed, judgements, postgres_url)

@@ -1,11 +1,13 @@
-"""A rehearsal: the stage, a front that only writes reports down, and events handed to both platforms directly."""
+"""A rehearsal: the stage, a front that writes down what it sees, and events handed to both platforms directly."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import httpx
@@ -16,12 +18,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from comparators import Effect, IdentityRule, Judgement, Ledger, Outcome, Rules, judge
+from sandbox.commerce import databases
 from sandbox.commerce.catalogue import IDENTITIES
 from sandbox.commerce.dataset import Dataset
+from sandbox.commerce.keys import Keys
 from sandbox.commerce.plan import Plan, SendEvents, Trigger, Webhook
 from sandbox.inngest.runs import RunStatus
 from sandbox.serving import Served
 from sandbox.stage import Stage
+from sandbox.trigger_dev.server import RunRecord
+from tests.unit.sandbox.commerce.gateway import EGRESS, Gateway, Passed, catalogue_of
 
 Side = Literal["legacy", "candidate"]
 RULES = Rules(
@@ -42,6 +48,7 @@ _TASK_OF_EVENT = {
     "cron/daily-metrics": "aggregate-daily-metrics",
     **{event: task for task, event in _EVENT_OF_TASK.items()},
 }
+_COUNT = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -56,35 +63,73 @@ class Happening:
 
 @dataclass
 class Front:
-    """Takes reports as Shadow's front does. `refusals`: so many calls are answered 503 first."""
+    """Sees what Shadow's front sees: calls, rows, and events that the candidate emits."""
 
-    refusals: int = 0
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    calls: int = 0
+    rows: list[tuple[str, str, Effect]] = field(default_factory=list)
+    """Run, when, and the effect."""
+    events: list[tuple[str, Effect]] = field(default_factory=list)
+    gateway: Gateway | None = None
+    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False, verify=False))
+    inngest_url: str = ""
+    event_key: str = ""
     keys: set[str] = field(default_factory=set)
 
     async def effects(self, request: Request) -> Response:
-        """`POST /shadow/effects`."""
-        self.calls += 1
+        """`POST /shadow/effects`: rows, as the client package reports them."""
         self.keys.add(request.headers["authorization"])
-        if self.refusals > 0:
-            self.refusals -= 1
-            return JSONResponse({"title": "not now"}, 503)
-        self.reports.append(orjson.loads(await request.body()))
+        report = orjson.loads(await request.body())
+        for each in report["effects"]:
+            assert each["kind"] == "sql", "everything else is seen, not reported"
+            effect = Effect(
+                "sql", each["target"], each["operation"], each.get("identity"), each["data"], report["attempt"]
+            )
+            self.rows.append((report["run"], each["occurred_at"], effect))
         return JSONResponse({}, 202)
+
+    async def emitted(self, request: Request) -> Response:
+        """`POST /e/{key}`: events of a run, which pass on to the platform."""
+        body = await request.body()
+        for event in orjson.loads(body):
+            moment = datetime.fromtimestamp(event["ts"] / 1000, UTC)
+            attempt = int(request.headers["x-shadow-attempt"])
+            emission = _emission(event["name"], event["data"], moment, attempt)
+            self.events.append((request.headers["x-shadow-run"], emission))
+        told = await self.http.post(f"{self.inngest_url}/e/{self.event_key}", content=body)
+        return Response(told.content, told.status_code, media_type="application/json")
+
+    async def called(self, request: Request) -> Response:
+        """`/egress`."""
+        assert self.gateway is not None
+        return await self.gateway.answer(request)
 
     def app(self) -> Starlette:
         """The front as an ASGI application."""
-        return Starlette(routes=[Route("/shadow/effects", self.effects, methods=["POST"])])
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        return Starlette(
+            routes=[
+                Route("/shadow/effects", self.effects, methods=["POST"]),
+                Route("/e/{key}", self.emitted, methods=["POST"]),
+                Route("/egress/{target}/{path:path}", self.called, methods=methods),
+            ]
+        )
 
-    def effects_of(self, run: str) -> tuple[Effect, ...]:
-        """The effects of a run in the order in which they happened."""
-        found: dict[str, tuple[str, Effect]] = {}
-        for report in self.reports:
-            if report["run"] == run:
-                for each in report["effects"]:
-                    found[each["id"]] = (each["occurred_at"], _effect(each, report["attempt"]))
-        return tuple(effect for _, effect in sorted(found.values(), key=lambda pair: pair[0]))
+    def effects_of(self, run: str, children: Iterable[RunRecord] = ()) -> tuple[Effect, ...]:
+        """The effects of a run. `children`: the runs that a run of legacy's started."""
+        assert self.gateway is not None
+        calls = [passed.effect for passed in self.gateway.calls.get(run, ())]
+        rows = [effect for of, _at, effect in sorted(self.rows, key=lambda row: row[1]) if of == run]
+        events = [effect for of, effect in self.events if of == run]
+        events += [
+            _emission("review/email.scheduled", child.payload, child.delay_until, 1)
+            for child in children
+            if child.delay_until is not None
+        ]
+        return (*calls, *rows, *events)
+
+
+def _emission(name: str, data: Mapping[str, Any], due: datetime, attempt: int) -> Effect:
+    moment = due.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Effect("event", "events", name, None, {**data, "scheduledFor": moment}, attempt)
 
 
 def happenings(plan: Plan, dataset: Dataset) -> list[Happening]:
@@ -108,33 +153,81 @@ def happenings(plan: Plan, dataset: Dataset) -> list[Happening]:
     return list(found.values())
 
 
+@dataclass
+class Performed:
+    """What came of a rehearsal."""
+
+    ledgers: dict[Side, dict[str, Ledger]]
+    calls: Mapping[str, list[Passed]]
+    """Legacy's, by run."""
+    twins: Mapping[str, str]
+    """Happening -> legacy's run."""
+    books: dict[str, Any]
+
+
 async def perform(
     what: Iterable[Happening],
     dataset: Dataset,
-    sides: Iterable[Side] = ("legacy", "candidate"),
+    server_url: str,
     *,
+    before: Performed | None = None,
     faults: Iterable[str] = (),
     stumbles: float = 0.08,
     seconds: float = 120.0,
-) -> dict[Side, dict[str, Ledger]]:
-    """Run everything on the given sides; returns each side's ledgers by the keys of the happenings."""
-    front = Front()
+) -> Performed:
+    """Run everything on legacy, then on the candidate; on the candidate alone where legacy has done it before.
+
+    Args:
+        server_url: of the PostgreSQL for both sides' databases.
+        before: the rehearsal in which legacy did it.
+    """
     async with (
-        Served(front.app()) as served,
-        Stage(served.url, faults=faults, dataset=dataset, stumbles=stumbles) as stage,
-        httpx.AsyncClient(trust_env=False, timeout=60.0) as http,
+        staged(server_url, dataset, faults=faults, stumbles=stumbles) as (stage, front),
         asyncio.timeout(seconds),
     ):
-        ledgers: dict[Side, dict[str, Ledger]] = {}
-        if "legacy" in sides:
-            ledgers["legacy"] = await _legacy(stage, http, front, list(what))
-        if "candidate" in sides:
-            ledgers["candidate"] = await _candidate(stage, http, front, list(what))
-        assert stage.books()["lost_reports"] == []
-        return ledgers
+        assert front.gateway is not None
+        async with httpx.AsyncClient(trust_env=False, timeout=60.0) as http:
+            happened = list(what)
+            ledgers: dict[Side, dict[str, Ledger]] = {}
+            twins: Mapping[str, str] = {}
+            if before is None:
+                ledgers["legacy"], twins = await _legacy(stage, http, front, happened)
+            else:
+                twins, front.gateway.recorded = before.twins, before.calls
+            front.gateway.twins = twins
+            ledgers["candidate"] = await _candidate(stage, http, front, happened)
+        books = stage.books()
+        assert books["lost_reports"] == 0
+        assert all(call["authorized"] for call in books["targets"])
+        return Performed(ledgers, dict(front.gateway.calls), twins, books)
 
 
-async def _legacy(stage: Stage, http: httpx.AsyncClient, front: Front, what: list[Happening]) -> dict[str, Ledger]:
+@asynccontextmanager
+async def staged(
+    server_url: str, dataset: Dataset, *, keys: Keys | None = None, faults: Iterable[str] = (), stumbles: float = 0.08
+) -> AsyncIterator[tuple[Stage, Front]]:
+    """The stage with a front before it, and both databases with all rows: nobody copies any here."""
+    prefix, front, known = f"rehearsal{next(_COUNT)}", Front(), keys or Keys()
+    urls = await asyncio.to_thread(databases.prepare, server_url, dataset.rows, dataset.rows, prefix=prefix)
+    try:
+        async with Served(front.app()) as served:
+            stage = Stage(served.url, EGRESS, urls, faults=faults, dataset=dataset, keys=known, stumbles=stumbles)
+            async with stage:
+                to_targets = httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app=stage.targets.app), base_url="http://targets"
+                )
+                async with to_targets:
+                    front.gateway = Gateway(catalogue_of(dataset, known).targets, to_targets)
+                    front.inngest_url, front.event_key = stage.urls.inngest, known.event_worker
+                    yield stage, front
+    finally:
+        await front.http.aclose()
+        await asyncio.to_thread(databases.drop, server_url, prefix=prefix)
+
+
+async def _legacy(
+    stage: Stage, http: httpx.AsyncClient, front: Front, what: list[Happening]
+) -> tuple[dict[str, Ledger], dict[str, str]]:
     headers = {"authorization": f"Bearer {stage.keys.trigger_worker}"}
     run_of: dict[str, str] = {}
     for each in what:
@@ -158,8 +251,9 @@ async def _legacy(stage: Stage, http: httpx.AsyncClient, front: Front, what: lis
             started_at=_seconds(run.started_at),
             finished_at=_seconds(run.finished_at),
         )
-        ledgers[key] = Ledger(outcome, front.effects_of(run_id))
-    return ledgers
+        children = [child for child in stage.trigger.runs() if child.parent_id == run_id]
+        ledgers[key] = Ledger(outcome, front.effects_of(run_id, children))
+    return ledgers, run_of
 
 
 async def _candidate(stage: Stage, http: httpx.AsyncClient, front: Front, what: list[Happening]) -> dict[str, Ledger]:
@@ -194,18 +288,6 @@ def judged(
     return {
         each.key: judge(legacy[each.key], candidate[each.key], RULES, task=each.task, known=each.data) for each in what
     }
-
-
-def _effect(each: dict[str, Any], attempt: int) -> Effect:
-    return Effect(
-        kind=each["kind"],
-        target=each["target"],
-        operation=each["operation"],
-        identity=each["identity"],
-        data=each["data"],
-        attempt=attempt,
-        idempotency_key=each["idempotency_key"],
-    )
 
 
 def _seconds(moment: datetime | None) -> float:

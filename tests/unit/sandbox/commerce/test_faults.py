@@ -47,8 +47,11 @@ def _small(rehearsed: Rehearsed) -> list[Happening]:
 
 def _mismatched(rehearsed: Rehearsed, faults: tuple[str, ...]) -> dict[str, int]:
     what = _small(rehearsed)
-    spoilt = uvloop.run(perform(what, rehearsed.dataset, ("candidate",), faults=faults))
-    judgements = judged(what, rehearsed.ledgers["legacy"], spoilt["candidate"])
+    spoilt = uvloop.run(
+        perform(what, rehearsed.dataset, rehearsed.server_url, before=rehearsed.performed, faults=faults)
+    )
+    assert spoilt.books["targets"] == [], "no call of the candidate reaches a target"
+    judgements = judged(what, rehearsed.ledgers["legacy"], spoilt.ledgers["candidate"])
     counts = dict.fromkeys(TASKS, 0)
     for each in what:
         counts[each.task] += judgements[each.key].verdict is Verdict.mismatch

@@ -14,7 +14,13 @@ from tests.unit.sandbox.commerce.conftest import Rehearsed
 
 
 def _named(effects: tuple[Effect, ...]) -> Counter[tuple[str, str, str, str | None]]:
-    return Counter((e.kind, e.target, e.operation, e.identity) for e in effects)
+    """What was done, without the tries that a target turned away: those are the world's doing, and legacy's alone."""
+    done = [effect for effect in effects if not _turned_away(effect)]
+    return Counter((e.kind, e.target, e.operation, e.identity) for e in done)
+
+
+def _turned_away(effect: Effect) -> bool:
+    return isinstance(effect.data, dict) and effect.data.get("status") == 503
 
 
 def _ledgers(rehearsed: Rehearsed, task: str) -> list[tuple[Ledger, Ledger]]:
@@ -50,8 +56,29 @@ def test_the_ledgers_are_not_simply_equal(rehearsed: Rehearsed) -> None:
     ]
     assert any([e.data for e in a.effects] != [e.data for e in b.effects] for a, b in pairs)
     assert any([e.operation for e in a.effects] != [e.operation for e in b.effects] for a, b in pairs)
-    assert any(a.outcome.output != b.outcome.output for a, b in pairs)
     assert any(a.outcome.attempts != b.outcome.attempts for a, b in pairs)
+
+
+def test_only_legacy_is_turned_away_by_targets_for_it_alone_reaches_them(rehearsed: Rehearsed) -> None:
+    turned_away = {
+        side: sum(_turned_away(effect) for ledger in ledgers.values() for effect in ledger.effects)
+        for side, ledgers in rehearsed.ledgers.items()
+    }
+    assert turned_away["legacy"] > 0
+    assert turned_away["candidate"] == 0
+
+
+def test_the_candidate_is_told_of_the_true_transfers(rehearsed: Rehearsed) -> None:
+    paid = 0
+    for legacy, candidate in _ledgers(rehearsed, "process-payout"):
+        if legacy.outcome.status == "completed":
+            assert candidate.outcome.output == legacy.outcome.output
+            paid += 1
+    assert paid > 20
+    books = [call for call in rehearsed.performed.books["targets"] if call["target"] in ("swiftpay", "bankwire")]
+    references = Counter(call["body"]["reference"] for call in books if call["status"] < 400 and not call["replayed"])
+    assert set(references.values()) == {1}, "the providers' own books show each payout once"
+    assert len(references) == paid
 
 
 def test_some_runs_fail_and_some_are_skipped_on_both_sides(rehearsed: Rehearsed) -> None:
@@ -87,18 +114,18 @@ def _one(rehearsed: Rehearsed, task: str, condition: str = "") -> Ledger:
             },
             {"success", "orderId"},
         ),
-        ("send-review-email", "send", {"send"}, {"success", "sequence"}),
+        ("send-review-email", "POST /v3/mail/send", {"POST /v3/mail/send"}, {"success", "sequence"}),
         (
             "process-payout",
             "POST /v1/transfers",
-            {"POST /v1/transfers", "upsert withdrawals", "upsert ledger_transactions", "send"},
+            {"POST /v1/transfers", "upsert withdrawals", "upsert ledger_transactions", "POST /v3/mail/send"},
             {"success", "transferId"},
         ),
-        ("process-payout", "POST /payouts", {"POST /payouts", "send"}, {"success", "transferId"}),
+        ("process-payout", "POST /payouts", {"POST /payouts", "POST /v3/mail/send"}, {"success", "transferId"}),
         (
             "process-creator-application",
             "",
-            {"send", "POST /api/chat.postMessage", "POST /v21.0/{pixel}/events"},
+            {"POST /v3/mail/send", "POST /api/chat.postMessage", "POST /v21.0/{pixel}/events"},
             {"success"},
         ),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,14 +18,25 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
+from sandbox.commerce import databases
 from sandbox.commerce.catalogue import TASKS
+from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.keys import Keys
 from sandbox.serving import Served
 from sandbox.stage import Stage
-from tests.unit.sandbox.commerce.rehearsal import Front
+from tests.unit.sandbox.commerce.gateway import EGRESS, Gateway, catalogue_of
+from tests.unit.sandbox.commerce.rehearsal import Front, staged
 
 DATASET = Dataset.build()
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def urls(postgres_url: str) -> Iterator[DatabaseUrls]:
+    """Both sides' databases, for all stages of this module."""
+    yield databases.prepare(postgres_url, DATASET.rows, DATASET.rows, prefix="stage")
+    databases.drop(postgres_url, prefix="stage")
 
 
 @asynccontextmanager
@@ -55,32 +66,32 @@ async def _until_ended(http: httpx.AsyncClient, app_url: str, side: str, run_ids
             await asyncio.sleep(0.1)
 
 
-async def test_the_stage_has_all_tasks_on_both_platforms() -> None:
-    async with Stage("http://127.0.0.1:9", dataset=DATASET) as stage:
+async def test_the_stage_has_all_tasks_on_both_platforms(urls: DatabaseUrls) -> None:
+    async with Stage(NOWHERE, EGRESS, urls, dataset=DATASET) as stage:
         assert {function.id for function in stage.inngest.functions()} == {f"commerce-{task}" for task in TASKS}
         assert {url.partition(":")[0] for url in vars(stage.urls).values()} == {"http"}
         assert stage.books()["runs"] == {"legacy": [], "candidate": []}
 
 
-async def test_urls_are_known_only_while_the_stage_is_up() -> None:
-    stage = Stage("http://127.0.0.1:9", dataset=DATASET)
+async def test_urls_are_known_only_while_the_stage_is_up(urls: DatabaseUrls) -> None:
+    stage = Stage(NOWHERE, EGRESS, urls, dataset=DATASET)
     with pytest.raises(RuntimeError, match="not up"):
         _ = stage.urls
 
 
-async def test_follow_ups_are_made_on_both_platforms_and_wait_for_days() -> None:
+async def test_follow_ups_are_made_on_both_platforms_and_wait_for_days(postgres_url: str) -> None:
     order = next(iter(DATASET.shop_orders.values()))
     data = {"orderId": str(order["id"]), "tenantId": "tenant-01"}
-    front = Front()
     async with (
-        Served(front.app()) as served,
-        Stage(served.url, dataset=DATASET, stumbles=0) as stage,
+        staged(postgres_url, DATASET, stumbles=0) as (stage, front),
         httpx.AsyncClient(trust_env=False) as http,
     ):
+        assert front.gateway is not None
         headers = {"authorization": f"Bearer {stage.keys.trigger_platform}"}
         url = f"{stage.urls.trigger}/api/v1/tasks/sync-shopify-order/trigger"
         run_id = (await http.post(url, json={"payload": data}, headers=headers)).json()["id"]
         await _until_ended(http, stage.urls.app, "legacy", {run_id})
+        front.gateway.twins = {"e-1": run_id}
         event = {"name": "shopify/order.created", "id": "e-1", "data": data}
         await http.post(f"{stage.urls.inngest}/e/{stage.keys.event_platform}", json=event)
         await _until_ended(http, stage.urls.app, "candidate", {stage.inngest.runs()[0].run_id})
@@ -91,21 +102,30 @@ async def test_follow_ups_are_made_on_both_platforms_and_wait_for_days() -> None
         )
         assert follow_up["status"] == "Scheduled"
         assert follow_up["data"] == child.payload
-    emitted = [
-        effect["data"]["scheduledFor"]
-        for report in front.reports
-        for effect in report["effects"]
-        if effect["operation"] == "review/email.scheduled"
-    ]
-    assert len(emitted) == 2
-    assert len(set(emitted)) == 1
-    assert datetime.fromisoformat(emitted[0]) - datetime.now(UTC) > timedelta(days=5)
+        ((of, emitted),) = front.events
+        assert of == stage.inngest.runs()[0].run_id
+        assert isinstance(emitted.data, dict)
+        due = datetime.fromisoformat(str(emitted.data["scheduledFor"]))
+        assert due == child.delay_until
+        assert due - datetime.now(UTC) > timedelta(days=5)
 
 
-async def test_another_app_is_synced_on_demand() -> None:
+async def test_what_nobody_let_through_does_nothing(urls: DatabaseUrls) -> None:
+    """The targets' hosts do not exist, and no worker has a credential: without a gateway nothing happens at all."""
+    async with Stage(NOWHERE, EGRESS, urls, dataset=DATASET) as stage, httpx.AsyncClient(trust_env=False) as http:
+        transfer = {"amount": 1, "currency": "EUR", "destination": "acct-1", "reference": "r-1"}
+        for key in (EGRESS.legacy, EGRESS.candidate, "none"):
+            headers = {"authorization": f"Bearer {key}"}
+            answer = await http.post(f"{stage.urls.targets}/swiftpay/v1/transfers", json=transfer, headers=headers)
+            assert answer.status_code == 401
+        assert [call.authorized for call in stage.targets.books.calls()] == [False] * 3
+        assert stage.targets.books.effects() == []
+
+
+async def test_another_app_is_synced_on_demand(urls: DatabaseUrls) -> None:
     keys = Keys()
     async with (
-        Stage("http://127.0.0.1:9", dataset=DATASET, keys=keys) as stage,
+        Stage(NOWHERE, EGRESS, urls, dataset=DATASET, keys=keys) as stage,
         httpx.AsyncClient(trust_env=False) as http,
     ):
         client = inngest.Inngest(
@@ -131,15 +151,31 @@ async def test_another_app_is_synced_on_demand() -> None:
         assert (await http.post(f"{stage.urls.app}/sync", json=["x"])).status_code == 400
 
 
-async def test_as_a_process_it_says_where_it_is_runs_tasks_and_ends_on_sigterm(tmp_path: Path) -> None:
+def _needed(urls: DatabaseUrls, front_url: str = NOWHERE) -> tuple[str, ...]:
+    """The options without which no stage starts."""
+    given = {
+        "front-url": front_url,
+        "egress-legacy": EGRESS.legacy,
+        "egress-candidate": EGRESS.candidate,
+        "database-legacy": urls.legacy,
+        "database-candidate": urls.candidate,
+    }
+    return tuple(part for name, value in given.items() for part in (f"--{name}", value))
+
+
+async def test_as_a_process_it_says_where_it_is_runs_tasks_and_ends_on_sigterm(
+    urls: DatabaseUrls, tmp_path: Path
+) -> None:
     ports_file = tmp_path / "ports.json"
     options = ("--faults", "type-drift", "--ports-file", str(ports_file))
     front = Front()
     async with (
         Served(front.app()) as served,
         httpx.AsyncClient(trust_env=False) as http,
-        _process(*options, "--front-url", served.url) as (process, told),
+        _process(*options, *_needed(urls, served.url)) as (process, told),
+        httpx.AsyncClient(trust_env=False, base_url=f"{told['app']}/targets") as to_targets,
     ):
+        front.gateway = Gateway(catalogue_of(DATASET, Keys()).targets, to_targets)
         assert orjson.loads(ports_file.read_bytes()) == told
         assert told["faults"] == {"sync-shopify-order": ["type-drift"]}
         headers = {"authorization": f"Bearer {Keys().trigger_app}"}
@@ -148,19 +184,16 @@ async def test_as_a_process_it_says_where_it_is_runs_tasks_and_ends_on_sigterm(t
         run_id = (await http.post(url, json=payload, headers=headers)).json()["id"]
         books = await _until_ended(http, told["app"], "legacy", {run_id})
         assert [run["id"] for run in books["runs"]["legacy"]] == [run_id]
-        paid = [
-            call for call in books["targets"]["legacy"] if call["path"] == "/v1/transfers" and call["status"] == 201
-        ]
+        paid = [call for call in books["targets"] if call["path"] == "/v1/transfers" and call["status"] == 201]
         assert len(paid) == 1
-        assert books["targets"]["candidate"] == []
-        assert {report["run"] for report in front.reports} == {run_id}
+        assert {run for run, _at, _effect in front.rows} == {run_id}
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0
 
 
-async def test_as_a_process_it_ends_when_its_standard_input_does() -> None:
-    async with _process("--front-url", "http://127.0.0.1:9") as (process, _):
+async def test_as_a_process_it_ends_when_its_standard_input_does(urls: DatabaseUrls) -> None:
+    async with _process(*_needed(urls)) as (process, _):
         assert process.stdin is not None
         process.stdin.close()
         async with asyncio.timeout(10):
@@ -169,7 +202,7 @@ async def test_as_a_process_it_ends_when_its_standard_input_does() -> None:
 
 async def test_as_a_process_it_refuses_an_unknown_fault() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandbox", "--front-url", "http://127.0.0.1:9", "--faults", "paid-thrice"),
+        *(sys.executable, "-m", "sandbox", *_needed(DatabaseUrls("", "")), "--faults", "paid-thrice"),
         stderr=asyncio.subprocess.PIPE,
     )
     _, errors = await process.communicate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 
 import httpx
 import pytest
@@ -18,18 +18,38 @@ MESSAGE = {
     "content": [{"type": "text/html", "value": "<p>Hello</p>"}],
 }
 TRANSFER = {"amount": 1250, "currency": "EUR", "destination": "acct-1"}
-BEARER = {"authorization": "Bearer something"}
+SECRETS = {name: f"secret-{name}" for name in ("shopify", "mail", "slack", "meta", "ga4", "swiftpay", "bankwire")}
+PLACES = {
+    "shopify": "x-shopify-access-token",
+    "mail": "authorization",
+    "slack": "authorization",
+    "swiftpay": "authorization",
+    "bankwire": "x-api-key",
+}
+PARAMETERS = {"meta": "access_token", "ga4": "api_secret"}
+
+
+class WithCredentials(httpx.Auth):
+    """Puts each target's credential where it belongs."""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        name = request.url.path.split("/")[1]
+        if name in PLACES:
+            request.headers[PLACES[name]] = SECRETS[name]
+        else:
+            request.url = request.url.copy_add_param(PARAMETERS[name], SECRETS[name])
+        yield request
 
 
 @pytest.fixture
 def targets() -> Targets:
-    return Targets(orders={"7": ORDER}, customers={}, stumbling_mail=frozenset({"first"}))
+    return Targets(secrets=SECRETS, orders={"7": ORDER}, customers={}, stumbling_mail=frozenset({"first"}))
 
 
 @pytest.fixture
 async def http(targets: Targets) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=targets.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://targets") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://targets", auth=WithCredentials()) as client:
         yield client
 
 
@@ -37,13 +57,11 @@ async def http(targets: Targets) -> AsyncIterator[httpx.AsyncClient]:
     ("order_id", "headers", "status"),
     [
         # the shop that owns the order
-        ("7", {"x-shopify-access-token": "t", "x-shopify-shop-domain": "one.myshopify.com"}, 200),
+        ("7", {"x-shopify-shop-domain": "one.myshopify.com"}, 200),
         # another shop does not see it
-        ("7", {"x-shopify-access-token": "t", "x-shopify-shop-domain": "two.myshopify.com"}, 404),
+        ("7", {"x-shopify-shop-domain": "two.myshopify.com"}, 404),
         # an order that nobody has
-        ("8", {"x-shopify-access-token": "t", "x-shopify-shop-domain": "one.myshopify.com"}, 404),
-        # without a token
-        ("7", {"x-shopify-shop-domain": "one.myshopify.com"}, 401),
+        ("8", {"x-shopify-shop-domain": "one.myshopify.com"}, 404),
     ],
 )
 async def test_shopify_shows_a_shop_its_own_orders_alone(
@@ -55,8 +73,43 @@ async def test_shopify_shows_a_shop_its_own_orders_alone(
         assert answer.json() == {"order": {"id": 7, "total_price": "12.50"}}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/shopify/admin/api/2024-10/orders/7.json", None, 401),
+        ("POST", "/mail/v3/mail/send", MESSAGE, 401),
+        ("POST", "/slack/api/chat.postMessage", {"channel": "#c", "text": "hi"}, 200),
+        ("POST", "/meta/v21.0/88/events", {"data": []}, 401),
+        ("POST", "/ga4/mp/collect", {}, 401),
+        ("POST", "/swiftpay/v1/transfers", TRANSFER, 401),
+        ("POST", "/bankwire/payouts", {"value": "1.00", "reference": "r"}, 401),
+    ],
+)
+@pytest.mark.parametrize("secret", ["", "another"])
+async def test_whoever_lacks_the_credential_is_refused_and_written_down(
+    targets: Targets, method: str, path: str, body: object, status: int, secret: str
+) -> None:
+    headers = dict.fromkeys(PLACES.values(), secret)
+    query = dict.fromkeys(PARAMETERS.values(), secret)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=targets.app), base_url="http://targets") as http:
+        answer = await http.request(method, path, json=body, headers=headers, params=query)
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.json() == {"ok": False, "error": "not_authed"}
+    (call,) = targets.books.calls()
+    assert not call.authorized
+    assert not call.took_effect
+
+
+async def test_the_books_do_not_hold_credentials(http: httpx.AsyncClient, targets: Targets) -> None:
+    await http.post("/meta/v21.0/88/events", json={"data": []})
+    (call,) = targets.books.calls()
+    assert call.authorized
+    assert "secret" not in str(call)
+
+
 async def test_mail_names_every_message_anew(http: httpx.AsyncClient, targets: Targets) -> None:
-    answers = [await http.post("/mail/v3/mail/send", json=MESSAGE, headers=BEARER) for _ in range(2)]
+    answers = [await http.post("/mail/v3/mail/send", json=MESSAGE) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].headers["x-message-id"] != answers[1].headers["x-message-id"]
     assert len(targets.books.effects("mail")) == 2
@@ -65,24 +118,23 @@ async def test_mail_names_every_message_anew(http: httpx.AsyncClient, targets: T
 @pytest.mark.parametrize("missing", ["personalizations", "from", "subject", "content"])
 async def test_mail_refuses_an_incomplete_message(http: httpx.AsyncClient, targets: Targets, missing: str) -> None:
     message = {name: value for name, value in MESSAGE.items() if name != missing}
-    answer = await http.post("/mail/v3/mail/send", json=message, headers=BEARER)
+    answer = await http.post("/mail/v3/mail/send", json=message)
     assert answer.status_code == 400
     assert targets.books.effects() == []
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "error"),
+    ("body", "error"),
     [
-        ({"channel": "#c", "text": "hi"}, {}, "not_authed"),
-        ({"text": "hi"}, BEARER, "channel_not_found"),
-        ({"channel": "#c"}, BEARER, "no_text"),
-        ({"channel": "#c", "text": "hi"}, BEARER, None),
+        ({"text": "hi"}, "channel_not_found"),
+        ({"channel": "#c"}, "no_text"),
+        ({"channel": "#c", "text": "hi"}, None),
     ],
 )
 async def test_slack_answers_200_and_says_ok_or_not(
-    http: httpx.AsyncClient, body: dict[str, str], headers: dict[str, str], error: str | None
+    http: httpx.AsyncClient, body: dict[str, str], error: str | None
 ) -> None:
-    answer = await http.post("/slack/api/chat.postMessage", json=body, headers=headers)
+    answer = await http.post("/slack/api/chat.postMessage", json=body)
     assert answer.status_code == 200
     assert answer.json()["ok"] is (error is None)
     assert answer.json().get("error") == error
@@ -167,7 +219,7 @@ async def test_only_what_may_stumble_does_and_only_once(http: httpx.AsyncClient,
 
     async def send(category: str) -> int:
         message = {**MESSAGE, "categories": [category], "custom_args": {"reference": "r"}}
-        return (await http.post("/mail/v3/mail/send", json=message, headers=BEARER)).status_code
+        return (await http.post("/mail/v3/mail/send", json=message)).status_code
 
     assert [await send("first"), await send("first")] == [503, 202]
     assert [await send("later"), await send("later")] == [202, 202]

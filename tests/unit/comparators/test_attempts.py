@@ -1,0 +1,81 @@
+"""What a retry did again counts once where the world saw it once, and is shown where it saw it twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from comparators import Effect, Judgement, Ledger, Verdict
+from tests.unit.comparators.ledgers import completed
+from tests.unit.comparators.ledgers import judged as judge_ledgers
+
+SEND = Effect("http", "mail", "POST /send", "order-1", {"body": {"to": "ada@x.test"}, "status": 202})
+ORDER = Effect("http", "shop", "GET /orders/{id}", "1", {"path": "/orders/1", "status": 200}, reads=True)
+
+
+def judged(legacy: list[Effect], candidate: list[Effect]) -> Judgement:
+    return judge_ledgers(Ledger(completed(), tuple(legacy)), Ledger(completed(), tuple(candidate)))
+
+
+def answered(effect: Effect, status: int, attempt: int = 1) -> Effect:
+    assert isinstance(effect.data, dict)
+    return replace(effect, data={**effect.data, "status": status}, attempt=attempt)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("attempt", [1, 2], ids=["within the attempt", "by the next attempt"])
+@pytest.mark.parametrize("identified", [True, False])
+def test_a_call_that_was_turned_away_and_made_again_is_one_call(status: int, attempt: int, identified: bool) -> None:
+    send = SEND if identified else replace(SEND, identity=None)
+    tried = [answered(send, status), answered(send, 202, attempt)]
+    assert judged(tried, [send]).verdict is Verdict.match
+    assert judged([send], tried).verdict is Verdict.match
+
+
+def test_of_calls_that_were_turned_away_to_the_end_one_is_left() -> None:
+    tried = [answered(SEND, 503, attempt) for attempt in (1, 2, 3)]
+    assert judged(tried, tried[:1]).verdict is Verdict.match
+    assert judged(tried, []).verdict is Verdict.mismatch
+    assert judged(tried, [SEND]).verdict is Verdict.mismatch
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 402, 403, 404, 409, 422])
+def test_a_call_that_was_answered_and_made_again_is_two(status: int) -> None:
+    twice = [answered(SEND, status), answered(SEND, status, 2)]
+    assert judged([answered(SEND, status)], twice).verdict is Verdict.mismatch
+
+
+def test_a_call_that_got_no_answer_may_have_been_taken() -> None:
+    lost = replace(SEND, data={"body": {"to": "ada@x.test"}})
+    assert judged([SEND], [lost, replace(SEND, attempt=2)]).verdict is Verdict.mismatch
+
+
+def test_what_was_done_before_it_was_turned_away_the_second_time_stands() -> None:
+    assert judged([SEND], [SEND, answered(SEND, 503, 2)]).verdict is Verdict.mismatch
+
+
+def test_another_call_does_not_make_up_for_one_that_was_turned_away() -> None:
+    other = replace(SEND, identity="order-2")
+    assert judged([SEND, other], [answered(SEND, 503), other]).verdict is Verdict.mismatch
+
+
+def test_what_a_retry_reads_again_changed_nothing() -> None:
+    again = [ORDER, replace(ORDER, attempt=2), SEND]
+    assert judged(again, [ORDER, SEND]).verdict is Verdict.match
+    assert judged([ORDER, SEND], again).verdict is Verdict.match
+
+
+def test_reads_within_one_attempt_are_as_many_as_they_are() -> None:
+    assert judged([ORDER, ORDER], [ORDER]).verdict is Verdict.mismatch
+    assert judged([ORDER, ORDER, *[replace(ORDER, attempt=2)] * 2], [ORDER, ORDER]).verdict is Verdict.match
+
+
+def test_what_the_last_attempt_read_is_what_counts() -> None:
+    later = answered(ORDER, 404, 2)
+    assert judged([ORDER, later], [answered(ORDER, 404)]).verdict is Verdict.match
+    assert judged([ORDER, later], [ORDER]).verdict is Verdict.mismatch
+
+
+def test_a_write_that_a_retry_does_again_happened_twice() -> None:
+    assert judged([SEND, replace(SEND, attempt=2)], [SEND]).verdict is Verdict.mismatch
