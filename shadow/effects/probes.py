@@ -162,9 +162,8 @@ class Prober:
         try:
             parameters = {name: expression.evaluate(document) for name, expression in probe.parameters.items()}
         except MappingFailed as error:
-            # What was found may be a value of the event: only that there was none is told.
-            found = "nothing" if error.found == "nothing" else "something else"
-            raise CannotRead(f"{error.where}: found {found}, expected {error.expected}") from None
+            # It says kinds, never values: a probe has no tables, whose missing keys would be named.
+            raise CannotRead(str(error)) from None
         if probe.sql is not None:
             assert probe.database is not None
             reader = self._databases[probe.database, side]
