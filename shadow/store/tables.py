@@ -197,7 +197,7 @@ run_keys = Table(
     metadata,
     Column("run_id", Uuid, nullable=False),
     Column("side", Text, nullable=False),
-    Column("digest", BigInteger, nullable=False, comment="of the value of a business key in the run's event"),
+    Column("digest", BigInteger, nullable=False, comment="keyed, of the value of a business key in the run's event"),
     PrimaryKeyConstraint("run_id", "digest"),
     Index("run_keys_digest", "digest", "side", "run_id"),
     postgresql_partition_by="RANGE (run_id)",

@@ -153,7 +153,7 @@ CREATE TABLE run_keys (
     CONSTRAINT run_keys_pkey PRIMARY KEY (run_id, digest)
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX run_keys_digest ON run_keys (digest, side, run_id);
-COMMENT ON COLUMN run_keys.digest IS 'of the value of a business key in the run''s event';
+COMMENT ON COLUMN run_keys.digest IS 'keyed, of the value of a business key in the run''s event';
 ALTER TABLE effects ADD COLUMN suspects UUID[];
 COMMENT ON COLUMN effects.suspects IS 'unattributed: the runs it may be of; null: any that was under way';
 CREATE INDEX runs_finished ON runs (side, finished_at) WHERE finished_at IS NOT NULL;
