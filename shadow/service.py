@@ -152,7 +152,7 @@ class Service:
             if self._front is not None:
                 servers.append(await self._front_server(stack, http))
             if self._control is not None:
-                servers.append(self._control_server())
+                servers.append(self._control_server(stack))
             # What is loaded by now stays: the collector need not walk it again, which takes a tenth of a second.
             gc.collect()
             gc.freeze()
@@ -239,19 +239,18 @@ class Service:
         await sink.start()
         stack.push_async_callback(sink.stop)
 
-    def _control_server(self) -> _Server:
+    def _control_server(self, stack: contextlib.AsyncExitStack) -> _Server:
         from api.control.app import control_app
         from api.control.services import ControlServices
 
         assert self._control is not None
-        app = control_app(
-            ControlServices(
-                database=self._database,
-                catalogue=self._catalogue,
-                metrics_open=_is_loopback(self._control.host),
-            )
+        services = ControlServices(
+            database=self._database,
+            catalogue=self._catalogue,
+            metrics_open=_is_loopback(self._control.host),
         )
-        return _Server(uvicorn.Config(app, **server_settings(self._control)))
+        stack.push_async_callback(services.proofs.stop)
+        return _Server(uvicorn.Config(control_app(services), **server_settings(self._control)))
 
 
 def run(

@@ -28,7 +28,7 @@ class ContainmentRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["declare_harmless", "withdraw"]
+    action: Literal["prove", "declare_harmless", "withdraw"]
     reason: str | None = Field(
         None, min_length=1, max_length=2000, description="Of a declaration or its withdrawal; kept on record."
     )
@@ -54,7 +54,7 @@ async def get_containment(task: TaskName, services: Services, limit: Limit = SHO
 
 @router.post(
     "/v1/tasks/{task}/containment",
-    summary="Declare a task harmless",
+    summary="Prove or declare it",
     responses=answers(examples.CONTAINMENT, 401, 403, 404, 409, 422),
 )
 async def contain(
@@ -63,14 +63,27 @@ async def contain(
     services: Services,
     token: Annotated[Token, Security(operator)],
 ) -> ContainmentReport:
-    """Declare the task harmless, or withdraw a declaration; on record under the token's name."""
+    """Begin a proof, declare the task harmless, or withdraw a declaration; on record under the token's name.
+
+    A proof takes as long as its canary's runs. Until it has ended its state is `running`, and `GET` shows those of its
+    parts that are done.
+    """
     if task not in services.catalogue.tasks:
         raise not_found("task", task)
     actor = f"token:{token.name}"
+    if wanted.action == "prove":
+        if await services.proofs.begin(task, actor=actor) is None:
+            raise Refusal(409, f"a proof of {task!r} is being tried already", kind="being-proven")
+    else:
+        await _declared(task, wanted, services, actor)
+    return await containments.containment(services.engine, task, limit=SHOWN)
+
+
+async def _declared(task: str, wanted: ContainmentRequest, services: Services, actor: str) -> None:
+    """Declare, or withdraw a declaration."""
     if wanted.reason is None:
-        raise invalid(
-            [FieldProblem(field="body.reason", found=None, expected="why, for whoever reads the record later")]
-        )
+        expected = "why, for whoever reads the record later"
+        raise invalid([FieldProblem(field="body.reason", found=None, expected=expected)])
     try:
         if wanted.action == "declare_harmless":
             await declare(services.database, task, actor=actor, reason=wanted.reason)
@@ -78,4 +91,3 @@ async def contain(
             raise Refusal(409, f"task {task!r} has no declaration to withdraw", kind="not-declared")
     except DeclarationRefused as error:
         raise invalid([FieldProblem(field="body.reason", found=wanted.reason, expected=str(error))]) from error
-    return await containments.containment(services.engine, task, limit=SHOWN)

@@ -31,8 +31,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s)
 """
 _DATA = b"INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)"
 _DISPATCH = b"""
-INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, seed, position)
-VALUES (%s, %s, %s, %s, %s, %s, %s, 'due', %s, 0)
+INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'due', now() + %s, %s, 0)
 """
 
 
@@ -128,6 +128,7 @@ async def _hand_over(conn: Connection, event: UUID, tenant: str | None, dispatch
             dispatch.platform,
             dispatch.task,
             tenant,
+            dispatch.delay,
             seed.header() if batched else None,
         ),
     )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import orjson
 import psycopg
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shadow.catalogue.values import Duration
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
-from shadow.containment.part import PartName
+from shadow.containment.part import Part, PartName
+from shadow.containment.proof import Silent
 from shadow.containment.record import (
     Containment,
     DeclarationRefused,
@@ -27,8 +31,10 @@ from shadow.containment.record import (
     withdraw,
 )
 from shadow.observe import logs
+from shadow.proving import proving
 from shadow.store.database import Database, Work
 
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 _STYLE = {"passed": "green", "failed": "red", "unknown": "yellow"}
 
 
@@ -42,6 +48,10 @@ def contain(
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Only show what is on record.")] = False,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Of a declaration or its withdrawal; kept.")] = "",
+    patience: Annotated[
+        str | None,
+        typer.Option(help="How long the canary's runs are waited for, such as 5m; by default their deadline."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     catalogue: CatalogueFile = Path("catalogue.yaml"),
     data: DataFolder = Path(".shadow"),
@@ -50,15 +60,18 @@ def contain(
 ) -> None:
     """Prove that a task's candidate can't reach the world while it has no authority.
 
-    Exits 0 when it is proven or declared, 1 when not, 2 when it could not be tried.
+    Events are repeated for the candidate: `shadow work` (or `up`) and the candidate's worker must be running. Exits 0
+    when it is proven or declared, 1 when not, 2 when it could not be tried.
     """
     if sum((declare_harmless, withdraw_declaration, show)) > 1:
-        raise typer.BadParameter("--declare-harmless, --withdraw and --show are three different things")
+        raise typer.BadParameter("choose one of --declare-harmless, --withdraw and --show")
     resolved = read_catalogue(catalogue)
     if task not in resolved.tasks:
         _fail(f"no task {task!r}; expected one of {', '.join(sorted(resolved.tasks))}")
     logs.configure(level="warning")
     who = actor or getpass.getuser()
+    waits = None if patience is None else _duration(patience)
+    progress = Silent() if as_json else _Told()
 
     async def run() -> Containment | None:
         async with opened(data, database_url) as database:
@@ -66,6 +79,9 @@ def contain(
                 return await declare(database, task, actor=who, reason=reason)
             if withdraw_declaration and not await withdraw(database, task, actor=who, reason=reason):
                 _fail(f"task {task!r} has no declaration to withdraw", code=1)
+            if not show and not withdraw_declaration:
+                async with proving(database, resolved, progress=progress, patience=waits) as prover:
+                    return await prover.prove(task, actor=who)
             return await _present(database, task)
 
     try:
@@ -79,6 +95,26 @@ def contain(
     else:
         print_containment(Console(), task, found)
     raise typer.Exit(0 if withdraw_declaration or (found is not None and found.holds) else 1)
+
+
+class _Told:
+    """Says on stderr how far it is: stdout is the result's alone."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
+    def working(self, part: PartName, text: str) -> None:
+        self._console.print(Text(f"{part.value}: {text}", style="dim"))
+
+    def done(self, part: PartName, result: Part) -> None:
+        self._console.print(Text(f"{part.value}: {result.state.value}", style=_STYLE[result.state.value]))
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return _DURATION.validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(f"found {text!r}, expected a duration such as 90s, 5m or 1h") from error
 
 
 def _fail(text: str, code: int = 2) -> NoReturn:

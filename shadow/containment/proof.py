@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-import httpx
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
@@ -23,6 +22,7 @@ from shadow.containment.record import Containment, Leaks, begin_proof, finish_pr
 from shadow.containment.shapes import LegacyLedger, covering_events, legacy_ledger
 from shadow.containment.version import current_version
 from shadow.containment.witness import ReadBodies, judge_witnesses, read_witnesses, testimony
+from shadow.effects.probes import FetchesTarget
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,8 @@ class Prover:
 
     database: Database
     catalogue: ResolvedCatalogue
-    http: httpx.AsyncClient
+    fetches: FetchesTarget
+    """Reads at targets, for those that are witnesses."""
     repeat: Repeat
     bodies: ReadBodies
     progress: Progress = field(default_factory=Silent)
@@ -165,7 +166,7 @@ class Prover:
             await self._done(proof, parts, PartName.WITNESS, unknown("not asked: there was no canary"))
             return "unknown"
         self.progress.working(PartName.WITNESS, "reading what providers list before the canary")
-        before = await read_witnesses(self.http, self.catalogue)
+        before = await read_witnesses(self.fetches, self.catalogue)
         began_at = await self._now()
         wait = self.patience or min(task.deadline, LONGEST_WAIT)
         self.progress.working(PartName.CANARY, f"repeating {len(events)} events for the candidate alone")
@@ -188,7 +189,7 @@ class Prover:
             proof, parts, PartName.CANARY, judge_canary(canary, ledger, list(self.catalogue.targets), version)
         )
         self.progress.working(PartName.WITNESS, "reading what they list now")
-        after = await read_witnesses(self.http, self.catalogue)
+        after = await read_witnesses(self.fetches, self.catalogue)
         async with self.database.connection(Work.CONTROL) as connection:
             told = await testimony(
                 connection, before, after, began_at, self.bodies, guard=report, at_work=canary.guarded

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-import httpx
 import orjson
 from jsonpath import JSONPathError
 
@@ -18,6 +17,8 @@ from shadow.catalogue.paths import parsed
 from shadow.containment.guard_reports import GuardReport, reports_since
 from shadow.containment.part import Part, failed, passed, unknown
 from shadow.containment.record import Leaks
+from shadow.effects.probes import FetchesTarget
+from shadow.effects.sql_reading import CannotRead
 from shadow.store.database import Connection
 
 SLACK = timedelta(seconds=30)
@@ -49,39 +50,30 @@ class Reading:
     """Why it could not be read."""
 
 
-async def read_witness(http: httpx.AsyncClient, target: Target) -> Reading:
+async def read_witness(fetches: FetchesTarget, name: str, target: Target) -> Reading:
     """Ask the provider itself, with the real credential."""
     assert target.witness is not None
-    method, _, path = target.witness.request.strip().partition(" ")
-    url = target.url.rstrip("/") + "/" + path.strip().lstrip("/")
-    headers = {name: secret.get_secret_value() for name, secret in target.headers.items()}
-    parameters: dict[str, str] = {}
-    if (credential := target.credential) is not None:
-        if credential.header is not None:
-            headers[credential.header] = credential.secret.get_secret_value()
-        elif credential.query is not None:
-            parameters[credential.query] = credential.secret.get_secret_value()
+    method, _, where = target.witness.request.strip().partition(" ")
+    path, _, query = where.strip().partition("?")
     try:
-        request = httpx.URL(url).copy_merge_params(parameters) if parameters else httpx.URL(url)
-        answer = await http.request(
-            method.upper(), request, headers=headers, timeout=target.timeout.total_seconds(), follow_redirects=False
-        )
-        if not answer.is_success:
-            return Reading({}, f"it answered {answer.status_code}")
-        found = parsed(target.witness.items).findall(orjson.loads(answer.content))
-    except httpx.HTTPError as error:
-        return Reading({}, f"it can't be reached: {type(error).__name__}")
-    except (orjson.JSONDecodeError, JSONPathError) as error:
+        fetched = await fetches.fetch(name, method.upper(), path, query, target.timeout)
+    except CannotRead as error:
+        return Reading({}, str(error))
+    if not 200 <= fetched.status < 300:
+        return Reading({}, f"it answered {fetched.status}")
+    try:
+        found = parsed(target.witness.items).findall(fetched.body)
+    except (JSONPathError, TypeError) as error:
         return Reading({}, f"its answer can't be read: {error}")
     # `$.data` finds the list, `$.data[*]` what is in it: both are meant the same.
     items = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     return Reading({_identity(item): item for item in items})
 
 
-async def read_witnesses(http: httpx.AsyncClient, catalogue: ResolvedCatalogue) -> dict[str, Reading]:
+async def read_witnesses(fetches: FetchesTarget, catalogue: ResolvedCatalogue) -> dict[str, Reading]:
     """Every target that has one."""
     return {
-        name: await read_witness(http, target)
+        name: await read_witness(fetches, name, target)
         for name, target in catalogue.targets.items()
         if target.witness is not None
     }
@@ -102,8 +94,8 @@ class Testimony:
     none."""
     told: Sequence[GuardReport]
     """The candidate's guards' reports since the canary began."""
-    unguarded: Sequence[str] = ()
-    """Incidents since then: hosts that were reached past the guard."""
+    met: Sequence[str] = ()
+    """What the guard met since then: calls to other hosts, most of them denied."""
 
 
 async def testimony(
@@ -155,7 +147,6 @@ def judge_witnesses(told: Testimony, written: Collection[str], version: str | No
             silent.append(name)
     past = sorted({host for report in told.told for host in report.reached})
     saw += [f"the worker's guard saw a call to {host}" for host in past]
-    saw += [f"the worker's guard: {detail}" for detail in told.unguarded]
     if saw:
         return (
             failed(
@@ -188,6 +179,7 @@ def judge_witnesses(told: Testimony, written: Collection[str], version: str | No
         )
     who = [*silent, *(["the worker's guard"] if guarded else [])]
     warnings = [f"{name} could not be read: {problem}" for name, problem in blind.items()]
+    warnings += [f"the worker's guard met {detail}" for detail in told.met]
     return passed(f"nothing was seen by {', '.join(who)}", warnings=warnings, **facts), "none"
 
 

@@ -19,11 +19,12 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.catalogue.outside import Target
+from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
 from shadow.effects.correlation import CallTraits
 from shadow.egress.address import BadAddress, address
 from shadow.egress.calls import CallLog, Item, write
+from shadow.egress.contained import ContainedLegacy
 from shadow.egress.containing import RETRY_SECONDS, Containing
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
@@ -89,6 +90,7 @@ class Gateway:
             routing,
             platform=TriggerRuns(catalogue, database, routing, http, discover),
         )
+        self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
         self._spool = Spool(spool, database.vault)
@@ -111,6 +113,7 @@ class Gateway:
 
     async def start(self) -> None:
         await self.keys.start()
+        await self.contained_legacy.start()
         await self._calls.start()
         await self._twins.start()
         await self.replay.start()
@@ -124,6 +127,7 @@ class Gateway:
         await self.journal.stop()
         await self._spool.close_part()
         await self._calls.stop()
+        await self.contained_legacy.stop()
         await self.keys.stop()
         for target in self._targets.values():
             await target.upstream.close()
@@ -231,13 +235,13 @@ class Gateway:
         """
         try:
             if self.journal.away:
-                return self.runs.last_known(call.side, call.told)
+                return await self._last_known(call)
             try:
                 return await self.runs.find(call.side, call.told, traits)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.run_unlooked", error=type(error).__name__)
                 self.journal.found_away()
-                return self.runs.last_known(call.side, call.told)
+                return await self._last_known(call)
         except WrongSide as error:
             await self._note(
                 Incident(
@@ -251,6 +255,9 @@ class Gateway:
                 )
             )
             raise Refusal(403, str(error)) from None
+
+    async def _last_known(self, call: Understood) -> KnownRun:
+        return await self.runs.last_known(call.side, call.told, contained_legacy=self.contained_legacy.under_way)
 
     async def _decided(
         self, incoming: Incoming, target: _Target, call: Understood, run: KnownRun, body: ReadBody
@@ -334,8 +341,7 @@ class Gateway:
         if credential is None:
             return
         real = credential.secret.get_secret_value().encode()
-        given = call.fields.get((credential.header or "").lower(), "") if credential.header else ""
-        if given and hmac.compare_digest(given.encode(errors="replace"), real):
+        if any(hmac.compare_digest(text.encode(errors="replace"), real) for text in _in_its_place(call, credential)):
             await self._note(
                 Incident(
                     IncidentKind.WRONG_CREDENTIAL,
@@ -356,3 +362,11 @@ class Gateway:
         async with self._database.connection(Work.EGRESS) as conn:
             await write(conn, items)
         await self.incidents.look(among=[item.id for item in items])
+
+
+def _in_its_place(call: Understood, credential: Credential) -> list[str]:
+    """What a call carries where its target's credential goes."""
+    if credential.header is not None:
+        return [call.fields.get(credential.header.lower(), "")]
+    value = Reading(0).query(call.outgoing.query).get(credential.query or "", "")
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

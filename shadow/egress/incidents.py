@@ -43,14 +43,14 @@ _MOVED = "UPDATE incidents SET moved_back = true WHERE id = %s"
 _LEAKS = """
 SELECT effect.id, run.id, run.task, effect.side, effect.target, effect.operation
 FROM effects AS effect JOIN runs AS run ON run.id = effect.run_id
-WHERE {chosen} AND effect.seen_by = 'gateway' AND effect.disposition = 'forward' AND effect.writes
+WHERE {chosen} AND effect.seen_by IN ('gateway', 'mail') AND effect.disposition = 'forward' AND effect.writes
   AND run.authority <> 'real' AND NOT EXISTS (SELECT FROM incidents WHERE incidents.effect_id = effect.id)
 UNION ALL
 SELECT effect.id, run.id, run.task, effect.side, effect.target, effect.operation
 FROM effects AS effect
 JOIN run_aliases AS known ON known.alias = effect.platform_run_id
 JOIN runs AS run ON run.id = known.run_id AND run.side = effect.side AND run.event_id IS NOT NULL
-WHERE {chosen} AND effect.run_id IS NULL AND effect.seen_by = 'gateway' AND effect.disposition = 'forward'
+WHERE {chosen} AND effect.run_id IS NULL AND effect.seen_by IN ('gateway', 'mail') AND effect.disposition = 'forward'
   AND effect.writes AND run.authority <> 'real'
   AND NOT EXISTS (SELECT FROM incidents WHERE incidents.effect_id = effect.id)
 """

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
-from shadow.catalogue.model import Side
+from shadow.catalogue.model import HttpPlatform, Side
 from shadow.cutover.decision import Authority, Decision
 from shadow.effects.correlation import CallTraits, Correlator
 from shadow.effects.evidence import UNKNOWN, Tenant
@@ -35,6 +36,8 @@ PATIENCE_SECONDS = 2.0
 """How long an unknown run is waited for."""
 DATABASE_SECONDS = 2.0
 """How long the database may take to say whose a call is."""
+GLANCE_SECONDS = 0.5
+"""The same, once it was found to be away."""
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.3
 _ASKED_AT_MOST = 3
@@ -228,18 +231,38 @@ class Runs:
         self._remember(key, run)
         return run
 
-    def last_known(self, side: Side, told: Told) -> KnownRun:
+    async def last_known(self, side: Side, told: Told, *, contained_legacy: bool) -> KnownRun:
         """The run as it was last known, while the database is away.
 
         A legacy run of which nothing was ever known is let through while legacy has authority for all of its
-        route; a candidate's never.
+        route; a candidate's never. It is asked once more before: what fails at one call may be there at the next.
+
+        Args:
+            contained_legacy: whether legacy runs without authority are under way. It may be one of them then.
 
         Raises:
             Unknown: it may not.
+            WrongSide: it is known to be of the other side.
         """
         remembered = self._known.get((side, told.run, told.event, told.task))
         if remembered is not None:
             return remembered[1]
+        try:
+            async with asyncio.timeout(GLANCE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+                run = await self._by_headers(conn, side, told)
+        except (psycopg.Error, TimeoutError, OSError):
+            return self._let_through(side, told, contained_legacy)
+        if run is None:
+            raise Unknown("the database was away, and does not know this run")
+        if run.side is not side:
+            raise WrongSide(run, side)
+        self._remember((side, told.run, told.event, told.task), run)
+        return run
+
+    def _let_through(self, side: Side, told: Told, contained_legacy: bool) -> KnownRun:
+        """A run of which nothing is known but that it may."""
+        if contained_legacy:
+            raise Unknown("the database is away, and this may be one of the legacy runs without authority")
         task = self.names.task(told.task)
         if side is not Side.LEGACY or task is None or told.run is None:
             raise Unknown("the database is away and nothing is known of this run")
@@ -272,10 +295,17 @@ class Runs:
         task = self.names.task(told.task)
         if told.event is None or task is None:
             return None
+        if side is Side.LEGACY and not self._named_by_event(task):
+            # An event has a run on either side: a candidate's worker with a key of legacy's would pass for its twin.
+            return None
         cursor = await conn.execute(_EVENTS, (told.event,))
         ids = [derived_id(event, task.id, side) for (event,) in await cursor.fetchall()]
         runs = await self._all(conn, _OF_EVENTS, (ids,), AttributedBy.HEADERS) if ids else []
         return next((run for run in runs if may_be(run.platform_run_id, told.run)), None)
+
+    def _named_by_event(self, task: ResolvedTask) -> bool:
+        """Whether legacy's runs of that task have no other name: those of a plain HTTP endpoint."""
+        return isinstance(self._catalogue.platforms[task.legacy.platform], HttpPlatform)
 
     async def _one(
         self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy = AttributedBy.HEADERS

@@ -13,7 +13,7 @@ from shadow.catalogue.outside import Target
 from shadow.cutover.decision import Authority
 from shadow.egress.address import Address
 from shadow.egress.disposition import CallEffect, Disposition, ReadsPolicy
-from shadow.egress.keys import offered
+from shadow.egress.keys import PREFIX, offered
 from shadow.egress.resolving import Resolver
 from shadow.platforms.client import HOP_BY_HOP, carrying_client, end_to_end
 
@@ -186,7 +186,8 @@ class Upstream:
         return ", ".join(kept) or "identity"
 
     def _holds_key(self, value: str, key: str) -> bool:
-        return key in offered({"authorization": value}, {}, None, None)
+        """Whether it carries the call's key, or any other of ours."""
+        return any(text == key or text.startswith(PREFIX) for text in offered({"authorization": value}, {}, None, None))
 
     def _query(self, outgoing: Outgoing) -> bytes:
         credential = self._target.credential

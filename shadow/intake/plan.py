@@ -11,6 +11,9 @@ from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
 from shadow.cutover.decision import Decision
 from shadow.intake.arrival import Descent, PlannedDispatch, Stage, State
 
+CONTAINED_REST = timedelta(seconds=2)
+"""How long a hand-over to legacy without authority rests: until every gateway knows that there is one, so that it takes
+no such run for one with authority should the database go away (egress/contained.py)."""
 PASSTHROUGH_PATIENCE = timedelta(seconds=60)
 """How long the door that forwards a webhook itself keeps the workers away from that hand-over."""
 LONGEST_REST = timedelta(days=7)
@@ -81,7 +84,9 @@ def _deliveries(
             platform = catalogue.platforms[task.legacy.platform]
             if isinstance(platform, HttpPlatform) and task.legacy.platform == forwarded:
                 continue  # the forwarded webhook is what starts it
-            dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id)
+            contained = descent is not None and descent.authority is not Side.LEGACY
+            rest = CONTAINED_REST if contained else timedelta(0)
+            dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id, delay=rest)
             dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides))
     if Side.CANDIDATE in sides:
         for name in sorted({task.candidate.platform for task in tasks}):

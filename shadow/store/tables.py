@@ -175,6 +175,11 @@ runs = Table(
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),
     Index(
+        "runs_contained_legacy",
+        "id",
+        postgresql_where=text("side = 'legacy' AND authority = 'none' AND state <> 'finished'"),
+    ),
+    Index(
         "runs_candidate_version",
         "task",
         "id",

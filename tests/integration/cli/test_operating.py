@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import psycopg
 import pytest
 from typer.testing import CliRunner, Result
@@ -77,3 +78,47 @@ def test_dead_letters_are_listed_and_sent_again(catalogue: Path, database_url: s
     assert again.exit_code == 1
     assert "no dead letter" in again.output
     assert "no dead letters" in shadow("dead-letters", "list", "--database-url", database_url).output
+
+
+def contain(catalogue: Path, database_url: str, *arguments: str) -> Result:
+    return shadow("contain", *arguments, "-c", str(catalogue), "--database-url", database_url)
+
+
+def test_a_proof_without_a_guard_says_what_to_do_and_exits_1(catalogue: Path, database_url: str) -> None:
+    done = contain(catalogue, database_url, "pay")
+    assert done.exit_code == 1, done.output
+    for said in ("guard", "failed", "put the client package into", "pay: containment is not proven; leaks: unknown"):
+        assert said in " ".join(done.output.split()), done.output
+
+
+def test_progress_is_told_while_it_runs_and_json_is_alone_on_stdout(catalogue: Path, database_url: str) -> None:
+    told = contain(catalogue, database_url, "pay").stderr
+    assert "databases: asking legacy's databases" in told
+    assert told.index("guard: failed") < told.index("canary: unknown")
+    found = orjson.loads(contain(catalogue, database_url, "pay", "--json").stdout)
+    assert (found["state"], found["version"], found["parts"]["guard"]["state"]) == ("failed", None, "failed")
+
+
+def test_a_declaration_is_shown_and_withdrawn(catalogue: Path, database_url: str) -> None:
+    assert "nor declared" in contain(catalogue, database_url, "pay", "--show").output
+    declared = contain(catalogue, database_url, "pay", "--declare-harmless", "-r", "it only reads", "--actor", "ada")
+    assert (declared.exit_code, "declared harmless by ada: it only reads" in declared.output) == (0, True)
+    assert contain(catalogue, database_url, "pay", "--show").exit_code == 0
+    withdrawn = contain(catalogue, database_url, "pay", "--withdraw", "-r", "it writes", "--actor", "bob")
+    assert (withdrawn.exit_code, "withdrawn by bob: it writes" in withdrawn.output) == (0, True)
+    assert contain(catalogue, database_url, "pay", "--show").exit_code == 1
+    assert contain(catalogue, database_url, "pay", "--withdraw", "-r", "again").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nobody"], "no task 'nobody'"),
+        (["pay", "--declare-harmless"], "--reason"),
+        (["pay", "--declare-harmless", "--show"], "choose one of"),
+        (["pay", "--patience", "soon"], "such as 90s"),
+    ],
+)
+def test_what_makes_no_sense_exits_2(catalogue: Path, database_url: str, arguments: list[str], says: str) -> None:
+    done = contain(catalogue, database_url, *arguments)
+    assert (done.exit_code, says in " ".join(done.output.split())) == (2, True), done.output

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import httpx
 import orjson
 
 from sandbox.serving import Served
@@ -17,6 +16,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.fingerprints import fingerprint, fingerprint_key
 from shadow.containment.guard_reports import GuardReport, store_report
 from shadow.containment.proof import Prover
+from shadow.egress.reading import TargetReads
 from shadow.model.ids import new_id
 from shadow.store.database import Database, Work
 
@@ -230,8 +230,10 @@ async def stage_of(database: Database, *, witness: str = WITNESS, databases: str
     async def bodies(effects: Collection[Any], /) -> Sequence[bytes]:
         return [answers[effect] for effect in effects if effect in answers]
 
-    async with Served(bank) as served, httpx.AsyncClient(trust_env=False) as http:
+    async with Served(bank) as served:
         known = catalogue(served.url, witness=witness, databases=databases)
         candidate = Candidate(database)
-        prover = Prover(database, known, http, candidate, bodies)
+        reads = TargetReads(known)
+        prover = Prover(database, known, reads, candidate, bodies)
         yield Stage(database, known, bank, candidate, prover, answers)
+        await reads.close()

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from shadow.catalogue.model import Side
+from shadow.containment.guard_told import GuardTold, keep
 from shadow.containment.part import Part, PartName
 from shadow.containment.record import Containment, State, present
 from shadow.store.database import Database, Work
@@ -327,17 +329,24 @@ async def test_the_same_call_does_not_explain_another_item(stage: Stage) -> None
 
 
 async def test_what_the_guard_saw_pass_is_a_leak(stage: Stage) -> None:
-    async def past_the_guard() -> None:
-        async with stage.database.connection(Work.CONTROL) as connection:
-            await connection.execute(
-                """INSERT INTO incidents (id, kind, side, detail)
-                   VALUES (gen_random_uuid(), 'unguarded_host', 'candidate', 'a call to api.wire.test')"""
-            )
-
-    stage.candidate.also = past_the_guard
+    stage.candidate.also = lambda: met(stage, denied=False)
     found = await proven(stage)
     assert (found.state, found.leaks) == (State.FAILED, "found")
-    assert "a call to api.wire.test" in says(found, "witness")
+    assert "the worker's guard saw a call to api.wire.test" in says(found, "witness")
+
+
+async def test_what_the_guard_denied_is_none_and_is_told(stage: Stage) -> None:
+    stage.candidate.also = lambda: met(stage, denied=True)
+    found = await proven(stage)
+    assert (found.state, found.leaks) == (State.PROVEN, "none")
+    assert "the worker's guard met a call to api.wire.test was denied" in says(found, "witness")
+
+
+async def met(stage: Stage, *, denied: bool) -> None:
+    """The guard of the present version meets a host, and tells."""
+    told = {"version": "v1", "denies_other_hosts": True, "hosts": [{"host": "api.wire.test", "denied": denied}]}
+    async with stage.database.connection(Work.CONTROL) as connection:
+        await keep(connection, Side.CANDIDATE, GuardTold.model_validate(told))
 
 
 async def test_without_a_witness_leaks_are_unknown_and_nothing_is_proven(database: Database) -> None:

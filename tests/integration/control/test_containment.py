@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
+from api.control import ControlServices
 from shadow.containment.part import failed, passed
 from shadow.containment.record import begin_proof, finish_proof
 from shadow.store.database import Work
@@ -92,3 +94,40 @@ async def test_the_state_is_a_gauge(client: httpx.AsyncClient) -> None:
     assert 'shadow_containment{state="declared",task="order-sync"} 1.0' in text
     assert 'shadow_containment{state="none",task="order-sync"} 0.0' in text
     assert 'shadow_containment{state="none",task="digest"} 1.0' in text
+
+
+async def test_a_proof_is_begun_and_carried_on_behind_the_request(
+    world: World, client: httpx.AsyncClient, services: ControlServices
+) -> None:
+    """No guard has reported, so it comes to nothing; but it is tried, and kept."""
+    begun = await client.post(PATH, json={"action": "prove"})
+    assert begun.status_code == 200, begun.text
+    assert begun.json()["state"] in ("running", "failed")
+    for _ in range(100):
+        found = await shown(client)
+        if found["state"] != "running":
+            break
+        await asyncio.sleep(0.05)
+    (item,) = found["items"]
+    assert (item["state"], item["actor"], item["leaks"]) == ("failed", "token:tests", "unknown")
+    assert {name: part["state"] for name, part in item["parts"].items()} == {
+        "guard": "failed",
+        "databases": "passed",
+        "canary": "unknown",
+        "witness": "unknown",
+    }
+    await services.proofs.stop()
+
+
+async def test_a_task_is_not_proven_twice_at_once(
+    client: httpx.AsyncClient, services: ControlServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(*_arguments: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("shadow.containment.proof.Prover._try", endless)
+    assert (await client.post(PATH, json={"action": "prove"})).status_code == 200
+    again = await client.post(PATH, json={"action": "prove"})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/being-proven")
+    await services.proofs.stop()
+    assert (await shown(client))["state"] == "failed"

@@ -75,12 +75,58 @@ async def test_an_unknown_legacy_run_goes_through_while_legacy_has_authority_for
 async def test_that_it_should_not_have_gone_through_is_found_when_the_database_is_back(
     world: World, server_url: str
 ) -> None:
+    await world.gateway.contained_legacy.stop()  # so that the gateway has not read of that run
     twins = await world.twins(real=CANDIDATE)
     async with outage(server_url):
         assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 201
     await back(world)
     await until(lambda: world.rows("SELECT kind FROM incidents"))
     assert await world.rows("SELECT kind, run_id FROM incidents") == [("leak", twins.run(LEGACY))]
+
+
+async def test_no_unknown_run_goes_through_while_legacy_runs_without_authority_are_under_way(
+    world: World, server_url: str
+) -> None:
+    """It may be one of them: legacy against legacy, or a child of such a run."""
+    contained, other = await world.twins(real=CANDIDATE), await world.twins()
+    known = await world.twins()
+    await known.call(LEGACY, json={"requestId": "wd_0"})
+    await world.gateway.contained_legacy.refresh()
+    async with outage(server_url):
+        for twins in (contained, other):
+            assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+        assert (await known.call(LEGACY, json={"requestId": "wd_2"})).status_code == 201
+    await back(world)
+    assert len(world.books.calls) == 2
+    assert await world.rows("SELECT kind FROM incidents") == []
+
+
+async def test_one_that_is_accepted_but_not_started_counts_as_under_way(world: World) -> None:
+    contained = world.gateway.contained_legacy
+    event = (await world.twins(real=None)).event
+    await world.execute("DELETE FROM runs")
+    await contained.refresh()
+    assert not contained.under_way
+    await world.execute(
+        "INSERT INTO dispatches (id, event_id, side, platform, task) VALUES (%s, %s, 'legacy', 'trigger', 'payout')",
+        event,
+        event,
+    )
+    await contained.refresh()
+    assert contained.under_way
+
+
+async def test_a_failure_that_has_passed_makes_no_run_unknown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look fails, and the database is there: it is asked again before anybody is let through."""
+    twins = await world.twins(real=CANDIDATE)
+
+    async def fails(*_arguments: object) -> None:
+        raise psycopg.OperationalError("once")
+
+    monkeypatch.setattr(world.gateway.runs, "find", fails)
+    answer = await twins.call(LEGACY, json={"requestId": "wd_1"})
+    assert answer.headers["x-shadow-gateway"] in ("stub", "refused")
+    assert world.books.calls == []
 
 
 async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, server_url: str) -> None:

@@ -366,3 +366,23 @@ async def test_a_second_run_of_a_known_event_has_nothing_of_the_first_ones_autho
         None,
         twins.run(Side.CANDIDATE),
     ]
+
+
+async def test_a_key_of_legacys_makes_no_candidates_worker_its_twin(world: World) -> None:
+    """An event has a run on either side. Legacy's has a name of its own, and goes by no other."""
+    twins = await world.twins()
+    answer = await world.client.post(
+        "/egress/pay/v1/transfers",
+        json={"requestId": "wd_1"},
+        headers={**twins.headers(CANDIDATE), "authorization": f"Bearer {world.keys[LEGACY]}"},
+    )
+    assert answer.status_code == 403
+    assert world.books.calls == []
+
+
+async def test_no_key_of_ours_reaches_a_target_whichever_of_several_was_taken(world: World) -> None:
+    twins = await world.twins()
+    more = {"x-shadow-key": world.keys[LEGACY], "authorization": f"Bearer {world.keys[CANDIDATE]}"}
+    assert (await twins.call(LEGACY, path="open/x", json={}, headers=more)).status_code == 201
+    ((_method, path, headers, _body),) = world.books.calls
+    assert "shk_" not in path + str(headers)

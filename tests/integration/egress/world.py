@@ -59,6 +59,7 @@ targets:
       - match: POST /orders
   public:
     url: "{target}"
+  open: {{url: "{target}/open", private: true, stub: {{status: 200}}}}
   dead: {{url: "http://127.0.0.1:9", private: true, timeout: 1s}}
 tasks:
   payout:

@@ -17,6 +17,8 @@ CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequence
 ALTER TABLE runs ADD COLUMN parent_run UUID;
 ALTER TABLE runs ADD COLUMN world TEXT;
 ALTER TABLE runs ADD COLUMN decided BOOLEAN DEFAULT false NOT NULL;
+CREATE INDEX runs_contained_legacy ON runs (id)
+    WHERE side = 'legacy' AND authority = 'none' AND state <> 'finished';
 CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
 COMMENT ON COLUMN runs.parent_run IS 'the nearest run above it that is known';
 COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authority was decided; else it is none for want of knowledge';

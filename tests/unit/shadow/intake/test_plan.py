@@ -9,8 +9,9 @@ import pytest
 from shadow.catalogue import parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision, Phase, decide
-from shadow.intake.arrival import State
-from shadow.intake.plan import is_second, planned, sequence_patience
+from shadow.egress.contained import EVERY_SECONDS
+from shadow.intake.arrival import Descent, State
+from shadow.intake.plan import CONTAINED_REST, is_second, planned, sequence_patience
 from tests.unit.shadow.catalogues import TEXT, small
 
 CATALOGUE = small()
@@ -114,3 +115,23 @@ def test_one_task_that_goes_after_makes_those_wait_that_the_same_event_starts() 
 )
 def test_who_waits(side: Side, authority: Side | None, sides: tuple[Side, ...], second: bool) -> None:
     assert is_second(side, authority, sides) is second
+
+
+@pytest.mark.parametrize(
+    ("authority", "side", "rests"),
+    [
+        (None, Side.LEGACY, True),  # legacy against legacy
+        (Side.LEGACY, Side.LEGACY, False),
+        (Side.CANDIDATE, Side.LEGACY, True),
+        (None, Side.CANDIDATE, False),  # a candidate's unknown run is never let through
+    ],
+)
+def test_a_hand_over_to_legacy_without_authority_rests_until_gateways_know_of_it(
+    authority: Side | None, side: Side, rests: bool
+) -> None:
+    descent = Descent(authority, (side,))
+    decision = decide("route", Phase.SHADOW)
+    for dispatch in planned(CATALOGUE, "app-events", "payout/approved", Origin.PRODUCER, decision, descent):
+        assert dispatch.side is side
+        assert (dispatch.delay >= CONTAINED_REST) is rests
+        assert CONTAINED_REST.total_seconds() > 3 * EVERY_SECONDS
