@@ -16,10 +16,12 @@ COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
 CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
 ALTER TABLE runs ADD COLUMN parent_run UUID;
 ALTER TABLE runs ADD COLUMN world TEXT;
+ALTER TABLE runs ADD COLUMN decided BOOLEAN DEFAULT false NOT NULL;
 CREATE INDEX runs_contained_legacy ON runs (id)
     WHERE side = 'legacy' AND authority = 'none' AND state <> 'finished';
 CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
-COMMENT ON COLUMN runs.parent_run IS 'the run that triggered it, where that is known';
+COMMENT ON COLUMN runs.parent_run IS 'the nearest run above it that is known';
+COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authority was decided; else it is none for want of knowledge';
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
 COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered these';
