@@ -17,11 +17,14 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## the whole loop in one command; options in ARGS, e.g. ARGS="--faults none --json"
 	@$(BIN)/shadow demo $(ARGS)
 
+# Tests wait for others most of the time: three of them share the cores, each with a PostgreSQL of its own.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
+
 test: $(STAMP)  ## the everyday suite (under 15 minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

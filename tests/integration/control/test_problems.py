@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from shadow.reports import parity
+
+NOBODYS = "018f3a1e-0000-7000-8000-000000000000"
+"""The id of nothing."""
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -30,10 +32,10 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         "/",
         "/v1/tasks/nope",
         "/v1/tasks/nope/parity",
-        f"/v1/pairs/{uuid4()}",
+        f"/v1/pairs/{NOBODYS}",
         "/v1/signatures/s1-nope",
         "/v1/events/nope",
-        f"/v1/events/{uuid4()}",
+        f"/v1/events/{NOBODYS}",
     ],
 )
 async def test_what_does_not_exist_is_404(client: httpx.AsyncClient, path: str) -> None:

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from sandbox.inngest import PretendInngest, RunStatus, Traps
-from sandbox.inngest.identifiers import new_ulid
 from sandbox.inngest.signing import hashed_key
 
 from .apps import ScriptedApp, on, started
@@ -17,7 +16,7 @@ from .apps import ScriptedApp, on, started
 ORDER = {"id": "sync", "triggers": on("shop/order")}
 DONE = ScriptedApp({"commerce-sync": lambda body: (200, "ok")})
 KEY = "0123456789abcdef"
-UNKNOWN = new_ulid(1)
+UNKNOWN = "00000000010000000000000000"
 
 
 async def send(inngest: PretendInngest, client: httpx.AsyncClient) -> str:

@@ -79,7 +79,7 @@ def test_what_is_no_text_or_too_long_is_told_by_its_digest() -> None:
         (b"\xff", "text/plain", ""),
         (b"x", "text/plain; charset=nothing", ""),
         (b"no gzip", "application/json", "gzip"),
-        (gzip.compress(b'{"a": 1}')[:-9], "application/json", "gzip"),
+        (gzip.compress(b'{"a": 1}', mtime=0)[:-9], "application/json", "gzip"),
         (b"no parts", "multipart/form-data", ""),
         (b"\xff=1", "application/x-www-form-urlencoded", ""),
     ],

@@ -39,6 +39,7 @@ def test_it_is_sealed_anew_each_time() -> None:
         (OTHER, BODY, "data"),  # under another key
         (KEY, first_id_at(datetime(2020, 1, 1, tzinfo=UTC)).bytes, "data"),  # as that of another day
     ],
+    ids=["another event", "another part", "another key", "another day"],
 )
 def test_it_opens_nowhere_else(key: TenantKey, body: bytes, part: str) -> None:
     with pytest.raises(Tampered, match=part):
