@@ -19,7 +19,7 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.catalogue.outside import Target
+from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
 from shadow.effects.correlation import CallTraits
 from shadow.egress.address import BadAddress, address
@@ -252,6 +252,7 @@ class Gateway:
                     run_id=error.run.id,
                     target=call.target,
                     operation=call.operation.template,
+                    tenant=error.run.tenant,
                 )
             )
             raise Refusal(403, str(error)) from None
@@ -341,8 +342,7 @@ class Gateway:
         if credential is None:
             return
         real = credential.secret.get_secret_value().encode()
-        given = call.fields.get((credential.header or "").lower(), "") if credential.header else ""
-        if given and hmac.compare_digest(given.encode(errors="replace"), real):
+        if any(hmac.compare_digest(text.encode(errors="replace"), real) for text in _in_its_place(call, credential)):
             await self._note(
                 Incident(
                     IncidentKind.WRONG_CREDENTIAL,
@@ -363,3 +363,11 @@ class Gateway:
         async with self._database.connection(Work.EGRESS) as conn:
             await write(conn, items)
         await self.incidents.look(among=[item.id for item in items])
+
+
+def _in_its_place(call: Understood, credential: Credential) -> list[str]:
+    """What a call carries where its target's credential goes."""
+    if credential.header is not None:
+        return [call.fields.get(credential.header.lower(), "")]
+    value = Reading(0).query(call.outgoing.query).get(credential.query or "", "")
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

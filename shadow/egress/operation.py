@@ -23,7 +23,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PLACEHOLDER = re.compile(r"\{(\+?)([A-Za-z_][A-Za-z0-9_]*)\}")
 _IDEMPOTENCY_KEY = "idempotency-key"
 _OVERRIDING = ("x-http-method-override", "x-http-method", "x-method-override")
-"""Headers by which a GET may be something else to its server."""
+"""Headers by which a call may be something else to its server than its method says, or the catalogue."""
 _IDENTITY_SEPARATOR = " / "
 _SEGMENT = "\x00"
 """Between segments when they are matched: no segment can hold it."""
@@ -129,7 +129,7 @@ class Operations:
 
     def match(self, method: str, address: Address, headers: Mapping[str, str]) -> MatchedOperation | None:
         """The operation that a call is; None for one that the target doesn't declare and must not be called by."""
-        overridden = method in _READING and any(name in headers for name in _OVERRIDING)
+        overridden = any(name in headers for name in _OVERRIDING)
         text = _SEGMENT.join(address.segments)
         for operation in self._declared:
             if operation.method not in ("*", method):

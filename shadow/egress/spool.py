@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
+import fcntl
 import os
 import typing
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +30,8 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 2.0
 _BATCH = 500
 _SUFFIX = ".jsonl"
+_OPEN = ".open"
+"""What ends the name of a file that is being written."""
 _BAD = ".unreadable"
 _KINDS: dict[str, type[Call] | type[Answered]] = {"call": Call, "answered": Answered}
 
@@ -46,6 +50,7 @@ class Spool:
         self._part = 0
         self._lock = asyncio.Lock()
         self._handle: typing.IO[bytes] | None = None
+        self._path = folder
 
     async def append(self, item: Item) -> None:
         """Return once the line is on disk.
@@ -64,9 +69,18 @@ class Spool:
     def _append(self, line: bytes) -> None:
         if self._handle is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{self._name}-{self._part}{_SUFFIX}.open"
-            self._handle = path.open("ab")
-            path.chmod(0o600)
+            path = self._folder / f"{self._name}-{self._part:06d}{_SUFFIX}{_OPEN}"
+            # It is locked before anybody can take it for left behind.
+            begun = path.with_suffix(".begun")
+            handle = begun.open("ab")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                begun.chmod(0o600)
+                begun.rename(path)
+            except BaseException:
+                handle.close()
+                raise
+            self._handle, self._path = handle, path
         self._handle.write(line)
         self._handle.flush()
         os.fsync(self._handle.fileno())
@@ -76,23 +90,28 @@ class Spool:
         async with self._lock:
             if self._handle is None:
                 return
-            path = Path(self._handle.name)
-            self._handle.close()
+            await asyncio.to_thread(self._path.rename, self._path.with_suffix(""))
+            self._handle.close()  # only now: nobody else may lock it before it has its name
             self._handle = None
             self._part += 1
-            await asyncio.to_thread(path.rename, path.with_suffix(""))
 
     def adopt(self) -> None:
-        """Take over what processes left behind that are no more."""
+        """Take over what processes left behind that are no more.
+
+        A process holds a lock on the file that it writes, which ends with it. Its number tells nothing: in a container
+        every process has the same.
+        """
         if not self._folder.is_dir():
             return
-        for path in self._folder.glob(f"egress-*{_SUFFIX}.open"):
-            pid = path.name.split("-")[1]
-            if pid.isdigit() and int(pid) != os.getpid() and not Path(f"/proc/{pid}").exists():
+        for path in self._folder.glob(f"egress-*{_SUFFIX}{_OPEN}"):
+            # Another process may have been quicker.
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.rename(path.with_suffix(""))
+                log.info("egress.spool_adopted", file=str(path))
 
     def complete(self) -> list[Path]:
-        """Files to which nothing is added any more, oldest first."""
+        """Files to which nothing is added any more; those of one process oldest first: a call before its answer."""
         return sorted(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else []
 
     @property
@@ -182,7 +201,6 @@ class SpoolReplay:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._spool.adopt)
         self._task = asyncio.create_task(self._run(), name="egress-spool")
 
     async def stop(self) -> None:
@@ -198,6 +216,7 @@ class SpoolReplay:
             psycopg.Error, TimeoutError: the database is still away; nothing is lost.
         """
         await self._spool.close_part()
+        await asyncio.to_thread(self._spool.adopt)
         done = 0
         for path in await asyncio.to_thread(self._spool.complete):
             items, bad = await asyncio.to_thread(read, path, self._database.vault)
@@ -226,9 +245,10 @@ class SpoolReplay:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            if not self._spool.waiting:
-                continue
             try:
+                await asyncio.to_thread(self._spool.adopt)
+                if not self._spool.waiting:
+                    continue
                 async with self._database.direct():
                     pass  # a pool would wait for a connection that nobody can give
                 await self.once()

@@ -80,6 +80,9 @@ def test_a_read_that_asks_to_be_something_else_writes(header: str) -> None:
     found = match(DECLARED, "GET /v1/transfers/tr_1", **{header: "DELETE"})
     assert found is not None
     assert found.effect is CallEffect.WRITE
+    reading = operations({"match": "POST /graphql", "effect": "read"})
+    assert shown(match(reading, "POST /graphql")) == ("POST /graphql", "read", {})
+    assert shown(match(reading, "POST /graphql", **{header: "DELETE"})) == ("POST /graphql", "write", {})
 
 
 def identity(declared: dict[str, Any], call: str, **document: Any) -> str | None:

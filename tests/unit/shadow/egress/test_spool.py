@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -73,3 +77,46 @@ async def test_a_call_is_read_before_its_answer_and_a_torn_line_costs_no_other(t
     items, bad = read(path, vault)
     assert items == [CALL, ANSWERED]
     assert bad == [torn]
+
+
+def spool_in(folder: Path) -> Spool:
+    return Spool(folder, Vault(Database("postgresql://nobody"), MasterKey(b"k" * LENGTH)))
+
+
+async def test_files_are_replayed_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    written = []
+    for _ in range(12):
+        await spool.append(CALL)
+        path = spool._path
+        await spool.close_part()
+        written.append(path.with_suffix(""))
+    assert spool.complete() == written
+
+
+def another_process(folder: str, pid: str) -> None:
+    """Spool as a process of that number, and wait to be killed."""
+    os.getpid = lambda: int(pid)
+    spool = spool_in(Path(folder))
+    asyncio.run(spool.append(CALL))
+    print("spooled", flush=True)
+    sys.stdin.read()
+
+
+async def test_what_a_killed_process_left_open_is_adopted_whatever_its_number(tmp_path: Path) -> None:
+    """In a container every process is number 1: the one that died, and the one that comes after it."""
+    spool = spool_in(tmp_path)
+    await spool.append(ANSWERED)
+    command = [sys.executable, "-c", f"from {__name__} import *; another_process({str(tmp_path)!r}, '{os.getpid()}')"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:  # noqa: ASYNC220
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"spooled\n"
+        spool.adopt()
+        assert spool.complete() == []  # both are being written
+        other.kill()
+    spool.adopt()
+    (left,) = spool.complete()
+    assert [type(item) for item in read(left, spool._vault)[0]] == [Call]
+    await spool.append(CALL)
+    await spool.close_part()
+    assert [len(read(path, spool._vault)[0]) for path in spool.complete() if path != left] == [2]
