@@ -16,7 +16,7 @@ import orjson
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side
-from shadow.effects.business_keys import named_in, texts_in
+from shadow.effects.business_keys import indexed, named_in, texts_in
 from shadow.effects.record import CLOCKS_DIFFER, AttributedBy
 from shadow.effects.traceref import trace_in, trace_of_run
 from shadow.model.ids import derived_id, first_id_at, time_of
@@ -310,7 +310,7 @@ class Correlator:
         cursor = await conn.execute(
             _BY_KEY,
             {
-                "digests": sorted(names),
+                "digests": sorted(indexed(conn.vault, names)),
                 "side": side.value,
                 "at": at,
                 "clocks": CLOCKS_DIFFER,

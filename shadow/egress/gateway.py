@@ -252,6 +252,7 @@ class Gateway:
                     run_id=error.run.id,
                     target=call.target,
                     operation=call.operation.template,
+                    tenant=error.run.tenant,
                 )
             )
             raise Refusal(403, str(error)) from None

@@ -204,7 +204,7 @@ run_keys = Table(
     metadata,
     Column("run_id", Uuid, nullable=False),
     Column("side", Text, nullable=False),
-    Column("digest", BigInteger, nullable=False, comment="of the value of a business key in the run's event"),
+    Column("digest", BigInteger, nullable=False, comment="keyed, of the value of a business key in the run's event"),
     PrimaryKeyConstraint("run_id", "digest"),
     Index("run_keys_digest", "digest", "side", "run_id"),
     postgresql_partition_by="RANGE (run_id)",
@@ -238,6 +238,9 @@ effects = Table(
         "attributed_by",
         Text,
         comment="report, headers, trace, key, transaction or parent; null while it is nobody's",
+    ),
+    Column(
+        "emitted", Text, comment="of an emitted event: the id that its platform gave it, as far as who saw it knows"
     ),
     Column("disposition", Text, comment="gateway: forward, replay, stub or refuse"),
     Column("writes", Boolean, comment="gateway: whether the operation writes"),
