@@ -237,8 +237,14 @@ async def test_a_run_that_was_not_started_through_shadow_is_what_the_gateway_tak
 
 
 async def test_mail_of_a_known_run_goes_on_while_the_database_is_away(
-    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], gateway: Gateway, postgres_url: str
+    world: SeenWorld,
+    workers: Workers,
+    receiver: tuple[Receiver, int],
+    gateway: Gateway,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("shadow.egress.runs._FRESH_SECONDS", 0.0)  # so that the database is asked, and is away
     told, contained = await world.keyed(ORDER), await world.keyed({"order": "order-0002"})
     known = {"X_Shadow_Run": told.platform_run(Side.LEGACY), "X_Shadow_Task": "order-sync"}
     twin = {"X_Shadow_Run": contained.platform_run(Side.CANDIDATE), "X_Shadow_Task": "order-sync"}
