@@ -2,7 +2,8 @@
 
 Trigger.dev retries the whole run, Inngest a step. An effect performed again by a later attempt reached the
 world once only if the provider could recognise it: same idempotency key. Anything else happened twice, except for
-what changed nothing: a try that was turned away, and a read.
+what changed nothing: a read, and a try that the target itself says it did not take. An error that leaves open whether
+the target did it (500, 502, 504 is what is recorded when a write left and its answer was lost) says no such thing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from comparators.canonical import JSON
 from comparators.normalise import Entry
 from comparators.shape import shape
 
-_TURNED_AWAY = frozenset({408, 425, 429})
-"""Beside the server's errors: come again."""
+_NOT_TAKEN = frozenset({408, 425, 429, 503})
+"""Come again, for nothing was done."""
 
 
 def collapse(entries: list[Entry], known: Collection[str]) -> list[Entry]:
@@ -38,16 +39,23 @@ def collapse(entries: list[Entry], known: Collection[str]) -> list[Entry]:
 
 
 def _tried_at_last(entries: list[Entry], known: Collection[str]) -> list[Entry]:
-    """Without the calls that were turned away for a while and made again: what came of it at last counts."""
-    if not any(_turned_away(entry.data) for entry in entries):
+    """Without the calls that came to nothing and were made again: what came of it at last counts."""
+    if not any(_failed(entry.data) for entry in entries):
         return entries
     kept: list[Entry] = []
     made_again: set[Hashable] = set()
     for entry in sorted(entries, key=_by_attempt, reverse=True):
         same = _same(entry, known)
-        if not _turned_away(entry.data) or same not in made_again:
+        keyed = (same, entry.idempotency_key)
+        if _changed_nothing(entry):
+            again = same in made_again
+        else:  # it may have been done: then the provider did it once only if it could tell
+            again = _failed(entry.data) and entry.idempotency_key is not None and keyed in made_again
+        if not again:
             kept.append(entry)
         made_again.add(same)
+        if _status(entry.data) not in _NOT_TAKEN:
+            made_again.add(keyed)
     return kept
 
 
@@ -75,16 +83,23 @@ def _by_attempt(entry: Entry) -> tuple[int, int]:
     return entry.attempt, entry.position
 
 
-def _turned_away(data: JSON) -> bool:
+def _failed(data: JSON) -> bool:
+    status = _status(data)
+    return status is not None and (status >= 500 or status in _NOT_TAKEN)
+
+
+def _changed_nothing(entry: Entry) -> bool:
+    return _status(entry.data) in _NOT_TAKEN or (entry.reads and _failed(entry.data))
+
+
+def _status(data: JSON) -> int | None:
     status = data.get("status") if isinstance(data, dict) else None
-    return type(status) is int and (status >= 500 or status in _TURNED_AWAY)
+    return status if type(status) is int else None
 
 
 def _same(entry: Entry, known: Collection[str]) -> Hashable:
-    """What makes a call the same call, whatever it was answered."""
-    if entry.identity is not None:
-        return (entry.group, entry.identity)
+    """What makes a call the same call, whatever it was answered. Of one order, another amount is another call."""
     data = entry.data
     if isinstance(data, dict):
         data = {name: value for name, value in data.items() if name != "status"}
-    return (entry.group, shape(data, known))
+    return (entry.group, entry.identity, shape(data, known))

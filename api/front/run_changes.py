@@ -27,7 +27,7 @@ from api.front.trigger_source import CallingSources
 from shadow.catalogue.model import TriggerPlatform
 from shadow.intake import run_changes
 from shadow.intake.run_changes import Expected
-from shadow.outcomes.moments import moment
+from shadow.model.moments import moment
 from shadow.platforms.client import Answer, TooLarge, carry
 from shadow.platforms.trigger_api import API_VERSION
 from shadow.store.database import Connection, Work
@@ -71,7 +71,7 @@ class RunChangeDoor:
 
     async def replay(self, scope: Scope, receive: Receive, send: Send, run: str) -> None:
         """`POST /api/v1/runs/{id}/replay`."""
-        await self._change(scope, receive, send, run, _Change(_nothing, _replayed))
+        await self._change(scope, receive, send, run, _Change(_nothing, self._replayed))
 
     async def _change(self, scope: Scope, receive: Receive, send: Send, run: str, change: _Change) -> None:
         found = self._sources.platform_of(fields(scope))
@@ -192,6 +192,14 @@ class RunChangeDoor:
             now = self._services.clock()
             await run_changes.rescheduled(conn, self._services.catalogue, expected, starts_at, now)
 
+    async def _replayed(
+        self, conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any
+    ) -> None:
+        new_run = answer.get("id") if isinstance(answer, dict) else None
+        if isinstance(new_run, str):
+            services = self._services
+            await run_changes.replayed(conn, services.catalogue, services.routing.decision, platform, run, new_run)
+
 
 async def _cancelled(conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any) -> None:
     if expected is not None:
@@ -200,12 +208,6 @@ async def _cancelled(conn: Connection, platform: str, run: str, expected: Expect
 
 async def _nothing(conn: Connection, platform: str, run: str) -> None:
     return None
-
-
-async def _replayed(conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any) -> None:
-    new_run = answer.get("id") if isinstance(answer, dict) else None
-    if isinstance(new_run, str):
-        await run_changes.replayed(conn, platform, run, new_run)
 
 
 def _json(body: bytes) -> Any:

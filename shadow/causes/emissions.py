@@ -71,6 +71,7 @@ def _effect(event: EventRow, data: bytes, said: str | None) -> SeenEffect:
         occurred_at=event.occurred_at if event.door == "platform" else event.accepted_at,
         seen_by=SeenBy.PLATFORM if event.door == "platform" else SeenBy.DOOR,
         attributed_by=attributed,
+        emitted=event.delivery_id if event.door == "platform" else event.upstream_id or event.delivery_id,
         id=emission_id(event.id),
     )
 

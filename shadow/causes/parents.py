@@ -17,6 +17,7 @@ from shadow.catalogue.model import InngestPlatform, Side
 from shadow.causes.authority import ParentAuthority, Purpose
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
+from shadow.model.run_names import may_be
 from shadow.store.database import Connection, Database, Work
 from shadow.store.rounds import Rounds
 
@@ -32,7 +33,8 @@ _MOST = 20_000
 _DELIVERIES = 20
 
 _COLUMNS = """
-run.side, run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.parent_run IS NOT NULL
+run.side, run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.decided,
+run.platform_run_id
 """
 _BY_ALIAS = f"""
 SELECT known.alias, {_COLUMNS} FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
@@ -184,9 +186,11 @@ async def known_parents(
             for task in tasks
         ]
     cursor = await conn.execute(_BY_ID.encode(), ([run for ids in runs.values() for run in ids],))
-    by_id = {row[1]: _parent(row) for row in await cursor.fetchall()}
+    by_id = {row[1]: row for row in await cursor.fetchall()}
     for index, ids in runs.items():  # of several events with one id the newest
-        parents[index] = next((by_id[run] for run in ids if run in by_id), None)
+        said = wanted[index][1].run
+        rows = [by_id[run] for run in ids if run in by_id and may_be(by_id[run][-1], said)]
+        parents[index] = _parent(rows[0]) if rows else None
     return parents
 
 
@@ -219,8 +223,8 @@ def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[Resolved
 def _parent(row: Sequence[Any]) -> Parent:
     """A run that nothing of ours started (a cron's, one from a dashboard, a second one for its event) has no authority
     on record, and yet may be what its side has always done: nobody knows."""
-    side, run_id, authority, task, event_id, purpose, has_parent = row
+    side, run_id, authority, task, event_id, purpose, decided, _name = row
     expected = event_id is not None and derived_id(event_id, task, side) == run_id
     # The gateway decides about such a run when it calls out, and writes that down (`egress/unsolicited.py`).
-    expected = expected or (event_id is None and (authority == "real" or has_parent))
-    return Parent(run_id, ParentAuthority(authority) if expected else ParentAuthority.UNKNOWN, Purpose(purpose))
+    known = expected or decided
+    return Parent(run_id, ParentAuthority(authority) if known else ParentAuthority.UNKNOWN, Purpose(purpose))

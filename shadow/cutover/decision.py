@@ -35,6 +35,10 @@ class Decision:
     def of(self, side: Side) -> Authority:
         return "real" if side == self.authority else "none"
 
+    def whole(self, side: Side) -> bool:
+        """Whether that side has authority over all of the route, and not only over this event's share of it."""
+        return side is self.authority and self.phase is not Phase.RAMP
+
 
 _SIDES: dict[Phase, tuple[Side, tuple[Side, ...]]] = {
     Phase.LEGACY: (Side.LEGACY, (Side.LEGACY,)),

@@ -1,6 +1,7 @@
 """Business keys: the values of an event (order id, request id) by which a call that names no run is known.
 
-What is kept of them, and compared, are digests: neither the index nor an unattributed effect says a value in clear.
+What is kept of them, and compared, are digests, in the index keyed with a secret of the vault: who has the database
+alone can't try out which order a run was about.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import orjson
 
 from shadow.catalogue.model import Side
 from shadow.catalogue.paths import MISSING, Walk, walk
+from shadow.sealing.vault import Vault
 from shadow.store.database import Connection
 
 SHORTEST = 4
@@ -50,8 +52,15 @@ class KeyedRun:
 
 
 def digest(text: str) -> int:
-    """What stands for a text in the index."""
+    """What stands for a text in this process. Never stored as it is: `indexed`."""
     return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big", signed=True)
+
+
+def indexed(vault: Vault, digests: Iterable[int]) -> list[int]:
+    """What stands for these digests in the index."""
+    key = vault.business_keys
+    made = (hashlib.blake2b(one.to_bytes(8, "big", signed=True), key=key, digest_size=8).digest() for one in digests)
+    return [int.from_bytes(one, "big", signed=True) for one in made]
 
 
 def keys_of(paths: Sequence[str], data: Any) -> frozenset[int]:
@@ -100,7 +109,7 @@ async def note_keys(conn: Connection, runs: Iterable[KeyedRun]) -> None:
             data = orjson.loads(run.data)
         except orjson.JSONDecodeError:
             continue
-        rows += [(run.id, run.side.value, key) for key in keys_of(run.paths, data)]
+        rows += [(run.id, run.side.value, key) for key in indexed(conn.vault, keys_of(run.paths, data))]
     if rows:
         await conn.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 

@@ -16,10 +16,11 @@ import orjson
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side
-from shadow.effects.business_keys import named_in, texts_in
+from shadow.effects.business_keys import indexed, named_in, texts_in
 from shadow.effects.record import CLOCKS_DIFFER, AttributedBy
 from shadow.effects.traceref import trace_in, trace_of_run
 from shadow.model.ids import derived_id, first_id_at, time_of
+from shadow.model.run_names import may_be
 from shadow.store.database import Connection
 
 _PATIENCE = timedelta(days=1)
@@ -248,8 +249,7 @@ class Correlator:
         cursor = await conn.execute(_EVENTS, (call.event,))
         events = [row[0] for row in await cursor.fetchall()]
         found = await self._runs(conn, _BY_ID, ([derived_id(event, task, side) for event in events], side))
-        # Another platform's id says that it is another run of the same event.
-        fits = [run for run in found if call.run is None or run.platform_run_id in (None, call.run)]
+        fits = [run for run in found if may_be(run.platform_run_id, call.run)]
         return sorted(fits, key=lambda run: run.id, reverse=True)[:1]
 
     async def _traced(self, conn: Connection, side: Side, trace: str, at: datetime) -> list[OpenRun]:
@@ -281,7 +281,7 @@ class Correlator:
         cursor = await conn.execute(
             _BY_KEY,
             {
-                "digests": sorted(names),
+                "digests": sorted(indexed(conn.vault, names)),
                 "side": side.value,
                 "at": at,
                 "clocks": CLOCKS_DIFFER,

@@ -162,6 +162,7 @@ class Prober:
         try:
             parameters = {name: expression.evaluate(document) for name, expression in probe.parameters.items()}
         except MappingFailed as error:
+            # It says kinds, never values: a probe has no tables, whose missing keys would be named.
             raise CannotRead(str(error)) from None
         if probe.sql is not None:
             assert probe.database is not None

@@ -37,15 +37,15 @@ RETURNING event_id
 """
 _EFFECTS = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
-                     idempotency_key, occurred_at, seen_by, attributed_by, suspects)
+                     idempotency_key, occurred_at, seen_by, attributed_by, emitted, suspects)
 SELECT id, %(side)s, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-       occurred_at, seen_by, attributed_by, suspects::uuid[]
+       occurred_at, seen_by, attributed_by, emitted, suspects::uuid[]
 FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[], %(sequence)s::bigint[],
             %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[],
             %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[], %(seen_by)s::text[],
-            %(attributed_by)s::text[], %(suspects)s::text[])
+            %(attributed_by)s::text[], %(emitted)s::text[], %(suspects)s::text[])
      AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-                occurred_at, seen_by, attributed_by, suspects)
+                occurred_at, seen_by, attributed_by, emitted, suspects)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
@@ -126,6 +126,8 @@ class SeenEffect:
     seen_by: SeenBy = SeenBy.REPORT
     attributed_by: AttributedBy | None = AttributedBy.REPORT
     """None: it is not known whose it is."""
+    emitted: str | None = None
+    """Of an emitted event: the id that its platform gave it; a report's id may say it too, as `event:ID`."""
     id: UUID | None = None
     """Of the row, where who saw it has to make repeating harmless; made anew by default."""
     suspects: tuple[UUID, ...] = ()
@@ -168,6 +170,7 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
             "occurred_at": [effect.occurred_at for _row, effect in rows],
             "seen_by": [effect.seen_by.value for _row, effect in rows],
             "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
+            "emitted": [_emitted(effect) for _row, effect in rows],
             # An array of arrays would have to be as wide in every row.
             "suspects": [_array(effect.suspects) for _row, effect in rows],
         },
@@ -259,9 +262,7 @@ def emitted_scope(side: Side) -> str:
 async def _note_emitted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> None:
     """Events that passed no door are found again by their ids, which is how client packages name such a report."""
     emitted = {
-        effect.reporter_id.removeprefix(_EMITTED): row
-        for row, effect in rows
-        if effect.kind == "event" and effect.reporter_id is not None and effect.reporter_id.startswith(_EMITTED)
+        name: row for row, effect in rows if effect.seen_by is SeenBy.REPORT and (name := _emitted(effect)) is not None
     }
     if emitted:
         named = {
@@ -271,6 +272,14 @@ async def _note_emitted(conn: Connection, side: Side, rows: Sequence[tuple[UUID,
             "expires": datetime.now(UTC) + _REMEMBERED,
         }
         await conn.execute(_FRESH, named)
+
+
+def _emitted(effect: SeenEffect) -> str | None:
+    """The id that the platform gave an emitted event, where that is known."""
+    told = effect.reporter_id or ""
+    if effect.emitted is None and effect.kind == "event" and told.startswith(_EMITTED):
+        return told.removeprefix(_EMITTED)
+    return effect.emitted
 
 
 def _key(effect: SeenEffect) -> str:

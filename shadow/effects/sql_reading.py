@@ -70,9 +70,11 @@ class SqlReader:
                 read = found.fetchmany(rows + 1)
                 connection.rollback()
         except DBAPIError as error:
-            raise CannotRead(f"{type(error.orig).__name__}: {_first_line(error.orig)}") from None
-        except (SQLAlchemyError, ImportError, ValueError) as error:
-            raise CannotRead(f"{type(error).__name__}: {_first_line(error)}") from None
+            raise CannotRead(_named(error.orig)) from None
+        except ImportError as error:
+            raise CannotRead(f"the database's driver is missing: {error.name}") from None
+        except (SQLAlchemyError, ValueError) as error:
+            raise CannotRead(type(error).__name__) from None
         if len(read) > rows:
             raise CannotRead(f"it found more than {rows} rows")
         return [dict(zip(columns, (_json(value) for value in row), strict=True)) for row in read]
@@ -149,5 +151,9 @@ def _json(value: Any) -> Any:
             return str(value)
 
 
-def _first_line(error: BaseException | None) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
+def _named(error: BaseException | None) -> str:
+    """A driver's error by its class and code alone: its message may quote values."""
+    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    if code is None and error is not None and error.args and isinstance(error.args[0], int):
+        code = error.args[0]  # MySQL's
+    return type(error).__name__ if code is None else f"{type(error).__name__} ({code})"

@@ -50,6 +50,7 @@ class Callers:
                     run_id=error.run.id,
                     target=target,
                     operation=operation,
+                    tenant=error.run.tenant,
                 )
             )
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -17,9 +17,11 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import MoveRefused, move
+from shadow.effects import evidence
+from shadow.effects.evidence import Tenant
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
-from shadow.store.database import Database, Work
+from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,8 @@ class Incident:
     effect_id: UUID | None = None
     target: str | None = None
     operation: str | None = None
+    tenant: Tenant = None
+    """Whose hashes stand for what is personal in it."""
 
 
 class Incidents:
@@ -121,6 +125,8 @@ class Incidents:
         task = self._catalogue.tasks.get(incident.task or "")
         identifier = new_id()
         async with self._database.connection(Work.EGRESS) as conn:
+            if incident.effect_id is None:  # what an effect said is redacted already
+                incident = await _redacted(conn, incident)
             cursor = await conn.execute(
                 _NOTE,
                 (
@@ -206,3 +212,11 @@ class Incidents:
             except Exception:
                 log.exception("egress.leaks_failed")
             await asyncio.sleep(self._every)
+
+
+async def _redacted(conn: Connection, incident: Incident) -> Incident:
+    """As it may be stored and logged: the path of a call that no target declares may hold anything."""
+    await evidence.ready(conn, [incident.tenant])
+    text = evidence.redactor(conn.vault, incident.tenant).text
+    operation = None if incident.operation is None else text(incident.operation)
+    return replace(incident, operation=operation, detail=text(incident.detail))

@@ -27,6 +27,7 @@ from shadow.effects.evidence import UNKNOWN, Tenant
 from shadow.effects.record import AttributedBy
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
+from shadow.model.run_names import may_be
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,8 @@ UNION ALL
 SELECT {_COLUMNS} WHERE run.platform_run_id = %(run)s
 LIMIT 1
 """  # noqa: S608  # of constants
-_BY_ID = f"SELECT {_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC LIMIT 1"
+_BY_ID = f"SELECT {_COLUMNS} WHERE run.id = %s"
+_OF_EVENTS = f"SELECT {_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC"
 _EVENTS = "SELECT id FROM events WHERE delivery_id = %s ORDER BY id DESC LIMIT 20"
 
 _Name = tuple[Side, str | None, str | None, str | None]
@@ -275,7 +277,7 @@ class Runs:
     async def by_id(self, run_id: UUID, attributed_by: AttributedBy) -> KnownRun | None:
         """A run of ours by its own id."""
         async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-            return await self._one(conn, _BY_ID, ([run_id],), attributed_by)
+            return await self._one(conn, _BY_ID, (run_id,), attributed_by)
 
     def _remember(self, key: _Name, run: KnownRun) -> None:
         # Without a pair a contained run may get one yet: it is looked up each time.
@@ -298,7 +300,8 @@ class Runs:
             return None
         cursor = await conn.execute(_EVENTS, (told.event,))
         ids = [derived_id(event, task.id, side) for (event,) in await cursor.fetchall()]
-        return await self._one(conn, _BY_ID, (ids,)) if ids else None
+        runs = await self._all(conn, _OF_EVENTS, (ids,), AttributedBy.HEADERS) if ids else []
+        return next((run for run in runs if may_be(run.platform_run_id, told.run)), None)
 
     def _named_by_event(self, task: ResolvedTask) -> bool:
         """Whether legacy's runs of that task have no other name: those of a plain HTTP endpoint."""
@@ -307,20 +310,31 @@ class Runs:
     async def _one(
         self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy = AttributedBy.HEADERS
     ) -> KnownRun | None:
+        return next(iter(await self._all(conn, query, parameters, attributed_by)), None)
+
+    async def _all(self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy) -> list[KnownRun]:
         cursor = await conn.execute(query.encode(), parameters)
-        row = await cursor.fetchone()
-        if row is None:
-            return None
-        run_id, side, task, authority, pair_id, platform_run_id, twin, tenant, event = row
-        whose = UNKNOWN if event is None else tenant
-        return KnownRun(run_id, Side(side), task, authority, pair_id, twin, platform_run_id, attributed_by, whose)
+        return [
+            KnownRun(
+                run_id,
+                Side(side),
+                task,
+                authority,
+                pair_id,
+                twin,
+                platform_run_id,
+                attributed_by,
+                UNKNOWN if event is None else tenant,
+            )
+            for run_id, side, task, authority, pair_id, platform_run_id, twin, tenant, event in await cursor.fetchall()
+        ]
 
     async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:
         async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
             found = await self._correlator.whose(conn, side, traits, datetime.now(UTC))
             run = None
             if found.run is not None and found.by is not None:
-                run = await self._one(conn, _BY_ID, ([found.run.id],), found.by)
+                run = await self._one(conn, _BY_ID, (found.run.id,), found.by)
         if run is None:
             raise Unknown(
                 "the call names no run, by x-shadow-run or x-shadow-event with x-shadow-task, and nothing else in it"

@@ -19,9 +19,10 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.cutover.decision import Authority
 from shadow.egress.runs import PATIENCE_SECONDS, Decides, Told
+from shadow.intake.run_changes import name_run
 from shadow.intake.storable import storable_or_none
-from shadow.model.alias import key_alias
 from shadow.model.ids import new_id
+from shadow.model.moments import moment
 from shadow.platforms.client import TooLarge
 from shadow.platforms.trigger_api import Refused, TriggerApi
 from shadow.store.database import Connection, Database, Work
@@ -37,10 +38,9 @@ _NAME = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
 """
-_NAMED = b"UPDATE runs SET platform_run_id = COALESCE(platform_run_id, %s) WHERE id = %s"
 _OPEN = b"""
-INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run)
-VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s)
+INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
+VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
 """
 
 
@@ -100,35 +100,34 @@ class TriggerRuns:
     async def _kept(
         self, conn: Connection, platform: str, name: str, task: ResolvedTask, run: Mapping[str, Any]
     ) -> UUID | None:
-        owner = await self._by_key(conn, platform, task, run)
-        if owner is None:
-            parent, authority = await self._authority(conn, platform, task, run)
-            identifier = new_id()
-            cursor = await conn.execute(_NAME, (platform, name, identifier))
-            if await cursor.fetchone() is not None:
-                await conn.execute(_OPEN, (identifier, task.id, platform, name, authority, parent))
-                log.info("egress.unsolicited_run", task=task.id, run=name, authority=authority)
-                return identifier
-            cursor = await conn.execute(_OWNER, (platform, name))
-            row = await cursor.fetchone()
-            return row[0] if row is not None else None
-        await conn.execute(_NAME, (platform, name, owner))
-        await conn.execute(_NAMED, (name, owner))
-        return owner
-
-    async def _by_key(self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]) -> UUID | None:
-        """The run of ours that the platform was asked for under that key."""
-        key = storable_or_none(str(run.get("idempotencyKey") or ""))
-        if key is None:
-            return None
-        cursor = await conn.execute(_OWNER, (platform, key_alias(task.id, key)))
+        if (owner := await self._by_key(conn, platform, name, task, run)) is not None:
+            return owner
+        parent, authority = await self._authority(conn, platform, task, run)
+        identifier = new_id()
+        cursor = await conn.execute(_NAME, (platform, name, identifier))
+        if await cursor.fetchone() is not None:
+            await conn.execute(_OPEN, (identifier, task.id, platform, name, authority, parent))
+            log.info("egress.unsolicited_run", task=task.id, run=name, authority=authority)
+            return identifier
+        cursor = await conn.execute(_OWNER, (platform, name))
         row = await cursor.fetchone()
         return row[0] if row is not None else None
+
+    async def _by_key(
+        self, conn: Connection, platform: str, name: str, task: ResolvedTask, run: Mapping[str, Any]
+    ) -> UUID | None:
+        """The run of ours that the platform was asked for under that key, and that has no other name by now: a key
+        may be used again once it has expired."""
+        key = storable_or_none(str(run.get("idempotencyKey") or ""))
+        created_at = moment(run.get("createdAt"))
+        if key is None or created_at is None:
+            return None
+        return await name_run(conn, platform, name, task.id, key, created_at)
 
     async def _authority(
         self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]
     ) -> tuple[UUID | None, Authority]:
-        """The run's parent, where it is known, and its own authority."""
+        """The nearest run above it that is known, and its own authority."""
         related = run.get("relatedRuns")
         related = related if isinstance(related, Mapping) else {}
         above = {
@@ -140,11 +139,11 @@ class TriggerRuns:
         if above:
             cursor = await conn.execute(_AUTHORITIES, (platform, list(above.values())))
             known = {alias: (run_id, authority) for alias, run_id, authority in await cursor.fetchall()}
-            parent = known[above["parent"]][0] if above.get("parent") in known else None
+            parent = next((known[name][0] for name in above.values() if name in known), None)  # the nearest
             if any(authority == "none" for _run, authority in known.values()):
                 return parent, "none"
         try:
-            decision = self._routing.decision(task.route)
+            whole = self._routing.decision(task.route).whole(Side.LEGACY)
         except ValueError:  # its authority is divided
-            return parent, "none"
-        return parent, "real" if decision.authority is Side.LEGACY else "none"
+            whole = False
+        return parent, "real" if whole else "none"

@@ -7,12 +7,14 @@ it or takes it back. Without one it stands: the pair is no evidence either way, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
+from shadow.cutover.decision import Decision
 from shadow.intake.plan import sequence_patience
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
@@ -25,7 +27,7 @@ _SLACK = timedelta(minutes=1)
 """How far the platform's clock may differ from ours."""
 
 _FIND = b"""
-SELECT run.id, run.event_id, run.pair_id, run.task, run.state
+SELECT run.id, run.event_id, run.pair_id, run.task, run.state, run.authority
 FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
 WHERE known.platform = %s AND known.alias = %s
 """
@@ -76,8 +78,8 @@ WHERE id = %(run)s AND state <> 'finished'
 _MOVE_EVENT = b"UPDATE events SET scheduled_at = %s WHERE id = %s"
 _MOVE_PAIR = b"UPDATE pairs SET deadline_at = %s, due_at = now() WHERE id = %s"
 _UNSOLICITED = b"""
-INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state)
-VALUES (%s, %s, 'legacy', %s, %s, 'real', 'sent')
+INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
+VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
 """
 _ALIAS = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
@@ -91,6 +93,13 @@ WHERE known.platform = %s AND known.alias = %s AND run.platform_run_id IS NULL A
 FOR UPDATE OF run
 """
 _NAME = b"UPDATE runs SET platform_run_id = %s WHERE id = %s"
+
+
+Decides = Callable[[str], Decision]
+"""What governs a route now.
+
+Raises ValueError where that can't be said of all of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +126,25 @@ async def is_known(conn: Connection, platform: str, run: str) -> bool:
     return await (await conn.execute(_FIND, (platform, run))).fetchone() is not None
 
 
-async def name_run(conn: Connection, platform: str, run: str, task: str, key: str, created_at: datetime) -> None:
+async def name_run(conn: Connection, platform: str, run: str, task: str, key: str, created_at: datetime) -> UUID | None:
     """Tie a run's id to the run that was started under that key by a batch whose answer named no runs.
 
     Args:
         task: the catalogue's id.
-        created_at: of the platform's run: an older one had the same key before, and is another.
+        created_at: of the platform's run: an older one had the same key before, and is another. So is one that has
+            the key when the run that was started under it has a name already.
+
+    Returns:
+        the run that is named now; None where there is none, or its name is known already.
     """
     cursor = await conn.execute(_NAMELESS, (platform, key_alias(task, key), created_at + _SLACK))
     if (row := await cursor.fetchone()) is None:
-        return
+        return None
     cursor = await conn.execute(_ALIAS, (platform, run, row[0]))
-    if await cursor.fetchone() is not None:
-        await conn.execute(_NAME, (run, row[0]))
+    if await cursor.fetchone() is None:
+        return None
+    await conn.execute(_NAME, (run, row[0]))
+    return UUID(str(row[0]))
 
 
 async def expect_cancelled(
@@ -226,15 +241,33 @@ async def refused(conn: Connection, expected: Expected) -> None:
         await conn.execute(b"NOTIFY shadow_pairs")
 
 
-async def replayed(conn: Connection, platform: str, run: str, new_run: str) -> None:
-    """The producer replayed a legacy run: the new one is known, but belongs to no event (unsolicited)."""
+async def replayed(
+    conn: Connection, catalogue: ResolvedCatalogue, decides: Decides, platform: str, run: str, new_run: str
+) -> None:
+    """The producer replayed a legacy run: the new one is known, but belongs to no event (unsolicited).
+
+    It has authority where the first one had it and legacy has all of the route still: it is legacy that runs it.
+    """
     row = await (await conn.execute(_FIND, (platform, run))).fetchone()
     if row is None:
         return
+    original, _event, _pair, task, _state, authority = row
+    if authority == "real" and not _is_legacys(catalogue, decides, task):
+        authority = "none"
     identifier = new_id()
     cursor = await conn.execute(_ALIAS, (platform, new_run, identifier))
     if await cursor.fetchone() is not None:
-        await conn.execute(_UNSOLICITED, (identifier, row[3], platform, new_run))
+        await conn.execute(_UNSOLICITED, (identifier, task, platform, new_run, authority, original))
+
+
+def _is_legacys(catalogue: ResolvedCatalogue, decides: Decides, task: str) -> bool:
+    known = catalogue.tasks.get(task)
+    if known is None:
+        return False
+    try:
+        return decides(known.route).whole(Side.LEGACY)
+    except ValueError:  # its authority is divided
+        return False
 
 
 async def _changeable(conn: Connection, platform: str, run: str) -> _Known | None:
@@ -242,7 +275,7 @@ async def _changeable(conn: Connection, platform: str, run: str) -> _Known | Non
     row = await (await conn.execute(_FIND, (platform, run))).fetchone()
     if row is None:
         return None
-    identifier, event_id, pair_id, task, state = row
+    identifier, event_id, pair_id, task, state, _authority = row
     return _Known(identifier, event_id, pair_id, task) if pair_id is not None and state != "finished" else None
 
 

@@ -5,6 +5,7 @@ The number of queries does not depend on the size of the batch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,7 +47,7 @@ SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'pr
 """  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status, seen_by, writes
+       status, seen_by, writes, emitted
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
@@ -59,10 +60,10 @@ WHERE id = ANY(%(all)s) AND (part IN ('output', 'evidence', 'pending') OR (part 
 """
 
 _EffectRow: TypeAlias = tuple[
-    UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str, bool | None
+    UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str, bool | None, str | None
 ]
 """id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it, whether
-it writes."""
+it writes, the platform's id of the event that it emitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,7 @@ class Evidence:
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen_by, writes = row
+        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen, writes, _emitted = row
         data = self._body(effect_id, "data")
         if status is not None and isinstance(data, dict):
             data = {**data, "status": status}  # what the gateway recorded is complete with its answer
@@ -382,10 +383,26 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
 
 
 def _counted(rows: Sequence[_EffectRow]) -> Iterable[_EffectRow]:
-    """The effects of a run without those that are told of twice: of events which Shadow saw it emit, the run's own
-    reports say nothing new."""
-    seen = {row[4] for row in rows if row[2] == _EVENT and row[10] in _SEEN_EMITTED}
-    return [row for row in rows if not (row[2] == _EVENT and row[10] == _REPORTED and row[4] in seen)]
+    """The effects of a run without those that are told of twice: the run's own report of an event that Shadow saw it
+    emit says nothing new.
+
+    That is a report of the very id that the event has. One that names no id stands for one event of that name which no
+    other report stands for; further ones tell of events that nobody saw.
+    """
+    seen = [row for row in rows if row[2] == _EVENT and row[10] in _SEEN_EMITTED]
+    if not seen:
+        return rows
+    reports = [row for row in rows if row[2] == _EVENT and row[10] == _REPORTED]
+    by_id = {row[12]: row[4] for row in seen if row[12] is not None}
+    again = {row[0]: row[12] for row in reports if row[12] in by_id}
+    left = Counter(row[4] for row in seen)
+    left.subtract(by_id[name] for name in set(again.values()))
+    told_twice = set(again)
+    for row in reports:
+        if row[12] is None and left[row[4]] > 0:
+            left[row[4]] -= 1
+            told_twice.add(row[0])
+    return [row for row in rows if row[0] not in told_twice]
 
 
 def _addresses(runs: Iterable[FinishedRun]) -> dict[str, object]:

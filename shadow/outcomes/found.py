@@ -43,8 +43,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)
 """
 _ASTRAY = b"""
 INSERT INTO runs (id, event_id, task, side, platform, platform_run_id, authority, state, scheduled_at, parent_run,
-                  poll_at)
-VALUES (%s, %s, %s, %s, %s, %s, 'none', 'sent', %s, %s, GREATEST(now(), %s::timestamptz) + %s::interval)
+                  decided, poll_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'none', 'sent', %s, %s, true, GREATEST(now(), %s::timestamptz) + %s::interval)
 ON CONFLICT (id) DO NOTHING
 """
 _ALIAS = b"""

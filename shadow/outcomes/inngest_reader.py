@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shadow.catalogue import ResolvedCatalogue
+from shadow.model.moments import moment
 from shadow.outcomes.inngest_outcome import outcome_of
-from shadow.outcomes.moments import moment
 from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import INNGEST

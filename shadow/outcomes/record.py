@@ -18,7 +18,7 @@ from shadow.effects.evidence import PENDING, UNKNOWN, Ended
 from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
-from shadow.outcomes.moments import credible
+from shadow.model.moments import credible
 from shadow.outcomes.outcome import RunOutcome
 from shadow.store.database import Connection
 

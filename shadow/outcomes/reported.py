@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.effects.record import SeenEffect
-from shadow.outcomes.moments import EARLIEST, LATEST, credible
+from shadow.model.moments import EARLIEST, LATEST, credible
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.statuses import REPORTED
 from shadow.platforms.json_text import read_json, write_json

@@ -18,8 +18,8 @@ from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.causes.parents import Told, known_parent
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import mapped_payload
+from shadow.model.moments import moment
 from shadow.outcomes.found import FoundRun, at_the_door, decisions_now, known_runs, record_found
-from shadow.outcomes.moments import moment
 from shadow.outcomes.reader import AskedToWait, Permits
 from shadow.platforms import packets
 from shadow.platforms.client import TooLarge

@@ -14,7 +14,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.model.alias import key_alias
-from shadow.outcomes.moments import moment
+from shadow.model.moments import moment
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV

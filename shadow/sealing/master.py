@@ -12,6 +12,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 LENGTH = 32
 """Bytes of every key here: AES-256."""
@@ -58,9 +60,14 @@ class MasterKey:
     def __init__(self, secret: bytes) -> None:
         if len(secret) != LENGTH:
             raise BadSealingKey(f"found a key of {len(secret)} bytes, expected {LENGTH}")
+        self._secret = secret
         self._cipher = AESGCM(secret)
         self.fingerprint = hashlib.sha256(b"shadow sealing key" + secret).hexdigest()[:12]
         """By which people tell keys apart; says nothing about the key."""
+
+    def derived(self, purpose: bytes) -> bytes:
+        """A key for that purpose alone."""
+        return HKDF(algorithm=SHA256(), length=LENGTH, salt=None, info=purpose).derive(self._secret)
 
     def wrap(self, key: bytes, context: bytes) -> bytes:
         """The key as it may be stored; `context` (whose it is) has to be the same to get it back."""

@@ -32,6 +32,7 @@ LEAD = timedelta(seconds=5)
 POLL_SECONDS = 1.0
 _STALE_SECONDS = 2.5
 """Without news for longer than this, keys are looked up again before they are used."""
+_BUSINESS_KEYS = b"shadow business keys"
 _OUTSIDE = b"outside the database"
 _MOST = 20_000
 """Tenants whose keys are in memory."""
@@ -51,6 +52,10 @@ _END = b"UPDATE sealing_keys SET forgotten_at = now() + %s WHERE tenant = %s AND
 _DESTROY = b"UPDATE sealing_keys SET wrapped = NULL WHERE forgotten_at <= now() AND wrapped IS NOT NULL"
 _DESTROY_OF = b"""
 UPDATE sealing_keys SET wrapped = NULL WHERE forgotten_at IS NOT NULL AND tenant = %s AND wrapped IS NOT NULL
+"""
+_UNKNOW = b"""
+DELETE FROM run_keys USING runs JOIN events ON events.id = runs.event_id
+WHERE run_keys.run_id = runs.id AND coalesce(events.tenant, '') = %s
 """
 _ALL = b"SELECT id, tenant, wrapped FROM sealing_keys WHERE wrapped IS NOT NULL ORDER BY id FOR UPDATE"
 _REWRAP = b"""
@@ -81,6 +86,8 @@ class Vault:
     def __init__(self, database: Database, master: MasterKey, redaction: Redaction | None = None) -> None:
         self._database = database
         self._master = master
+        self.business_keys = master.derived(_BUSINESS_KEYS)
+        """Hashes the values by which runs are known; one key for all, as a call does not say its tenant."""
         self.redaction = redaction or Redaction()
         """What the catalogue says is to be hashed in evidence, and what not."""
         self._of_tenant: dict[str, TenantKey] = {}
@@ -185,6 +192,7 @@ class Vault:
             await connection.execute(b"NOTIFY shadow_sealing_keys")
             await asyncio.sleep(lead.total_seconds())
             destroyed = (await connection.execute(_DESTROY_OF, (tenant,))).rowcount
+            await connection.execute(_UNKNOW, (tenant,))
             await connection.execute(b"NOTIFY shadow_sealing_keys")
             # The dead row would keep the key in the table's file.
             await connection.execute(b"VACUUM sealing_keys")
@@ -211,6 +219,7 @@ class Vault:
             ]
             await connection.execute(_REWRAP, ([key for key, _ in fresh], [wrapped for _, wrapped in fresh]))
         self._master = master
+        self.business_keys = master.derived(_BUSINESS_KEYS)
         return len(fresh)
 
     async def _look_up(self, tenants: list[str]) -> None:

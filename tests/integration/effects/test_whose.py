@@ -9,6 +9,7 @@ import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.routing import Routing
+from shadow.effects.business_keys import keys_of
 from shadow.effects.correlation import Attribution, CallTraits, whose
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.record import AttributedBy
@@ -214,6 +215,23 @@ async def test_the_gateway_asks_for_calls_that_name_no_run(world: SeenWorld) -> 
     assert (found.id, found.attributed_by) == (told.run(Side.CANDIDATE), AttributedBy.KEY)
     with pytest.raises(gateway.Unknown):
         await runs.find(Side.CANDIDATE, gateway.Told.of({}), naming("order-0000"))
+
+
+async def test_the_index_can_not_be_tried_out_without_the_master_key(world: SeenWorld) -> None:
+    await world.keyed(ORDER)
+    kept = {row[0] for row in await world.rows("SELECT digest FROM run_keys")}
+    plain = keys_of(world.catalogue.tasks["order-sync"].business_keys, ORDER)
+    assert len(kept) == len(plain) == 2
+    assert not kept & plain
+
+
+async def test_a_forgotten_tenants_runs_are_not_in_the_index_any_more(world: SeenWorld) -> None:
+    gone, stays = await world.keyed(ORDER, tenant="acme"), await world.keyed(ORDER, tenant="shop")
+    await world.database.vault.ready(["acme"])
+    await world.database.vault.forget("acme", lead=timedelta(milliseconds=50))
+    kept = {row[0] for row in await world.rows("SELECT run_id FROM run_keys")}
+    assert kept == {stays.run(side) for side in Side}
+    assert gone.run(Side.LEGACY) not in kept
 
 
 async def test_fan_out_keeps_by_what_runs_are_known(world: SeenWorld) -> None:

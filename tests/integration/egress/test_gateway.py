@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from shadow.catalogue.model import Side
+from shadow.causes.parents import Told, known_parents
 from tests.integration.egress.world import World
 
 LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
@@ -346,6 +347,25 @@ async def test_many_at_once_each_get_their_own(world: World) -> None:
     assert [answer.json() for answer in again] == [answer.json() for answer in first]
     assert len(world.books.calls) == len(sent)
     assert len({answer.json()["id"] for answer in first}) == len(sent)
+
+
+async def test_a_second_run_of_a_known_event_has_nothing_of_the_first_ones_authority(world: World) -> None:
+    """Somebody runs a function again on Inngest: another run, of the same event."""
+    twins = await world.twins(real=Side.CANDIDATE)
+    assert (await twins.call(Side.CANDIDATE, headers={"x-shadow-run": "01FIRST"}, json={})).status_code == 201
+    await world.execute("UPDATE runs SET platform_run_id = '01FIRST' WHERE id = %s", twins.run(Side.CANDIDATE))
+    again = await twins.call(Side.CANDIDATE, headers={"x-shadow-run": "01AGAIN"}, json={})
+    assert again.status_code == 403
+    assert len(world.books.writes) == 1
+    # What it emits is not taken for the first one's either.
+    async with world.database.direct() as connection:
+        wanted = [(Side.CANDIDATE, Told(run, "payout", twins.delivery)) for run in ("01FIRST", "01AGAIN", None)]
+        parents = await known_parents(connection, world.catalogue, wanted)
+    assert [parent and parent.run_id for parent in parents] == [
+        twins.run(Side.CANDIDATE),
+        None,
+        twins.run(Side.CANDIDATE),
+    ]
 
 
 async def test_a_key_of_legacys_makes_no_candidates_worker_its_twin(world: World) -> None:

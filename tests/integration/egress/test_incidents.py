@@ -9,6 +9,7 @@ import pytest
 
 from shadow.catalogue.model import Side
 from shadow.egress.disposition import CallEffect, Disposition
+from shadow.egress.incidents import Incident, IncidentKind
 from shadow.egress.upstream import Permit
 from shadow.observe import metrics
 from tests.integration.egress.world import World
@@ -106,3 +107,16 @@ async def test_a_mail_that_left_for_a_run_without_authority_is_a_leak(world: Wor
         await world.execute("UPDATE effects SET run_id = NULL")
     await world.gateway.incidents.look(since=since())
     assert await world.rows("SELECT kind, run_id FROM incidents") == [("leak", twins.run(LEGACY))]
+
+
+async def test_an_incident_does_not_say_whose_address_stood_in_the_path(world: World) -> None:
+    twins = await world.twins()
+    crossed = {**twins.headers(LEGACY), "x-shadow-key": world.keys[CANDIDATE]}
+    holding = {"authorization": "Bearer sk_live_real", "x-shadow-key": world.keys[CANDIDATE]}
+    for sent in (crossed, {**twins.headers(CANDIDATE), **holding}):
+        await world.client.post("/egress/pay/customers/jane@example.com", headers=sent)
+    await world.gateway.incidents.note(Incident(IncidentKind.UNGUARDED_HOST, "asked for by jane@example.com"))
+    rows = await world.rows("SELECT kind, operation, detail FROM incidents ORDER BY id")
+    assert [row[0] for row in rows] == ["wrong_side", "wrong_credential", "unguarded_host"]
+    assert all(operation.startswith("POST /customers/~email:") for _kind, operation, _detail in rows[:2])
+    assert "jane" not in str(rows)

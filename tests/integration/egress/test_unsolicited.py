@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shadow.catalogue.model import Side
+from shadow.causes.authority import ParentAuthority
+from shadow.causes.parents import Told, known_parent
 from shadow.cutover.decision import Phase
 from shadow.model.alias import key_alias
+from shadow.model.ids import new_id
 from tests.integration.egress.world import World
 
 
@@ -20,6 +24,14 @@ async def call(world: World, run: str = "run_own", task: str = "process-payout")
 
 def told(run: str = "run_own", **more: Any) -> dict[str, dict[str, Any]]:
     return {run: {"id": run, "taskIdentifier": "process-payout", "status": "EXECUTING", **more}}
+
+
+async def as_parent(world: World, run: str) -> ParentAuthority:
+    """The authority that counts for what the run emits."""
+    async with world.database.direct() as connection:
+        parent = await known_parent(connection, world.catalogue, Side.LEGACY, Told(run))
+    assert parent is not None
+    return parent.authority
 
 
 @pytest.mark.parametrize(
@@ -62,7 +74,22 @@ async def test_the_child_of_a_run_without_authority_has_none(world: World, relat
     assert world.books.calls == []
     ((parent, authority),) = await world.rows("SELECT parent_run, authority FROM runs WHERE event_id IS NULL")
     assert authority == "none"
-    assert parent == (twins.run(Side.LEGACY) if relation == "parent" else None)
+    assert parent == twins.run(Side.LEGACY)
+    assert await as_parent(world, "run_own") is ParentAuthority.NONE  # and its children have none either
+
+
+async def test_authority_that_was_decided_is_told_from_none_for_want_of_knowledge(world: World) -> None:
+    await world.execute(
+        "INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state)"
+        " VALUES (%s, 'payout', 'legacy', 'trigger', 'run_cron', 'none', 'sent')",
+        (cron := new_id()),
+    )
+    await world.execute("INSERT INTO run_aliases VALUES ('trigger', 'run_cron', %s)", cron)
+    assert await as_parent(world, "run_cron") is ParentAuthority.UNKNOWN
+    world.routing.phase = Phase.LIVE
+    world.trigger |= told()
+    assert await call(world) == 403
+    assert await as_parent(world, "run_own") is ParentAuthority.NONE
 
 
 async def test_the_child_of_a_run_with_authority_follows_its_own_route(world: World) -> None:
@@ -78,10 +105,29 @@ async def test_one_that_was_started_under_a_key_of_ours_is_the_run_of_that_key(w
     await world.execute(
         "INSERT INTO run_aliases VALUES ('trigger', %s, %s)", key_alias("payout", "ours"), twins.run(Side.LEGACY)
     )
-    world.trigger |= told(idempotencyKey="ours")
+    world.trigger |= told(idempotencyKey="ours", createdAt=datetime.now(UTC).isoformat())
     assert await call(world) == 403
     assert world.books.calls == []
     assert await world.rows("SELECT run_id FROM run_aliases WHERE alias = 'run_own'") == [(twins.run(Side.LEGACY),)]
+
+
+@pytest.mark.parametrize("used", ["after the first run has its name", "before our event was accepted"])
+async def test_one_that_has_only_the_key_in_common_with_a_run_of_ours_is_another(world: World, used: str) -> None:
+    """Keys expire, and are used again."""
+    twins = await world.twins()  # of which legacy's run is real
+    created_at = datetime.now(UTC)
+    if used.startswith("before"):
+        await world.execute("UPDATE runs SET platform_run_id = NULL")
+        created_at -= timedelta(hours=1)
+    await world.execute(
+        "INSERT INTO run_aliases VALUES ('trigger', %s, %s)", key_alias("payout", "ours"), twins.run(Side.LEGACY)
+    )
+    world.routing.phase = Phase.LIVE
+    world.trigger |= told(idempotencyKey="ours", createdAt=created_at.isoformat())
+    assert await call(world) == 403
+    assert world.books.calls == []
+    ((owner,),) = await world.rows("SELECT run_id FROM run_aliases WHERE alias = 'run_own'")
+    assert owner != twins.run(Side.LEGACY)
 
 
 async def test_calls_follow_the_run_that_took_theirs_over(world: World) -> None:

@@ -488,6 +488,34 @@ async def test_a_replayed_run_is_known_and_belongs_to_no_event(world: World) -> 
     assert await world.count("events") == 1
 
 
+@pytest.mark.parametrize(
+    ("phase", "original", "replay"),
+    [
+        (Phase.LEGACY, "real", "real"),
+        (Phase.SHADOW, "real", "real"),
+        (Phase.SHADOW, "none", "none"),
+        (Phase.RAMP, "real", "none"),
+        (Phase.LIVE, "real", "none"),
+        (Phase.RETIRED, "real", "none"),
+    ],
+)
+async def test_a_replay_is_real_if_the_first_was_and_legacy_has_the_route_still(
+    world: World, phase: Phase, original: str, replay: str
+) -> None:
+    await world.trigger_call()
+    await world.trigger.settled()
+    first = world.trigger.runs()[0].id
+    ((run,),) = await world.rows(
+        "UPDATE runs SET authority = %s WHERE platform_run_id = %s RETURNING id", original, first
+    )
+    world.routing.phase = phase
+    answer = await world.client.post(f"/api/v1/runs/{first}/replay", headers=KEY)
+    rows = await world.rows(
+        "SELECT authority, parent_run, decided FROM runs WHERE platform_run_id = %s", answer.json()["id"]
+    )
+    assert rows == [(replay, run, True)]
+
+
 async def test_reads_pass_through(world: World) -> None:
     run = (await world.trigger_call()).json()["id"]
     answer = await world.client.get(f"/api/v3/runs/{run}", headers={**KEY, "x-trigger-api-version": "2025-07-16"})

@@ -23,7 +23,7 @@ def answered(effect: Effect, status: int, attempt: int = 1) -> Effect:
     return replace(effect, data={**effect.data, "status": status}, attempt=attempt)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
 @pytest.mark.parametrize("attempt", [1, 2], ids=["within the attempt", "by the next attempt"])
 @pytest.mark.parametrize("identified", [True, False])
 def test_a_call_that_was_turned_away_and_made_again_is_one_call(status: int, attempt: int, identified: bool) -> None:
@@ -31,6 +31,39 @@ def test_a_call_that_was_turned_away_and_made_again_is_one_call(status: int, att
     tried = [answered(send, status), answered(send, 202, attempt)]
     assert judged(tried, [send]).verdict is Verdict.match
     assert judged([send], tried).verdict is Verdict.match
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("attempt", [1, 2], ids=["within the attempt", "by the next attempt"])
+def test_a_write_of_which_nobody_knows_whether_it_was_done_and_that_is_made_again_may_have_happened_twice(
+    status: int, attempt: int
+) -> None:
+    tried = [answered(SEND, status), answered(SEND, 202, attempt)]
+    assert judged([SEND], tried).verdict is Verdict.mismatch
+    assert judged(tried, tried).verdict is Verdict.match
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("attempt", [1, 2], ids=["within the attempt", "by the next attempt"])
+def test_by_its_idempotency_key_a_provider_knows_that_it_has_done_it(status: int, attempt: int) -> None:
+    send = replace(SEND, idempotency_key="k-1")
+    assert judged([send], [answered(send, status), answered(send, 202, attempt)]).verdict is Verdict.match
+
+
+def test_under_another_idempotency_key_it_is_done_again() -> None:
+    first, second = (replace(SEND, idempotency_key=key) for key in ("k-1", "k-2"))
+    assert judged([first], [answered(first, 504), answered(second, 202, 2)]).verdict is Verdict.mismatch
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("attempt", [1, 2], ids=["within the attempt", "by the next attempt"])
+def test_a_read_that_failed_and_was_made_again_changed_nothing(status: int, attempt: int) -> None:
+    assert judged([ORDER], [answered(ORDER, status), answered(ORDER, 200, attempt)]).verdict is Verdict.match
+
+
+def test_a_call_with_other_content_does_not_make_up_for_one_that_was_turned_away() -> None:
+    ten, twenty = (replace(SEND, data={"body": {"amount": amount}, "status": 200}) for amount in (10, 20))
+    assert judged([twenty], [answered(ten, 503), twenty]).verdict is Verdict.mismatch
 
 
 def test_of_calls_that_were_turned_away_to_the_end_one_is_left() -> None:

@@ -16,10 +16,12 @@ COMMENT ON COLUMN dispatches.state IS 'due, held, sequenced or dead';
 CREATE INDEX dispatches_sequenced ON dispatches (due_at) WHERE state = 'sequenced';
 ALTER TABLE runs ADD COLUMN parent_run UUID;
 ALTER TABLE runs ADD COLUMN world TEXT;
+ALTER TABLE runs ADD COLUMN decided BOOLEAN DEFAULT false NOT NULL;
 CREATE INDEX runs_contained_legacy ON runs (id)
     WHERE side = 'legacy' AND authority = 'none' AND state <> 'finished';
 CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
-COMMENT ON COLUMN runs.parent_run IS 'the run that triggered it, where that is known';
+COMMENT ON COLUMN runs.parent_run IS 'the nearest run above it that is known';
+COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authority was decided; else it is none for want of knowledge';
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
 COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered these';
@@ -27,6 +29,7 @@ COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered 
 ALTER TABLE effects ALTER COLUMN platform_run_id DROP NOT NULL;
 ALTER TABLE effects ADD COLUMN run_id UUID;
 ALTER TABLE effects ADD COLUMN attributed_by TEXT;
+ALTER TABLE effects ADD COLUMN emitted TEXT;
 ALTER TABLE effects ADD COLUMN disposition TEXT;
 ALTER TABLE effects ADD COLUMN writes BOOLEAN;
 ALTER TABLE effects ADD COLUMN status SMALLINT;
@@ -39,6 +42,7 @@ COMMENT ON COLUMN effects.platform_run_id IS 'as the worker knows its run; null 
 COMMENT ON COLUMN effects.seen_by IS 'report, gateway, probe, rows, mail, door or platform';
 COMMENT ON COLUMN effects.run_id IS 'the run of ours that did it, once that is known';
 COMMENT ON COLUMN effects.attributed_by IS 'report, headers, trace, key, transaction or parent; null while it is nobody''s';
+COMMENT ON COLUMN effects.emitted IS 'of an emitted event: the id that its platform gave it, as far as who saw it knows';
 COMMENT ON COLUMN effects.disposition IS 'gateway: forward, replay, stub or refuse';
 COMMENT ON COLUMN effects.writes IS 'gateway: whether the operation writes';
 COMMENT ON COLUMN effects.status IS 'gateway: of the answer; null while there is none';
@@ -151,7 +155,7 @@ CREATE TABLE run_keys (
     CONSTRAINT run_keys_pkey PRIMARY KEY (run_id, digest)
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX run_keys_digest ON run_keys (digest, side, run_id);
-COMMENT ON COLUMN run_keys.digest IS 'of the value of a business key in the run''s event';
+COMMENT ON COLUMN run_keys.digest IS 'keyed, of the value of a business key in the run''s event';
 ALTER TABLE effects ADD COLUMN suspects UUID[];
 COMMENT ON COLUMN effects.suspects IS 'unattributed: the runs it may be of; null: any that was under way';
 CREATE INDEX runs_finished ON runs (side, finished_at) WHERE finished_at IS NOT NULL;
