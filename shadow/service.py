@@ -26,10 +26,10 @@ from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
-from shadow.effects.smtp_sink import SmtpSink
 from shadow.egress.gateway import Gateway
-from shadow.egress.mail_relay import MailKeys, MailRelay
+from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
+from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -230,8 +230,9 @@ class Service:
             raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
         sink = SmtpSink(
             self._catalogue,
-            self._database,
-            MailKeys(gateway.keys),
+            gateway.keys,
+            gateway.callers,
+            gateway.journal,
             MailRelay(self._catalogue),
             host=listener.host,
             port=listener.port,

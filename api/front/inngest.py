@@ -31,7 +31,7 @@ from api.front.keys import KeyRing
 from api.front.passthrough import pass_through
 from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
-from api.front.workers import Worker, Workers, told_by
+from api.front.workers import UnknownRun, Worker, Workers, told_by
 from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
 from shadow.intake import inngest_events
 from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
@@ -48,6 +48,7 @@ _EVENT_PREFIXES = ("/invoke",)
 """Those of them that its event API serves."""
 _PREFIX = "/e/"
 _RUN = b"x-shadow-run"
+_EVENT = b"x-shadow-event"
 _SEED = b"x-inngest-event-id-seed"
 _MOST_NAMES = 10
 _CORS: RawHeaders = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
@@ -108,6 +109,10 @@ class InngestDoor:
             log.info("front.refused", door="inngest", source=source.name)
             await _refuse(send, 400, str(error))
             return
+        except UnknownRun as error:
+            log.warning("front.run_unknown", door="inngest", source=source.name)
+            await _refuse(send, 503, f"{error}; send the events again", retry_headers(_HEADERS))
+            return
         except psycopg.Error as error:
             await self._not_stored(send, source, error)
             return
@@ -137,7 +142,7 @@ class InngestDoor:
 
     async def _worker(self, source: _Source, scope: Scope) -> Worker | None:
         """The worker that sends this; None for a producer, of which no more is asked."""
-        if source.origin is Origin.PRODUCER and header(scope, _RUN) is None:
+        if source.origin is Origin.PRODUCER and header(scope, _RUN) is None and header(scope, _EVENT) is None:
             return None
         return await self._workers.of(source.origin, told_by(fields(scope)))
 

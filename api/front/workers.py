@@ -34,6 +34,13 @@ class Worker:
         return Origin(self.side.value)
 
 
+class UnknownRun(Exception):
+    """A producer's key brings what a run emitted that nobody knows, or not yet: it may be asked again."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(f"run {told.run!r}, event {told.event!r} and task {told.task!r} name no run that is known")
+
+
 class Workers:
     """Parents and plans of what runs emit."""
 
@@ -49,6 +56,7 @@ class Workers:
         A producer's key in the hands of a run, which says so, brings that run's event: mirrored, it would run twice.
 
         Raises:
+            UnknownRun: it says that a run brings it, and nobody knows of which side that is.
             psycopg.Error: the database is away.
         """
         if origin is not Origin.PRODUCER:
@@ -57,7 +65,9 @@ class Workers:
         if not told:
             return None
         found = await self._parents.of_any_side(told)
-        return Worker(found[0], found[1], told) if found is not None else None
+        if found is None:
+            raise UnknownRun(told)
+        return Worker(found[0], found[1], told)
 
     async def _ask(self, side: Side, told: Told) -> UUID | None:
         """A parent that began on its platform, unseen by any door."""

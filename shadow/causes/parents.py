@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
-from shadow.catalogue.model import InngestPlatform, Side
+from shadow.catalogue.model import HttpPlatform, InngestPlatform, Side
 from shadow.causes.authority import ParentAuthority, Purpose
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
@@ -96,7 +96,7 @@ class Parents:
         self._database = database
         self._ask = ask
         self._lookups = Rounds(self._known)
-        self._remembered: dict[tuple[Side, Told], tuple[float, Parent]] = {}
+        self._remembered: dict[tuple[tuple[Side, ...], Told], tuple[float, tuple[Side, Parent] | None]] = {}
 
     async def find(self, side: Side, told: Told) -> Parent:
         """The run of that side which says this of itself.
@@ -106,46 +106,54 @@ class Parents:
         """
         if not told:
             return UNKNOWN
-        now = time.monotonic()
-        remembered = self._remembered.get((side, told))
-        if remembered is not None and now < remembered[0]:
-            return remembered[1]
-        parent = await self._look(side, told)
-        if parent is None and self._ask is not None:
-            parent = await self._asked(side, told)
-        if len(self._remembered) >= _MOST:
-            self._remembered.clear()
-        lifetime = _UNKNOWN_SECONDS if parent is None else _KNOWN_SECONDS
-        self._remembered[side, told] = (time.monotonic() + lifetime, parent or UNKNOWN)
-        if parent is None:
-            log.info("causes.parent_unknown", side=side.value, run=told.run, task=told.task)
-        return parent or UNKNOWN
+        found = await self._found((side,), told)
+        return found[1] if found is not None else UNKNOWN
 
     async def of_any_side(self, told: Told) -> tuple[Side, Parent] | None:
-        """The run of either side that says this of itself, if it is known by now.
+        """The run of either side that says this of itself; None while nobody knows it.
 
         Raises:
             psycopg.Error: the database is away.
         """
-        for side in Side:
-            parent = await self._lookups.ask((side, told))
-            if parent is not None:
-                return side, parent
-        return None
+        return await self._found(tuple(Side), told)
+
+    async def _found(self, sides: tuple[Side, ...], told: Told) -> tuple[Side, Parent] | None:
+        remembered = self._remembered.get((sides, told))
+        if remembered is not None and time.monotonic() < remembered[0]:
+            return remembered[1]
+        found = await self._look(sides, told)
+        if found is None and self._ask is not None:
+            found = await self._asked(sides, told)
+        if len(self._remembered) >= _MOST:
+            self._remembered.clear()
+        lifetime = _UNKNOWN_SECONDS if found is None else _KNOWN_SECONDS
+        self._remembered[sides, told] = (time.monotonic() + lifetime, found)
+        if found is None:
+            log.info("causes.parent_unknown", sides=[side.value for side in sides], run=told.run, task=told.task)
+        return found
 
     async def _known(self, wanted: Sequence[tuple[Side, Told]]) -> list[Parent | None]:
         async with self._database.connection(Work.CAUSES) as connection:
             return await known_parents(connection, self._catalogue, wanted)
 
-    async def _look(self, side: Side, told: Told) -> Parent | None:
+    async def _look(self, sides: tuple[Side, ...], told: Told) -> tuple[Side, Parent] | None:
         for pause in (*PAUSES, None):
-            parent = await self._lookups.ask((side, told))
-            if parent is not None or pause is None:
-                return parent
-            await asyncio.sleep(pause)
+            parents = [(side, await self._lookups.ask((side, told))) for side in sides]
+            found = [(side, parent) for side, parent in parents if parent is not None]
+            if len(found) == 1:  # an event has a run on either side: by it alone, nobody knows which is meant
+                return found[0]
+            if pause is not None:
+                await asyncio.sleep(pause)
         return None
 
-    async def _asked(self, side: Side, told: Told) -> Parent | None:
+    async def _asked(self, sides: tuple[Side, ...], told: Told) -> tuple[Side, Parent] | None:
+        for side in sides:
+            parent = await self._asked_of(side, told)
+            if parent is not None:
+                return side, parent
+        return None
+
+    async def _asked_of(self, side: Side, told: Told) -> Parent | None:
         assert self._ask is not None
         try:
             run_id = await self._ask(side, told)
@@ -184,6 +192,7 @@ async def known_parents(
             derived_id(event, task.id, side)
             for event in events.get(told.event or "", [])[:_DELIVERIES]
             for task in tasks
+            if side is Side.CANDIDATE or _goes_by_its_event(catalogue, task)
         ]
     cursor = await conn.execute(_BY_ID.encode(), ([run for ids in runs.values() for run in ids],))
     by_id = {row[1]: row for row in await cursor.fetchall()}
@@ -218,6 +227,12 @@ def tasks_named(catalogue: ResolvedCatalogue, name: str | None) -> list[Resolved
         for task in catalogue.tasks.values()
         if name in (task.id, task.legacy.task, task.candidate.function) or task.candidate.function in apps
     ]
+
+
+def _goes_by_its_event(catalogue: ResolvedCatalogue, task: ResolvedTask) -> bool:
+    """Whether legacy's runs of that task have no other name: those of a plain HTTP endpoint. Of others a candidate's
+    worker with a key of legacy's, or of a producer's, would pass for its twin."""
+    return isinstance(catalogue.platforms[task.legacy.platform], HttpPlatform)
 
 
 def _parent(row: Sequence[Any]) -> Parent:

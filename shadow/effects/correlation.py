@@ -55,19 +55,34 @@ _NAMED = (
 _LEARN = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s) ON CONFLICT (platform, alias) DO NOTHING
 """
-_BY_KEY = (
-    b"SELECT "
-    + _RUN
-    + b""", array_agg(named.digest) FROM run_keys AS named JOIN runs AS run ON run.id = named.run_id
-WHERE named.digest = ANY(%(digests)s::bigint[]) AND named.side = %(side)s AND run.side = %(side)s
+# A dead letter may have arrived all the same; one that waits has not been sent.
+_BEGUN = b"""
   AND (run.finished_at IS NULL OR run.finished_at >= %(at)s::timestamptz - %(clocks)s)
   AND (run.started_at IS NULL OR run.started_at <= %(at)s::timestamptz + %(clocks)s)
   AND (run.state <> 'expected' OR NOT EXISTS (
         SELECT FROM dispatches WHERE dispatches.event_id = run.event_id AND dispatches.side = run.side
           AND (dispatches.task IS NULL OR dispatches.task = run.task)
-          AND dispatches.state IN ('sequenced', 'held', 'dead')))
-GROUP BY """
+          AND dispatches.state IN ('sequenced', 'held')))
+"""
+_BY_KEY = (
+    b"SELECT "
     + _RUN
+    + b""", array_agg(named.digest) FROM run_keys AS named JOIN runs AS run ON run.id = named.run_id
+WHERE named.digest = ANY(%(digests)s::bigint[]) AND named.side = %(side)s AND run.side = %(side)s
+"""
+    + _BEGUN
+    + b"GROUP BY "
+    + _RUN
+    + b"ORDER BY run.id DESC LIMIT %(most)s"
+)
+_KEYLESS = (
+    b"SELECT "
+    + _RUN
+    + b"""FROM runs AS run
+WHERE run.side = %(side)s AND run.task = ANY(%(tasks)s::text[]) AND run.authority = 'none' AND run.id >= %(oldest)s
+  AND NOT EXISTS (SELECT FROM run_keys WHERE run_keys.run_id = run.id)
+"""
+    + _BEGUN
     + b"ORDER BY run.id DESC LIMIT %(most)s"
 )
 
@@ -183,6 +198,7 @@ def attribute(
     named: Sequence[OpenRun] = (),
     traced: Sequence[OpenRun] = (),
     keyed: Sequence[OpenRun] = (),
+    keyless: Sequence[OpenRun] = (),
 ) -> Attribution:
     """Whose a call is.
 
@@ -190,6 +206,7 @@ def attribute(
         named: the runs that its headers name. What a worker said is believed at any time.
         traced: the runs of its trace.
         keyed: the runs of whose event it names a business key, with those that it names.
+        keyless: runs without authority of whose events no keys are known, of tasks of `keyed`.
     """
     for found, by in ((named, AttributedBy.HEADERS), (traced, AttributedBy.TRACE)):
         runs = {run.id: run for run in found}
@@ -201,10 +218,20 @@ def attribute(
     if call.run is not None:
         # It says whose it is, and nobody knows that run (yet): what else it carries must not overrule it.
         return Attribution(by=AttributedBy.HEADERS, attempt=call.attempt, said=call.run)
-    fitting = _best([run for run in keyed if run.under_way(at)])
+    fitting = _fitting([run for run in keyed if run.under_way(at)], [run for run in keyless if run.under_way(at)])
     if len(fitting) == 1:
         return Attribution(fitting[0], AttributedBy.KEY, attempt=call.attempt, said=fitting[0].platform_run_id)
     return Attribution(candidates=tuple(sorted(run.id for run in fitting)), attempt=call.attempt)
+
+
+def _fitting(keyed: Sequence[OpenRun], keyless: Sequence[OpenRun]) -> Sequence[OpenRun]:
+    """The runs that fit best. A key gives nobody authority: where one of them had it and another had not, all fit."""
+    if len({run.authority for run in keyed}) > 1:
+        return keyed
+    best = _best(keyed)
+    if len(best) == 1 and best[0].authority == "real":
+        return [*best, *(run for run in keyless if run.task == best[0].task and run.id != best[0].id)]
+    return best
 
 
 def _best(runs: Collection[OpenRun]) -> list[OpenRun]:
@@ -228,13 +255,15 @@ class Correlator:
         named = await self._named(conn, side, call)
         traced: list[OpenRun] = []
         keyed: list[OpenRun] = []
+        keyless: list[OpenRun] = []
         if len(named) == 1 and call.trace is not None:
             await self._learn(conn, named[0], call.trace)
         if not named and call.trace is not None:
             traced = await self._traced(conn, side, call.trace, at)
         if not (named or traced) and call.names:
             keyed = await self._keyed(conn, side, call.names, at)
-        return attribute(call, at, named=named, traced=traced, keyed=keyed)
+            keyless = await self._keyless(conn, side, {run.task for run in keyed if run.authority == "real"}, at)
+        return attribute(call, at, named=named, traced=traced, keyed=keyed, keyless=keyless)
 
     async def _named(self, conn: Connection, side: Side, call: CallTraits) -> list[OpenRun]:
         platforms = self._platforms(side)
@@ -289,6 +318,24 @@ class Correlator:
             },
         )
         return [self._open(row, frozenset(row[-1])) for row in await cursor.fetchall()]
+
+    async def _keyless(self, conn: Connection, side: Side, tasks: Collection[str], at: datetime) -> list[OpenRun]:
+        """Runs that nothing of ours started, or of events that lack the keys: any call of the task may be theirs."""
+        if not tasks:
+            return []
+        known = [task.deadline for name in tasks if (task := self.catalogue.tasks.get(name)) is not None]
+        cursor = await conn.execute(
+            _KEYLESS,
+            {
+                "side": side.value,
+                "tasks": sorted(tasks),
+                "oldest": first_id_at(at - max(known, default=_PATIENCE) - CLOCKS_DIFFER),
+                "at": at,
+                "clocks": CLOCKS_DIFFER,
+                "most": _MOST,
+            },
+        )
+        return [self._open(row) for row in await cursor.fetchall()]
 
     async def _runs(self, conn: Connection, query: bytes, parameters: tuple[object, ...]) -> list[OpenRun]:
         cursor = await conn.execute(query, parameters)

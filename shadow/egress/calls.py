@@ -39,16 +39,16 @@ SELECT id, side, run,
        CASE WHEN run_id IS NULL OR EXISTS (SELECT FROM runs WHERE runs.id = effect.run_id) THEN run_id
             ELSE COALESCE((SELECT runs.id FROM runs WHERE runs.platform_run_id = effect.run
                              AND runs.side = effect.side LIMIT 1), run_id) END,
-       task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at, 'gateway',
+       task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at, seen_by,
        attributed_by, disposition, writes, status, digest, answered_at, waited_ms, suspects::uuid[]
 FROM unnest(%(id)s::uuid[], %(side)s::text[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[],
             %(sequence)s::bigint[], %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[],
             %(identity)s::text[], %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[],
-            %(attributed_by)s::text[], %(disposition)s::text[], %(writes)s::bool[], %(status)s::smallint[],
-            %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[],
+            %(seen_by)s::text[], %(attributed_by)s::text[], %(disposition)s::text[], %(writes)s::bool[],
+            %(status)s::smallint[], %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[],
             %(suspects)s::text[])
      AS effect (id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-                occurred_at, attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
+                occurred_at, seen_by, attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
                 suspects)
 ON CONFLICT (id) DO NOTHING
 """
@@ -111,6 +111,8 @@ class Call:
     tenant: str | None = None
     of_tenant: bool = False
     """Whether `tenant` says whose it is; else that is looked up."""
+    seen_by: SeenBy = SeenBy.GATEWAY
+    """Or a mail, which came to the mail sink."""
 
     @property
     def nobodys(self) -> bool:
@@ -223,6 +225,7 @@ def _columns(
         "identity": [kept[call.id].identity for call in calls],
         "idempotency_key": [kept[call.id].idempotency_key for call in calls],
         "occurred_at": [call.occurred_at for call in calls],
+        "seen_by": [call.seen_by.value for call in calls],
         "attributed_by": [call.attributed_by and call.attributed_by.value for call in calls],
         "disposition": [call.disposition.value for call in calls],
         "writes": [call.writes for call in calls],
@@ -257,8 +260,8 @@ async def _tell(conn: Connection, side: Side, items: Sequence[Item]) -> None:
     if not items:
         return
     nobodys = [item for item in items if isinstance(item, Call) and item.nobodys]
-    for _call in nobodys:
-        metrics.unattributed(side.value, SeenBy.GATEWAY.value)
+    for call in nobodys:
+        metrics.unattributed(side.value, call.seen_by.value)
     await tell_the_judge(
         conn,
         side,

@@ -15,7 +15,6 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
@@ -23,6 +22,7 @@ from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
 from shadow.effects.correlation import CallTraits
 from shadow.egress.address import BadAddress, address
+from shadow.egress.callers import Callers
 from shadow.egress.calls import CallLog, Item, write
 from shadow.egress.contained import ContainedLegacy
 from shadow.egress.containing import RETRY_SECONDS, Containing
@@ -96,6 +96,7 @@ class Gateway:
         self._spool = Spool(spool, database.vault)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
         self.journal = Journal(database, self._calls, self._spool)
+        self.callers = Callers(self.runs, self.contained_legacy, self.journal, self.incidents)
         self._twins = Twins(database)
         self._containing = Containing(database, self._twins, self.journal)
         self._forwarding = Forwarding(self.journal)
@@ -234,31 +235,11 @@ class Gateway:
             Refusal: it is of the other side.
         """
         try:
-            if self.journal.away:
-                return await self._last_known(call)
-            try:
-                return await self.runs.find(call.side, call.told, traits)
-            except (psycopg.Error, TimeoutError, OSError) as error:
-                log.warning("egress.run_unlooked", error=type(error).__name__)
-                self.journal.found_away()
-                return await self._last_known(call)
-        except WrongSide as error:
-            await self._note(
-                Incident(
-                    IncidentKind.WRONG_SIDE,
-                    str(error),
-                    task=error.run.task,
-                    side=call.side,
-                    run_id=error.run.id,
-                    target=call.target,
-                    operation=call.operation.template,
-                    tenant=error.run.tenant,
-                )
+            return await self.callers.run(
+                call.side, call.told, traits, target=call.target, operation=call.operation.template
             )
+        except WrongSide as error:
             raise Refusal(403, str(error)) from None
-
-    async def _last_known(self, call: Understood) -> KnownRun:
-        return await self.runs.last_known(call.side, call.told, contained_legacy=self.contained_legacy.under_way)
 
     async def _decided(
         self, incoming: Incoming, target: _Target, call: Understood, run: KnownRun, body: ReadBody
@@ -343,7 +324,7 @@ class Gateway:
             return
         real = credential.secret.get_secret_value().encode()
         if any(hmac.compare_digest(text.encode(errors="replace"), real) for text in _in_its_place(call, credential)):
-            await self._note(
+            await self.incidents.note_if_possible(
                 Incident(
                     IncidentKind.WRONG_CREDENTIAL,
                     f"a worker of {call.side.value} sent the real credential of {call.target}",
@@ -352,12 +333,6 @@ class Gateway:
                     operation=call.operation.template,
                 )
             )
-
-    async def _note(self, incident: Incident) -> None:
-        try:
-            await self.incidents.note(incident)
-        except psycopg.Error as error:
-            log.error("egress.incident_unwritten", kind=incident.kind.value, error=type(error).__name__)
 
     async def _write_spooled(self, items: Sequence[Item]) -> None:
         async with self._database.connection(Work.EGRESS) as conn:

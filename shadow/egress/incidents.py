@@ -160,6 +160,13 @@ class Incidents:
                     await conn.execute(_MOVED, (identifier,))
         return True
 
+    async def note_if_possible(self, incident: Incident) -> None:
+        """Keep an incident of a call that is refused whether that can be written down or not."""
+        try:
+            await self.note(incident)
+        except psycopg.Error as error:
+            log.error("egress.incident_unwritten", kind=incident.kind.value, error=type(error).__name__)
+
     async def look(self, *, since: datetime | None = None, among: Sequence[UUID] = ()) -> int:
         """Look for leaks in what is recorded since then, or among these effects; how many were news."""
         query, parameters = (

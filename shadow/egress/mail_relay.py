@@ -14,10 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.catalogue.model import Side
 from shadow.catalogue.outside import Target
-from shadow.effects.smtp_sink import NotSent
-from shadow.egress.keys import EgressKeys
 from shadow.egress.resolving import Forbidden, Resolver
 
 log = structlog.get_logger(__name__)
@@ -26,15 +23,12 @@ _PORTS = {"smtp": 587, "smtps": 465}
 _AWAY = 451
 
 
-class MailKeys:
-    """Egress keys, as the mail sink asks for them."""
+class NotSent(Exception):
+    """The relay did not take a mail."""
 
-    def __init__(self, keys: EgressKeys) -> None:
-        self._keys = keys
-
-    def side_of(self, secret: str) -> Side | None:
-        holder = self._keys.holder(secret)
-        return holder.side if holder is not None else None
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class MailRelay:
@@ -48,7 +42,11 @@ class MailRelay:
         }
 
     async def relay(self, target: str, sender: str, recipients: Sequence[str], content: bytes) -> tuple[int, str]:
-        """See `Relays.relay`."""
+        """The relay's answer.
+
+        Raises:
+            NotSent: with the relay's own code, or 451 where it can't be reached.
+        """
         return await self._servers[target].send(sender, recipients, content)
 
 

@@ -21,7 +21,8 @@ _DELIVERED = b"""
 SELECT dispatch.id, dispatch.event_id, dispatch.side FROM dispatches AS dispatch
 WHERE dispatch.id = ANY(%s::uuid[]) AND dispatch.state = 'dead' AND dispatch.stage = 'deliver'
   AND EXISTS (SELECT FROM runs WHERE runs.event_id = dispatch.event_id AND runs.side = dispatch.side
-              AND (dispatch.task IS NULL OR runs.task = dispatch.task) AND runs.state <> 'expected')
+              AND (dispatch.task IS NULL OR runs.task = dispatch.task)
+              AND (runs.state <> 'expected' OR EXISTS (SELECT FROM effects WHERE effects.run_id = runs.id)))
 """
 _DROP = b"DELETE FROM dispatches WHERE id = %s AND state = 'dead'"
 
@@ -33,37 +34,47 @@ async def send_again(
 
     A person does this, who sends what never arrived: it keeps the authority with which it was accepted. What has
     arrived all the same, as its runs have shown since, is repeated without authority: they may have done their work.
+    What can't be repeated is not sent at all.
 
     Returns:
         Those on their way, and for each other one the reason why not.
     """
     remapped = await remap(database, catalogue, dispatches)
-    repeated = await _repeat_delivered(database, catalogue, dispatches)
+    repeated, unrepeated = await _repeat_delivered(database, catalogue, dispatches)
+    failed = {**remapped.failed, **unrepeated}
     async with database.connection(Work.CONTROL) as connection:
         sent = await resend(
-            connection, catalogue, [one for one in dispatches if one not in remapped.failed and one not in repeated]
+            connection, catalogue, [one for one in dispatches if one not in failed and one not in repeated]
         )
     done = [*remapped.mapped, *repeated, *sent]
-    rest = [dispatch for dispatch in dispatches if dispatch not in done and dispatch not in remapped.failed]
+    rest = [dispatch for dispatch in dispatches if dispatch not in done and dispatch not in failed]
     return done, {
-        **remapped.failed,
+        **failed,
         **dict.fromkeys(rest, "this dispatch is no dead letter: it is on its way, or done"),
     }
 
 
-async def _repeat_delivered(database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]) -> list[UUID]:
-    """Repeat dead letters that had been delivered, for nobody's authority; those that are gone by that."""
+async def _repeat_delivered(
+    database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]
+) -> tuple[list[UUID], dict[UUID, str]]:
+    """Repeat dead letters that had been delivered, for nobody's authority.
+
+    Returns:
+        Those that are gone by that, and why others that had been delivered can't be repeated.
+    """
     async with database.connection(Work.CONTROL) as connection:
         cursor = await connection.execute(_DELIVERED, (list(dispatches),))
         delivered = await cursor.fetchall()
-    done = []
+    done: list[UUID] = []
+    failed: dict[UUID, str] = {}
     for dispatch, event, side in delivered:
         try:
             await repeat(database, catalogue, event, Purpose.REPLAY, (Side(side),))
         except LookupError as error:
             log.info("fanout.not_repeated", dispatch=str(dispatch), reason=str(error))
+            failed[dispatch] = f"it has arrived, and cannot be repeated: {error}"
             continue
         async with database.connection(Work.CONTROL) as connection:
             await connection.execute(_DROP, (dispatch,))
         done.append(dispatch)
-    return done
+    return done, failed

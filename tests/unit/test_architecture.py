@@ -57,7 +57,6 @@ ORDER = {
     "shadow/containment": {
         "causes",
         "egress",
-        "egress",
         "cutover",
         "intake",
         "platforms",

@@ -130,20 +130,46 @@ async def test_every_emission_is_one_effect_of_the_run_that_made_it(world: Chain
 async def test_a_call_with_the_apps_own_key_from_inside_a_task_is_not_mirrored(world: Chain) -> None:
     """A worker and its app may share a key; the SDK says inside a task that it is there."""
     await world.phases(ALL)
-    answer = await world.client.post(
-        "/e/app-key",
-        json={"name": "chain/third", "data": {"order": 7}},
-        headers={"x-shadow-run": "run_of_nobody"},
-    )
-    assert answer.status_code == 200
-    await world.settled(2)  # a run that nobody knows: a producer's event after all
-    assert await world.authorities() == {("third", "legacy", "real"): 1, ("third", "candidate", "none"): 1}
+    await world.send(7, event="chain/third")
+    await world.settled(2)
     run = next(run.id for run in world.trigger.runs() if run.task == "third")
-    await world.client.post(
+    answer = await world.client.post(
         "/e/app-key", json={"name": "chain/third", "data": {"order": 8}}, headers={"x-shadow-run": run}
     )
+    assert answer.status_code == 200
     await asyncio.sleep(2)
     assert await world.authorities() == {("third", "legacy", "real"): 2, ("third", "candidate", "none"): 1}
+
+
+@pytest.mark.parametrize(
+    "marks", [{"x-shadow-run": "run_of_nobody"}, {"x-shadow-event": "nobodys", "x-shadow-task": "second"}]
+)
+async def test_a_producers_key_in_the_hands_of_a_run_that_nobody_knows_is_to_come_again(
+    world: Chain, marks: dict[str, str]
+) -> None:
+    await world.phases(ALL)
+    answer = await world.client.post("/e/app-key", json={"name": "chain/third", "data": {}}, headers=marks)
+    assert (answer.status_code, answer.json()["status"]) == (503, 503)
+    assert "retry-after" in answer.headers
+    assert await world.rows("SELECT id FROM events") == []
+
+
+async def test_a_run_that_becomes_known_while_its_event_waits_is_its_parent(world: Chain) -> None:
+    """Its worker was quicker than the answer that named it."""
+    await world.phases(ALL)
+    await world.send(7, event="chain/third")
+    await world.settled(2)
+    ((name, run),) = await world.rows("SELECT platform_run_id, id FROM runs WHERE side = 'candidate'")
+    await world.rows("DELETE FROM run_aliases WHERE run_id = %s RETURNING run_id", run)
+    sending = asyncio.create_task(
+        world.client.post(
+            "/e/app-key", json={"name": "chain/third", "data": {"order": 8}}, headers={"x-shadow-run": name}
+        )
+    )
+    await asyncio.sleep(0.5)
+    await world.rows("INSERT INTO run_aliases VALUES ('inngest', %s, %s) RETURNING run_id", name, run)
+    assert (await sending).status_code == 200
+    assert await world.rows("SELECT origin, authority FROM events ORDER BY id DESC LIMIT 1") == [("candidate", None)]
 
 
 async def test_a_bridged_call_is_answered_as_a_run_and_a_waiting_one_is_refused(world: Chain) -> None:

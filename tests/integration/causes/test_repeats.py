@@ -78,6 +78,44 @@ async def test_a_dead_letter_that_had_arrived_is_repeated_without_authority(data
         assert (await world.authorities())["first", "legacy", "none"] == 1
 
 
+async def _dead(database: Database, event: UUID) -> UUID:
+    letter = new_id()
+    async with database.connection(Work.CONTROL) as conn:
+        await conn.execute(
+            "INSERT INTO dispatches (id, event_id, side, platform, task, state, error)"
+            " VALUES (%s, %s, 'legacy', 'trigger', 'first', 'dead', 'given up')",
+            (letter, event),
+        )
+    return letter
+
+
+async def test_what_has_arrived_and_cannot_be_repeated_is_not_sent_again_with_authority(
+    database: Database, tmp_path: Path
+) -> None:
+    async with chain(database, tmp_path) as world:
+        event = await _sent(world, 3)
+        letter = await _dead(database, event)
+        await world.rows("DELETE FROM bodies WHERE id = %s AND part = 'data' RETURNING id", event)
+        done, refused = await send_again(database, world.catalogue, [letter])
+        assert done == []
+        assert refused == {letter: f"it has arrived, and cannot be repeated: the data of event {event} are gone"}
+        assert await world.rows("SELECT state FROM dispatches WHERE id = %s", letter) == [("dead",)]
+
+
+async def test_a_run_that_was_seen_to_do_something_has_arrived(database: Database, tmp_path: Path) -> None:
+    async with chain(database, tmp_path) as world:
+        event = await _sent(world, 3)
+        letter = await _dead(database, event)
+        # Its call was seen, and no outcome has come.
+        ((run,),) = await world.rows(
+            "UPDATE runs SET state = 'expected' WHERE event_id = %s AND task = 'first' RETURNING id", event
+        )
+        assert await world.rows("SELECT count(*) > 0 FROM effects WHERE run_id = %s", run) == [(True,)]
+        assert await send_again(database, world.catalogue, [letter]) == ([letter], {})
+        await world.settled(5)
+        assert (await world.authorities())["first", "legacy", "none"] == 1
+
+
 async def test_only_what_is_known_can_be_repeated(database: Database, tmp_path: Path) -> None:
     async with chain(database, tmp_path) as world:
         with pytest.raises(LookupError, match="gone"):

@@ -18,6 +18,7 @@ from shadow.egress import runs as gateway
 from shadow.fanout.handoff import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.judge.loop import JudgeLoop
+from shadow.model.ids import new_id
 from shadow.observe.metrics import exposition
 from shadow.reports.figures import gauges, read_installation
 from shadow.reports.parity import parity
@@ -117,6 +118,35 @@ class TestLookingUp:
         assert (await world.whose(Side.CANDIDATE, naming("order-1234"), told.accepted_at)).run is not None
         await world.dispatch(told, state="sequenced")
         assert (await world.whose(Side.CANDIDATE, naming("order-1234"), told.accepted_at)).run is None
+
+    async def test_a_run_whose_dispatch_is_dead_may_have_begun_all_the_same(self, world: SeenWorld) -> None:
+        told = await world.keyed(ORDER)
+        await world.rows("UPDATE runs SET state = 'expected' RETURNING id")
+        await world.dispatch(told, state="dead")
+        found = await world.whose(Side.CANDIDATE, naming("order-1234"), told.accepted_at)
+        assert found.run is not None
+        assert found.run.id == told.run(Side.CANDIDATE)
+
+    async def test_no_key_finds_a_run_with_authority_while_an_unsolicited_one_of_its_task_is_under_way(
+        self, world: SeenWorld
+    ) -> None:
+        told = await world.keyed(ORDER)
+        unsolicited = new_id()
+        await world.rows(
+            "INSERT INTO runs (id, task, side, platform, authority, state)"
+            " VALUES (%s, 'order-sync', 'legacy', 'trigger', 'none', 'sent') RETURNING id",
+            unsolicited,
+        )
+        call = naming("order-1234")
+        found = await world.whose(Side.LEGACY, call, told.accepted_at)
+        assert found == Attribution(candidates=(told.run(Side.LEGACY), unsolicited))
+        assert (await world.whose(Side.CANDIDATE, call, told.accepted_at)).run is not None  # of the other side
+        await world.rows(
+            "UPDATE runs SET finished_at = now() - interval '1 minute', started_at = now() - interval '2 minutes'"
+            " WHERE id = %s RETURNING id",
+            unsolicited,
+        )
+        assert (await world.whose(Side.LEGACY, call, told.accepted_at)).run is not None
 
 
 class TestUnattributed:

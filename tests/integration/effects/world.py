@@ -15,16 +15,18 @@ from shadow.store.database import Database
 from tests.integration.judge.world import CATALOGUE, Told, World
 
 
-def catalogue(more: str = "", task: str = "") -> ResolvedCatalogue:
+def catalogue(more: str = "", task: str = "", *, trigger: str = "https://api.trigger.dev") -> ResolvedCatalogue:
     """The judge's catalogue, whose `order-sync` has business keys.
 
     Args:
         more: further top-level keys.
         task: further keys of `order-sync`, indented by four.
+        trigger: where Trigger.dev answers.
     """
     text = CATALOGUE.replace(
         "    event: order/created\n", "    event: order/created\n    business_keys: [$.order, $.customer]\n" + task
     )
+    text = text.replace("secret_key: tr_dev_secret", f"secret_key: tr_dev_secret\n    url: {trigger}")
     return parse(more + text, "test.yaml", {})
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import psycopg
 import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.egress.spool import SpoolReplay
-from tests.integration.egress.world import World, until
+from tests.integration.egress.world import World, outage, until
 
 LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
 
@@ -19,18 +16,6 @@ LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
 @pytest.fixture
 def server_url(postgres_url: str) -> str:
     return postgres_url
-
-
-@asynccontextmanager
-async def outage(server_url: str) -> AsyncIterator[None]:
-    """Nobody can connect, and who was connected is thrown out."""
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS false")
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shadow_tests'")
-        try:
-            yield
-        finally:
-            connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS true")
 
 
 async def back(world: World) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 import orjson
+import psycopg
 
 from api.front.egress import EgressEdge
 from sandbox.serving import Served
@@ -260,6 +261,18 @@ async def until(check: Callable[[], Awaitable[object]], seconds: float = 30) -> 
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"it did not come about within {seconds} s")
+
+
+@asynccontextmanager
+async def outage(server_url: str) -> AsyncIterator[None]:
+    """Nobody can connect, and who was connected is thrown out."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS false")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shadow_tests'")
+        try:
+            yield
+        finally:
+            connection.execute("ALTER DATABASE shadow_tests WITH ALLOW_CONNECTIONS true")
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -90,6 +91,26 @@ def test_who_fits_by_more_keys_fits_better() -> None:
 def test_keys_that_differ_do_not_outvote_each_other() -> None:
     found = attribute(CALL, at(5), keyed=[run(4, "customer-9"), run(3, "order-1234")])
     assert found.candidates == (UUID(int=3), UUID(int=4))
+
+
+def real(number: int, *keys: str) -> OpenRun:
+    return replace(run(number, *keys), authority="real")
+
+
+def test_no_key_decides_between_runs_of_which_some_have_authority() -> None:
+    keyed = [real(1, "order-1234", "customer-9"), run(2, "customer-9")]
+    assert attribute(CALL, at(5), keyed=keyed).candidates == (UUID(int=1), UUID(int=2))
+    assert attribute(CALL, at(5), keyed=[keyed[0], real(2, "customer-9")]).run == keyed[0]
+    ended = replace(keyed[1], until=NOON - timedelta(seconds=30))
+    assert attribute(CALL, at(5), keyed=[keyed[0], ended]).run == keyed[0]
+
+
+def test_no_key_gives_authority_while_a_contained_run_without_keys_may_have_made_the_call() -> None:
+    first = real(1, "order-1234")
+    assert attribute(CALL, at(5), keyed=[first], keyless=[run(2)]).candidates == (UUID(int=1), UUID(int=2))
+    assert attribute(CALL, at(5), keyed=[first], keyless=[replace(run(2), task="digest")]).run == first
+    assert attribute(CALL, at(50), keyed=[first], keyless=[run(2, until=20)]).run == first
+    assert attribute(CALL, at(5), keyed=[run(3, "order-1234")], keyless=[run(2)]).run == run(3, "order-1234")
 
 
 def test_nothing_known_is_nobodys() -> None:

@@ -6,18 +6,25 @@ import asyncio
 import smtplib
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
+from sandbox.serving import Served
 from shadow.catalogue import CatalogueError
 from shadow.catalogue.model import Side
-from shadow.effects.smtp_sink import SmtpSink
-from shadow.egress.keys import EgressKeys, issue
-from shadow.egress.mail_relay import MailKeys, MailRelay
+from shadow.cutover.decision import Phase
+from shadow.egress.gateway import Gateway
+from shadow.egress.keys import issue
+from shadow.egress.mail_relay import MailRelay
+from shadow.egress.smtp_sink import SmtpSink
+from shadow.platforms.client import carrying_client
 from shadow.store.database import Database
 from tests.integration.effects.world import SeenWorld, catalogue
+from tests.integration.egress.world import ToldRouting, outage, until
 
 ORDER = {"order": "order-1234", "customer": "customer-9"}
 MAIL = """targets:
@@ -65,8 +72,39 @@ async def receiver() -> AsyncIterator[tuple[Receiver, int]]:
 
 
 @pytest.fixture
-def world(database: Database, receiver: tuple[Receiver, int]) -> SeenWorld:
-    return SeenWorld(database, catalogue(MAIL.format(port=receiver[1])))
+async def trigger() -> AsyncIterator[tuple[dict[str, Any], str]]:
+    """Trigger.dev: the runs that it tells of, and where."""
+    told: dict[str, Any] = {}
+
+    async def application(scope: Any, _receive: Any, send: Any) -> None:
+        run = told.get(scope["path"].rpartition("/")[2])
+        content = orjson.dumps(run or {"error": "Run not found"})
+        headers = [(b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": 200 if run else 404, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async with Served(application) as served:
+        yield told, served.url
+
+
+@pytest.fixture
+def world(database: Database, receiver: tuple[Receiver, int], trigger: tuple[dict[str, Any], str]) -> SeenWorld:
+    return SeenWorld(database, catalogue(MAIL.format(port=receiver[1]), trigger=trigger[1]))
+
+
+@pytest.fixture
+def routing() -> ToldRouting:
+    return ToldRouting()
+
+
+@pytest.fixture
+async def gateway(world: SeenWorld, routing: ToldRouting, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with carrying_client() as http:
+        made = Gateway(world.catalogue, world.database, routing, http, tmp_path / "spool")
+        made.runs._patience = 0.6
+        await made.start()
+        yield made
+        await made.stop()
 
 
 class Workers:
@@ -100,16 +138,14 @@ class Workers:
 
 
 @pytest.fixture
-async def workers(world: SeenWorld) -> AsyncIterator[Workers]:
+async def workers(world: SeenWorld, gateway: Gateway) -> AsyncIterator[Workers]:
     issued = {side: (await issue(world.database, side, f"{side}-workers"))[0] for side in Side}
-    keys = EgressKeys(world.database)
-    await keys.start()
+    await gateway.keys.refresh()
     relay = MailRelay(world.catalogue)
-    sink = SmtpSink(world.catalogue, world.database, MailKeys(keys), relay, host="127.0.0.1", port=0, patience=0.3)
+    sink = SmtpSink(world.catalogue, gateway.keys, gateway.callers, gateway.journal, relay, host="127.0.0.1", port=0)
     await sink.start()
     yield Workers(sink.port, issued)
     await sink.stop()
-    await keys.stop()
 
 
 EFFECTS = """
@@ -173,6 +209,69 @@ async def test_a_candidates_key_with_legacys_run_sends_nothing(
     answer = await workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.LEGACY))
     assert answer.startswith("550")
     assert receiver[0].received == []
+    assert await world.rows("SELECT kind, run_id FROM incidents") == [("wrong_side", told.run(Side.LEGACY))]
+
+
+def unsolicited(**more: Any) -> dict[str, Any]:
+    return {"run_own": {"id": "run_own", "taskIdentifier": "order-sync", "status": "EXECUTING", **more}}
+
+
+@pytest.mark.parametrize(("phase", "disposition"), [(Phase.SHADOW, "forward"), (Phase.LIVE, "stub")])
+async def test_a_run_that_was_not_started_through_shadow_is_what_the_gateway_takes_it_for(
+    world: SeenWorld,
+    workers: Workers,
+    receiver: tuple[Receiver, int],
+    trigger: tuple[dict[str, Any], str],
+    routing: ToldRouting,
+    phase: Phase,
+    disposition: str,
+) -> None:
+    """Legacy's own cron, its dashboard, a child inside the platform."""
+    routing.phase = phase
+    trigger[0].update(unsolicited())
+    answer = await workers.send(Side.LEGACY, X_Shadow_Run="run_own", X_Shadow_Task="order-sync")
+    assert answer.startswith("250")
+    assert len(receiver[0].received) == (disposition == "forward")
+    ((run,),) = await world.rows("SELECT id FROM runs")
+    assert [(row[1], row[5]) for row in await world.rows(EFFECTS)] == [(run, disposition)]
+
+
+async def test_mail_of_a_known_run_goes_on_while_the_database_is_away(
+    world: SeenWorld,
+    workers: Workers,
+    receiver: tuple[Receiver, int],
+    gateway: Gateway,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shadow.egress.runs._FRESH_SECONDS", 0.0)  # so that the database is asked, and is away
+    told, contained = await world.keyed(ORDER), await world.keyed({"order": "order-0002"})
+    known = {"X_Shadow_Run": told.platform_run(Side.LEGACY), "X_Shadow_Task": "order-sync"}
+    twin = {"X_Shadow_Run": contained.platform_run(Side.CANDIDATE), "X_Shadow_Task": "order-sync"}
+    assert (await workers.send(Side.LEGACY, **known)).startswith("250")
+    assert (await workers.send(Side.CANDIDATE, **twin)).startswith("250")
+    async with outage(postgres_url):
+        assert await workers.send(Side.LEGACY, **known) == "250 2.0.0 queued as 7"
+        assert await workers.send(Side.CANDIDATE, **twin) == "250 2.0.0 accepted"
+        unknown = await workers.send(Side.CANDIDATE, X_Shadow_Run="run-unknown", X_Shadow_Task="order-sync")
+        assert unknown.startswith("451")
+        assert (await workers.send(Side.LEGACY)).startswith("451")
+    assert len(receiver[0].received) == 2
+
+    async def written() -> bool:
+        return not gateway.journal.away and not gateway._spool.waiting
+
+    await until(written)
+    ours, theirs = told.run(Side.LEGACY), contained.run(Side.CANDIDATE)
+    async with world.database.direct() as connection:  # the pool's own were ended
+        cursor = await connection.execute(EFFECTS.replace("ORDER BY id", "ORDER BY sequence").encode())
+        rows = await cursor.fetchall()
+    assert [(row[1], row[5], row[6], row[8]) for row in rows] == [
+        (ours, "forward", 250, "mail"),
+        (theirs, "stub", 250, "mail"),
+        (ours, "forward", 250, "mail"),
+        (theirs, "stub", 250, "mail"),
+    ]
 
 
 async def test_without_a_key_nothing_is_taken(
@@ -203,10 +302,10 @@ async def test_while_nothing_can_be_recorded_nothing_leaves(
 ) -> None:
     told = await world.keyed(ORDER)
 
-    async def away(*_: object) -> int:
-        raise TimeoutError
+    async def away(*_: object) -> None:
+        raise OSError("the disk is full")
 
-    monkeypatch.setattr("shadow.effects.smtp_sink.record_effects", away)
+    monkeypatch.setattr("shadow.egress.journal.Journal.write", away)
     answer = await workers.send(Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY))
     assert answer.startswith("451")
     assert receiver[0].received == []
@@ -220,7 +319,7 @@ async def test_a_failure_of_our_own_lets_nothing_through(
     def fails(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("shadow.effects.smtp_sink.read_mail", fails)
+    monkeypatch.setattr("shadow.egress.smtp_sink.read_mail", fails)
     assert (await workers.send(Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY))).startswith("554")
     assert receiver[0].received == []
 

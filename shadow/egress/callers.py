@@ -1,0 +1,59 @@
+"""Who makes a call, whether the database is there to say so or not. Asked of calls and of mail alike."""
+
+from __future__ import annotations
+
+import psycopg
+import structlog
+
+from shadow.catalogue.model import Side
+from shadow.effects.correlation import CallTraits
+from shadow.egress.contained import ContainedLegacy
+from shadow.egress.incidents import Incident, IncidentKind, Incidents
+from shadow.egress.journal import Journal
+from shadow.egress.runs import KnownRun, Runs, Told, WrongSide
+
+log = structlog.get_logger(__name__)
+
+
+class Callers:
+    """Finds the run that makes a call; of one that is of the other side it notes an incident."""
+
+    def __init__(self, runs: Runs, contained_legacy: ContainedLegacy, journal: Journal, incidents: Incidents) -> None:
+        self._runs = runs
+        self._contained_legacy = contained_legacy
+        self._journal = journal
+        self._incidents = incidents
+
+    async def run(self, side: Side, told: Told, traits: CallTraits, *, target: str, operation: str) -> KnownRun:
+        """The run that makes the call: while the database is away, as it was last known.
+
+        Raises:
+            Unknown: nobody knows.
+            WrongSide: it is of the other side.
+        """
+        try:
+            if self._journal.away:
+                return await self._last_known(side, told)
+            try:
+                return await self._runs.find(side, told, traits)
+            except (psycopg.Error, TimeoutError, OSError) as error:
+                log.warning("egress.run_unlooked", error=type(error).__name__)
+                self._journal.found_away()
+                return await self._last_known(side, told)
+        except WrongSide as error:
+            await self._incidents.note_if_possible(
+                Incident(
+                    IncidentKind.WRONG_SIDE,
+                    str(error),
+                    task=error.run.task,
+                    side=side,
+                    run_id=error.run.id,
+                    target=target,
+                    operation=operation,
+                    tenant=error.run.tenant,
+                )
+            )
+            raise
+
+    async def _last_known(self, side: Side, told: Told) -> KnownRun:
+        return await self._runs.last_known(side, told, contained_legacy=self._contained_legacy.under_way)
