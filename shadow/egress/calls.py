@@ -30,6 +30,7 @@ CHANNEL = "shadow_egress"
 _NOTICE_BYTES = 7000
 """Of one notice; the server takes less than 8,000."""
 
+_HOLD = b"SELECT id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR KEY SHARE"
 _INSERT = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
                      idempotency_key, occurred_at, seen_by, attributed_by, disposition, writes, status, digest,
@@ -159,6 +160,10 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     bodies: dict[tuple[UUID, str], bytes] = {}
     for item in sorted(items, key=lambda item: isinstance(item, Answered)):
         bodies |= _bodies(vault, whose[item.id], item, kept[item.id] if isinstance(item, Call) else None)
+    nobodys = sorted({call.run_id for call in calls if call.run_id is not None and not call.of_tenant})
+    if nobodys:
+        # Such a run may be taken over by that of an event just now: it then waits for these calls, or they for it.
+        await conn.execute(_HOLD, (nobodys,))
     if calls:
         await conn.execute(_INSERT, _columns(calls, kept, digests))
     if answered:

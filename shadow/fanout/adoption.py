@@ -33,6 +33,7 @@ JOIN unnest(%s::text[], %s::text[]) AS wanted (platform, alias)
   ON wanted.platform = known.platform AND wanted.alias = known.alias
 LEFT JOIN runs AS run ON run.id = known.run_id
 """
+_HOLD = b"SELECT id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
 _ADOPT = b"""
 WITH adopted AS (
     SELECT * FROM unnest(%(ours)s::uuid[], %(theirs)s::uuid[]) AS adopted (ours, theirs)
@@ -126,6 +127,8 @@ async def link(conn: Connection, links: Sequence[Link]) -> Disturbed:
     if shared:
         await conn.execute(_UNASKED, (sorted(shared),))
     if adopted:
+        # Calls of theirs that are being written down right now are waited for, so that they follow too.
+        await conn.execute(_HOLD, ([owner for _item, owner in adopted],))
         await conn.execute(
             _ADOPT,
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,13 @@ from shadow.catalogue.model import Side
 from shadow.causes.authority import ParentAuthority
 from shadow.causes.parents import Told, known_parent
 from shadow.cutover.decision import Phase
+from shadow.effects.record import AttributedBy
+from shadow.egress.calls import Call, write
+from shadow.egress.disposition import Disposition
+from shadow.fanout.handoff import Started, record_started
 from shadow.model.alias import key_alias
 from shadow.model.ids import new_id
+from shadow.store.database import Work
 from tests.integration.egress.world import World
 
 
@@ -141,3 +147,45 @@ async def test_calls_follow_the_run_that_took_theirs_over(world: World) -> None:
     assert await call(world) == 201
     rows = await world.rows("SELECT run_id FROM effects ORDER BY sequence")
     assert rows == [(nobodys,), (twins.run(Side.LEGACY),)]
+
+
+async def test_calls_that_are_written_while_their_run_is_taken_over_are_not_lost(world: World) -> None:
+    world.trigger |= told()
+    assert await call(world) == 201
+    ((nobodys,),) = await world.rows("SELECT id FROM runs")
+    twins = await world.twins()
+    await world.execute("UPDATE runs SET platform_run_id = NULL WHERE id = %s", twins.run(Side.LEGACY))
+    written = Call(
+        id=new_id(),
+        side=Side.LEGACY,
+        run_id=nobodys,
+        platform_run_id="run_own",
+        task="payout",
+        sequence=1,
+        attempt=1,
+        kind="http",
+        target="pay",
+        operation="POST /v1/transfers",
+        identity=None,
+        idempotency_key=None,
+        occurred_at=datetime.now(UTC),
+        attributed_by=AttributedBy.HEADERS,
+        disposition=Disposition.FORWARD,
+        writes=True,
+        digest=None,
+        document=b"{}",
+    )
+    started = Started(None, twins.event, Side.LEGACY, "payout", "trigger", "run_own")
+
+    async def take_over() -> None:
+        async with world.database.connection(Work.LEGACY) as conn:
+            await record_started(conn, world.catalogue, [started])
+
+    async with world.database.connection(Work.EGRESS) as conn:
+        await write(conn, [written])
+        taking = asyncio.create_task(take_over())
+        await asyncio.sleep(0.2)
+        assert not taking.done()
+    await taking
+    assert await world.rows("SELECT DISTINCT run_id FROM effects") == [(twins.run(Side.LEGACY),)]
+    assert await world.rows("SELECT id FROM runs WHERE id = %s", nobodys) == []
