@@ -251,7 +251,7 @@ def target_process(folder: Path) -> Iterator[tuple[str, Path]]:
 def postgres(folder: Path) -> Iterator[Server]:
     """A server of its own: it will be made to crash."""
     url, handle = embedded.start(folder / "data", ephemeral=True)
-    server = Server(url, handle.pgdata, handle.bin_path, handle.system_user)
+    server = Server(url, handle.postgres.pgdata, handle.postgres.bin_path, handle.postgres.system_user)
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             # `immediate` is a crash: what was committed must be on disk, and synchronous_commit keeps it so.

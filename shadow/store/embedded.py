@@ -14,8 +14,11 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+import psutil
 
 with warnings.catch_warnings():
     # On import it looks for a runtime folder, and warns where there is none; it then uses /tmp, as it should.
@@ -43,6 +46,8 @@ jit = off
 log_min_messages = error
 """
 _MARK = "# shadow\n"
+_NOBODY = -1
+"""The id of no process: asking to remove it only reads the list."""
 
 
 def location(data: Path) -> Path:
@@ -80,7 +85,21 @@ def _publish_binaries() -> None:
     POSTGRES_VERSIONS[VERSION] = home / programs
 
 
-def start(data: Path, *, ephemeral: bool = False) -> tuple[str, postgres_server.PostgresServer]:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One process's share in a server that others may use too."""
+
+    postgres: postgres_server.PostgresServer
+
+    def cleanup(self) -> None:
+        """Leave the server; the last to leave stops it (and deletes it, where it is ephemeral)."""
+        # A process that was killed never said that it left: the server would run for ever.
+        users = self.postgres.global_process_id_list
+        users.put([pid for pid in users.get_and_remove(_NOBODY) if psutil.pid_exists(pid)])
+        self.postgres.cleanup()
+
+
+def start(data: Path, *, ephemeral: bool = False) -> tuple[str, Server]:
     """Start the server of that data folder, or join the one that already runs.
 
     Args:
@@ -88,7 +107,7 @@ def start(data: Path, *, ephemeral: bool = False) -> tuple[str, postgres_server.
         ephemeral: delete the cluster when its last user leaves.
 
     Returns:
-        Its URL and the handle whose `cleanup()` stops it when no other process uses it.
+        Its URL and the handle whose `cleanup()` stops it when no other process uses it any more.
     """
     data.mkdir(parents=True, exist_ok=True)
     cluster = location(data)
@@ -105,4 +124,4 @@ def start(data: Path, *, ephemeral: bool = False) -> tuple[str, postgres_server.
             with settings.open("a") as file:
                 file.write(_SETTINGS)
         server.start()
-    return server.get_uri(), server
+    return server.get_uri(), Server(server)

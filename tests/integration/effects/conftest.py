@@ -33,9 +33,9 @@ def logical_url() -> Iterator[str]:
     url, server = embedded.start(folder, ephemeral=True)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET wal_level = logical")
-    server.stop()
-    server.start()
-    yield server.get_uri()
+    server.postgres.stop()
+    server.postgres.start()
+    yield server.postgres.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,6 +62,23 @@ def test_the_embedded_server_opens_no_folder_to_others(tmp_path: Path) -> None:
         assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     finally:
         server.cleanup()
+
+
+def test_a_user_that_was_killed_keeps_no_server_alive(tmp_path: Path) -> None:
+    """`kill -9` of a process leaves its name on the list of those who use the server."""
+    script = (
+        "import sys, time; from pathlib import Path; from shadow.store import embedded;"
+        "embedded.start(Path(sys.argv[1]), ephemeral=True); print('up', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "up\n"
+    _url, server = embedded.start(tmp_path, ephemeral=True)
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    server.cleanup()
+    assert not server.postgres.pgdata.exists()
 
 
 @pytest.mark.parametrize(
