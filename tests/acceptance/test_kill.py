@@ -112,10 +112,14 @@ async def unlike_pairs_of_undisturbed_runs(database_url: str) -> list[tuple[Any,
 
 
 def second_runs(books: dict[str, Any]) -> list[str]:
-    """Runs that a platform started twice for one and the same thing; children of runs have their own parents."""
+    """Runs that a platform started twice for one and the same thing; children of runs have their own parents.
+
+    Trigger.dev frees the key of a failed run: a producer that repeats its call then starts another, and is right to.
+    """
     legacy = Counter(
         (run["task"], orjson.dumps(run["payload"], option=orjson.OPT_SORT_KEYS), run["parent_id"])
         for run in books["runs"]["legacy"]
+        if run["status"] != "FAILED"
     )
     candidate = Counter(
         (run["function"], run["event_id"] or run["internal_event_id"]) for run in books["runs"]["candidate"]
