@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from shadow.catalogue.model import Side
-from shadow.catalogue.values import Duration
+from shadow.cli.lifetime import duration, state
 from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.egress import keys
 from shadow.egress.keys import EgressKey
@@ -30,7 +29,6 @@ def _quiet() -> None:
 
 
 _DATA = Path(".shadow")
-_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
 
 @app.command()
@@ -43,7 +41,7 @@ def create(
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept. To rotate, make the next one, hand it
     to the workers, then revoke the first."""
-    expires_at = None if expires is None else datetime.now(UTC) + _duration(expires)
+    expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
 
     async def run() -> str:
         async with opened(data, database_url) as database:
@@ -73,7 +71,7 @@ def list_keys(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> Non
             key.side.value,
             escape(key.name),
             f"{key.created_at:%Y-%m-%d %H:%M}",
-            _state(key, datetime.now(UTC)),
+            state(key, datetime.now(UTC)),
         )
     Console().print(table)
 
@@ -96,18 +94,3 @@ def revoke(
         raise typer.Exit(1)
     for key in ended:
         typer.echo(f"revoked {key.name} of {key.side.value} ({key.id})")
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return _DURATION.validate_python(text)
-    except ValidationError as error:
-        raise typer.BadParameter(f"found {text!r}, expected a duration such as 12h, 90d or 4w") from error
-
-
-def _state(key: EgressKey, now: datetime) -> str:
-    if key.revoked_at is not None:
-        return f"revoked {key.revoked_at:%Y-%m-%d}"
-    if not key.valid(now):
-        return "expired"
-    return "valid" if key.expires_at is None else f"valid until {key.expires_at:%Y-%m-%d %H:%M}"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from shadow.access import tokens
 from shadow.access.tokens import Scope, Token
-from shadow.catalogue.values import Duration
+from shadow.cli.lifetime import duration, state
 from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.observe import logs
 
@@ -29,7 +28,6 @@ def _quiet() -> None:
 
 
 _DATA = Path(".shadow")
-_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
 
 @app.command()
@@ -41,7 +39,7 @@ def create(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Make a token and print it. It is shown this once: only its hash is kept."""
-    expires_at = None if expires is None else datetime.now(UTC) + _duration(expires)
+    expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
 
     async def run() -> str:
         async with opened(data, database_url) as database:
@@ -71,7 +69,7 @@ def list_tokens(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> N
             escape(token.name),
             ", ".join(sorted(token.scopes)),
             f"{token.created_at:%Y-%m-%d %H:%M}",
-            _state(token, datetime.now(UTC)),
+            state(token, datetime.now(UTC)),
         )
     Console().print(table)
 
@@ -94,18 +92,3 @@ def revoke(
         raise typer.Exit(1)
     for token in ended:
         typer.echo(f"revoked {token.name} ({token.id})")
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return _DURATION.validate_python(text)
-    except ValidationError as error:
-        raise typer.BadParameter(f"found {text!r}, expected a duration such as 12h, 90d or 4w") from error
-
-
-def _state(token: Token, now: datetime) -> str:
-    if token.revoked_at is not None:
-        return f"revoked {token.revoked_at:%Y-%m-%d}"
-    if not token.valid(now):
-        return "expired"
-    return "valid" if token.expires_at is None else f"valid until {token.expires_at:%Y-%m-%d %H:%M}"
