@@ -13,7 +13,7 @@ from shadow.egress.runs import KnownRun, Runs
 from shadow.egress.upstream import Permit
 
 KINDS = ("disposition", "authority")
-"""`disposition`: everything is forwarded. `authority`: runs are taken for ones with authority now and then."""
+"""`disposition`: everything is forwarded. `authority`: every known run is taken for one with authority."""
 
 
 def sabotaged(kind: str | None) -> AbstractContextManager[Any]:
@@ -27,7 +27,7 @@ def sabotaged(kind: str | None) -> AbstractContextManager[Any]:
 
         async def find(self: Runs, *arguments: Any) -> KnownRun:
             run = await real(self, *arguments)
-            return replace(run, authority="real") if run.id is not None and run.id.int % 5 == 0 else run
+            return replace(run, authority="real") if run.id is not None else run
 
         stack.enter_context(patch.object(Runs, "find", find))
     elif kind is not None:
