@@ -7,14 +7,19 @@ depend on which side is called legacy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable, Mapping
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import TypeAlias
 
-from comparators.canonical import JSON
+from comparators.canonical import JSON, canonical
 from comparators.path import Parts
 from comparators.protected import is_protected
 
 Label: TypeAlias = "tuple[int | None, int | None]"
+ItemKey: TypeAlias = Callable[[JSON], Hashable]
+"""What identifies an item of an array whose order does not matter; None: its content."""
+NOWHERE: Mapping[Parts, ItemKey | None] = MappingProxyType({})
 Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
 
 
@@ -26,14 +31,21 @@ def align(
     legacy: JSON,
     candidate: JSON,
     shape_of: Callable[[JSON], bytes],
+    unordered: Mapping[Parts, ItemKey | None] = NOWHERE,
+    parts: Parts = (),
 ) -> tuple[Aligned, Aligned]:
-    """Both values laid out alike. `shape_of` tells which items of arrays of different length correspond."""
+    """Both values laid out alike.
+
+    Args:
+        shape_of: tells which items of arrays of different length, or without order, correspond.
+        unordered: arrays (by their place in legacy's value) whose order does not matter, and what identifies an item.
+    """
     if isinstance(legacy, dict) and isinstance(candidate, dict):
         mine: dict[str, Aligned] = {}
         theirs: dict[str, Aligned] = {}
         for name in sorted(legacy.keys() | candidate.keys()):
             if name in legacy and name in candidate:
-                mine[name], theirs[name] = align(legacy[name], candidate[name], shape_of)
+                mine[name], theirs[name] = align(legacy[name], candidate[name], shape_of, unordered, (*parts, name))
             elif name in legacy:
                 mine[name] = _alone(legacy[name])
             else:
@@ -41,9 +53,13 @@ def align(
         return mine, theirs
     if isinstance(legacy, list) and isinstance(candidate, list):
         mine_items, their_items = Items(), Items()
-        for i, j in _labels(legacy, candidate, shape_of):
+        if parts in unordered:
+            labels = _by_key(legacy, candidate, unordered[parts] or canonical, shape_of)
+        else:
+            labels = _labels(legacy, candidate, shape_of)
+        for i, j in labels:
             if i is not None and j is not None:
-                mine_items[i, j], their_items[i, j] = align(legacy[i], candidate[j], shape_of)
+                mine_items[i, j], their_items[i, j] = align(legacy[i], candidate[j], shape_of, unordered, (*parts, i))
             elif i is not None:
                 mine_items[i, j] = _alone(legacy[i])
             elif j is not None:
@@ -111,6 +127,27 @@ def _alone(value: JSON) -> Aligned:
     if isinstance(value, dict):
         return {name: _alone(member) for name, member in value.items()}
     return value
+
+
+def _by_key(
+    legacy: list[JSON], candidate: list[JSON], key: Callable[[JSON], Hashable], shape_of: Callable[[JSON], bytes]
+) -> list[Label]:
+    """Items of equal keys go together, then items of equal shapes; the rest two by two as they come."""
+    labels: list[Label] = []
+    mine, theirs = list(range(len(legacy))), list(range(len(candidate)))
+    for by in (key, shape_of):
+        waiting: dict[Hashable, list[int]] = {}
+        for j in theirs:
+            waiting.setdefault(by(candidate[j]), []).append(j)
+        left = []
+        for i in mine:
+            if found := waiting.get(by(legacy[i])):
+                labels.append((i, found.pop(0)))
+            else:
+                left.append(i)
+        mine, theirs = left, sorted(j for found in waiting.values() for j in found)
+    labels += zip_longest(mine, theirs)
+    return sorted(labels, key=lambda label: (label[0] is None, label[0] or 0, label[1] or 0))
 
 
 def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON], bytes]) -> list[Label]:

@@ -9,7 +9,8 @@ the target did it (500, 502, 504 is what is recorded when a write left and its a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
 
 from comparators.canonical import JSON
 from comparators.normalise import Entry
@@ -19,15 +20,35 @@ _NOT_TAKEN = frozenset({408, 425, 429, 503})
 """Come again, for nothing was done."""
 
 
-def collapse(entries: list[Entry], known: Collection[str]) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An effect that was done again and changed nothing more, and why it does not count."""
+
+    entry: Entry
+    instead: Entry
+    """The one that counts."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """A ledger as the world saw it."""
+
+    kept: tuple[Entry, ...]
+    """In the ledger's order."""
+    dropped: tuple[Dropped, ...] = ()
+
+
+def collapse(entries: Sequence[Entry], known: Collection[str]) -> Collapsed:
     """The entries without those that were done again and changed nothing more.
 
     A key that is used again for another operation or other content collapses nothing: providers refuse
     or misread such a call, so it stays visible.
     """
+    dropped: list[Dropped] = []
     first: dict[tuple[str, str, str, str, bytes], Entry] = {}
     kept: list[Entry] = []
-    for entry in sorted(_tried_at_last(_read_at_last(entries, known), known), key=_by_attempt):
+    for entry in sorted(_tried_at_last(_read_at_last(entries, known, dropped), known, dropped), key=_by_attempt):
         if entry.idempotency_key is None:
             kept.append(entry)
             continue
@@ -35,31 +56,39 @@ def collapse(entries: list[Entry], known: Collection[str]) -> list[Entry]:
         seen = first.setdefault(same, entry)
         if seen.attempt == entry.attempt:
             kept.append(entry)
-    return sorted(kept, key=lambda entry: entry.position)
+        else:
+            reason = f"attempt {entry.attempt} did it again under the idempotency key of attempt {seen.attempt}"
+            dropped.append(Dropped(entry, seen, reason))
+    return Collapsed(tuple(sorted(kept, key=lambda entry: entry.position)), tuple(dropped))
 
 
-def _tried_at_last(entries: list[Entry], known: Collection[str]) -> list[Entry]:
+def _tried_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:
     """Without the calls that came to nothing and were made again: what came of it at last counts."""
     if not any(_failed(entry.data) for entry in entries):
         return entries
     kept: list[Entry] = []
-    made_again: set[Hashable] = set()
+    made_again: dict[Hashable, Entry] = {}
     for entry in sorted(entries, key=_by_attempt, reverse=True):
         same = _same(entry, known)
         keyed = (same, entry.idempotency_key)
         if _changed_nothing(entry):
-            again = same in made_again
+            again = made_again.get(same)
+            why = "it was answered {}: nothing was done, and it was called again"
         else:  # it may have been done: then the provider did it once only if it could tell
-            again = _failed(entry.data) and entry.idempotency_key is not None and keyed in made_again
-        if not again:
+            tells = _failed(entry.data) and entry.idempotency_key is not None
+            again = made_again.get(keyed) if tells else None
+            why = "it was answered {}, and called again under the same idempotency key"
+        if again is None:
             kept.append(entry)
-        made_again.add(same)
+        else:
+            dropped.append(Dropped(entry, again, why.format(_status(entry.data))))
+        made_again[same] = entry
         if _status(entry.data) not in _NOT_TAKEN:
-            made_again.add(keyed)
+            made_again[keyed] = entry
     return kept
 
 
-def _read_at_last(entries: list[Entry], known: Collection[str]) -> list[Entry]:
+def _read_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:
     """Without the reads that a later attempt made again; as often as within one attempt, they stay."""
     if not any(entry.reads and entry.attempt > 1 for entry in entries):
         return entries
@@ -69,12 +98,15 @@ def _read_at_last(entries: list[Entry], known: Collection[str]) -> list[Entry]:
             counts[_same(entry, known)][entry.attempt] += 1
     left = {same: max(counted.values()) for same, counted in counts.items()}
     kept: list[Entry] = []
+    last: dict[Hashable, Entry] = {}
     for entry in sorted(entries, key=_by_attempt, reverse=True):
         if entry.reads:
             same = _same(entry, known)
             if left[same] == 0:
+                dropped.append(Dropped(entry, last[same], "a read that was made again by a later attempt"))
                 continue
             left[same] -= 1
+            last[same] = entry
         kept.append(entry)
     return kept
 

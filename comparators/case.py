@@ -9,33 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from comparators.align import Aligned, align, pruned
-from comparators.attempts import collapse
+from comparators.attempts import Collapsed, collapse
 from comparators.canonical import JSON, plain
-from comparators.correspondence import Correspondence, Known, Tolerance
+from comparators.correspondence import Correspondence, Known
 from comparators.generated import HOLE
 from comparators.instant import Window
+from comparators.layout import Comparison, Layout
 from comparators.ledger import COMPLETED, Ledger, Outcome
 from comparators.normalise import Entry, entries
 from comparators.pairing import Pairing, pair
-from comparators.path import Parts, find, normalised
-from comparators.rules import IgnoreRule, Rules, ToleranceRule
-from comparators.shape import shape
+from comparators.path import Parts, normalised
+from comparators.rules import Rules
 from comparators.signature import signature_of
+from comparators.treatment import Treatment
 from comparators.verdict import Difference, Severity
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two values laid out alike; in the candidate's, what corresponds to legacy's already equals it."""
-
-    legacy: Aligned
-    candidate: Aligned
-
-    @property
-    def equal(self) -> bool:
-        """Whether nothing differs."""
-        return _same(self.legacy, self.candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +45,8 @@ class Case:
     known: Known
     legacy: Outcome
     candidate: Outcome
-    legacy_entries: tuple[Entry, ...]
-    """Legacy's effects as the world saw them, in order."""
-    candidate_entries: tuple[Entry, ...]
+    legacy_collapsed: Collapsed
+    candidate_collapsed: Collapsed
     output: Comparison | None
     """None unless both runs completed and outputs are to be compared."""
     effects: tuple[EffectComparison, ...]
@@ -77,25 +63,18 @@ class Case:
         mine = collapse(entries(legacy.effects, rules, before.texts), before.texts)
         theirs = collapse(entries(candidate.effects, rules, before.texts), before.texts)
         outputs = (plain(legacy.outcome.output), plain(candidate.outcome.output))
-        pairing = pair(mine, theirs, outputs=outputs, known=before.texts)
+        pairing = pair(mine.kept, theirs.kept, outputs=outputs, known=before.texts)
         correspondence = Correspondence(
             before, Window.of(legacy.outcome), Window.of(candidate.outcome), rules.relative_noise
         )
 
         compares_output = rules.output and {legacy.outcome.status, candidate.outcome.status} == {COMPLETED}
         compared_outputs = outputs if compares_output else (None, None)
-        layouts = [_Layout.of(*compared_outputs, rules.ignore_output(), rules.tolerate_output(), before)]
+        layouts = [Layout.of(*compared_outputs, Treatment.of_output(rules, *compared_outputs), before)]
         for entry, counterpart in pairing.pairs:
-            named = (entry.kind, entry.target, entry.spelled)
-            layouts.append(
-                _Layout.of(
-                    entry.data,
-                    counterpart.data,
-                    rules.ignore_effect(*named),
-                    rules.tolerate_effect(*named),
-                    before,
-                )
-            )
+            both = (entry.data, counterpart.data)
+            treatment = Treatment.of_effect(rules, (entry.kind, entry.target, entry.spelled), *both)
+            layouts.append(Layout.of(*both, treatment, before))
         # What is equal on both sides is known to both before anything else is mapped.
         for layout in layouts:
             correspondence.learn_equal(layout.legacy, layout.candidate)
@@ -114,13 +93,23 @@ class Case:
             known=before,
             legacy=legacy.outcome,
             candidate=candidate.outcome,
-            legacy_entries=tuple(mine),
-            candidate_entries=tuple(theirs),
+            legacy_collapsed=mine,
+            candidate_collapsed=theirs,
             output=compared[0] if compares_output else None,
             effects=effects,
             pairing=pairing,
             correspondence=correspondence,
         )
+
+    @property
+    def legacy_entries(self) -> tuple[Entry, ...]:
+        """Legacy's effects as the world saw them, in order."""
+        return self.legacy_collapsed.kept
+
+    @property
+    def candidate_entries(self) -> tuple[Entry, ...]:
+        """The candidate's."""
+        return self.candidate_collapsed.kept
 
     def difference(
         self,
@@ -158,50 +147,3 @@ class _Located:
     path: str
     legacy: JSON
     candidate: JSON
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Two values laid out alike, before anything is unified."""
-
-    legacy: Aligned
-    candidate: Aligned
-    tolerances: dict[Parts, Tolerance]
-
-    @classmethod
-    def of(
-        cls,
-        legacy: JSON,
-        candidate: JSON,
-        ignore: Iterable[IgnoreRule],
-        tolerate: Iterable[ToleranceRule],
-        known: Known,
-    ) -> _Layout:
-        # A query may select by value: what it selects on one side counts on both.
-        values = (legacy, candidate)
-        ignored = {parts for rule in ignore for value in values for parts, _ in find(rule.path, value)}
-        tolerances = {
-            parts: Tolerance(rule.absolute, rule.relative)
-            for rule in tolerate
-            for value in values
-            for parts, _ in find(rule.path, value)
-        }
-        mine, theirs = align(pruned(legacy, ignored), pruned(candidate, ignored), lambda item: shape(item, known.texts))
-        return cls(mine, theirs, tolerances)
-
-    def compared(self, correspondence: Correspondence) -> Comparison:
-        if _same(self.legacy, self.candidate):
-            return Comparison(self.legacy, self.candidate)
-        return Comparison(self.legacy, correspondence.reconcile(self.legacy, self.candidate, self.tolerances))
-
-
-def _same(legacy: Aligned, candidate: Aligned) -> bool:
-    """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
-    if type(legacy) is not type(candidate):
-        return False
-    if isinstance(legacy, dict) and isinstance(candidate, dict):
-        return legacy.keys() == candidate.keys() and all(
-            _same(member, candidate[name])  # type: ignore[index]  # same kind of mapping
-            for name, member in legacy.items()
-        )
-    return legacy == candidate

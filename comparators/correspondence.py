@@ -8,10 +8,12 @@ that the event already knew, nor for protected paths (amounts, currencies, recip
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from types import MappingProxyType
+from typing import Protocol, TypeGuard
 
-from comparators.align import Aligned, Items, part
+from comparators.align import Aligned, Items, part, restored
 from comparators.canonical import JSON, canonical
 from comparators.generated import Token, may_correspond, take_apart
 from comparators.instant import Moment, Window, moment_in_number, moment_in_text, same_moment
@@ -48,12 +50,13 @@ class Known:
         return cls(frozenset(texts), frozenset(moments))
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What difference of numbers is none, at certain paths."""
+class Check(Protocol):
+    """What a rule says of two values at one place: whether they are the same; None leaves it to the usual way."""
 
-    absolute: float
-    relative: float
+    def __call__(self, legacy: JSON, candidate: JSON, correspondence: Correspondence) -> bool | None: ...
+
+
+NO_CHECKS: Mapping[Parts, Check] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -82,10 +85,14 @@ class Correspondence:
         self,
         legacy: Aligned,
         candidate: Aligned,
-        tolerances: dict[Parts, Tolerance],
+        checks: Mapping[Parts, Check] = NO_CHECKS,
         parts: Parts = (),
     ) -> Aligned:
         """The candidate's value in which all that corresponds to legacy's is replaced by legacy's."""
+        if checks and (check := checks.get(parts)) is not None:
+            said = check(restored(legacy), restored(candidate), self)
+            if said is not None:
+                return legacy if said else candidate
         if isinstance(legacy, dict) and isinstance(candidate, dict):
             if type(legacy) is not type(candidate):
                 return candidate
@@ -93,13 +100,13 @@ class Correspondence:
             for name, member in candidate.items():
                 if name in legacy:
                     counterpart = legacy[name]  # type: ignore[index]  # both are arrays, or both objects
-                    member = self.reconcile(counterpart, member, tolerances, (*parts, part(name)))
+                    member = self.reconcile(counterpart, member, checks, (*parts, part(name)))
                 rebuilt[name] = member  # type: ignore[index]  # as above
             return rebuilt
         if isinstance(legacy, str) and isinstance(candidate, str):
             return legacy if self.texts_correspond(legacy, candidate, parts) else candidate
         if _is_number(legacy) and _is_number(candidate):
-            return legacy if self._numbers_correspond(legacy, candidate, tolerances, parts) else candidate
+            return legacy if self._numbers_correspond(legacy, candidate, parts) else candidate
         return candidate
 
     def texts_correspond(self, legacy: str, candidate: str, parts: Parts = ()) -> bool:
@@ -138,9 +145,7 @@ class Correspondence:
             and self.backward.get(candidate.text, legacy.text) == legacy.text
         )
 
-    def _numbers_correspond(
-        self, legacy: float, candidate: float, tolerances: dict[Parts, Tolerance], parts: Parts
-    ) -> bool:
+    def _numbers_correspond(self, legacy: float, candidate: float, parts: Parts) -> bool:
         if isinstance(legacy, int) and isinstance(candidate, int):
             if legacy == candidate:
                 return True
@@ -149,11 +154,6 @@ class Correspondence:
                 return True
         elif math.isclose(legacy, candidate, rel_tol=self.relative_noise, abs_tol=0.0):
             return True
-        tolerance = tolerances.get(parts)
-        if tolerance is not None and not is_protected(parts):
-            allowed = max(tolerance.absolute, tolerance.relative * max(abs(legacy), abs(candidate)))
-            if abs(legacy - candidate) <= allowed:
-                return True
         if is_protected(parts):
             return False
         return self._moments_correspond(moment_in_number(legacy, parts), moment_in_number(candidate, parts))

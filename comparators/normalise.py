@@ -49,6 +49,8 @@ class Entry:
     """Place in the ledger, from 0."""
     content: bytes
     """Canonical form of operation and data: equal entries have equal content."""
+    effect: Effect
+    """As it was recorded."""
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -110,6 +112,7 @@ def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) 
         reads=effect.reads,
         position=position,
         content=canonical([effect.operation, data]),
+        effect=effect,
     )
 
 

@@ -2,25 +2,45 @@
 
 Effects are paired as a multiset, by kind, target, operation and business identity first. Where that leaves a
 choice (no identity, or the same one several times), equal content decides, then equal content but for
-generated ids, seen together with everything else that mentions those ids, then likeness. What is left over is
-missing or too much; nothing is ever dropped. Ignore rules play no part: a rule cannot change what is paired.
+generated ids, seen together with everything else that mentions those ids, then likeness, all of what is left at once.
+What has no counterpart then is missing or too much; nothing is ever dropped. Ignore rules play no part: a rule cannot
+change what is paired.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from comparators.canonical import JSON, fingerprint
+from comparators.assignment import Features, assign
+from comparators.canonical import JSON, canonical, fingerprint
 from comparators.normalise import Entry
-from comparators.path import normalised
-from comparators.shape import ids, leaf_set, shape
+from comparators.path import Parts, normalised
+from comparators.protected import names_reference
+from comparators.shape import ids, leaves, masked, shape
 
 _ROUNDS = 3
 """How far around an id is looked: at what mentions it, at what else that mentions, and so on."""
-_LARGEST_MATRIX = 250_000
-"""Cells of the likeness table beyond which leftovers are paired in their order."""
+
+
+class Found(StrEnum):
+    """By what a counterpart was found."""
+
+    identity = "identity"
+    """Business identity: the only two of it."""
+    only_one = "only one"
+    """Neither side has an identity, and each has one effect of the kind."""
+    content = "content"
+    """They say the same."""
+    ids = "ids"
+    """They say the same but for generated ids, and everything else that mentions those ids is alike."""
+    shape = "content but for ids"
+    likeness = "likeness"
+    """Of several that differ: all of them together differ least so."""
+    kind = "kind"
+    """Only one side has an identity: likeness among effects of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,102 +52,94 @@ class Pairing:
     """Legacy's, without counterpart in the candidate."""
     surplus: tuple[Entry, ...]
     """The candidate's, without counterpart in legacy."""
+    found: Mapping[Entry, Found] = field(default_factory=dict)
+    """By legacy's entry of each pair."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """What is still to be paired, and the ids that the pairs so far have tied together."""
+    """What is still to be paired, and the ids that the pairs so far have tied together.
+
+    `one` and `other` are legacy and candidate, or the other way round, see `pair`.
+    """
 
     constants: Collection[str]
-    legacy: list[Entry]
-    candidate: list[Entry]
+    one: list[Entry]
+    other: list[Entry]
     pairs: list[tuple[Entry, Entry]] = field(default_factory=list)
+    found: dict[Entry, Found] = field(default_factory=dict)
+    """By entry of either side."""
     forward: dict[str, str] = field(default_factory=dict)
     backward: dict[str, str] = field(default_factory=dict)
-    mentioned: dict[Entry, tuple[str, ...]] = field(default_factory=dict)
-    """The ids of the entries looked at so far."""
+    mentioned: dict[Entry, tuple[tuple[Parts, str], ...]] = field(default_factory=dict)
+    """The ids of the entries looked at so far, with their places."""
 
-    def match(self, key: Callable[[Entry], Hashable], *, alone: bool = False) -> None:
+    def match(self, key: Callable[[Entry], Hashable], found: Found, *, alone: bool = False) -> None:
         """Pair entries of equal keys; with `alone`, only where both sides have exactly one of the key."""
-        of_legacy, of_candidate = _by(key, self.legacy), _by(key, self.candidate)
-        for value, mine in of_legacy.items():
-            theirs = of_candidate.get(value, [])
+        of_other = _by(key, self.other)
+        for value, mine in _by(key, self.one).items():
+            theirs = of_other.get(value, [])
             if not theirs or (alone and (len(mine) > 1 or len(theirs) > 1)):
                 continue
             for entry in mine:
-                for other in theirs:
-                    if alone or self._consistent(entry, other):
-                        self._pair(entry, other)
-                        theirs.remove(other)
+                for position, counterpart in enumerate(theirs):
+                    if alone or self._consistent(entry, counterpart):
+                        self._pair(entry, counterpart, found)
+                        del theirs[position]
                         break
         self._forget_paired()
 
-    def match_alike(self, key: Callable[[Entry], Hashable]) -> None:
-        """Pair what is left within equal keys by likeness, most alike first."""
-        of_legacy, of_candidate = _by(key, self.legacy), _by(key, self.candidate)
-        for value, mine in of_legacy.items():
-            theirs = of_candidate.get(value, [])
-            if not theirs:
-                continue
-            if len(mine) * len(theirs) > _LARGEST_MATRIX:
-                for entry, other in zip(mine, theirs, strict=False):
-                    self._pair(entry, other)
-                continue
-            mine_leaves = [leaf_set(entry.data, self.constants) for entry in mine]
-            their_leaves = [leaf_set(other.data, self.constants) for other in theirs]
-            # The last two members break ties alike whichever side is called legacy.
-            ranked = sorted(
-                (len(a ^ b), i + j, abs(i - j), i, j)
-                for i, a in enumerate(mine_leaves)
-                for j, b in enumerate(their_leaves)
-                if a & b or min(len(a), len(b)) <= 2
-            )
-            taken_mine: set[int] = set()
-            taken_theirs: set[int] = set()
-            for *_, i, j in ranked:
-                if i not in taken_mine and j not in taken_theirs:
-                    taken_mine.add(i)
-                    taken_theirs.add(j)
-                    self._pair(mine[i], theirs[j])
+    def match_alike(self, key: Callable[[Entry], Hashable], found: Found) -> None:
+        """Pair what is left within equal keys so that all of it together is as alike as can be."""
+        of_other = _by(key, self.other)
+        for value, mine in _by(key, self.one).items():
+            if theirs := of_other.get(value, []):
+                tied = {b: b for b in self.backward}
+                ours = [_features(entry, self.constants, self.forward) for entry in mine]
+                others = [_features(entry, self.constants, tied) for entry in theirs]
+                for i, j in assign(ours, others):
+                    self._pair(mine[i], theirs[j], found)
         self._forget_paired()
 
-    def bind(self, legacy: JSON, candidate: JSON) -> None:
+    def bind(self, one: Iterable[tuple[Parts, str]], other: Iterable[tuple[Parts, str]]) -> None:
         """Tie together the ids at the same places of two values, as far as they do not contradict."""
         theirs = defaultdict(list)
-        for parts, identifier in ids(candidate, self.constants):
+        for parts, identifier in other:
             theirs[parts].append(identifier)
         mine = defaultdict(list)
-        for parts, identifier in ids(legacy, self.constants):
+        for parts, identifier in one:
             mine[parts].append(identifier)
         for parts, found in mine.items():
             for a, b in zip(found, theirs.get(parts, []), strict=False):
                 if a not in self.forward and b not in self.backward:
                     self.forward[a], self.backward[b] = b, a
 
-    def _pair(self, entry: Entry, other: Entry) -> None:
-        self.pairs.append((entry, other))
-        self.bind(_unit(entry), _unit(other))
+    def _pair(self, entry: Entry, counterpart: Entry, found: Found) -> None:
+        if found is Found.identity and entry.identity is None:
+            found = Found.only_one
+        self.pairs.append((entry, counterpart))
+        self.found[entry] = self.found[counterpart] = found
+        self.bind(self._ids(entry), self._ids(counterpart))
 
-    def _consistent(self, entry: Entry, other: Entry) -> bool:
+    def _consistent(self, entry: Entry, counterpart: Entry) -> bool:
         return all(
             self.forward.get(a, b) == b and self.backward.get(b, a) == a
-            for a, b in zip(self._ids(entry), self._ids(other), strict=False)
+            for (_, a), (_, b) in zip(self._ids(entry), self._ids(counterpart), strict=False)
         )
 
-    def _ids(self, entry: Entry) -> tuple[str, ...]:
+    def _ids(self, entry: Entry) -> tuple[tuple[Parts, str], ...]:
         if entry not in self.mentioned:
-            self.mentioned[entry] = tuple(found for _, found in ids(_unit(entry), self.constants))
+            self.mentioned[entry] = tuple(ids(_unit(entry), self.constants))
         return self.mentioned[entry]
 
     def _forget_paired(self) -> None:
-        paired = {entry for couple in self.pairs for entry in couple}
-        self.legacy = [entry for entry in self.legacy if entry not in paired]
-        self.candidate = [entry for entry in self.candidate if entry not in paired]
+        self.one = [entry for entry in self.one if entry not in self.found]
+        self.other = [entry for entry in self.other if entry not in self.found]
 
 
 def pair(
-    legacy: list[Entry],
-    candidate: list[Entry],
+    legacy: Sequence[Entry],
+    candidate: Sequence[Entry],
     *,
     outputs: tuple[JSON, JSON] = (None, None),
     known: Collection[str] = frozenset(),
@@ -136,37 +148,61 @@ def pair(
 
     The outputs of the runs take part because they may mention the ids born in them.
     """
-    work = _Work(known, sorted(legacy, key=Entry.order_key), sorted(candidate, key=Entry.order_key))
-    work.match(lambda e: (e.group, e.identity), alone=True)
-    if work.legacy and work.candidate:
-        mine, theirs = _mentioned(legacy, outputs[0], known), _mentioned(candidate, outputs[1], known)
-        work.constants = constants = frozenset(known) | (mine & theirs)
-        work.bind(*outputs)
-        work.match(lambda e: (e.group, e.identity, e.content))
-        if work.legacy and work.candidate:
-            colours = {
-                **_colours(legacy, outputs[0], constants),
-                **_colours(candidate, outputs[1], constants),
-            }
-            seen = {e: shape(_unit(e), constants, colours) for e in (*work.legacy, *work.candidate)}
-            work.match(lambda e: (e.group, e.identity, seen[e]), alone=True)
-            work.match(lambda e: (e.group, e.identity, seen[e]))
-            work.match(lambda e: (e.group, e.identity, shape(_unit(e), constants)))
-            work.match_alike(lambda e: (e.group, e.identity))
-            _match_unidentified(work)
-    return Pairing(tuple(sorted(work.pairs, key=_pair_order)), tuple(work.legacy), tuple(work.candidate))
+    mine, theirs = sorted(legacy, key=Entry.order_key), sorted(candidate, key=Entry.order_key)
+    swapped = [entry.order_key() for entry in mine] > [entry.order_key() for entry in theirs]
+    # Among equally good choices it must not matter which side is called legacy, so what stands first does not tell.
+    if swapped:
+        mine, theirs, outputs = theirs, mine, (outputs[1], outputs[0])
+    work = _Work(known, mine, theirs)
+    _run(work, outputs, known)
+    pairs, missing, surplus = work.pairs, work.one, work.other
+    if swapped:
+        pairs, missing, surplus = [(entry, other) for other, entry in pairs], surplus, missing
+    found = {entry: work.found[entry] for entry, _ in pairs}
+    return Pairing(tuple(sorted(pairs, key=_pair_order)), tuple(missing), tuple(surplus), found)
+
+
+def _run(work: _Work, outputs: tuple[JSON, JSON], known: Collection[str]) -> None:
+    mine, theirs = tuple(work.one), tuple(work.other)
+    work.match(lambda e: (e.group, e.identity), Found.identity, alone=True)
+    if not work.one or not work.other:
+        return
+    here, there = _mentioned(mine, outputs[0], known), _mentioned(theirs, outputs[1], known)
+    work.constants = constants = frozenset(known) | (here & there)
+    work.mentioned.clear()
+    work.bind(*(ids(output, constants) for output in outputs))
+    work.match(lambda e: (e.group, e.identity, e.content), Found.content)
+    if not work.one or not work.other:
+        return
+    colours = {**_colours(mine, outputs[0], constants), **_colours(theirs, outputs[1], constants)}
+    seen = {e: shape(_unit(e), constants, colours) for e in (*work.one, *work.other)}
+    work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids, alone=True)
+    work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids)
+    shapes = {e: shape(_unit(e), constants) for e in (*work.one, *work.other)}
+    work.match(lambda e: (e.group, e.identity, shapes[e]), Found.shape)
+    work.match_alike(lambda e: (e.group, e.identity), Found.likeness)
+    _match_unidentified(work)
 
 
 def _match_unidentified(work: _Work) -> None:
     """Where only one side could say what an effect was about, the kind of effect has to do."""
-    legacy, candidate = work.legacy, work.candidate
-    for unidentified_legacy in (True, False):
-        work.legacy = [e for e in legacy if (e.identity is None) == unidentified_legacy]
-        work.candidate = [e for e in candidate if (e.identity is None) != unidentified_legacy]
-        work.match_alike(lambda e: e.group)
-    paired = {entry for couple in work.pairs for entry in couple}
-    work.legacy = [entry for entry in legacy if entry not in paired]
-    work.candidate = [entry for entry in candidate if entry not in paired]
+    one, other = work.one, work.other
+    for of_one in (True, False):
+        work.one = [e for e in one if (e.identity is None) == of_one]
+        work.other = [e for e in other if (e.identity is None) != of_one]
+        work.match_alike(lambda e: e.group, Found.kind)
+    work.one = [entry for entry in one if entry not in work.found]
+    work.other = [entry for entry in other if entry not in work.found]
+
+
+def _features(entry: Entry, constants: Collection[str], tied: Mapping[str, str]) -> Features:
+    """What an effect says, leaf by leaf. Who and what it is about weighs more than how much of it."""
+    found: dict[Hashable, int] = {}
+    for parts, leaf in leaves(masked(entry.data, constants, tied)):
+        name = next((part for part in reversed(parts) if isinstance(part, str)), "")
+        weight = 1 if not isinstance(leaf, str) else 4 if names_reference(name) else 2
+        found[parts, canonical(leaf)] = weight
+    return found
 
 
 def _pair_order(couple: tuple[Entry, Entry]) -> tuple[Hashable, ...]:
@@ -191,7 +227,7 @@ def _mentioned(entries: Iterable[Entry], output: JSON, constants: Collection[str
     return frozenset(identifier for value in values for _, identifier in ids(value, constants))
 
 
-def _colours(entries: list[Entry], output: JSON, constants: Collection[str]) -> Mapping[str, str]:
+def _colours(entries: Sequence[Entry], output: JSON, constants: Collection[str]) -> Mapping[str, str]:
     """A colour for each id of one side, equal on both sides when all that mentions the id is alike.
 
     Colour refinement: an id is coloured by the effects that mention it and where; these are then told apart

@@ -58,6 +58,12 @@ def protects_name(name: str) -> bool:
     return bool(_ADDRESSES & set(found)) and found[-1] not in _REFERENCES
 
 
+def names_reference(name: str) -> bool:
+    """Whether a member of this name says who or what is meant: an address, a party, an id."""
+    found = words(name)
+    return bool(found) and (_names_party(found) or bool(_ADDRESSES & set(found)) or found[-1] in _REFERENCES)
+
+
 @lru_cache(maxsize=8192)
 def words(name: str) -> tuple[str, ...]:
     """The words of a member name, lower case: tenantId, tenant_id and tenant-id are the same two."""

@@ -17,7 +17,7 @@ def shape(value: JSON, constants: Collection[str], colours: Mapping[str, str] = 
 
     `constants` are values that stay; an id that has a colour is replaced by it instead of by a hole.
     """
-    return canonical(_masked(value, constants, colours))
+    return canonical(masked(value, constants, colours))
 
 
 def ids(value: JSON, constants: Collection[str]) -> Iterator[tuple[Parts, str]]:
@@ -41,20 +41,15 @@ def leaves(value: JSON, parts: Parts = ()) -> Iterator[tuple[Parts, JSON]]:
         yield parts, value
 
 
-def leaf_set(value: JSON, constants: Collection[str]) -> frozenset[tuple[Parts, bytes]]:
-    """The leaves of a value's shape, for measuring how alike two values are."""
-    masked = _masked(value, constants, NO_COLOURS)
-    return frozenset((parts, canonical(leaf)) for parts, leaf in leaves(masked))
-
-
-def _masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) -> JSON:
+def masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) -> JSON:
+    """The value with a colour, or a hole, for each generated-looking part of its texts that is no constant."""
     if isinstance(value, str):
         taken = take_apart(value)
         if not taken.tokens:
             return value
         return taken.filled(lambda t: t.text if t.text in constants else colours.get(t.text, HOLE))
     if isinstance(value, list):
-        return [_masked(item, constants, colours) for item in value]
+        return [masked(item, constants, colours) for item in value]
     if isinstance(value, dict):
-        return {name: _masked(member, constants, colours) for name, member in value.items()}
+        return {name: masked(member, constants, colours) for name, member in value.items()}
     return value
