@@ -318,6 +318,7 @@ pairs = Table(
     Column("probed_at", Moment, comment="when its probes were read, well or not"),
     Column("probe_failures", Text, comment="why some could not be read"),
     Column("probe_lease", Moment, comment="until when somebody reads them"),
+    Column("rules", Text, comment="fingerprint of the rules with which it was judged"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
@@ -340,6 +341,7 @@ differences = Table(
     Column("sentence", Text, nullable=False),
     Column("legacy", JSONB(none_as_null=False)),
     Column("candidate", JSONB(none_as_null=False)),
+    Column("allowance", Uuid, comment="that covers it"),
     PrimaryKeyConstraint("pair_id", "ordinal"),
     Index("differences_signature", "signature", "pair_id"),
     postgresql_partition_by="RANGE (pair_id)",
@@ -358,6 +360,14 @@ signatures = Table(
     Column("first_seen", Moment, nullable=False),
     Column("last_seen", Moment, nullable=False),
     Column("pairs", BigInteger, nullable=False, comment="how many show it now"),
+    Column("allowed", BigInteger, nullable=False, server_default="0", comment="in how many of them it is allowed"),
+    Column(
+        "example_differences",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="of the representative pair: the fewer, the easier to read",
+    ),
     Index("signatures_task", "task", "pairs"),
 )
 
@@ -382,7 +392,43 @@ tallies = Table(
     Column("missing_candidate", BigInteger, nullable=False, server_default="0"),
     Column("missing_legacy", BigInteger, nullable=False, server_default="0"),
     Column("not_comparable", BigInteger, nullable=False, server_default="0"),
+    Column("allowed", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("task", "day", "tenant"),
+)
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("signature", Text, nullable=False),
+    Column("task", Text, nullable=False, comment="the signature's"),
+    Column("tenant", Text, comment="for whose pairs it holds; null: all; empty: those of events without one"),
+    Column("max_severity", Text, nullable=False, comment="up to which its differences are covered"),
+    Column(
+        "acknowledged_critical",
+        Boolean,
+        nullable=False,
+        comment="whether the actor said that money or recipients are meant",
+    ),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment, nullable=False),
+    Column("ended_at", Moment, comment="null while it stands"),
+    Column("ended_by", Text, comment="who revoked it; null when it expired"),
+    Column(
+        "pairs", BigInteger, nullable=False, server_default="0", comment="how many have a difference that it covers now"
+    ),
+    Index("allowances_signature", "signature", "id"),
+    Index("allowances_task", "task", "id"),
+    Index("allowances_standing", "expires_at", postgresql_where=text("ended_at IS NULL")),
+)
+
+allowance_sweeps = Table(
+    "allowance_sweeps",
+    metadata,
+    Column("allowance", Uuid, primary_key=True),
+    Column("position", Uuid, nullable=False, comment="pairs up to this one have their verdict anew"),
 )
 
 phases = Table(
