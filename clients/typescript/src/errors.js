@@ -31,3 +31,14 @@ export class RetryLater extends Error {
     this.retryAfter = String(Math.max(1, Math.ceil(after)));
   }
 }
+
+/** The wait that an error tells of, itself or as its cause, wherever a client of a provider keeps that; null: none. */
+export function waitBehind(error, depth = 4) {
+  if (error instanceof RetryLater) return error;
+  if (!(error instanceof Error) || depth === 0) return null;
+  for (const name of Object.getOwnPropertyNames(error)) {
+    const found = waitBehind(error[name], depth - 1);
+    if (found) return found;
+  }
+  return null;
+}

@@ -2,6 +2,7 @@
 import { capturedFetch } from "./fetch.js";
 import { Guard } from "./guard.js";
 import { inngestMiddleware } from "./inngest.js";
+import { installHttp } from "./node_http.js";
 import { capturedPg } from "./pg.js";
 import { Reports } from "./reports.js";
 import { Routes } from "./routes.js";
@@ -49,8 +50,10 @@ function made(settings) {
     install: () => {
       const before = globalThis.fetch;
       globalThis.fetch = fetch;
+      const undoHttp = installHttp(equipment);
       return () => {
         globalThis.fetch = before;
+        undoHttp();
       };
     },
     undici: () => interceptor(equipment),

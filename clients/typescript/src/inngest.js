@@ -1,3 +1,4 @@
+import { waitBehind } from "./errors.js";
 import { ofThisExecution, within } from "./run.js";
 
 /**
@@ -19,11 +20,11 @@ function fourth(BaseMiddleware, active) {
     id = "shadow-capture";
 
     wrapFunctionHandler({ ctx, fn, next }) {
-      return within(runOf(ctx, fn), next);
+      return within(runOf(ctx, fn), () => waiting(next));
     }
 
     wrapStepHandler({ ctx, fn, next }) {
-      return within(runOf(ctx, fn), next);
+      return within(runOf(ctx, fn), () => waiting(next));
     }
   };
 }
@@ -38,10 +39,23 @@ function third(InngestMiddleware, active) {
               transformInput: async ({ ctx, fn }) => {
                 await ofThisExecution(runOf(ctx, fn));
               },
+              transformOutput: ({ result }) => {
+                const wait = waitBehind(result.error);
+                return wait ? { result: { ...result, error: wait } } : undefined;
+              },
             }),
           }
         : {},
   });
+}
+
+/** Providers' clients wrap errors of theirs around ours, which the SDK would take for a failure. */
+async function waiting(next) {
+  try {
+    return await next();
+  } catch (error) {
+    throw waitBehind(error) ?? error;
+  }
 }
 
 function runOf(ctx, fn) {

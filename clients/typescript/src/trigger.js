@@ -1,4 +1,4 @@
-import { RetryLater } from "./errors.js";
+import { waitBehind } from "./errors.js";
 import { within } from "./run.js";
 
 /** What Trigger.dev's SDKs take, of generation 4 (one argument) and 3 (payload first). */
@@ -12,7 +12,8 @@ export function triggerHooks(active) {
     /** `tasks.catchError(capture.trigger.catchError)`; generation 3: `handleError` of a task or of the configuration. */
     catchError: (...given) => {
       const error = given.length > 1 ? given[1] : given[0].error;
-      return active && error instanceof RetryLater ? { retryAt: new Date(Date.now() + error.after * 1000) } : undefined;
+      const wait = active ? waitBehind(error) : null;
+      return wait ? { retryAt: new Date(Date.now() + wait.after * 1000) } : undefined;
     },
   };
 }

@@ -23,7 +23,11 @@ async function pay({ step, runId }) {
   await Promise.all([step.run("two", async () => see("two")), step.run("three", async () => see("three"))]);
   const answer = await step.run("balance", async () => {
     see("balance");
-    return (await capture.fetch(`${TARGET}/v1/balance`)).status;
+    try {
+      return (await capture.fetch(`${TARGET}/v1/balance`)).status;
+    } catch (error) {
+      throw new Error("the provider cannot be reached", { cause: error }); // as clients of providers have it
+    }
   });
   await step.sendEvent("tell", { name: "paid", data: { n: 1 } });
   see("body");

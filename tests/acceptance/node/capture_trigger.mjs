@@ -35,7 +35,11 @@ task({
   run: async (payload) => {
     await new Promise((done) => setTimeout(done, 5));
     seen.push(currentRun() ?? null);
-    return { status: (await fetch(`${TARGET}${payload.path}`, { method: "POST", body: "abc" })).status };
+    try {
+      return { status: (await fetch(`${TARGET}${payload.path}`, { method: "POST", body: "abc" })).status };
+    } catch (error) {
+      throw new Error("the provider cannot be reached", { cause: error }); // as clients of providers have it
+    }
   },
 });
 const registered = fourth ? core.resourceCatalog.getTask("pay") : core.taskCatalog.getTask("pay");
