@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,3 +62,40 @@ async def drive(script: str, generation: str, environment: Mapping[str, str]) ->
         raise
     assert process.returncode == 0, err.decode()[-4000:] + out.decode()[-1000:]
     return orjson.loads(out.strip().splitlines()[-1])
+
+
+@dataclass
+class NodeServer:
+    """A script that serves HTTP until its input ends."""
+
+    url: str
+    last_words: str = ""
+    """What it printed last, once the block is left."""
+
+
+@asynccontextmanager
+async def node_server(script: str, generation: str, environment: Mapping[str, str]) -> AsyncIterator[NodeServer]:
+    """Run a script that prints the port it listens on, as long as the block lasts."""
+    folder = await asyncio.to_thread(installed, generation)
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "node"),
+        str(NODE / script),
+        str(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**inherited, **environment},
+        start_new_session=True,  # what is there by that name may be a wrapper around Node
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        port = int(await asyncio.wait_for(process.stdout.readline(), 60))
+        server = NodeServer(f"http://127.0.0.1:{port}")
+        yield server
+        out, _ = await asyncio.wait_for(process.communicate(b""), 20)
+        server.last_words = (out.decode().strip().splitlines() or [""])[-1]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

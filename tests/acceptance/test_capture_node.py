@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +19,7 @@ from sandbox.inngest import PretendInngest, RunStatus
 from shadow.capture import fingerprints
 from shadow.store import embedded
 from tests.acceptance.sandbox_inngest.conftest import serving
-from tests.acceptance.sdks import BIN, NODE, drive, installed
+from tests.acceptance.sdks import drive, node_server
 from tests.integration.capture.conftest import Front
 from tests.integration.fanout.serving import served, until
 
@@ -188,29 +184,10 @@ async def test_pg_without_a_gateway_is_as_it_was(front: Front, target: Front, da
 @asynccontextmanager
 async def functions(generation: str, environ: dict[str, str]) -> AsyncIterator[tuple[str, list[Any]]]:
     """An app of that generation: its address, and what it saw once it was left."""
-    folder = await asyncio.to_thread(installed, generation)
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        str(BIN / "node"),
-        str(NODE / "capture_inngest.mjs"),
-        str(folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**inherited, **environ},
-        start_new_session=True,  # what is there by that name may be a wrapper around Node
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
     seen: list[Any] = []
-    try:
-        port = int(await asyncio.wait_for(process.stdout.readline(), 60))
-        yield f"http://127.0.0.1:{port}/api/inngest", seen
-        out, _ = await asyncio.wait_for(process.communicate(b""), 20)
-        seen.extend(orjson.loads(out.strip().splitlines()[-1])["seen"])
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    async with node_server("capture_inngest.mjs", generation, environ) as server:
+        yield f"{server.url}/api/inngest", seen
+    seen.extend(orjson.loads(server.last_words)["seen"])
 
 
 @pytest.mark.parametrize("generation", ["inngest-4", "inngest-3"])

@@ -1,4 +1,4 @@
-"""The client package for Node under clients that use `node:http` and `node:https`: Node's own, axios, got, stripe-node."""
+"""The client package for Node under clients that use `node:http` and `node:https`: axios, got, stripe-node."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_calls_to_targets_go_through_the_gateway_and_to_others_nowhere(fro
         "capture_http.mjs", "http", environment(front, PLAIN=PLAIN, SECURE=SECURE, SHADOW_TARGETS=TARGETS)
     )
     assert (got["sameHttp"], got["undone"]) == (False, True)
-    assert {call: got[call] for call in (*CALLS, "named")} == dict.fromkeys((*CALLS, "named"), {"status": 200})
+    assert [got[call] for call in (*CALLS, "named")] == [{"status": 200}] * 7
     calls = reached(front)
     headers, body = calls["POST /egress/stripe/v1/options?a=1%2F2"]
     assert (body, headers["x-a"], headers["host"]) == (b"abc", "b", urlsplit(front.url).netloc)
@@ -82,7 +82,7 @@ async def test_without_a_gateway_nothing_happens_at_all(front: Front) -> None:
         everything = environment(front, PLAIN=url, SHADOW_GATEWAY_URL="")
         got = await drive("capture_http.mjs", "http", everything)
     assert (got["sameHttp"], got["undone"]) == (True, True)
-    assert {call: got[call] for call in CALLS} == dict.fromkeys(CALLS, {"status": 200})
+    assert [got[call] for call in CALLS] == [{"status": 200}] * 6
     assert got["waited"] == got["outside"] == got["axiosWaited"] == {"status": 425}
     assert got["axiosRedirected"] == {"status": 200}
     assert got["denied"]["code"] in ("ENOTFOUND", "EAI_AGAIN")  # asked for by name: there is none such
