@@ -1,29 +1,21 @@
 """Normalisation: an effect as recorded becomes an entry that can be compared.
 
-Only the notation changes here, never the meaning: header noise goes, a JSON body that was recorded as text is
-read, whole floats become integers. Notation is a matter of the effect's kind, hence one normaliser per kind.
+Only the notation changes here, never the meaning. What notation is depends on the effect's kind, see
+`comparators.kinds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from types import MappingProxyType
 
-import orjson
-
-from comparators.canonical import JSON, canonical, plain
+from comparators.canonical import JSON, canonical
 from comparators.generated import HOLE, take_apart
+from comparators.kinds import normal
 from comparators.ledger import Effect
 from comparators.path import find
-from comparators.protected import word_set, words
+from comparators.protected import words
 from comparators.rules import Rules
-
-_HEADER_NOISE = word_set(
-    "accept accept-encoding accept-language baggage connection content-length date sentry-trace traceparent"
-    " tracestate transfer-encoding user-agent via x-amzn-trace-id x-forwarded-for x-request-id"
-)
-_OWN_HEADERS = "x-shadow-"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,10 +86,7 @@ def identify(effect: Effect, data: JSON, rules: Rules) -> tuple[str | None, str 
 
 
 def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) -> Entry:
-    data = plain(effect.data)
-    normaliser = NORMALISERS.get(effect.kind)
-    if normaliser is not None:
-        data = normaliser(data)
+    data = normal(effect.kind, effect.data)
     identity, label = identify(effect, data, rules)
     return Entry(
         kind=effect.kind,
@@ -120,35 +109,12 @@ def _template(operation: str, known: Collection[str]) -> str:
     return take_apart(operation).filled(lambda token: token.text if token.text in known else HOLE)
 
 
-def _http(data: JSON) -> JSON:
-    if not isinstance(data, dict):
-        return data
-    normal = dict(data)
-    headers = data.get("headers")
-    if isinstance(headers, dict):
-        normal["headers"] = {
-            name.lower(): value
-            for name, value in headers.items()
-            if name.lower() not in _HEADER_NOISE and not name.lower().startswith(_OWN_HEADERS)
-        }
-    body = data.get("body")
-    if isinstance(body, str) and body.lstrip()[:1] in ("{", "["):
-        try:
-            normal["body"] = plain(orjson.loads(body))
-        except ValueError:
-            # Text that merely begins like JSON stays text.
-            return normal
-    return normal
-
-
 def _as_text(value: JSON) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ", ".join(str(item) for item in value)
     return value if isinstance(value, str) else canonical(value).decode()
 
 
 def _labelled(name: str | int, text: str) -> str:
     found = [word for word in words(str(name)) if word not in ("id", "key")]
     return f"{' '.join(found)} {text}" if found else text
-
-
-NORMALISERS: Mapping[str, Callable[[JSON], JSON]] = MappingProxyType({"http": _http})
-"""What is done to the data of an effect, by its kind."""

@@ -63,7 +63,7 @@ def times(ledger: Ledger, count: int) -> Ledger:
         (
             mail(),
             mail(to="b@x.test"),
-            'candidate sent email mail/send for order 1001 with to = "b@x.test"; legacy had "a@x.test"',
+            'candidate sent email mail/send for order 1001 with to[0] = "b@x.test"; legacy had "a@x.test"',
         ),
         # the type drifted, and the identity still holds
         (

@@ -1,0 +1,153 @@
+"""Mail: who gets what, whether it went out by SMTP or through the API of a provider.
+
+Providers name the same things in their own ways (`to`, `To`, `personalizations[].to`; `html`, `HtmlBody`,
+`content[].value`). Each member keeps its name and place, only its value gets a normal notation: recipients are a sorted
+list, a subject one line, HTML what a reader sees of it, an attachment its digest. A template's data stays as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from comparators.canonical import JSON, canonical
+from comparators.kinds.address import recipients
+from comparators.kinds.markup import is_markup, seen
+from comparators.kinds.text import line, lines
+from comparators.kinds.url import url
+from comparators.protected import word_set
+
+_BUFFER = frozenset({"type", "data"})
+
+
+def mail(value: JSON) -> JSON:
+    """A mail in its normal notation."""
+    if isinstance(value, list):
+        return [mail(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if (typed := _typed(value)) is not None:
+        return typed
+    return {name: _member(name, held) for name, held in value.items()}
+
+
+def is_mail(value: JSON) -> bool:
+    """Whether the body of a call is a mail, or a batch of mails: somebody gets it, and it has something to read."""
+    if isinstance(value, list):
+        return bool(value) and all(is_mail(item) for item in value)
+    if not isinstance(value, dict):
+        return False
+    if isinstance(messages := value.get("Messages", value.get("messages")), list):  # Postmark, Mailjet
+        return is_mail(messages)
+    names = {_squeezed(name) for name in value}
+    return bool(names & _SOMEBODY) and bool(names & _SOMETHING)
+
+
+def _member(name: str, value: JSON) -> JSON:
+    squeezed = _squeezed(name)
+    if squeezed in _DATA:
+        return value
+    normal = _MEMBERS.get(squeezed, mail)
+    return normal(value)
+
+
+def _typed(value: dict[str, JSON]) -> JSON:
+    """A part of a mail that says its own type; None for what is no such part."""
+    kind, content = value.get("type"), value.get("value")
+    if value.keys() != {"type", "value"} or not isinstance(content, str) or not isinstance(kind, str):
+        return None
+    if kind.startswith("text/html"):
+        return {"type": kind, "value": seen(content)}
+    return {"type": kind, "value": lines(content)} if kind.startswith("text/plain") else None
+
+
+def _subject(value: JSON) -> JSON:
+    return line(value) if isinstance(value, str) else value
+
+
+def _html(value: JSON) -> JSON:
+    return seen(value) if isinstance(value, str) else value
+
+
+def _text(value: JSON) -> JSON:
+    return lines(value) if isinstance(value, str) else value
+
+
+def _either(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return seen(value) if is_markup(value) else lines(value)
+    return mail(value)
+
+
+def _personalizations(value: JSON) -> JSON:
+    return sorted((mail(item) for item in value), key=canonical) if isinstance(value, list) else value
+
+
+def _attachments(value: JSON) -> JSON:
+    if not isinstance(value, list):
+        return value
+    return sorted((_attachment(item) for item in value), key=canonical)
+
+
+def _attachment(value: JSON) -> JSON:
+    if not isinstance(value, dict):
+        return value
+    told = dict(value)
+    for name, held in value.items():
+        squeezed = _squeezed(name)
+        if squeezed in ("content", "data", "base64content") and (raw := _bytes(held)) is not None:
+            told[name] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+        elif squeezed in ("path", "url", "href") and isinstance(held, str):
+            told[name] = url(held)
+        elif squeezed in ("type", "contenttype") and isinstance(held, str):
+            told[name] = held.partition(";")[0].strip().lower()
+    return told
+
+
+def _bytes(value: JSON) -> bytes | None:
+    """A file as base64, or as Node writes a Buffer."""
+    if isinstance(value, str):
+        try:
+            return base64.b64decode("".join(value.split()), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    if isinstance(value, dict) and value.keys() == _BUFFER and value["type"] == "Buffer":
+        data = value["data"]
+        if isinstance(data, list) and all(type(item) is int and 0 <= item < 256 for item in data):
+            return bytes(item for item in data if isinstance(item, int))
+    return None
+
+
+def _squeezed(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+_MEMBERS: Mapping[str, Callable[[JSON], JSON]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            word_set(
+                "to cc bcc from sender replyto replytolist toaddresses ccaddresses bccaddresses replytoaddresses"
+                " fromemailaddress fromemail recipients recipient"
+            ),
+            recipients,
+        ),
+        **dict.fromkeys(word_set("html htmlbody bodyhtml htmlcontent htmlpart"), _html),
+        **dict.fromkeys(word_set("text textbody bodytext textcontent textpart plain plaintext bodyplain"), _text),
+        **dict.fromkeys(word_set("body message content"), _either),
+        "subject": _subject,
+        "attachments": _attachments,
+        "personalizations": _personalizations,
+    }
+)
+_SOMEBODY = word_set("to toaddresses personalizations recipients destination")
+_SOMETHING = word_set(
+    "subject html htmlbody htmlcontent htmlpart textbody template templateid templatealias templatename"
+    " dynamictemplatedata personalizations"
+)
+_DATA = word_set(
+    "dynamictemplatedata templatemodel templatedata templatevariables substitutions customargs metadata variables"
+    " headers tags context params"
+)
