@@ -1,4 +1,4 @@
-"""XML: elements, attributes and text as JSON, so that a difference has a path. Prefixes and indentation are notation."""
+"""XML: elements, attributes and text as JSON, so that a difference has a path. Prefixes and indents are notation."""
 
 from __future__ import annotations
 

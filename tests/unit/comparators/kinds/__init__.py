@@ -1,0 +1,3 @@
+"""What is only notation, kind by kind."""
+
+from __future__ import annotations
