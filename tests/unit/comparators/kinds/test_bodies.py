@@ -160,7 +160,7 @@ def test_what_is_hardly_a_url_stays_what_it_is(text: str) -> None:
 
 
 def test_what_was_reported_without_a_call_around_it_is_a_body() -> None:
-    said = {"query": "{ a(y: 1, x: 2) }", "variables": {}}
+    said: JSON = {"query": "{ a(y: 1, x: 2) }", "variables": {}}
     assert normal("http", said) == {"query": "{\n  a(x: 2, y: 1)\n}"}
     assert normal("http", {"amount": 5}) == {"amount": 5}
 
