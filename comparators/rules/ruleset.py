@@ -1,0 +1,45 @@
+"""All the rules of one task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from comparators.rules.identity import IdentityRule
+from comparators.rules.ignore import IgnoreRule
+from comparators.rules.order import OrderRule
+from comparators.rules.rule import ValueRule
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one task. The defaults suit a task whose effects report their identity."""
+
+    identities: tuple[IdentityRule, ...] = ()
+    ignore: tuple[IgnoreRule, ...] = ()
+    values: tuple[ValueRule, ...] = ()
+    """Typed rules. At each place the most specific of these and of `ignore` wins, see `ValueRule.specificity`."""
+    before: tuple[OrderRule, ...] = ()
+    """Declared order; without it the effects of a run are independent of each other."""
+    output: bool = True
+    """Whether the outputs of completed runs are compared."""
+    attempts: bool = False
+    """Whether failed runs must have made equally many attempts. Off: platforms count them differently."""
+    relative_noise: float = 1e-9
+    """Relative difference up to which two numbers, not both integers, are the same (amounts: 1e-6)."""
+
+    def of_output(self) -> list[ValueRule]:
+        """The rules about outputs, the most specific last."""
+        return _ranked(rule for rule in (*self.values, *self.ignore) if rule.scope == "output")
+
+    def of_effect(self, kind: str, target: str, operation: str) -> list[ValueRule]:
+        """The rules about an effect, the most specific last."""
+        if not self.values and not self.ignore:
+            return []
+        rules = (rule for rule in (*self.values, *self.ignore) if rule.scope == "effect")
+        return _ranked(rule for rule in rules if rule.pattern.selects(kind, target, operation))
+
+
+def _ranked(rules: Iterable[ValueRule]) -> list[ValueRule]:
+    # Of equally specific ones `ignore` wins, then what was written first.
+    return sorted(reversed(list(rules)), key=lambda rule: (*rule.specificity, rule.leaves_out))
