@@ -7,9 +7,18 @@ from comparators.case import Case
 from comparators.judge import judge
 from comparators.ledger import Effect, Ledger, Outcome
 from comparators.registry import Comparator, comparators, register, unregister
-from comparators.rules import EffectPattern, IdentityRule, IgnoreRule, OrderRule, Rules, ToleranceRule
+from comparators.rules import (
+    VALUE_RULES,
+    EffectPattern,
+    IdentityRule,
+    IgnoreRule,
+    OrderRule,
+    RuleError,
+    Rules,
+    ValueRule,
+)
 from comparators.signature import signature_of
-from comparators.verdict import Difference, Judgement, Severity, Verdict
+from comparators.verdict import Difference, Judgement, RuleUse, Severity, Verdict
 
 __all__ = [  # noqa: RUF022  # in plain order, so that the test of it is plain too
     "Case",
@@ -24,9 +33,12 @@ __all__ = [  # noqa: RUF022  # in plain order, so that the test of it is plain t
     "Ledger",
     "OrderRule",
     "Outcome",
+    "RuleError",
+    "RuleUse",
     "Rules",
     "Severity",
-    "ToleranceRule",
+    "VALUE_RULES",
+    "ValueRule",
     "Verdict",
     "canonical",
     "comparators",

@@ -85,11 +85,12 @@ def part(label: str | Label) -> str | int:
     return mine if mine is not None else theirs or 0
 
 
-def pruned(value: JSON, ignored: Collection[Parts]) -> JSON:
-    """The value without the ignored nodes; protected values below them stay."""
+def pruned(value: JSON, ignored: Collection[Parts], spoken_of: Collection[Parts] = ()) -> JSON:
+    """The value without the ignored nodes; protected values below them stay, and so do those that are `spoken_of`."""
     if not ignored:
         return value
-    return _pruned(value, (), ignored, within=False)
+    rest = _rest(value, (), ignored, spoken_of, within=False)
+    return None if isinstance(rest, _Absent) else rest
 
 
 class _Absent:
@@ -99,22 +100,19 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def _pruned(value: JSON, parts: Parts, ignored: Collection[Parts], *, within: bool) -> JSON:
-    rest = _rest(value, parts, ignored, within=within)
-    return None if isinstance(rest, _Absent) else rest
-
-
-def _rest(value: JSON, parts: Parts, ignored: Collection[Parts], *, within: bool) -> JSON | _Absent:
-    within = within or parts in ignored
+def _rest(
+    value: JSON, parts: Parts, ignored: Collection[Parts], spoken_of: Collection[Parts], *, within: bool
+) -> JSON | _Absent:
+    within = parts in ignored or (within and parts not in spoken_of)
     if isinstance(value, dict):
         kept: dict[str, JSON] = {}
         for name, member in value.items():
-            rest = _rest(member, (*parts, name), ignored, within=within)
+            rest = _rest(member, (*parts, name), ignored, spoken_of, within=within)
             if not isinstance(rest, _Absent):
                 kept[name] = rest
         return kept if kept or not within else _ABSENT
     if isinstance(value, list):
-        rests = [_rest(item, (*parts, index), ignored, within=within) for index, item in enumerate(value)]
+        rests = [_rest(item, (*parts, index), ignored, spoken_of, within=within) for index, item in enumerate(value)]
         if within and all(isinstance(rest, _Absent) for rest in rests):
             return _ABSENT
         return [None if isinstance(rest, _Absent) else rest for rest in rests]

@@ -22,7 +22,8 @@ from comparators.path import Parts, normalised
 from comparators.rules import Rules
 from comparators.signature import signature_of
 from comparators.treatment import Treatment
-from comparators.verdict import Difference, Severity
+from comparators.uses import UseCount
+from comparators.verdict import Difference, RuleUse, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Case:
     effects: tuple[EffectComparison, ...]
     pairing: Pairing
     correspondence: Correspondence
+    uses: tuple[RuleUse, ...]
+    """What the rules did."""
 
     @classmethod
     def of(cls, legacy: Ledger, candidate: Ledger, rules: Rules, *, task: str, known: JSON) -> Case:
@@ -87,6 +90,14 @@ class Case:
             )
             for (entry, counterpart), data in zip(pairing.pairs, compared[1:], strict=True)
         )
+        count = UseCount()
+        for layout, comparison in zip(layouts, compared, strict=True):
+            count.compared(layout, comparison, correspondence)
+        for entry in (*pairing.missing, *pairing.surplus):
+            count.alone(rules.of_effect(entry.kind, entry.target, entry.spelled), entry.data)
+        for side in (mine.kept, theirs.kept):
+            count.identified(rules, side)
+        count.ordered(rules, (*mine.kept, *theirs.kept))
         return cls(
             task=task,
             rules=rules,
@@ -99,6 +110,7 @@ class Case:
             effects=effects,
             pairing=pairing,
             correspondence=correspondence,
+            uses=count.uses(),
         )
 
     @property

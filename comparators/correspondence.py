@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol, TypeGuard
 
@@ -135,6 +135,23 @@ class Correspondence:
         self.forward |= forward
         self.backward |= backward
         return True
+
+    def unify(self, legacy: str, candidate: str) -> bool:
+        """Take two values for the same id, born in each run; False when either was known before or is another's."""
+        if legacy in self.known.texts or candidate in self.known.texts:
+            return legacy == candidate
+        if self.forward.get(legacy, candidate) != candidate or self.backward.get(candidate, legacy) != legacy:
+            return False
+        self.forward[legacy], self.backward[candidate] = candidate, legacy
+        return True
+
+    def is_known_moment(self, seconds: float) -> bool:
+        """Whether that moment was known before the runs: then it is no moment of their own clocks."""
+        return seconds in self.known.moments
+
+    def trial(self) -> Correspondence:
+        """A copy that learns for itself."""
+        return replace(self, forward=dict(self.forward), backward=dict(self.backward))
 
     def _may_map(self, legacy: Token, candidate: Token) -> bool:
         if legacy.text in self.known.texts or candidate.text in self.known.texts:

@@ -7,7 +7,8 @@ from comparators.case import Case
 from comparators.ledger import COMPLETED, FAILED, Effect, Ledger
 from comparators.registry import comparators
 from comparators.rules import Rules
-from comparators.verdict import Difference, Judgement, Verdict
+from comparators.uses import uses_in_one
+from comparators.verdict import Difference, Judgement, RuleUse, Verdict
 
 _RAN = frozenset({COMPLETED, FAILED})
 """Statuses that the task's own code brought about. Two runs that never got to work say nothing of a port."""
@@ -39,22 +40,26 @@ def judge(
     if candidate is None:
         return Judgement(Verdict.missing_candidate, reason=reason or "the candidate's run never came")
     differences: tuple[Difference, ...] = ()
-    if not _identical(legacy, candidate, rules):
-        differences = _compared(legacy, candidate, rules, task, known)
+    if _identical(legacy, candidate, rules):
+        uses = uses_in_one(legacy, rules)
+    else:
+        differences, uses = _compared(legacy, candidate, rules, task, known)
     if differences:
-        return Judgement(Verdict.mismatch, differences, reason)
+        return Judgement(Verdict.mismatch, differences, reason, uses)
     if reason is not None:
-        return Judgement(Verdict.not_comparable, reason=reason)
+        return Judgement(Verdict.not_comparable, reason=reason, uses=uses)
     if legacy.outcome.status not in _RAN and not legacy.effects and not candidate.effects:
         status = legacy.outcome.status.replace("_", " ")
         return Judgement(Verdict.not_comparable, reason=f"both runs were {status} before they did anything")
-    return Judgement(Verdict.match)
+    return Judgement(Verdict.match, uses=uses)
 
 
-def _compared(legacy: Ledger, candidate: Ledger, rules: Rules, task: str, known: JSON) -> tuple[Difference, ...]:
+def _compared(
+    legacy: Ledger, candidate: Ledger, rules: Rules, task: str, known: JSON
+) -> tuple[tuple[Difference, ...], tuple[RuleUse, ...]]:
     case = Case.of(legacy, candidate, rules, task=task, known=known)
     found = [difference for comparator in comparators() for difference in comparator(case)]
-    return tuple(sorted(found, key=Difference.sort_key))
+    return tuple(sorted(found, key=Difference.sort_key)), case.uses
 
 
 def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:

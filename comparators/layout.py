@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comparators.align import Aligned, align, pruned
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
-from comparators.path import Parts
 from comparators.shape import shape
-from comparators.treatment import Rewrite, Treatment
+from comparators.treatment import Treatment, rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Comparison:
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""
-        return _same(self.legacy, self.candidate)
+        return same_layout(self.legacy, self.candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +31,33 @@ class Layout:
     legacy: Aligned
     candidate: Aligned
     treatment: Treatment
+    raw: tuple[JSON, JSON]
+    """Both values as they were."""
+    read: tuple[JSON, JSON]
+    """Both values with nothing left out, in the notation that rules ask for."""
 
     @classmethod
     def of(cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known) -> Layout:
         """The layout of two values: the one place where the rules of a task meet the values they speak of."""
-        mine, theirs = (
-            pruned(rewritten(value, treatment.rewrites), treatment.ignored) for value in (legacy, candidate)
-        )
+        read = (rewritten(legacy, treatment.rewrites), rewritten(candidate, treatment.rewrites))
+        mine, theirs = (pruned(value, treatment.ignored, treatment.rules) for value in read)
         laid_out = align(mine, theirs, lambda item: shape(item, known.texts), treatment.unordered)
-        return cls(*laid_out, treatment)
+        return cls(*laid_out, treatment, (legacy, candidate), read)
 
     def compared(self, correspondence: Correspondence) -> Comparison:
         """What differs once all that corresponds is unified."""
-        if _same(self.legacy, self.candidate):
+        if same_layout(self.legacy, self.candidate):
             return Comparison(self.legacy, self.candidate)
         return Comparison(self.legacy, correspondence.reconcile(self.legacy, self.candidate, self.treatment.checks))
 
 
-def rewritten(value: JSON, rewrites: Mapping[Parts, Rewrite], parts: Parts = ()) -> JSON:
-    """The value with the values at some places read in another notation."""
-    if not rewrites:
-        return value
-    if parts in rewrites:
-        value = rewrites[parts](value)
-    if isinstance(value, dict):
-        return {name: rewritten(member, rewrites, (*parts, name)) for name, member in value.items()}
-    if isinstance(value, list):
-        return [rewritten(item, rewrites, (*parts, index)) for index, item in enumerate(value)]
-    return value
-
-
-def _same(legacy: Aligned, candidate: Aligned) -> bool:
+def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
     """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
     if type(legacy) is not type(candidate):
         return False
     if isinstance(legacy, dict) and isinstance(candidate, dict):
         return legacy.keys() == candidate.keys() and all(
-            _same(member, candidate[name])  # type: ignore[index]  # same kind of mapping
+            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
             for name, member in legacy.items()
         )
     return legacy == candidate

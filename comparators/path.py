@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import Enum
 from functools import lru_cache
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from jsonpath import JSONPath, JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
-from jsonpath.selectors import NameSelector
+from jsonpath.segments import JSONPathChildSegment
+from jsonpath.selectors import IndexSelector, NameSelector
 
 from comparators.canonical import JSON
 
 Parts: TypeAlias = tuple[str | int, ...]
 """A path as its member names and array indexes, from the root."""
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
 
 _ENVIRONMENT = JSONPathEnvironment(strict=True)
 _SEGMENT = re.compile(r"\[(?:(\d+)|'((?:[^'\\]|\\.)*)')\]")
@@ -62,10 +73,28 @@ def compiled(query: str) -> JSONPath:
 
 def find(query: str, value: JSON) -> list[tuple[Parts, JSON]]:
     """All nodes of `value` that the query selects, each with its path."""
-    if value is None or isinstance(value, bool | int | float | str):
+    steps = _steps(query)
+    if steps is not None:
+        found = value_at(value, steps)
+        return [] if found is MISSING else [(steps, found)]
+    if not isinstance(value, dict | list):
         # The library would read a string as a JSON document.
-        return [((), value)] if not compiled(query).segments else []
+        return []
     return [(match.parts, cast(JSON, match.obj)) for match in compiled(query).finditer(value)]
+
+
+def value_at(value: JSON, parts: Parts) -> JSON | Missing:
+    """The value at a path; `MISSING` where there is none, which is not the same as null."""
+    for part in parts:
+        if isinstance(part, str):
+            if not isinstance(value, dict) or part not in value:
+                return MISSING
+            value = value[part]
+        else:
+            if not isinstance(value, list) or not 0 <= part < len(value):
+                return MISSING
+            value = value[part]
+    return value
 
 
 def names(query: str) -> list[list[str | None]]:
@@ -74,6 +103,23 @@ def names(query: str) -> list[list[str | None]]:
         [s.name if isinstance(s, NameSelector) else None for s in segment.selectors]
         for segment in compiled(query).segments
     ]
+
+
+@lru_cache(maxsize=4096)
+def _steps(query: str) -> Parts | None:
+    """The one path that a query can select, as nearly all queries of rules do; None: it takes the library."""
+    steps: list[str | int] = []
+    for segment in compiled(query).segments:
+        if not isinstance(segment, JSONPathChildSegment) or len(segment.selectors) != 1:
+            return None
+        selector = segment.selectors[0]
+        if type(selector) is NameSelector:
+            steps.append(selector.name)
+        elif type(selector) is IndexSelector and selector.index >= 0:
+            steps.append(selector.index)
+        else:
+            return None
+    return tuple(steps)
 
 
 @lru_cache(maxsize=4096)

@@ -63,6 +63,18 @@ class Difference:
         )
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class RuleUse:
+    """What one rule did in one pair."""
+
+    rule: str
+    """Its id."""
+    selected: int
+    """How many values it spoke of (effects, of rules for identity; 1, of a rule for order that had both effects)."""
+    hid: int
+    """How many of them differ without it and not with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict, the differences behind it, and why a pair could not (fully) be compared."""
@@ -70,3 +82,5 @@ class Judgement:
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
     reason: str | None = None
+    uses: tuple[RuleUse, ...] = ()
+    """What the task's rules did, those that did anything."""

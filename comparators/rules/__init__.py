@@ -19,7 +19,7 @@ from comparators.rules.opaque import OpaqueIdRule
 from comparators.rules.order import OrderRule
 from comparators.rules.pattern import PatternRule
 from comparators.rules.presence import PresenceRule
-from comparators.rules.rule import ItemKey, Pair, Place, RuleError, ValueRule
+from comparators.rules.rule import Pair, Place, RuleError, ValueRule
 from comparators.rules.ruleset import Rules
 from comparators.rules.selection import EffectPattern, Scope
 from comparators.rules.text import TextRule
@@ -55,7 +55,6 @@ __all__ = [
     "ExactRule",
     "IdentityRule",
     "IgnoreRule",
-    "ItemKey",
     "KeyedListRule",
     "MoneyRule",
     "NumberRule",

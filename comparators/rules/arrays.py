@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from comparators.align import ItemKey
 from comparators.canonical import JSON, canonical
 from comparators.path import compiled, find
-from comparators.rules.rule import ItemKey, RuleError, ValueRule
+from comparators.rules.rule import RuleError, ValueRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,15 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from comparators.canonical import JSON
-from comparators.path import compiled, find, value_at
+from comparators.path import Missing, compiled, find, value_at
+from comparators.protected import word_set
 from comparators.rules.rule import Pair, Place, RuleError, ValueRule
 
 _UNITS = ("decimal", "minor")
 _AMOUNT = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,12})?")
-_DECIMALS: Mapping[str, int] = MappingProxyType(
-    {
-        **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
-        **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-    }
-)
+_WHOLE = word_set("bif clp djf gnf isk jpy kmf krw pyg rwf ugx vnd vuv xaf xof xpf")
+_THOUSANDTHS = word_set("bhd iqd jod kwd lyd omr tnd")
+_DECIMALS: Mapping[str, int] = MappingProxyType({**dict.fromkeys(_WHOLE, 0), **dict.fromkeys(_THOUSANDTHS, 3)})
 """Digits after the point of the currencies that have not two (ISO 4217)."""
 _NOISE = Decimal("0.0001")
 """What share of a currency's smallest unit is float noise."""
@@ -80,5 +78,5 @@ def _code(currency: str, parts: tuple[str | int, ...], root: JSON) -> str:
     if not currency:
         return ""
     within = value_at(root, parts[:-1]) if currency.startswith("@") else root
-    found = find("$" + currency[1:], within)
-    return found[0][1].upper() if found and isinstance(found[0][1], str) else ""
+    found = [] if isinstance(within, Missing) else find("$" + currency[1:], within)
+    return found[0][1].lower() if found and isinstance(found[0][1], str) else ""

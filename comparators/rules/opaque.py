@@ -26,10 +26,9 @@ class OpaqueIdRule(ValueRule):
         mine, theirs = _id(legacy), _id(candidate)
         if mine is None or theirs is None or isinstance(legacy, str) != isinstance(candidate, str):
             return None
-        if isinstance(legacy, str) and isinstance(candidate, str):
-            # What looks generated is an id already, and may stand within more text.
-            if pair.texts_correspond(legacy, candidate, place.parts):
-                return True
+        # What looks generated is an id already, and may stand within more text.
+        if isinstance(legacy, str) and pair.texts_correspond(mine, theirs, place.parts):
+            return True
         return True if pair.unify(mine, theirs) else None
 
 

@@ -6,12 +6,13 @@ how the items of an array are paired (`item_key`), or it says itself whether two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import product
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol
 
+from comparators.align import ItemKey
 from comparators.canonical import JSON, fingerprint
 from comparators.instant import Window
 from comparators.path import Parts, compiled, names
@@ -22,8 +23,6 @@ VERSION = "r1"
 """Of how a rule's id is made from its content."""
 
 PROTECTED = "amounts, currency, recipients, tenants or accounts"
-
-ItemKey: TypeAlias = Callable[[JSON], Hashable]
 
 
 class RuleError(ValueError):
@@ -141,7 +140,7 @@ class ValueRule:
 def rule_id(rule: Any) -> str:
     """The id of a rule that is a dataclass: a fingerprint of all that it says but its reason."""
     said = {one.name: _plain(getattr(rule, one.name)) for one in fields(rule) if one.name != "reason"}
-    return f"{VERSION}-{fingerprint([type(rule).__name__, said])[:16]}"
+    return f"{VERSION}-{fingerprint([getattr(rule, 'type', type(rule).__name__), said])[:16]}"
 
 
 def holds_protected(value: JSON, parts: Parts) -> bool:

@@ -42,4 +42,7 @@ class Rules:
 
 def _ranked(rules: Iterable[ValueRule]) -> list[ValueRule]:
     # Of equally specific ones `ignore` wins, then what was written first.
-    return sorted(reversed(list(rules)), key=lambda rule: (*rule.specificity, rule.leaves_out))
+    ranked = list(rules)
+    ranked.reverse()
+    ranked.sort(key=lambda rule: (*rule.specificity, rule.leaves_out))
+    return ranked

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from comparators import JSON, IgnoreRule, Ledger, Rules, ToleranceRule, Verdict
+from comparators import JSON, IgnoreRule, Ledger, Rules, Verdict
+from comparators.rules import NumberRule
 from tests.unit.comparators.ledgers import (
     CANDIDATE_START,
     LEGACY_START,
@@ -210,6 +211,6 @@ def test_an_ignore_rule_for_an_object_does_not_hide_the_amount_in_it() -> None:
 
 
 def test_numbers_within_a_declared_tolerance_are_equal() -> None:
-    rules = Rules(tolerances=(ToleranceRule("effect", "$.score", "model noise", absolute=0.5),))
+    rules = Rules(values=(NumberRule("effect", "$.score", "model noise", absolute=0.5),))
     assert judged(single({"score": 10}), single({"score": 10.5}), rules).verdict is Verdict.match
     assert judged(single({"score": 10}), single({"score": 10.6}), rules).verdict is Verdict.mismatch

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from comparators import EffectPattern, IdentityRule, IgnoreRule, ToleranceRule
+from comparators import EffectPattern, IdentityRule, IgnoreRule, RuleError, ValueRule
+from comparators.rules import (
+    EmbeddedJsonRule,
+    ExactRule,
+    KeyedListRule,
+    MoneyRule,
+    NumberRule,
+    OpaqueIdRule,
+    PatternRule,
+    PresenceRule,
+    SetRule,
+    TextRule,
+    TimestampRule,
+    UrlRule,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +49,45 @@ def test_a_rule_for_amounts_currency_recipients_or_tenants_is_refused(path: str)
     with pytest.raises(ValueError, match="cannot be ignored"):
         IgnoreRule("effect", path, "noise")
     with pytest.raises(ValueError, match="cannot be given a tolerance"):
-        ToleranceRule("output", path, "noise", absolute=1)
+        NumberRule("output", path, "noise", absolute=1)
+    with pytest.raises(ValueError, match="cannot be taken for a generated id"):
+        OpaqueIdRule("output", path)
+    with pytest.raises(ValueError, match="cannot be taken for a moment"):
+        TimestampRule("output", path)
+    with pytest.raises(ValueError, match="cannot be checked for presence only"):
+        PresenceRule("output", path, "noise")
+    with pytest.raises(ValueError, match="cannot be compared by a pattern only"):
+        PatternRule("output", path, "noise", regex="a+")
+    with pytest.raises(ValueError, match="cannot be compared loosely"):
+        TextRule("output", path, case="fold")
+    with pytest.raises(ValueError, match="cannot be compared without some of its parameters"):
+        UrlRule("output", path, without=("x",))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ExactRule("effect", "$.total"),
+        MoneyRule("effect", "$.total", currency="@.currency"),
+        NumberRule("effect", "$.total", absolute=1e-6),
+        SetRule("effect", "$.to"),
+        KeyedListRule("effect", "$.accounts", by=("$.id",)),
+        EmbeddedJsonRule("effect", "$.recipient"),
+        TextRule("effect", "$.to"),
+        UrlRule("effect", "$.destination"),
+    ],
+)
+def test_a_rule_that_weakens_nothing_may_speak_of_amounts_and_recipients(rule: ValueRule) -> None:
+    assert rule.weakens() is None
+    assert rule.id.startswith("r1-")
+
+
+def test_what_is_refused_says_what_is_allowed() -> None:
+    with pytest.raises(RuleError) as raised:
+        IgnoreRule("effect", "$.amount", "noise")
+    assert raised.value.key == "path"
+    assert "'$.amount'" in raised.value.found
+    assert "exact, money, set, list and json" in raised.value.expected
 
 
 @pytest.mark.parametrize("path", ["$", "$.*", "$..*", "$[0]", "$[*][*]", "$[?@.a == 1]"])
@@ -63,7 +115,7 @@ def test_a_rule_needs_a_reason_a_scope_and_a_path() -> None:
 @pytest.mark.parametrize(("absolute", "relative"), [(0.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -0.1)])
 def test_a_tolerance_has_to_tolerate_something_and_not_everything(absolute: float, relative: float) -> None:
     with pytest.raises(ValueError, match="tolerance"):
-        ToleranceRule("effect", "$.score", "noise", absolute, relative)
+        NumberRule("effect", "$.score", "noise", absolute=absolute, relative=relative)
 
 
 def test_an_identity_rule_needs_valid_paths() -> None:
