@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from comparators import IgnoreRule, Rules, ValueRule
+from comparators import JSON, IgnoreRule, Rules, ValueRule
 from comparators.rules import ExactRule, NumberRule, PresenceRule, TextRule
 from tests.unit.comparators.rules.places import judged, same
 
 
-def number(path: str = "$.score", absolute: float = 1, **effect: str) -> ValueRule:
+def number(path: str = "$.score", absolute: float = 1, **effect: Any) -> ValueRule:
     return NumberRule("effect", path, absolute=absolute, **effect)
 
 
@@ -66,7 +68,7 @@ def test_a_rule_is_counted_by_what_it_says_not_by_why() -> None:
     }
     assert len(ids) == 7
     # Part of what is stored: another way to make it would start every count anew.
-    assert ExactRule("effect", "$.a").id == ""
+    assert ExactRule("effect", "$.a").id == "r1-d0bcc7a6ea28043a"
 
 
 def test_rules_speak_of_outputs_or_of_effects_of_a_pattern() -> None:
@@ -94,7 +96,7 @@ def test_what_rules_did_is_counted_in_values() -> None:
 
 def test_what_two_equal_ledgers_hold_is_counted_too() -> None:
     rules = (number("$.items[*].score"), ExactRule("effect", "$.gone"))
-    data = {"items": [{"score": 1}, {"score": 2}]}
+    data: JSON = {"items": [{"score": 1}, {"score": 2}]}
     judgement = judged(data, data, *rules)
     assert [(use.rule, use.selected, use.hid) for use in judgement.uses] == [(rules[0].id, 2, 0)]
 

@@ -24,7 +24,7 @@ from comparators.rules import (
 from tests.unit.comparators.ledgers import CANDIDATE_START, DAY, LEGACY_START, iso
 from tests.unit.comparators.rules.places import same
 
-NOTE = ("effect", "$.note")
+NOTE: tuple[Any, Any] = ("effect", "$.note")
 UUID_A, UUID_B = "0190d5f2-7c1a-7d3e-9b5f-000000000001", "0190d5f6-aaaa-7bbb-8ccc-000000000009"
 
 
@@ -126,9 +126,9 @@ def test_timestamp_follows_the_runs_clock_or_comes_from_data(
 
 def test_a_day_follows_the_day_of_the_run_in_its_time_zone() -> None:
     # Where it is 14 hours later than in UTC, both runs are of the 3rd of March.
-    zone = {"timezone": "Pacific/Kiritimati"}
-    assert same({"note": "2026-03-03"}, {"note": "2026-03-03"}, TimestampRule(*NOTE, **zone))
-    assert not same({"note": "2026-03-03"}, {"note": "2026-03-02"}, TimestampRule(*NOTE, **zone))
+    zone = "Pacific/Kiritimati"
+    assert same({"note": "2026-03-03"}, {"note": "2026-03-03"}, TimestampRule(*NOTE, timezone=zone))
+    assert not same({"note": "2026-03-03"}, {"note": "2026-03-02"}, TimestampRule(*NOTE, timezone=zone))
     # A run over midnight took its day from either side of it.
     late = "Etc/GMT-14"
     assert not same({"note": "2026-03-03"}, {"note": "2026-03-04"}, TimestampRule(*NOTE, timezone=late))
@@ -220,7 +220,8 @@ def test_recipients_may_be_a_set_for_that_hides_nobody() -> None:
 
 def test_a_list_is_paired_by_its_keys_and_compared_within() -> None:
     rule = KeyedListRule("effect", "$.lines", by=("$.sku", "$.size"))
-    one, two = {"sku": "A", "size": 1, "n": 1}, {"sku": "A", "size": 2, "n": 1}
+    one: dict[str, JSON] = {"sku": "A", "size": 1, "n": 1}
+    two: dict[str, JSON] = {**one, "size": 2}
     assert same({"lines": [one, two]}, {"lines": [two, one]}, rule)
     assert not same({"lines": [one, two]}, {"lines": [{**two, "n": 2}, one]}, rule)
     assert not same({"lines": [one, two]}, {"lines": [two]}, rule)
