@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from comparators.attempts import Collapsed, collapse
+from comparators.births import Births
 from comparators.canonical import JSON, plain
 from comparators.correspondence import Correspondence, Known
 from comparators.generated import HOLE
@@ -63,14 +64,20 @@ class Case:
         Raises ValueError or TypeError when a ledger holds what JSON cannot say.
         """
         before = Known.of(known)
-        mine = collapse(entries(legacy.effects, rules, before.texts), before.texts)
-        theirs = collapse(entries(candidate.effects, rules, before.texts), before.texts)
+        recorded = entries(legacy.effects, rules, before.texts)
+        recorded_theirs = entries(candidate.effects, rules, before.texts)
+        mine, theirs = collapse(recorded, before.texts), collapse(recorded_theirs, before.texts)
         outputs = (plain(legacy.outcome.output), plain(candidate.outcome.output))
         pairing = pair(mine.kept, theirs.kept, outputs=outputs, known=before.texts)
         correspondence = Correspondence(
-            before, Window.of(legacy.outcome), Window.of(candidate.outcome), rules.relative_noise
+            before,
+            Window.of(legacy.outcome),
+            Window.of(candidate.outcome),
+            rules.relative_noise,
+            Births(recorded, (outputs[0], legacy.outcome.error_message), before.texts),
+            Births(recorded_theirs, (outputs[1], candidate.outcome.error_message), before.texts),
+            pairing.pairs,
         )
-
         compares_output = rules.output and {legacy.outcome.status, candidate.outcome.status} == {COMPLETED}
         compared_outputs = outputs if compares_output else (None, None)
         layouts = [Layout.of(*compared_outputs, Treatment.of_output(rules, *compared_outputs), before)]
@@ -83,21 +90,22 @@ class Case:
             correspondence.learn_equal(layout.legacy, layout.candidate)
         for entry, counterpart in pairing.pairs:
             correspondence.learn_equal(entry.spelled, counterpart.spelled)
-        compared = [layout.compared(correspondence) for layout in layouts]
         effects = tuple(
-            EffectComparison(
-                entry, counterpart, data, correspondence.texts_correspond(entry.spelled, counterpart.spelled)
-            )
-            for (entry, counterpart), data in zip(pairing.pairs, compared[1:], strict=True)
+            _compared(entry, counterpart, layout, correspondence)
+            for (entry, counterpart), layout in zip(pairing.pairs, layouts[1:], strict=True)
         )
+        correspondence.operation, correspondence.place = "", "output"
+        output = layouts[0].compared(correspondence)
         count = UseCount()
-        for layout, comparison in zip(layouts, compared, strict=True):
+        for layout, comparison in zip(layouts, (output, *(effect.data for effect in effects)), strict=True):
             count.compared(layout, comparison, correspondence)
         for entry in (*pairing.missing, *pairing.surplus):
             count.alone(rules.of_effect(entry.kind, entry.target, entry.spelled), entry.data)
         for side in (mine.kept, theirs.kept):
             count.identified(rules, side)
         count.ordered(rules, (*mine.kept, *theirs.kept))
+        # What is left to be unified is in the messages of errors.
+        correspondence.place = "error"
         return cls(
             task=task,
             rules=rules,
@@ -106,7 +114,7 @@ class Case:
             candidate=candidate.outcome,
             legacy_collapsed=mine,
             candidate_collapsed=theirs,
-            output=compared[0] if compares_output else None,
+            output=output if compares_output else None,
             effects=effects,
             pairing=pairing,
             correspondence=correspondence,
@@ -144,6 +152,14 @@ class Case:
             sentence=sentence,
             signature=signature_of(self.task, located),
         )
+
+
+def _compared(entry: Entry, counterpart: Entry, layout: Layout, correspondence: Correspondence) -> EffectComparison:
+    correspondence.operation = entry.spelled
+    correspondence.place = f"{entry.kind} {entry.target}/{entry.spelled}"
+    data = layout.compared(correspondence)
+    same_operation = correspondence.texts_correspond(entry.spelled, counterpart.spelled)
+    return EffectComparison(entry, counterpart, data, same_operation)
 
 
 def effect_parts(entry: Entry, ordinal: int) -> Parts:

@@ -8,16 +8,18 @@ that the event already knew, nor for protected paths (amounts, currencies, recip
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol, TypeGuard
 
 from comparators.align import Aligned, Items, part, restored
+from comparators.births import Births, Origin, known_number, number_token
 from comparators.canonical import JSON, canonical
 from comparators.generated import Token, may_correspond, take_apart
 from comparators.instant import Moment, Window, moment_in_number, moment_in_text, same_moment
-from comparators.path import Parts
+from comparators.normalise import Entry
+from comparators.path import Parts, normalised
 from comparators.protected import is_money, is_protected
 from comparators.shape import leaves
 
@@ -41,9 +43,13 @@ class Known:
             if isinstance(leaf, str):
                 tokens = take_apart(leaf).tokens
                 texts.update((leaf, *(token.text for token in tokens)))
+                if (number := known_number(leaf, parts)) is not None:
+                    texts.add(number)
                 moments.update(m.seconds for t in tokens if (m := moment_in_text(t.text)) is not None)
             elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
                 texts.add(canonical(leaf).decode())
+                if (number := known_number(leaf, parts)) is not None:
+                    texts.add(number)
                 moment = moment_in_number(leaf, parts)
                 if moment is not None:
                     moments.add(moment.seconds)
@@ -59,6 +65,31 @@ class Check(Protocol):
 NO_CHECKS: Mapping[Parts, Check] = MappingProxyType({})
 
 
+_BY_RULE = "where a rule says that an id is born"
+
+
+@dataclass(frozen=True, slots=True)
+class Unified:
+    """Two ids, one of each run, that are the same thing."""
+
+    legacy: str
+    candidate: str
+    where: str
+    """Where they were first seen to be."""
+    legacy_birth: str
+    candidate_birth: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Two ids that differ, and why that counts."""
+
+    legacy: str
+    candidate: str
+    where: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Correspondence:
     """The mapping between values of the two runs of one pair, built up use by use."""
@@ -67,8 +98,20 @@ class Correspondence:
     legacy_run: Window | None
     candidate_run: Window | None
     relative_noise: float
+    legacy_births: Births
+    candidate_births: Births
+    couples: Sequence[tuple[Entry, Entry]] = ()
+    """The effects that were paired: what was born with both of a couple at the same place is the same thing."""
     forward: dict[str, str] = field(default_factory=dict)
     backward: dict[str, str] = field(default_factory=dict)
+    unified: dict[str, Unified] = field(default_factory=dict)
+    """By legacy's id; those that are equal on both sides are not listed."""
+    kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    operation: str = ""
+    """Of the effects that are being compared."""
+    place: str = ""
+    """Where in the pair they are, for people."""
+    _bound: bool = False
 
     def learn_equal(self, legacy: Aligned, candidate: Aligned) -> None:
         """Note every id that both sides share at the same place: it corresponds to itself, now and later."""
@@ -116,7 +159,9 @@ class Correspondence:
         if is_protected(parts):
             return False
         mine, theirs = take_apart(legacy), take_apart(candidate)
-        if not mine.tokens or mine.pieces != theirs.pieces:
+        if not mine.tokens:
+            return not theirs.tokens and self._keys_correspond(legacy, candidate, parts)
+        if mine.pieces != theirs.pieces:
             return False
         forward: dict[str, str] = {}
         backward: dict[str, str] = {}
@@ -127,22 +172,24 @@ class Correspondence:
                 if not self._moments_correspond(moment_in_text(a.text), moment_in_text(b.text)):
                     return False
                 continue
-            if not self._may_map(a, b):
+            if not self._may_map(a, b, parts):
                 return False
             if forward.setdefault(a.text, b.text) != b.text or backward.setdefault(b.text, a.text) != a.text:
                 return False
         # Only a text that corresponds as a whole says anything about its ids.
-        self.forward |= forward
-        self.backward |= backward
+        for one, other in forward.items():
+            self._map(one, other, parts)
         return True
 
     def unify(self, legacy: str, candidate: str) -> bool:
         """Take two values for the same id, born in each run; False when either was known before or is another's."""
-        if legacy in self.known.texts or candidate in self.known.texts:
-            return legacy == candidate
+        for value in (legacy, candidate):
+            if value in self.known.texts or self.legacy_births.read(value) or self.candidate_births.read(value):
+                return legacy == candidate
         if self.forward.get(legacy, candidate) != candidate or self.backward.get(candidate, legacy) != legacy:
             return False
         self.forward[legacy], self.backward[candidate] = candidate, legacy
+        self.unified.setdefault(legacy, Unified(legacy, candidate, self.place, _BY_RULE, _BY_RULE))
         return True
 
     def is_known_moment(self, seconds: float) -> bool:
@@ -151,16 +198,67 @@ class Correspondence:
 
     def trial(self) -> Correspondence:
         """A copy that learns for itself."""
-        return replace(self, forward=dict(self.forward), backward=dict(self.backward))
-
-    def _may_map(self, legacy: Token, candidate: Token) -> bool:
-        if legacy.text in self.known.texts or candidate.text in self.known.texts:
-            return False
-        return (
-            may_correspond(legacy, candidate)
-            and self.forward.get(legacy.text, candidate.text) == candidate.text
-            and self.backward.get(candidate.text, legacy.text) == legacy.text
+        return replace(
+            self,
+            forward=dict(self.forward),
+            backward=dict(self.backward),
+            unified=dict(self.unified),
+            kept=dict(self.kept),
         )
+
+    def _may_map(self, legacy: Token, candidate: Token, parts: Parts) -> bool:
+        self._bind_births()
+        reason = self._why_not(legacy, candidate)
+        if reason is None:
+            return True
+        self.kept.setdefault(
+            (legacy.text, candidate.text), Kept(legacy.text, candidate.text, self._where(parts), reason)
+        )
+        return False
+
+    def _why_not(self, legacy: Token, candidate: Token) -> str | None:
+        """Why two ids can't be the same thing; None when they can."""
+        if not may_correspond(legacy, candidate):
+            return "they are ids of different kinds"
+        if (taken := self.forward.get(legacy.text, candidate.text)) != candidate.text:
+            return f"legacy's is the candidate's {taken}"
+        if (taken := self.backward.get(candidate.text, legacy.text)) != legacy.text:
+            return f"the candidate's is legacy's {taken}"
+        if legacy.text in self.unified:
+            return None
+        mine, theirs = self.legacy_births.birth(legacy.text), self.candidate_births.birth(candidate.text)
+        for side, birth in (("legacy", mine), ("the candidate", theirs)):
+            if not birth.born:
+                return f"{side} has it {birth.where}"
+        if mine.origin is Origin.likely and self.candidate_births.read(legacy.text):
+            return "the candidate read legacy's"
+        if theirs.origin is Origin.likely and self.legacy_births.read(candidate.text):
+            return "legacy read the candidate's"
+        return None
+
+    def _map(self, legacy: str, candidate: str, parts: Parts) -> None:
+        self.forward[legacy], self.backward[candidate] = candidate, legacy
+        if legacy not in self.unified:
+            births = self.legacy_births.birth(legacy).where, self.candidate_births.birth(candidate).where
+            self.unified[legacy] = Unified(legacy, candidate, self._where(parts), *births)
+
+    def _bind_births(self) -> None:
+        """Map what was born at the same place of two paired effects, before any use of it is looked at."""
+        if self._bound:
+            return
+        self._bound = True
+        for entry, counterpart in self.couples:
+            theirs = self.candidate_births.keys(counterpart)
+            for parts, token in self.legacy_births.keys(entry).items():
+                other = theirs.get(parts)
+                if other is None or other.text == token.text or is_protected(parts):
+                    continue
+                if self._why_not(token, other) is None:
+                    self.place = f"{entry.kind} {entry.target}/{entry.spelled}"
+                    self._map(token.text, other.text, parts)
+
+    def _where(self, parts: Parts) -> str:
+        return f"{self.place} {normalised(parts)}".strip()
 
     def _numbers_correspond(self, legacy: float, candidate: float, parts: Parts) -> bool:
         if isinstance(legacy, int) and isinstance(candidate, int):
@@ -173,7 +271,18 @@ class Correspondence:
             return True
         if is_protected(parts):
             return False
-        return self._moments_correspond(moment_in_number(legacy, parts), moment_in_number(candidate, parts))
+        if self._moments_correspond(moment_in_number(legacy, parts), moment_in_number(candidate, parts)):
+            return True
+        return self._keys_correspond(legacy, candidate, parts)
+
+    def _keys_correspond(self, legacy: float | str, candidate: float | str, parts: Parts) -> bool:
+        """Whether two numbers (also as text) are keys that a database gave what the runs created."""
+        mine = number_token(_as_key(legacy), parts, self.operation)
+        theirs = number_token(_as_key(candidate), parts, self.operation)
+        if mine is None or theirs is None or not self._may_map(mine, theirs, parts):
+            return False
+        self._map(mine.text, theirs.text, parts)
+        return True
 
     def _moments_correspond(self, legacy: Moment | None, candidate: Moment | None) -> bool:
         if legacy is None or candidate is None:
@@ -187,3 +296,7 @@ class Correspondence:
 
 def _is_number(value: Aligned) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_key(value: float | str) -> int | str | None:
+    return None if isinstance(value, float) else value

@@ -33,6 +33,9 @@ class Effect:
     """Whether it is known to have changed nothing."""
     at: float | None = None
     """Seconds since the run's start, informational: never compared."""
+    answer: JSON = None
+    """What the target answered. Never compared, but ids in it were born there (a write) or are known from then on (a
+    read). None: not seen; an answer without a body is `{}`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ class Found(StrEnum):
     """Only one side has an identity: likeness among effects of the kind."""
 
 
+_BY_NAME = frozenset({Found.identity, Found.only_one})
+
+
 @dataclass(frozen=True, slots=True)
 class Pairing:
     """Pairs of entries, and the entries of each side that have no counterpart."""
@@ -73,6 +76,9 @@ class _Work:
     backward: dict[str, str] = field(default_factory=dict)
     mentioned: dict[Entry, tuple[tuple[Parts, str], ...]] = field(default_factory=dict)
     """The ids of the entries looked at so far, with their places."""
+    waits: bool = True
+    """Whether ids are not tied together yet: effects that are paired by name may well use a wrong one."""
+    _unbound: list[tuple[Entry, Entry]] = field(default_factory=list)
 
     def match(self, key: Callable[[Entry], Hashable], found: Found, *, alone: bool = False) -> None:
         """Pair entries of equal keys; with `alone`, only where both sides have exactly one of the key."""
@@ -119,7 +125,16 @@ class _Work:
             found = Found.only_one
         self.pairs.append((entry, counterpart))
         self.found[entry] = self.found[counterpart] = found
-        self.bind(self._ids(entry), self._ids(counterpart))
+        self._unbound.append((entry, counterpart))
+        if not self.waits:
+            self.bind_pairs()
+
+    def bind_pairs(self) -> None:
+        """Tie together the ids of what has been paired, those of pairs that say the same first."""
+        for entry, counterpart in sorted(self._unbound, key=lambda couple: self.found[couple[0]] in _BY_NAME):
+            self.bind(self._ids(entry), self._ids(counterpart))
+        self._unbound.clear()
+        self.waits = False
 
     def _consistent(self, entry: Entry, counterpart: Entry) -> bool:
         return all(
@@ -169,16 +184,17 @@ def _run(work: _Work, outputs: tuple[JSON, JSON], known: Collection[str]) -> Non
         return
     here, there = _mentioned(mine, outputs[0], known), _mentioned(theirs, outputs[1], known)
     work.constants = constants = frozenset(known) | (here & there)
-    work.mentioned.clear()
-    work.bind(*(ids(output, constants) for output in outputs))
     work.match(lambda e: (e.group, e.identity, e.content), Found.content)
     if not work.one or not work.other:
         return
     colours = {**_colours(mine, outputs[0], constants), **_colours(theirs, outputs[1], constants)}
     seen = {e: shape(_unit(e), constants, colours) for e in (*work.one, *work.other)}
     work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids, alone=True)
-    work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids)
     shapes = {e: shape(_unit(e), constants) for e in (*work.one, *work.other)}
+    work.match(lambda e: (e.group, e.identity, shapes[e]), Found.shape, alone=True)
+    work.bind_pairs()
+    work.bind(*(ids(output, constants) for output in outputs))
+    work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids)
     work.match(lambda e: (e.group, e.identity, shapes[e]), Found.shape)
     work.match_alike(lambda e: (e.group, e.identity), Found.likeness)
     _match_unidentified(work)

@@ -28,7 +28,7 @@ _PARTIES = word_set(
     " beneficiary bank creditor debtor channel channels cc bcc"
 )
 """Names that protect whatever is said about them: their id and all that hangs below."""
-_REFERENCES = word_set("id ids uuid key ref reference")
+REFERENCES = word_set("id ids uuid guid gid key ref reference")
 """An "email id" is the provider's name for a message, not an address; an "amount ref" no amount."""
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
@@ -55,13 +55,13 @@ def protects_name(name: str) -> bool:
     found = words(name)
     if _names_party(found) or _names_money(found):
         return True
-    return bool(_ADDRESSES & set(found)) and found[-1] not in _REFERENCES
+    return bool(_ADDRESSES & set(found)) and found[-1] not in REFERENCES
 
 
 def names_reference(name: str) -> bool:
     """Whether a member of this name says who or what is meant: an address, a party, an id."""
     found = words(name)
-    return bool(found) and (_names_party(found) or bool(_ADDRESSES & set(found)) or found[-1] in _REFERENCES)
+    return bool(found) and (_names_party(found) or bool(_ADDRESSES & set(found)) or found[-1] in REFERENCES)
 
 
 @lru_cache(maxsize=8192)
@@ -75,4 +75,4 @@ def _names_party(found: tuple[str, ...]) -> bool:
 
 
 def _names_money(found: tuple[str, ...]) -> bool:
-    return bool(_MONEY & set(found)) and found[-1] not in _REFERENCES
+    return bool(_MONEY & set(found)) and found[-1] not in REFERENCES

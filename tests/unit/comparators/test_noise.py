@@ -31,6 +31,13 @@ def single(data: JSON, *, start: float = LEGACY_START, operation: str = "POST /x
     return Ledger(completed(None, start), (effect(kind, "crm", operation, data),))
 
 
+def confirmed(transfer: str) -> Ledger:
+    create = effect("http", "crm", "POST /transfers", {"body": {"ref": "r-1"}})
+    return Ledger(
+        completed(), (create, effect("http", "crm", f"POST /transfers/{transfer}/confirm", {"body": {"paid": True}}))
+    )
+
+
 NOISE: list[tuple[str, Callable[[], tuple[Ledger, Ledger]]]] = [
     # run ids, step ids, generated keys, used consistently, in texts too; timestamps that follow the run's clock
     ("ids and clocks of a payout", lambda: (payout_ledger(), candidate_payout())),
@@ -91,13 +98,10 @@ NOISE: list[tuple[str, Callable[[], tuple[Ledger, Ledger]]]] = [
         "an instant in a zone",
         lambda: (single({"x": "2026-01-05T10:00:00Z"}), single({"x": "2026-01-05T11:00:00+01:00"})),
     ),
-    # generated ids within an operation
+    # generated ids within an operation; what made the transfer was answered with its id
     (
         "an id in an operation",
-        lambda: (
-            single({"paid": True}, operation="POST /transfers/tr_4f9a81c2d3e4b5a6/confirm"),
-            single({"paid": True}, operation="POST /transfers/tr_00b1d2c3e4f5a697/confirm"),
-        ),
+        lambda: (confirmed("tr_4f9a81c2d3e4b5a6"), confirmed("tr_00b1d2c3e4f5a697")),
     ),
     # a provider's id for a message is no recipient
     (

@@ -1,0 +1,283 @@
+"""Births: which ids were born in a run, and which it knew from elsewhere.
+
+Only an id that was born in its run may differ from the other side's. It was when a target answered a write with it, or
+when it is the key of what the run created. At other places it may have been, unless the place names an entity (a
+customer, a template, a plan), the event knew the id, or a read was answered with it before. How this is decided is
+told for people in docs/explanation/judging.md, and for each id by `judge(..., explain=True)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from comparators.canonical import JSON
+from comparators.generated import Token, take_apart
+from comparators.normalise import Entry
+from comparators.path import Parts
+from comparators.protected import REFERENCES, word_set, words
+from comparators.shape import leaves
+
+_ENTITIES = word_set(
+    "affiliate agency app applicant asset audience author brand business buyer campaign cart category client collection"
+    " company contact coupon creator customer dataset department discount domain employee entity experiment funnel"
+    " group influencer integration invoice lead license list listing location member membership merchant order"
+    " organisation organization owner page parent partner patient person pixel plan player post price product profile"
+    " project property publisher region review reviewer role segment seller sender site store student subscriber"
+    " subscription supplier tag team template ticket touchpoint user variant vendor visitor warehouse webhook website"
+    " withdrawal workspace"
+)
+"""What an id may name that was there before the run; tenants, shops, accounts and recipients never differ anyhow."""
+_CONTAINERS = word_set(
+    "attributes body content data document entries entry event fields input items json metadata object objects output"
+    " payload record records resource result results row rows values variables"
+)
+"""Names of members that say nothing of what is in them."""
+_CHANGES = frozenset({"update", "delete", "patch", "remove"})
+_MADE_BY_WORKERS = frozenset({"uuid", "ulid", "bare"})
+_WORD = re.compile(r"[A-Za-z]+")
+_VERBS = word_set("post put insert upsert create add into new api send row")
+_NUMBER = "#"
+"""Between what a number is the key of, and the number."""
+_OPERATION: Parts = ("operation",)
+_IN_URL = frozenset({"operation", "params", "path"})
+
+
+class Origin(IntEnum):
+    """Where an id of a run comes from; of the last two kinds it may be the run's own."""
+
+    foreign = 0
+    """It stands only where entities are named."""
+    nowhere = 1
+    """It stands at no place at which an id is born."""
+    event = 2
+    read = 3
+    likely = 4
+    """A worker or a target may have made it in the run."""
+    certain = 5
+    """The answer to a write had it, or it is the key of what was created."""
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Where an id of a run comes from, and where that was seen."""
+
+    origin: Origin
+    where: str
+
+    @property
+    def born(self) -> bool:
+        """Whether the id may be the run's own."""
+        return self.origin >= Origin.likely
+
+
+@dataclass(slots=True)
+class _Seen:
+    """All that a run's ledger tells of one id."""
+
+    certain: str | None = None
+    read: str | None = None
+    likely: str | None = None
+    weak: str | None = None
+    foreign: str | None = None
+    about: frozenset[str] = frozenset()
+    """What the entity is, where it is `foreign`."""
+    mentioned: set[Entry] = field(default_factory=set)
+    """The effects that were asked for with it: none of them can have been answered with it first."""
+
+
+@dataclass(slots=True)
+class Births:
+    """The ids of one run, looked through when the first is asked for: most pairs never ask."""
+
+    entries: Sequence[Entry]
+    """All that the run did, attempts included."""
+    texts: Sequence[JSON]
+    """What else it said: its output and error."""
+    known: Collection[str]
+    """What the event knew."""
+    _ids: dict[str, _Seen] | None = None
+    _keys: dict[Entry, dict[Parts, Token]] = field(default_factory=lambda: defaultdict(dict))
+    _unseen: list[tuple[Entry, frozenset[str]]] = field(default_factory=list)
+    """What created something and was answered nobody knows what, with the nouns of its operation."""
+
+    def birth(self, identifier: str) -> Birth:
+        """Where an id comes from, as far as this run shows."""
+        if identifier in self.known or identifier[identifier.find(_NUMBER) :] in self.known:
+            return Birth(Origin.event, "in the event")
+        seen = self._looked().get(identifier, _Seen())
+        if seen.certain is not None:
+            return Birth(Origin.certain, seen.certain)
+        if seen.read is not None:
+            return Birth(Origin.read, seen.read)
+        if seen.foreign is not None:
+            if (entry := self._unseen_creation(seen.mentioned, seen.about)) is not None:
+                return Birth(Origin.likely, f"perhaps in the answer of {_name(entry)}, which was not seen")
+            return Birth(Origin.foreign, f"only where an entity is named: {seen.foreign}")
+        if seen.likely is not None:
+            return Birth(Origin.likely, seen.likely)
+        if (entry := self._unseen_creation(seen.mentioned)) is not None:
+            return Birth(Origin.likely, f"perhaps in the answer of {_name(entry)}, which was not seen")
+        return Birth(Origin.nowhere, f"at no place where an id is born: {seen.weak or 'nowhere'}")
+
+    def read(self, identifier: str) -> bool:
+        """Whether a read was answered with it before anything else had it."""
+        return (seen := self._looked().get(identifier)) is not None and seen.read is not None
+
+    def keys(self, entry: Entry) -> dict[Parts, Token]:
+        """The ids that were certainly born with an effect, by their place in it or (`answer`, ...) in its answer."""
+        self._looked()
+        return self._keys.get(entry, {})
+
+    def _looked(self) -> dict[str, _Seen]:
+        if self._ids is None:
+            self._ids = defaultdict(_Seen)
+            for entry in sorted(self.entries, key=lambda entry: (entry.attempt, entry.position)):
+                self._look(entry, self._ids)
+            for text in self.texts:
+                for parts, token in id_tokens(text):
+                    _note(self._ids[token.text], token, parts, None)
+        return self._ids
+
+    def _look(self, entry: Entry, ids: dict[str, _Seen]) -> None:
+        said = [(_OPERATION, token) for token in take_apart(entry.spelled).tokens if not token.is_instant]
+        said += id_tokens(entry.data, entry.spelled)
+        for parts, token in said:
+            seen = ids[token.text]
+            seen.mentioned.add(entry)
+            if not entry.reads and _note(seen, token, parts, entry):
+                self._keys[entry][parts] = token
+        answer = entry.effect.answer
+        if answer is None:
+            if _creates(entry):
+                self._unseen.append((entry, nouns(entry.spelled)))
+            return
+        for parts, token in id_tokens(answer, entry.spelled):
+            seen = ids[token.text]
+            # What it was asked with, its answer only repeats.
+            if entry in seen.mentioned or seen.certain is not None or seen.read is not None:
+                continue
+            if entry.reads:
+                seen.read = f"in the answer of {_name(entry)}"
+            else:
+                seen.certain = f"in the answer of {_name(entry)}"
+                self._keys[entry]["answer", *parts] = token
+
+    def _unseen_creation(self, mentioned: Collection[Entry], about: Collection[str] = ()) -> Entry | None:
+        for entry, of in self._unseen:
+            if entry not in mentioned and (not about or not of.isdisjoint(about)):
+                return entry
+        return None
+
+
+def id_tokens(value: JSON, operation: str = "") -> Iterator[tuple[Parts, Token]]:
+    """The generated-looking ids in a value, and the numbers that stand where ids do, with their paths."""
+    for parts, leaf in leaves(value):
+        if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
+            yield from ((parts, token) for token in tokens if not token.is_instant)
+        elif (number := number_token(leaf, parts, operation)) is not None:
+            yield parts, number
+
+
+def number_token(leaf: JSON, parts: Parts, operation: str) -> Token | None:
+    """A number (also as text) as an id, where it stands at a place named like one: a database's own key.
+
+    The same number may be the key of a row in each of many tables, so what it is the key of belongs to it.
+    """
+    if isinstance(leaf, bool) or not isinstance(leaf, int | str):
+        return None
+    digits = str(leaf)
+    if not digits.isascii() or not digits.isdigit() or not names_id(parts):
+        return None
+    of = about(parts) or nouns(operation) - _VERBS
+    return Token(f"{' '.join(sorted(of))}{_NUMBER}{digits}", "number")
+
+
+def known_number(leaf: JSON, parts: Parts) -> str | None:
+    """How a number that the event knew is noted: as the key of whatever it may be."""
+    token = number_token(leaf, parts, "") or (number_token(leaf, ("id",), "") if isinstance(leaf, str) else None)
+    return None if token is None else token.text[token.text.find(_NUMBER) :]
+
+
+def names_id(parts: Parts) -> bool:
+    """Whether a place is named like an id."""
+    found = words(_last_name(parts))
+    return bool(found) and found[-1] in REFERENCES
+
+
+def about(parts: Parts) -> frozenset[str]:
+    """The words that say what an id at this place is the id of: those of its own name, or of what it is in."""
+    last = True
+    for part in reversed(parts):
+        if isinstance(part, int):
+            continue
+        found = frozenset(words(part)) - REFERENCES
+        if found and (last or not found <= _CONTAINERS):
+            return frozenset(_singular(word) for word in found)
+        last = False
+    return frozenset()
+
+
+def nouns(operation: str) -> frozenset[str]:
+    """The words of an operation, in the singular."""
+    return frozenset(_singular(word.lower()) for word in _WORD.findall(operation) if len(word) > 1)
+
+
+def _note(seen: _Seen, token: Token, parts: Parts, entry: Entry | None) -> bool:
+    """Note what the place of an id in what a run said tells of its origin.
+
+    Returns:
+        whether it certainly was born here.
+    """
+    if seen.certain is not None:
+        return False
+    where = f"in {'the output' if entry is None else _name(entry)} at {'.'.join(map(str, parts)) or 'its top'}"
+    of = about(parts) if parts[:1] != _OPERATION else frozenset[str]()
+    acted_on = entry is not None and (parts[0] in _IN_URL if parts else False)
+    if entry is not None and not acted_on and _creates(entry) and names_id(parts) and of <= nouns(entry.spelled):
+        if entry.kind == "state" or _verb(entry) == "upsert":
+            # Of a row that may have been there before.
+            seen.likely = seen.likely or where
+        elif seen.read is None:
+            seen.certain = f"as the key of what was created {where}"
+            return True
+    elif not of.isdisjoint(_ENTITIES):
+        seen.foreign, seen.about = seen.foreign or where, seen.about | of
+    elif not acted_on and (token.form in _MADE_BY_WORKERS or token.prefix == "run"):
+        if entry is None or not (_changes(entry) and names_id(parts) and not of):
+            seen.likely = seen.likely or where
+        else:
+            seen.weak = seen.weak or where
+    else:
+        seen.weak = seen.weak or where
+    return False
+
+
+def _creates(entry: Entry) -> bool:
+    return not entry.reads and not _changes(entry)
+
+
+def _changes(entry: Entry) -> bool:
+    return _verb(entry) in _CHANGES
+
+
+def _verb(entry: Entry) -> str:
+    found = _WORD.search(entry.spelled)
+    return found.group().lower() if found else ""
+
+
+def _last_name(parts: Iterable[str | int]) -> str:
+    return next((part for part in reversed(tuple(parts)) if isinstance(part, str)), "")
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.kind} {entry.target}/{entry.spelled}"
