@@ -36,6 +36,7 @@ from shadow.judge.loop import JudgeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.trigger_children import Discovery
+from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
@@ -176,13 +177,15 @@ class Service:
     async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
         known = adapters(self._catalogue, http)
         reads = TargetReads(self._catalogue)
+        discovery = Discovery(self._catalogue, self._database, http)
+        traces = TriggerTraces(self._catalogue, self._database, http, discovery.discover)
         stack.push_async_callback(reads.close)
         parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             Collector(self._catalogue, self._database, known),
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
-            Reattribution(self._database, self._catalogue),
+            Reattribution(self._database, self._catalogue, traces),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
@@ -207,7 +210,13 @@ class Service:
         gateway = None
         if self._catalogue.targets:
             gateway = Gateway(
-                self._catalogue, self._database, routing, http, self._data / "spool", discover=discovery.discover
+                self._catalogue,
+                self._database,
+                routing,
+                http,
+                self._data / "spool",
+                discover=discovery.discover,
+                traces=TriggerTraces(self._catalogue, self._database, http, discovery.discover),
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)

@@ -46,6 +46,7 @@ class Batch:
     parent_run_id: str | None = None
     resume_parent: bool = False
     traceparent: str | None = None
+    trace_id: str | None = None
     items: dict[int, BatchItem] = field(default_factory=dict)
     sealed: bool = False
     processed_at: datetime | None = None

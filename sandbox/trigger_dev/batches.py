@@ -16,7 +16,7 @@ from sandbox.trigger_dev.batch_store import Batch, BatchItem, Member
 from sandbox.trigger_dev.durations import key_ttl, now
 from sandbox.trigger_dev.environments import Environment
 from sandbox.trigger_dev.errors import EXPOSED, RETRY_READ, ApiError, not_found, reply
-from sandbox.trigger_dev.options import TriggerRequest, read_trigger
+from sandbox.trigger_dev.options import TriggerRequest, outside_trace, read_trigger, shared_trace
 from sandbox.trigger_dev.platform import (
     MOST_BATCH_BODY_BYTES,
     MOST_BODY_BYTES,
@@ -51,6 +51,7 @@ def _make_runs(platform: Platform, batch: Batch, *, free_failed: bool = True) ->
             parent_run_id=batch.parent_run_id or item.request.parent_run_id,
             resume_parent=batch.resume_parent or item.request.resume_parent,
             traceparent=batch.traceparent,
+            trace_id=batch.trace_id,
         )
         try:
             run, cached = platform.triggering.trigger(
@@ -113,7 +114,7 @@ def _whole_batch(
         parent_run_id=body.get("parentRunId"),
         resume_parent=bool(body.get("resumeParentOnCompletion")),
         # These paths look at traceparent only when a worker sent it (reference 8.1).
-        traceparent=request.headers.get("traceparent") if request.headers.get("x-trigger-worker") else None,
+        trace_id=shared_trace(request.headers),
         items={item.index: item for item in items},
     )
     return batch, False
@@ -201,7 +202,8 @@ async def create_batch(platform: Platform, request: Request) -> Response:
         idempotency_key_expires_at=now() + timedelta(days=30) if key else None,
         parent_run_id=parent_run_id,
         resume_parent=bool(resume_parent),
-        traceparent=request.headers.get("traceparent"),
+        traceparent=outside_trace(request.headers),
+        trace_id=shared_trace(request.headers),
     )
     made: dict[str, Any] = {"id": batch.id, "runCount": run_count, "isCached": False}
     return reply(made | ({"idempotencyKey": key} if key else {}), 202, _token_headers(batch))

@@ -55,6 +55,7 @@ class Executor:
         self._tasks: dict[str, TaskDefinition] = {}
         self._live: dict[str, asyncio.Task[None]] = {}
         self._rescheduled: dict[str, asyncio.Event] = {}
+        self._calls: dict[str, list[tuple[str, str, datetime]]] = {}
         self.child_trigger: Callable[[Run], ChildTrigger] | None = None
 
     @property
@@ -226,7 +227,12 @@ class Executor:
         ended = started + timedelta(seconds=seconds)
         attempt = Span(span_id(), run.root_span_id, f"Attempt {run.attempts}", started, ended, run.attempts, failed)
         body = Span(span_id(), attempt.id, "run()", started, ended, run.attempts, failed)
-        self._store.touch(run, duration_ms=duration_ms, cost_in_cents=cost, spans=(*run.spans, attempt, body))
+        calls = [
+            Span(identifier, body.id, name, at, ended, run.attempts, is_error=False)
+            for identifier, name, at in self._calls.pop(run.id, [])
+        ]
+        spans = (*run.spans, attempt, body, *calls)
+        self._store.touch(run, duration_ms=duration_ms, cost_in_cents=cost, spans=spans)
 
     def _packed(self, run: Run, output: Any) -> Any:
         path = f"{run.id}-{run.attempts}/output.json"
@@ -247,7 +253,23 @@ class Executor:
             idempotency_key=run.idempotency_key,
             trigger=self.child_trigger(run),
             wait=lambda seconds: self._wait(run, seconds),
+            traceparent=lambda name: self._traceparent(run, name),
         )
+
+    def _traceparent(self, run: Run, name: str) -> str:
+        identifier = span_id()
+        self._calls.setdefault(run.id, []).append((identifier, name, now()))
+        return f"00-{run.trace_id}-{identifier}-01"
+
+    async def wait_for(self, parent: Run, child: Run) -> None:
+        """Keep a parent waiting until its child has ended."""
+        waits = not parent.environment.is_dev
+        if waits:
+            self._store.touch(parent, status=status.WAITING)
+        while not child.finished:
+            await self._store.next_change(1.0)
+        if waits:
+            self._store.touch(parent, status=status.EXECUTING)
 
     async def _wait(self, run: Run, seconds: float) -> None:
         if run.environment.is_dev:

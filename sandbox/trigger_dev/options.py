@@ -50,6 +50,9 @@ class TriggerRequest:
     parent_run_id: str | None = None
     resume_parent: bool = False
     traceparent: str | None = None
+    """Of the producer's own trace."""
+    trace_id: str | None = None
+    """The parent's, which a child that is waited for shares (reference 8.1)."""
 
     def with_headers(self, headers: Mapping[str, str]) -> TriggerRequest:
         """The same request with what the HTTP headers say, which wins over the body."""
@@ -57,8 +60,22 @@ class TriggerRequest:
             self,
             idempotency_key=headers.get("idempotency-key") or self.idempotency_key,
             idempotency_key_ttl=headers.get("idempotency-key-ttl") or self.idempotency_key_ttl,
-            traceparent=headers.get("traceparent"),
+            traceparent=outside_trace(headers),
+            trace_id=shared_trace(headers),
         )
+
+
+def outside_trace(headers: Mapping[str, str]) -> str | None:
+    """The `traceparent` of a producer, which is not a run of this platform."""
+    return None if headers.get("x-trigger-worker") else headers.get("traceparent")
+
+
+def shared_trace(headers: Mapping[str, str]) -> str | None:
+    """The trace id of the run that sends this, where its children are to share it (reference 8.1)."""
+    if not headers.get("x-trigger-worker") or headers.get("x-trigger-span-parent-as-link") == "1":
+        return None
+    parts = headers.get("traceparent", "").split("-")
+    return parts[1] if len(parts) == 4 and parts[0] == "00" else None
 
 
 def read_trigger(check: Check, body: Any, path: Path = _ROOT) -> TriggerRequest | None:

@@ -49,8 +49,9 @@ class ChildTrigger(Protocol):
         delay: str | float | datetime | None = None,
         idempotency_key: str | None = None,
         tags: tuple[str, ...] = (),
+        and_wait: bool = False,
     ) -> str:
-        """Make a child run and return its id.
+        """Make a child run and return its id; with `and_wait` once it has ended, sharing this run's trace meanwhile.
 
         `delay` is a duration text (`1h30m`), seconds, or an instant. A key is hashed with this run's id, as
         the SDK does inside tasks, so that another attempt of this run finds the same child.
@@ -74,6 +75,8 @@ class TaskContext:
     trigger: ChildTrigger = field(repr=False)
     wait: Callable[[float], Awaitable[None]] = field(repr=False)
     """Sleep so many seconds; a deployed run shows as WAITING meanwhile."""
+    traceparent: Callable[[str], str] = field(repr=False)
+    """What an instrumented client sends with a call of that name. Its span is listed once the attempt has ended."""
 
 
 Handler = Callable[[Any, TaskContext], Awaitable[Any]]

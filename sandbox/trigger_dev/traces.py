@@ -26,7 +26,7 @@ def _nanoseconds(start: datetime, end: datetime | None) -> int:
 
 
 async def trace(platform: Platform, request: Request) -> Response:
-    """The run's spans as a tree.
+    """The spans of the run's trace as a tree, each with the run it is of: those of children that it waited for too.
 
     A run triggered with a traceparent from outside has no trace under its own id: the service answers 404 for
     it.
@@ -34,8 +34,26 @@ async def trace(platform: Platform, request: Request) -> Response:
     run = readable_run(platform, request)
     if run.traceparent is not None:
         raise ApiError(404, "Trace not found")
+    root = _root(platform, run)
+    return reply({"trace": {"traceId": run.trace_id, "rootSpan": _whole(platform, root), "isTruncated": False}})
+
+
+def _root(platform: Platform, run: Run) -> Run:
+    parent = platform.runs.get(run.parent_id)
+    return _root(platform, parent) if parent is not None and parent.trace_id == run.trace_id else run
+
+
+def _whole(platform: Platform, run: Run, parent_span: str | None = None) -> dict[str, Any]:
     spans = _spans(run)
-    return reply({"trace": {"traceId": run.trace_id, "rootSpan": _tree(run, spans[0], spans), "isTruncated": False}})
+    tree = _tree(run, spans[0], spans)
+    if parent_span is not None:
+        tree["parentId"] = parent_span
+    tree["children"] += [
+        _whole(platform, child, run.root_span_id)
+        for child in platform.runs.children(run)
+        if child.trace_id == run.trace_id
+    ]
+    return tree
 
 
 def _tree(run: Run, span: Span, spans: list[Span]) -> dict[str, Any]:

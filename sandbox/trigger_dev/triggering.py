@@ -14,7 +14,7 @@ from sandbox.trigger_dev.environments import Environment
 from sandbox.trigger_dev.errors import ApiError
 from sandbox.trigger_dev.executor import Executor
 from sandbox.trigger_dev.idempotency import IdempotencyKeys
-from sandbox.trigger_dev.identifiers import new_cuid
+from sandbox.trigger_dev.identifiers import new_cuid, trace_id
 from sandbox.trigger_dev.options import TriggerRequest
 from sandbox.trigger_dev.packets import PAYLOAD_OFFLOAD_BYTES, PacketStore, json_packet
 from sandbox.trigger_dev.runs import Run, RunStore
@@ -105,6 +105,7 @@ class Triggering:
             max_attempts=request.max_attempts,
             max_duration=request.max_duration,
             traceparent=request.traceparent,
+            trace_id=request.trace_id or trace_id(),
             **origin,
         )
         if request.idempotency_key:
@@ -135,6 +136,7 @@ class Triggering:
             delay: str | float | datetime | None = None,
             idempotency_key: str | None = None,
             tags: tuple[str, ...] = (),
+            and_wait: bool = False,
         ) -> str:
             scoped = {"key": idempotency_key, "scope": "run"} if idempotency_key is not None else None
             request = TriggerRequest(
@@ -144,8 +146,12 @@ class Triggering:
                 idempotency_key_options=scoped,
                 tags=tags,
                 parent_run_id=parent.id,
+                resume_parent=and_wait,
+                trace_id=parent.trace_id if and_wait else None,
             )
             run, _ = self.trigger(parent.environment, task_id, request)
+            if and_wait:
+                await self._executor.wait_for(parent, run)
             return run.id
 
         return trigger

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -18,6 +18,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side
 from shadow.effects.business_keys import indexed, named_in, texts_in
 from shadow.effects.record import CLOCKS_DIFFER, AttributedBy
+from shadow.effects.traceparent import Traceparent
 from shadow.effects.traceref import trace_in, trace_of_run
 from shadow.model.ids import derived_id, first_id_at, time_of
 from shadow.model.run_names import may_be
@@ -103,6 +104,8 @@ class CallTraits:
     attempt: int = 1
     trace: str | None = None
     """Of Inngest's own trace of the run."""
+    parent: Traceparent | None = None
+    """Says whose it is where its platform tells of which runs a trace is: `Traces`."""
     names: frozenset[int] = frozenset()
     """Digests of the values and words in it."""
 
@@ -121,6 +124,7 @@ class CallTraits:
             event=headers.get(EVENT) or None,
             attempt=int(attempt) if attempt.isascii() and attempt.isdigit() and int(attempt[:9]) > 0 else 1,
             trace=trace_in(headers.get("tracestate", "")),
+            parent=Traceparent.read(headers.get("traceparent", "")),
             names=named_in(texts_in(*documents)),
         )
 
@@ -133,6 +137,7 @@ class CallTraits:
                 "event": self.event,
                 "attempt": self.attempt,
                 "trace": self.trace,
+                "parent": None if self.parent is None else str(self.parent),
                 "names": sorted(self.names),
             }
         )
@@ -146,9 +151,20 @@ class CallTraits:
         """
         told = orjson.loads(stored)
         try:
-            return cls(**{**told, "names": frozenset(told["names"])})
-        except (TypeError, KeyError) as error:
+            parent = Traceparent.read(told.get("parent") or "")
+            return cls(**{**told, "parent": parent, "names": frozenset(told["names"])})
+        except (AttributeError, TypeError, KeyError) as error:
             raise ValueError(f"the traits of a call are kept as {sorted(told)}") from error
+
+
+class Traces(Protocol):
+    """Tells of which runs the trace of a `traceparent` is."""
+
+    def asks(self, side: Side) -> bool:
+        """Whether it knows any of that side's."""
+
+    async def runs(self, side: Side, call: Traceparent, at: datetime) -> tuple[UUID, ...]:
+        """The runs that a call may be of; none where that is not certain. Takes its time: hold no connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +263,13 @@ class Correlator:
     catalogue: ResolvedCatalogue
     _learned: set[tuple[str, str]] = field(default_factory=set)
 
-    async def whose(self, conn: Connection, side: Side, call: CallTraits, at: datetime) -> Attribution:
+    async def whose(
+        self, conn: Connection, side: Side, call: CallTraits, at: datetime, sharing: Collection[UUID] = ()
+    ) -> Attribution:
         """Whose a call of that side at that time is.
+
+        Args:
+            sharing: the runs of its `traceparent`, as `Traces` tells.
 
         A call that names its run and carries a trace teaches whose the trace is.
         """
@@ -260,6 +281,8 @@ class Correlator:
             await self._learn(conn, named[0], call.trace)
         if not named and call.trace is not None:
             traced = await self._traced(conn, side, call.trace, at)
+        if not (named or traced) and sharing:
+            traced = await self._runs(conn, _BY_ID, (sorted(sharing), side))
         if not (named or traced) and call.names:
             keyed = await self._keyed(conn, side, call.names, at)
             keyless = await self._keyless(conn, side, {run.task for run in keyed if run.authority == "real"}, at)

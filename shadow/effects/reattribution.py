@@ -13,7 +13,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
-from shadow.effects.correlation import Attribution, CallTraits, Correlator
+from shadow.effects.correlation import Attribution, CallTraits, Correlator, Traces
 from shadow.effects.record import tell_the_judge
 from shadow.observe import metrics
 from shadow.sealing.vault import Forgotten
@@ -52,13 +52,29 @@ class _Nobodys:
     found: Attribution
 
 
+def _read(traits: bytes | Forgotten) -> CallTraits | None:
+    if isinstance(traits, Forgotten):
+        return None
+    try:
+        return CallTraits.read(traits)
+    except ValueError as error:
+        log.error("effects.traits_unreadable", error=str(error))
+        return None
+
+
 class Reattribution:
     """Asks every few seconds whose the unattributed effects of the last hours are."""
 
     def __init__(
-        self, database: Database, catalogue: ResolvedCatalogue, *, every_seconds: float = EVERY_SECONDS
+        self,
+        database: Database,
+        catalogue: ResolvedCatalogue,
+        traces: Traces | None = None,
+        *,
+        every_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._database = database
+        self._traces = traces
         self._correlator = Correlator(catalogue)
         self._every = every_seconds
         longest = max((task.deadline for task in catalogue.tasks.values()), default=LONGEST)
@@ -82,22 +98,28 @@ class Reattribution:
             cursor = await conn.execute(_NOBODYS, (now - self._asked_for, self._after, BATCH))
             rows = await cursor.fetchall()
             self._after = rows[-1][0] if len(rows) == BATCH else UUID(int=0)
-            opened = await conn.vault.open([(row[0], "traits", row[3]) for row in rows])
+            opened = [_read(traits) for traits in await conn.vault.open([(row[0], "traits", row[3]) for row in rows])]
+        sharing = [
+            await self._sharing(Side(side), at, call)
+            for (_effect, side, at, _stored, _suspects), call in zip(rows, opened, strict=True)
+        ]
+        async with self._database.connection(Work.OUTCOMES) as conn:
             asked = [
-                _Nobodys(effect, Side(side), at, tuple(suspects or ()), await self._whose(conn, Side(side), at, traits))
-                for (effect, side, at, _stored, suspects), traits in zip(rows, opened, strict=True)
+                _Nobodys(
+                    effect,
+                    Side(side),
+                    at,
+                    tuple(suspects or ()),
+                    Attribution() if call is None else await self._correlator.whose(conn, Side(side), call, at, runs),
+                )
+                for (effect, side, at, _stored, suspects), call, runs in zip(rows, opened, sharing, strict=True)
             ]
             return await self._write(conn, asked)
 
-    async def _whose(self, conn: Connection, side: Side, at: datetime, traits: bytes | Forgotten) -> Attribution:
-        if isinstance(traits, Forgotten):
-            return Attribution()
-        try:
-            call = CallTraits.read(traits)
-        except ValueError as error:
-            log.error("effects.traits_unreadable", error=str(error))
-            return Attribution()
-        return await self._correlator.whose(conn, side, call, at)
+    async def _sharing(self, side: Side, at: datetime, call: CallTraits | None) -> tuple[UUID, ...]:
+        if self._traces is None or call is None or call.parent is None:
+            return ()
+        return await self._traces.runs(side, call.parent, at)
 
     async def _write(self, conn: Connection, asked: Sequence[_Nobodys]) -> int:
         found = 0

@@ -20,7 +20,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
-from shadow.effects.correlation import CallTraits
+from shadow.effects.correlation import CallTraits, Traces
 from shadow.egress.address import BadAddress, address
 from shadow.egress.callers import Callers
 from shadow.egress.calls import CallLog, Item, write
@@ -71,9 +71,11 @@ class Gateway:
         spool: Path,
         *,
         discover: Discover | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """
         Args:
+            traces: tells of which runs a trace is.
             http: to ask platforms with; each target has a client of its own.
             spool: the folder for what can't be written to the database.
             discover: finds a run that another run of ours started on its platform.
@@ -89,6 +91,7 @@ class Gateway:
             database,
             routing,
             platform=TriggerRuns(catalogue, database, routing, http, discover),
+            traces=traces,
         )
         self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)

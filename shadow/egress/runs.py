@@ -22,7 +22,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import HttpPlatform, Side
 from shadow.cutover.decision import Authority, Decision
-from shadow.effects.correlation import CallTraits, Correlator
+from shadow.effects.correlation import Attribution, CallTraits, Correlator, Traces
 from shadow.effects.evidence import UNKNOWN, Tenant
 from shadow.effects.record import AttributedBy
 from shadow.intake.storable import storable_or_none
@@ -178,12 +178,14 @@ class Runs:
         routing: Decides,
         *,
         platform: AsksPlatform | None = None,
+        traces: Traces | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._catalogue = catalogue
         self._database = database
         self._routing = routing
         self._platform = platform
+        self._traces = traces
         self._correlator = Correlator(catalogue)
         self._patience = patience
         self.names = TaskNames(catalogue)
@@ -330,11 +332,7 @@ class Runs:
         ]
 
     async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:
-        async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-            found = await self._correlator.whose(conn, side, traits, datetime.now(UTC))
-            run = None
-            if found.run is not None and found.by is not None:
-                run = await self._one(conn, _BY_ID, (found.run.id,), found.by)
+        found, run = await self._by_what_it_carries(side, traits, datetime.now(UTC))
         if run is None:
             raise Unknown(
                 "the call names no run, by x-shadow-run or x-shadow-event with x-shadow-task, and nothing else in it"
@@ -344,3 +342,27 @@ class Runs:
         if run.side is not side:
             raise WrongSide(run, side)
         return run
+
+    async def _by_what_it_carries(
+        self, side: Side, traits: CallTraits, at: datetime
+    ) -> tuple[Attribution, KnownRun | None]:
+        """The platform is asked about a trace for as long as an unknown run is waited for: it tells of runs late.
+
+        Which of several runs that share it is meant is told by spans alone, which it has when the call is over.
+        """
+        asked = self._traces if self._traces is not None and self._traces.asks(side) else None
+        until = time.monotonic() + (self._patience if asked is not None and traits.parent is not None else 0.0)
+        pause = _FIRST_PAUSE
+        while True:
+            sharing: tuple[UUID, ...] = ()
+            if asked is not None and traits.parent is not None:
+                sharing = await asked.runs(side, traits.parent, at)
+            run = None
+            async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
+                found = await self._correlator.whose(conn, side, traits, at, sharing)
+                if found.run is not None and found.by is not None:
+                    run = await self._one(conn, _BY_ID, (found.run.id,), found.by)
+            if run is not None or len(sharing) > 1 or time.monotonic() >= until:
+                return found, run
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)

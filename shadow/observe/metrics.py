@@ -84,6 +84,12 @@ ATTRIBUTED_LATE = Counter(
     ["side"],
     registry=REGISTRY,
 )
+TRACE_ASKED = Counter(
+    "shadow_trace_requests",
+    "Requests to Trigger.dev for the trace of a run, or who shares it.",
+    ["result"],
+    registry=REGISTRY,
+)
 SEQUENCED = Counter(
     "shadow_sequenced",
     "Dispatches that waited for their twin and were let go.",
@@ -220,6 +226,11 @@ def unattributed(side: str, seen_by: str, count: int = 1) -> None:
 def attributed_late(side: str, count: int = 1) -> None:
     """Effects that are somebody's now."""
     ATTRIBUTED_LATE.labels(side).inc(count)
+
+
+def trace_asked(result: Literal["told", "refused", "unreachable", "over_budget"]) -> None:
+    """A platform was asked whose a trace is, or was not for want of budget."""
+    TRACE_ASKED.labels(result).inc()
 
 
 def sequenced(result: Literal["settled", "late"], seconds: float) -> None:

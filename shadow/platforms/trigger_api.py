@@ -97,6 +97,15 @@ class TriggerApi:
         answer = await self._call("GET", f"/api/v3/runs/{quote(run, safe='')}", b"", self._headers)
         return _object(answer), answer
 
+    async def trace(self, run: str) -> Json:
+        """The trace of a run, with the spans of all runs that share it.
+
+        Raises:
+            Refused: any answer but a trace; 404 while the platform has no spans yet, and for good where the producer
+                sent a `traceparent` of its own.
+        """
+        return _object(await self._call("GET", f"/api/v1/runs/{quote(run, safe='')}/trace", b"", self._headers))
+
     async def list(
         self,
         *,

@@ -43,6 +43,7 @@ PARTITIONED = {
     "bodies": "id",
     "runs": "id",
     "run_keys": "run_id",
+    "run_traces": "run_id",
     "effects": "id",
     "pairs": "id",
     "differences": "pair_id",
@@ -207,6 +208,17 @@ run_keys = Table(
     Column("digest", BigInteger, nullable=False, comment="keyed, of the value of a business key in the run's event"),
     PrimaryKeyConstraint("run_id", "digest"),
     Index("run_keys_digest", "digest", "side", "run_id"),
+    postgresql_partition_by="RANGE (run_id)",
+)
+
+run_traces = Table(
+    "run_traces",
+    metadata,
+    Column("run_id", Uuid, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("trace", Text, nullable=False, comment="W3C's, as the platform says; several runs may share it"),
+    PrimaryKeyConstraint("run_id", "trace"),
+    Index("run_traces_trace", "trace", "platform", "run_id"),
     postgresql_partition_by="RANGE (run_id)",
 )
 

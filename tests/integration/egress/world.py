@@ -22,13 +22,16 @@ from shadow.cutover.decision import Decision, Phase, decide
 from shadow.egress import keys
 from shadow.egress.gateway import Gateway
 from shadow.model.ids import derived_id, new_id
+from shadow.outcomes.trigger_children import Discovery
+from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.store.database import Database
 
 CATALOGUE = """
 version: 1
 platforms:
-  trigger: {{kind: trigger.dev, side: legacy, url: "{trigger}", secret_key: tr_dev_secret, timeout: 1s}}
+  trigger: {{kind: trigger.dev, side: legacy, url: "{trigger}", secret_key: {secret}, timeout: 1s,
+            budget: {{requests_per_minute: 60000, burst: 1000}}}}
   inngest: {{kind: inngest, side: candidate, event_url: "{trigger}", api_url: "{trigger}", event_key: k, app: shop}}
 sources:
   app: {{kind: inngest, keys: [producer]}}
@@ -186,6 +189,7 @@ class World:
     """The runs that Trigger.dev tells of."""
     spool: Path
     url: str
+    traces: TriggerTraces
 
     async def execute(self, query: str, *parameters: Any) -> None:
         async with self.database.direct() as connection:
@@ -276,25 +280,35 @@ async def outage(server_url: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def world_of(database: Database, folder: Path) -> AsyncIterator[World]:
+async def world_of(
+    database: Database, folder: Path, *, trigger_url: str | None = None, secret: str = "tr_dev_secret"
+) -> AsyncIterator[World]:
+    """
+    Args:
+        trigger_url: of a pretend Trigger.dev, in place of one that tells what `World.trigger` holds.
+    """
     async with AsyncExitStack() as stack:
         books = Books()
         target = await stack.enter_async_context(Served(books))
         told: dict[str, dict[str, Any]] = {}
 
         async def trigger(scope: Any, receive: Any, send: Any) -> None:
-            run = told.get(scope["path"].rpartition("/")[2])
+            run = told.get(scope["path"].partition("/runs/")[2])
             content = orjson.dumps(run or {"error": "Run not found"})
             headers = [(b"content-length", str(len(content)).encode())]
             await send({"type": "http.response.start", "status": 200 if run else 404, "headers": headers})
             await send({"type": "http.response.body", "body": content})
 
         platform = await stack.enter_async_context(Served(trigger))
-        catalogue = parse(CATALOGUE.format(target=target.url, trigger=platform.url), "egress.yaml", {})
+        catalogue = parse(
+            CATALOGUE.format(target=target.url, trigger=trigger_url or platform.url, secret=secret), "egress.yaml", {}
+        )
         held = {side: (await keys.issue(database, side, f"{side} workers"))[0] for side in Side}
         routing = ToldRouting()
         http = await stack.enter_async_context(carrying_client())
-        gateway = Gateway(catalogue, database, routing, http, folder / "spool")
+        discovery = Discovery(catalogue, database, http)
+        traces = TriggerTraces(catalogue, database, http, discovery.discover, fresh_seconds=0, again_seconds=0.1)
+        gateway = Gateway(catalogue, database, routing, http, folder / "spool", traces=traces)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         edge = EgressEdge(gateway)
@@ -305,4 +319,6 @@ async def world_of(database: Database, folder: Path) -> AsyncIterator[World]:
 
         front = await stack.enter_async_context(Served(application))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
-        yield World(client, database, catalogue, gateway, books, routing, held, told, folder / "spool", front.url)
+        yield World(
+            client, database, catalogue, gateway, books, routing, held, told, folder / "spool", front.url, traces
+        )

@@ -156,6 +156,14 @@ CREATE TABLE run_keys (
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX run_keys_digest ON run_keys (digest, side, run_id);
 COMMENT ON COLUMN run_keys.digest IS 'keyed, of the value of a business key in the run''s event';
+CREATE TABLE run_traces (
+    run_id UUID NOT NULL,
+    platform TEXT NOT NULL,
+    trace TEXT NOT NULL,
+    CONSTRAINT run_traces_pkey PRIMARY KEY (run_id, trace)
+) PARTITION BY RANGE (run_id);
+CREATE INDEX run_traces_trace ON run_traces (trace, platform, run_id);
+COMMENT ON COLUMN run_traces.trace IS 'W3C''s, as the platform says; several runs may share it';
 ALTER TABLE effects ADD COLUMN suspects UUID[];
 COMMENT ON COLUMN effects.suspects IS 'unattributed: the runs it may be of; null: any that was under way';
 CREATE INDEX runs_finished ON runs (side, finished_at) WHERE finished_at IS NOT NULL;

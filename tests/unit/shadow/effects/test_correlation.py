@@ -15,6 +15,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.business_keys import digest, keys_of, named_in, texts_in
 from shadow.effects.correlation import CallTraits, OpenRun, attribute
 from shadow.effects.record import AttributedBy
+from shadow.effects.traceparent import Traceparent
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -141,12 +142,31 @@ class TestTraits:
     def test_an_attempt_that_is_no_number_is_the_first(self, attempt: str) -> None:
         assert CallTraits.of({"x-shadow-attempt": attempt}).attempt == 1
 
-    def test_traceparent_alone_says_nothing(self) -> None:
+    def test_traceparent_is_of_no_run_before_a_platform_says_so(self) -> None:
         """Runs of one tree share it on both platforms."""
-        assert CallTraits.of({"traceparent": "00-2219fbe0ae4ceadb0ea5c0fe2edf38cd-f4606833dc27eea7-01"}) == CallTraits()
+        call = CallTraits.of({"traceparent": "00-2219fbe0ae4ceadb0ea5c0fe2edf38cd-f4606833dc27eea7-01"})
+        assert call.trace is None
+        assert call.parent == Traceparent("2219fbe0ae4ceadb0ea5c0fe2edf38cd", "f4606833dc27eea7")
+        assert attribute(call, at(5)).nobodys
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "01-2219fbe0ae4ceadb0ea5c0fe2edf38cd-f4606833dc27eea7-01",  # a version that nobody has defined
+            "00-2219fbe0ae4ceadb0ea5c0fe2edf38cd-f4606833dc27eea7-01-more",
+            "00-00000000000000000000000000000000-f4606833dc27eea7-01",  # no trace
+            "00-2219FBE0AE4CEADB0EA5C0FE2EDF38CD-f4606833dc27eea7-01",
+        ],
+    )
+    def test_what_is_no_traceparent_says_nothing(self, header: str) -> None:
+        assert CallTraits.of({"traceparent": header}) == CallTraits()
 
     def test_they_survive_being_stored(self) -> None:
-        call = CallTraits.of({"x-shadow-task": "t"}, {"order": "order-1234"})
+        call = CallTraits.of(
+            {"x-shadow-task": "t", "traceparent": "00-2219fbe0ae4ceadb0ea5c0fe2edf38cd-f4606833dc27eea7-01"},
+            {"order": "order-1234"},
+        )
         assert CallTraits.read(call.stored()) == call
         assert b"order-1234" not in call.stored()
 
