@@ -244,6 +244,7 @@ class Service:
             gateway.keys,
             gateway.callers,
             gateway.journal,
+            gateway.containing,
             MailRelay(self._catalogue),
             host=listener.host,
             port=listener.port,

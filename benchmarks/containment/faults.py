@@ -60,8 +60,8 @@ class Faults:
             (gateway.runs, "find"),
             (gateway.journal, "write"),
             (gateway._twins, "look"),
-            (gateway._containing, "decide"),
-            (gateway._containing, "answer"),
+            (gateway.containing, "decide"),
+            (gateway.containing, "answer"),
             (gateway._forwarding, "forward"),
         ):
             self._async(owner, name)

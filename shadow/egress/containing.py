@@ -33,6 +33,19 @@ _MADE = b"SELECT count(*) FROM effects WHERE run_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be decided."""
+
+    id: UUID
+    """Of the effect."""
+    asked: Asked
+    reads: ReadsPolicy
+    has_stub: bool
+    accepts_wait: bool = False
+    """Whether the worker can come back later."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """What becomes of a call without authority."""
 
@@ -53,14 +66,7 @@ class Containing:
         self._journal = journal
 
     async def decide(self, run: KnownRun, call: Understood, reads: ReadsPolicy, patience: float) -> Decided:
-        """The disposition, once it is known.
-
-        Args:
-            patience: how long the target's clients wait.
-
-        Raises:
-            Refusal: the worker can come back later, and said so.
-        """
+        """What becomes of an HTTP call; see `settle`."""
         asked = Asked(
             run,
             call.told.attempt,
@@ -70,26 +76,39 @@ class Containing:
             call.evidence.digest,
             call.operation.effect,
         )
+        stubbed = call.operation.stub is not None
+        return await self.settle(Question(call.id, asked, reads, stubbed, call.accepts_wait), patience)
+
+    async def settle(self, question: Question, patience: float) -> Decided:
+        """The disposition, once it is known.
+
+        Args:
+            patience: how long the target's clients wait.
+
+        Raises:
+            Refusal: the worker can come back later, and said so.
+        """
+        asked, run = question.asked, question.asked.run
         begun = time.monotonic()
         until = begun + patience - min(patience * _MARGIN, _LONGEST_MARGIN)
-        found, disposition = await self._look(asked, call, reads)
-        if disposition is Disposition.WAIT and call.accepts_wait:
+        found, disposition = await self._look(question)
+        if disposition is Disposition.WAIT and question.accepts_wait:
             raise Refusal(425, "the twin has not made this call yet", retry_after=RETRY_SECONDS, gateway="wait")
         if disposition is Disposition.WAIT and run.twin is not None:
-            metrics.egress_held(call.target)
+            metrics.egress_held(asked.target)
             async with self._twins.waiting(run.twin) as woken:
                 while disposition is Disposition.WAIT and woken is not None and time.monotonic() < until:
                     await self._twins.pause(woken, until)
-                    found, disposition = await self._look(asked, call, reads)
+                    found, disposition = await self._look(question)
         late = None
         if disposition is Disposition.WAIT:
             found = Found(Knowledge.NONE)
-            self._twins.give_up(asked, call.id)
-            disposition = self._decided(found, call, reads)
+            self._twins.give_up(asked, question.id)
+            disposition = _decided(found, question)
             done = "stubbed" if disposition is Disposition.STUB else "refused"
             late = f"held too long: {done} from effect {await self._number(run)} on"
         elif self._journal.away and found.knowledge is Knowledge.NONE and run.twin is not None:
-            if call.accepts_wait:
+            if question.accepts_wait:
                 raise Refusal(425, "the database is away", retry_after=RETRY_SECONDS, gateway="wait")
             late = "database_away: the twin's answers could not be read"
         return Decided(disposition, found, time.monotonic() - begun, late)
@@ -128,18 +147,15 @@ class Containing:
             )
         )
 
-    async def _look(self, asked: Asked, call: Understood, reads: ReadsPolicy) -> tuple[Found, Disposition]:
+    async def _look(self, question: Question) -> tuple[Found, Disposition]:
         found = Found(Knowledge.NONE)
         if not self._journal.away:
             try:
-                found = await self._twins.look(asked, call.id)
+                found = await self._twins.look(question.asked, question.id)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.twin_unknown", error=type(error).__name__)
                 self._journal.found_away()
-        return found, self._decided(found, call, reads)
-
-    def _decided(self, found: Found, call: Understood, reads: ReadsPolicy) -> Disposition:
-        return decide("none", call.operation.effect, found.knowledge, reads, call.operation.stub is not None)
+        return found, _decided(found, question)
 
     async def _number(self, run: KnownRun) -> int:
         """Which effect of the run comes next."""
@@ -150,3 +166,7 @@ class Containing:
         except psycopg.Error:
             return 1
         return (row[0] if row is not None else 0) + 1
+
+
+def _decided(found: Found, question: Question) -> Disposition:
+    return decide("none", question.asked.effect, found.knowledge, question.reads, question.has_stub)

@@ -101,7 +101,7 @@ class Gateway:
         self.journal = Journal(database, self._calls, self._spool)
         self.callers = Callers(self.runs, self.contained_legacy, self.journal, self.incidents)
         self._twins = Twins(database)
-        self._containing = Containing(database, self._twins, self.journal)
+        self.containing = Containing(database, self._twins, self.journal)
         self._forwarding = Forwarding(self.journal)
         self._targets = {
             name: _Target(
@@ -257,10 +257,10 @@ class Gateway:
         if call.unparsable is not None:
             raise Refusal(400, call.unparsable)
         reads = self._reads(run)
-        decided = await self._containing.decide(run, call, reads, timeout)
+        decided = await self.containing.decide(run, call, reads, timeout)
         if decided.disposition is not Disposition.FORWARD:
             metrics.egress_call(call.target, call.side.value, call.operation.effect.value, decided.disposition.value)
-            return await self._containing.answer(run, call, decided)
+            return await self.containing.answer(run, call, decided)
         if body.recorder.size > target.settings.recorded_bytes:
             raise Refusal(413, "a read without authority is forwarded only with a body that is kept")
         wait = target.quota.shadow_read(time.monotonic())
@@ -316,7 +316,7 @@ class Gateway:
         if traits is not None and record.nobodys:
             record = replace(record, traits=traits.stored(), suspects=suspects)
         try:
-            await self._containing.written(record, refusal.status, None, None)
+            await self.containing.written(record, refusal.status, None, None)
         except Exception:
             log.exception("egress.refusal_unwritten", target=call.target)
 

@@ -1,14 +1,17 @@
 """Mail that workers send by SMTP: recorded, and sent on for runs with authority alone.
 
-Whoever sends authenticates with its side's egress key, as user or password. Where several mail targets are declared,
-the user names the one. Whose a mail is, is asked where it is asked of calls, and it is written down where they are:
-mail goes on while the database is away. A mail that is nobody's, or of the other side, is refused and never leaves.
+Mail of other runs gets the answer that their twin's got. Whoever sends authenticates with its side's egress key, as
+user or password. Where several mail targets are declared, the user names the one. Whose a mail is, is asked where it is
+asked of calls, and it is written down where they are: mail goes on while the database is away. A mail that is nobody's,
+or of the other side, is refused and never leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,13 +27,16 @@ from shadow.effects.correlation import CallTraits
 from shadow.effects.evidence import UNKNOWN, Nobody
 from shadow.effects.mail import UnreadableMail, read_mail, without_ours
 from shadow.effects.record import SeenBy
+from shadow.egress.answers import encoded_headers
 from shadow.egress.callers import Callers
 from shadow.egress.calls import Answered, Call
+from shadow.egress.containing import Containing, Question
 from shadow.egress.disposition import CallEffect, Disposition
 from shadow.egress.journal import Journal
 from shadow.egress.keys import EgressKeys
 from shadow.egress.mail_relay import MailRelay, NotSent
 from shadow.egress.runs import KnownRun, Told, Unknown, WrongSide
+from shadow.egress.twin import Asked
 from shadow.egress.upstream import permit
 from shadow.model.ids import new_id
 from shadow.observe import metrics
@@ -59,6 +65,7 @@ class SmtpSink:
         keys: EgressKeys,
         callers: Callers,
         journal: Journal,
+        containing: Containing,
         relay: MailRelay,
         *,
         host: str,
@@ -76,7 +83,9 @@ class SmtpSink:
         self._callers = callers
         self._journal = journal
         self._keys = keys
+        self._containing = containing
         self._relay = relay
+        self._patience = {name: catalogue.targets[name].timeout.total_seconds() for name in self.targets}
         self._host, self.port = host, port
         self._server: asyncio.Server | None = None
 
@@ -168,12 +177,27 @@ class SmtpSink:
         except WrongSide as error:
             await self._kept(_call(login, told, None, Disposition.REFUSE, document), 550)
             return f"550 5.7.1 {error}"
-        if run.authority != "real":
-            await self._kept(_call(login, told, run, Disposition.STUB, document), _ACCEPTED)
-            return f"{_ACCEPTED} 2.0.0 accepted"
-        return await self._sent_on(
-            login, sender, recipients, content, _call(login, told, run, Disposition.FORWARD, document), run
+        call = replace(
+            _call(login, told, run, Disposition.FORWARD, document),
+            digest=_digest(recipients),
         )
+        if run.authority != "real":
+            return await self._contained(call, run)
+        return await self._sent_on(login, sender, recipients, content, call, run)
+
+    async def _contained(self, call: Call, run: KnownRun) -> str:
+        """As the twin was answered; where nothing is known of that, with a yes. It is written down first."""
+        asked = Asked(run, call.attempt, call.target, call.operation, None, call.digest, CallEffect.WRITE)
+        decided = await self._containing.settle(
+            Question(call.id, asked, "replay", has_stub=True), self._patience[call.target]
+        )
+        status, text = _ACCEPTED, "2.0.0 accepted"
+        if (answer := decided.found.answer) is not None:
+            status, text = answer.status, answer.body.decode(errors="replace")
+        call = replace(call, disposition=decided.disposition)
+        await self._containing.written(call, status, decided, run.pair_id)
+        _counted(call)
+        return f"{status} {text}"
 
     async def _sent_on(
         self, login: _Login, sender: str, recipients: list[str], content: bytes, call: Call, run: KnownRun
@@ -194,8 +218,8 @@ class SmtpSink:
                     platform_run_id=call.platform_run_id,
                     status=code,
                     answered_at=datetime.now(UTC),
-                    answer=None,
-                    answer_headers=None,
+                    answer=text.encode(errors="replace"),
+                    answer_headers=encoded_headers(()),
                     tenant=call.tenant,
                     of_tenant=call.of_tenant,
                 )
@@ -210,8 +234,17 @@ class SmtpSink:
         if status is not None:
             call = replace(call, status=status, answered_at=datetime.now(UTC))
         await self._journal.write(call)
-        metrics.mailed(call.side.value, call.disposition.value)
-        metrics.effects(call.side.value)
+        _counted(call)
+
+
+def _counted(call: Call) -> None:
+    metrics.mailed(call.side.value, call.disposition.value)
+    metrics.effects(call.side.value)
+
+
+def _digest(recipients: Sequence[str]) -> bytes:
+    """By which a mail is known as its twin's: its text may differ by what was born in the run."""
+    return hashlib.sha256("\n".join(sorted({one.strip().lower() for one in recipients})).encode()).digest()
 
 
 def _call(login: _Login, told: Told, run: KnownRun | None, disposition: Disposition, document: bytes) -> Call:

@@ -35,8 +35,8 @@ _RECENT_SECONDS = 30.0
 
 _CALLS = b"""
 SELECT run_id, id, attempt, digest, status, disposition FROM effects
-WHERE run_id = ANY(%(runs)s::uuid[]) AND seen_by = 'gateway' AND target = %(target)s AND operation = %(operation)s
-  AND identity IS NOT DISTINCT FROM %(identity)s
+WHERE run_id = ANY(%(runs)s::uuid[]) AND seen_by IN ('gateway', 'mail') AND target = %(target)s
+  AND operation = %(operation)s AND identity IS NOT DISTINCT FROM %(identity)s
 ORDER BY sequence, id
 """
 _TWIN = b"SELECT state, authority FROM runs WHERE id = %s"

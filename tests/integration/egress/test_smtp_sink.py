@@ -25,12 +25,14 @@ from shadow.platforms.client import carrying_client
 from shadow.store.database import Database
 from tests.integration.effects.world import SeenWorld, catalogue
 from tests.integration.egress.world import ToldRouting, outage, until
+from tests.integration.judge.world import Told
 
 ORDER = {"order": "order-1234", "customer": "customer-9"}
 MAIL = """targets:
   mail:
     url: smtp://127.0.0.1:{port}
     private: true
+    timeout: 3s
     credential: {{secret: 'relay:secret'}}
 """
 
@@ -142,10 +144,26 @@ async def workers(world: SeenWorld, gateway: Gateway) -> AsyncIterator[Workers]:
     issued = {side: (await issue(world.database, side, f"{side}-workers"))[0] for side in Side}
     await gateway.keys.refresh()
     relay = MailRelay(world.catalogue)
-    sink = SmtpSink(world.catalogue, gateway.keys, gateway.callers, gateway.journal, relay, host="127.0.0.1", port=0)
+    sink = SmtpSink(
+        world.catalogue,
+        gateway.keys,
+        gateway.callers,
+        gateway.journal,
+        gateway.containing,
+        relay,
+        host="127.0.0.1",
+        port=0,
+    )
     await sink.start()
     yield Workers(sink.port, issued)
     await sink.stop()
+
+
+async def ended(world: SeenWorld, told: Told) -> None:
+    """Legacy's run is over."""
+    await world.rows(
+        "UPDATE runs SET state = 'finished', finished_at = now() WHERE id = %s RETURNING id", told.run(Side.LEGACY)
+    )
 
 
 EFFECTS = """
@@ -174,11 +192,53 @@ async def test_a_run_with_authority_sends(world: SeenWorld, workers: Workers, re
 async def test_a_run_without_authority_is_told_yes_and_nothing_leaves(
     world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
 ) -> None:
+    """Its twin has ended and sent none: the mail is an extra effect."""
     told = await world.keyed(ORDER)
+    await ended(world, told)
     answer = await workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.CANDIDATE))
     assert answer == "250 2.0.0 accepted"
     assert receiver[0].received == []
     assert [row[5:8] for row in await world.rows(EFFECTS)] == [("stub", 250, "headers")]
+
+
+async def test_it_is_told_what_its_twin_was_told(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    """Whatever a function does when a mail is refused, it does in shadow too. Recipients tell which mail is which."""
+    told = await world.keyed(ORDER)
+    real = {"X_Shadow_Run": told.platform_run(Side.LEGACY)}
+    assert (await workers.send(Side.LEGACY, to="nobody@example.com", **real)) == "550 5.1.1 no such mailbox"
+    assert (await workers.send(Side.LEGACY, **real)) == "250 2.0.0 queued as 7"
+    await ended(world, told)
+    shadow = {"X_Shadow_Run": told.platform_run(Side.CANDIDATE)}
+    assert (await workers.send(Side.CANDIDATE, X_Count="1", **shadow)) == "250 2.0.0 queued as 7"
+    assert (await workers.send(Side.CANDIDATE, to="Nobody@Example.com", **shadow)) == "550 5.1.1 no such mailbox"
+    assert (await workers.send(Side.CANDIDATE, **shadow)) == "550 5.1.1 no such mailbox"  # one too many: as the first
+    assert len(receiver[0].received) == 1
+    rows = await world.rows(EFFECTS)
+    assert [(row[5], row[6]) for row in rows if row[0] == "candidate"] == [
+        ("replay", 250),
+        ("replay", 550),
+        ("replay", 550),
+    ]
+
+
+async def test_with_both_under_way_it_waits_for_its_twins_answer(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed(ORDER)
+    waits = asyncio.create_task(workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.CANDIDATE)))
+    receiver[0].answer = "452 4.2.2 mailbox full"
+    assert (await workers.send(Side.LEGACY, X_Shadow_Run=told.platform_run(Side.LEGACY))).startswith("452")
+    assert await waits == "452 4.2.2 mailbox full"
+
+
+async def test_what_waited_too_long_is_told_yes_and_the_pair_says_so(world: SeenWorld, workers: Workers) -> None:
+    told = await world.keyed(ORDER)
+    answer = await workers.send(Side.CANDIDATE, X_Shadow_Run=told.platform_run(Side.CANDIDATE))
+    assert answer == "250 2.0.0 accepted"
+    ((reason,),) = await world.rows("SELECT incomparable FROM pairs WHERE id = %s", told.pair)
+    assert reason.startswith("held too long")
 
 
 @pytest.mark.parametrize("side", Side)
@@ -246,6 +306,7 @@ async def test_mail_of_a_known_run_goes_on_while_the_database_is_away(
 ) -> None:
     monkeypatch.setattr("shadow.egress.runs._FRESH_SECONDS", 0.0)  # so that the database is asked, and is away
     told, contained = await world.keyed(ORDER), await world.keyed({"order": "order-0002"})
+    await ended(world, contained)
     known = {"X_Shadow_Run": told.platform_run(Side.LEGACY), "X_Shadow_Task": "order-sync"}
     twin = {"X_Shadow_Run": contained.platform_run(Side.CANDIDATE), "X_Shadow_Task": "order-sync"}
     assert (await workers.send(Side.LEGACY, **known)).startswith("250")
