@@ -18,7 +18,6 @@ import orjson
 
 from shadow.catalogue.model import Side
 from shadow.catalogue.paths import MISSING, Walk, walk
-from shadow.sealing.vault import Vault
 from shadow.store.database import Connection
 
 SHORTEST = 4
@@ -56,9 +55,12 @@ def digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big", signed=True)
 
 
-def indexed(vault: Vault, digests: Iterable[int]) -> list[int]:
-    """What stands for these digests in the index."""
-    key = vault.business_keys
+def indexed(key: bytes, digests: Iterable[int]) -> list[int]:
+    """What stands for these digests in the index.
+
+    Args:
+        key: the vault's for business keys.
+    """
     made = (hashlib.blake2b(one.to_bytes(8, "big", signed=True), key=key, digest_size=8).digest() for one in digests)
     return [int.from_bytes(one, "big", signed=True) for one in made]
 
@@ -104,12 +106,13 @@ def texts_in(*documents: Any) -> Iterator[str]:
 async def note_keys(conn: Connection, runs: Iterable[KeyedRun]) -> None:
     """Keep by which business keys these runs can be known. Harmless to repeat."""
     rows: list[tuple[UUID, str, int]] = []
+    index = await conn.vault.business_keys()
     for run in runs:
         try:
             data = orjson.loads(run.data)
         except orjson.JSONDecodeError:
             continue
-        rows += [(run.id, run.side.value, key) for key in indexed(conn.vault, keys_of(run.paths, data))]
+        rows += [(run.id, run.side.value, key) for key in indexed(index, keys_of(run.paths, data))]
     if rows:
         await conn.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 

@@ -333,7 +333,7 @@ class Correlator:
         cursor = await conn.execute(
             _BY_KEY,
             {
-                "digests": sorted(indexed(conn.vault, names)),
+                "digests": sorted(indexed(await conn.vault.business_keys(), names)),
                 "side": side.value,
                 "at": at,
                 "clocks": CLOCKS_DIFFER,

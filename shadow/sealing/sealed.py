@@ -50,6 +50,11 @@ class TenantKey:
         """The key of the hashes that stand for personal values. Gone with the secret, they say nothing any more."""
         return self._derived(b"shadow evidence")
 
+    @cached_property
+    def index(self) -> bytes:
+        """The key of the hashes in an index."""
+        return self._derived(b"shadow business keys")
+
     @property
     def tag(self) -> bytes:
         """Which key made evidence: eight bytes of its id, from the random part."""

@@ -32,7 +32,8 @@ LEAD = timedelta(seconds=5)
 POLL_SECONDS = 1.0
 _STALE_SECONDS = 2.5
 """Without news for longer than this, keys are looked up again before they are used."""
-_BUSINESS_KEYS = b"shadow business keys"
+_INDEX = "\x1fbusiness keys"
+"""In the place of a tenant: whose key the index of business keys is hashed with. No tenant is called so."""
 _OUTSIDE = b"outside the database"
 _MOST = 20_000
 """Tenants whose keys are in memory."""
@@ -86,8 +87,6 @@ class Vault:
     def __init__(self, database: Database, master: MasterKey, redaction: Redaction | None = None) -> None:
         self._database = database
         self._master = master
-        self.business_keys = master.derived(_BUSINESS_KEYS)
-        """Hashes the values by which runs are known; one key for all, as a call does not say its tenant."""
         self.redaction = redaction or Redaction()
         """What the catalogue says is to be hashed in evidence, and what not."""
         self._of_tenant: dict[str, TenantKey] = {}
@@ -132,6 +131,12 @@ class Vault:
             KeyError: the vault was not made `ready` for it.
         """
         return self._of_tenant[tenant or ""]
+
+    async def business_keys(self) -> bytes:
+        """What hashes the values by which runs are known: one key for all, as a call does not say its tenant. It is
+        kept wrapped as a tenant's is, so that it outlives the master key."""
+        await self.ready([_INDEX])
+        return self._of_tenant[_INDEX].index
 
     def seal(self, tenant: str | None, body: bytes, part: str, content: bytes) -> bytes:
         """The stored form of an original: compressed where that pays, then sealed.
@@ -219,7 +224,6 @@ class Vault:
             ]
             await connection.execute(_REWRAP, ([key for key, _ in fresh], [wrapped for _, wrapped in fresh]))
         self._master = master
-        self.business_keys = master.derived(_BUSINESS_KEYS)
         return len(fresh)
 
     async def _look_up(self, tenants: list[str]) -> None:

@@ -22,6 +22,8 @@ from shadow.model.ids import new_id
 from shadow.observe.metrics import exposition
 from shadow.reports.figures import gauges, read_installation
 from shadow.reports.parity import parity
+from shadow.sealing.master import MasterKey
+from shadow.store.database import Database, Work
 from tests.integration.effects.world import SeenWorld
 from tests.integration.judge.world import Told
 
@@ -253,6 +255,20 @@ async def test_the_index_can_not_be_tried_out_without_the_master_key(world: Seen
     plain = keys_of(world.catalogue.tasks["order-sync"].business_keys, ORDER)
     assert len(kept) == len(plain) == 2
     assert not kept & plain
+
+
+async def test_runs_are_known_by_their_keys_after_the_master_key_was_rotated(world: SeenWorld) -> None:
+    told = await world.keyed(ORDER)
+    fresh = MasterKey(b"f" * 32)
+    await world.database.vault.rewrap(fresh)
+    renewed = Database(world.database.url, sealing_key=lambda: fresh)
+    try:
+        async with renewed.connection(Work.EGRESS) as connection:
+            found = await whose(connection, world.catalogue, Side.LEGACY, naming("order-1234"), told.accepted_at)
+    finally:
+        await renewed.close()
+    assert found.run is not None
+    assert (found.run.id, found.by) == (told.run(Side.LEGACY), AttributedBy.KEY)
 
 
 async def test_a_forgotten_tenants_runs_are_not_in_the_index_any_more(world: SeenWorld) -> None:

@@ -32,7 +32,7 @@ async def test_a_write_that_left_before_the_crash_stands_without_a_status(
         twins = await world.twins()
         front = free_port()
         catalogue = tmp_path / "catalogue.yaml"
-        catalogue.write_text(CATALOGUE.format(target=target.url, trigger="http://127.0.0.1:9"))
+        catalogue.write_text(CATALOGUE.format(target=target.url, trigger="http://127.0.0.1:9", secret="tr_dev_secret"))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "shadow", "serve", "--catalogue", str(catalogue), "--database-url", database_url),
             *("--data", str(tmp_path), "--front-port", str(front), "--control-port", str(free_port())),
