@@ -138,9 +138,17 @@ class ValueRule:
 
 @lru_cache(maxsize=4096)
 def rule_id(rule: Any) -> str:
-    """The id of a rule that is a dataclass: a fingerprint of all that it says but its reason."""
-    said = {one.name: _plain(getattr(rule, one.name)) for one in fields(rule) if one.name != "reason"}
-    return f"{VERSION}-{fingerprint([getattr(rule, 'type', type(rule).__name__), said])[:16]}"
+    """The id of a rule that is a dataclass: a fingerprint of all that it says but its reason.
+
+    What has its default is left out, so that an option that a later version knows starts no count anew.
+    """
+    said = {
+        one.name: _plain(getattr(rule, one.name))
+        for one in fields(rule)
+        if one.name != "reason" and getattr(rule, one.name) != one.default
+    }
+    kind = getattr(rule, "type", type(rule).__name__)
+    return f"{VERSION}-{fingerprint([kind, said])[:16]}"
 
 
 def holds_protected(value: JSON, parts: Parts) -> bool:

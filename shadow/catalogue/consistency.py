@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from comparators.rules import RuleError
 from shadow.catalogue.consistency_outside import outside_inconsistencies
 from shadow.catalogue.model import (
     Catalogue,
@@ -21,6 +22,7 @@ from shadow.catalogue.model import (
 )
 from shadow.catalogue.paths import parsed
 from shadow.catalogue.problems import Finding, Path, one_of
+from shadow.catalogue.rule_settings import IgnoreSetting, ValueSetting, ignore_rule, value_rule
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")
 _NAME_EXPECTED = "letters, digits and . _ : - (it stands in URLs)"
@@ -147,8 +149,22 @@ def _rules(rules: RuleSettings | None, path: Path) -> Iterator[Finding]:
     for index, identity in enumerate(rules.identities):
         for position, text in enumerate(identity.paths):
             yield from _json_path(text, (*path, "identities", index, "paths", position))
-    for index, ignored in enumerate(rules.ignore):
-        yield from _json_path(ignored.path, (*path, "ignore", index, "path"))
+    for key, settings in (("ignore", rules.ignore), ("values", rules.values)):
+        for index, setting in enumerate(settings):
+            here = (*path, key, index)
+            problems = list(_json_path(setting.path, (*here, "path")))
+            yield from problems or _refused(setting, here)
+
+
+def _refused(setting: IgnoreSetting | ValueSetting, path: Path) -> Iterator[Finding]:
+    """What the judge would refuse: a rule that says nothing, or would weaken what is protected."""
+    try:
+        if isinstance(setting, IgnoreSetting):
+            ignore_rule(setting)
+        else:
+            value_rule(setting)
+    except RuleError as error:
+        yield Finding((*path, error.key), error.found, error.expected)
 
 
 def _json_path(text: str, path: Path) -> Iterator[Finding]:

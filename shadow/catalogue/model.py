@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from shadow.catalogue.outside import DatabasePair, Probe, Redaction, Retention, Target, WorldRow
+from shadow.catalogue.rule_settings import IdentitySetting as IdentitySetting
+from shadow.catalogue.rule_settings import IgnoreSetting as IgnoreSetting
+from shadow.catalogue.rule_settings import RuleSettings as RuleSettings
 from shadow.catalogue.values import EXPRESSION_MARK as EXPRESSION_MARK
 from shadow.catalogue.values import Duration, Expression, RateBudget, Secret, Strict
 from shadow.catalogue.values import Origin as Origin
@@ -168,32 +171,6 @@ class CandidateTask(Strict):
     data: Expression = Field(default_factory=lambda: "$")
     """Trigger.dev door: the producer's payload -> the event's data."""
     flow: tuple[Flow, ...] = ()
-
-
-class IdentitySetting(Strict):
-    """Which values make an effect that effect: for a transfer at Stripe, `$.requestId`."""
-
-    kind: str = "*"
-    target: str = "*"
-    operation: str = "*"
-    paths: tuple[str, ...] = Field(min_length=1)
-
-
-class IgnoreSetting(Strict):
-    """A path whose value is not compared. Amounts, currency and recipients are refused."""
-
-    scope: Literal["output", "effect"]
-    path: str
-    reason: str
-    kind: str = "*"
-    target: str = "*"
-    operation: str = "*"
-
-
-class RuleSettings(Strict):
-    identities: tuple[IdentitySetting, ...] = ()
-    ignore: tuple[IgnoreSetting, ...] = ()
-    output: bool = True
 
 
 class TaskDefaults(Strict):

@@ -42,6 +42,12 @@ _BOUNDS = {
     "less_than_equal": ("le", "a value of at most {}"),
 }
 
+_TAGS = {
+    "kind": "trigger.dev, inngest, http, webhook",
+    "type": "exact, number, money, timestamp, id, text, url, set, list, json, presence, pattern",
+}
+"""What may stand in a key that tells models apart, where pydantic says it not."""
+
 _CONTAINERS = ("a mapping", "a list")
 
 Raw = Callable[[Path], str | None]
@@ -70,10 +76,10 @@ def _finding(detail: ErrorDetails, document: Any, raw: Raw) -> Finding:
             key = str(path[-1])
             return Finding(path, f"the unknown key {key!r}", one_of(fields_at(path[:-1], document), key), at_key=True)
         case "union_tag_not_found":
-            return Finding((*path, "kind"), "nothing", f"one of {_tags(context)}")
+            return Finding((*path, _tagged_by(context)), "nothing", f"one of {_tags(context)}")
         case "union_tag_invalid":
             tag = str(context.get("tag"))
-            return Finding((*path, "kind"), repr(tag), one_of(_tags(context).split(", "), tag))
+            return Finding((*path, _tagged_by(context)), repr(tag), one_of(_tags(context).split(", "), tag))
         case _:
             if _KINDS.get(kind) in _CONTAINERS and value is not None:
                 # What stands in the place of a whole platform might be its key.
@@ -107,9 +113,10 @@ def _chosen(annotation: Any, value: Any) -> Any:
         return annotation
     models = [option for option in get_args(annotation) if hasattr(option, "model_fields")]
     for model in models:
-        field = model.model_fields.get("kind")
-        if field is not None and isinstance(value, dict) and value.get("kind") in get_args(field.annotation):
-            return model
+        for tag in ("kind", "type"):
+            field = model.model_fields.get(tag)
+            if field is not None and isinstance(value, dict) and value.get(tag) in get_args(field.annotation):
+                return model
     return models[0] if len(models) == 1 else annotation
 
 
@@ -120,14 +127,22 @@ def _inner(value: Any, part: str | int) -> Any:
 
 
 def _untagged(loc: tuple[int | str, ...]) -> Path:
-    """Where pydantic puts the kind of a platform or source behind its name, the file has nothing."""
+    """Where pydantic puts the kind of a platform or source, or the type of a rule, the file has nothing."""
     if len(loc) > 2 and loc[0] in ("platforms", "sources"):
         loc = (*loc[:2], *loc[3:])
+    if "rules" in loc:
+        rule = loc.index("rules")
+        if loc[rule + 1 : rule + 2] == ("values",) and len(loc) > rule + 3:
+            loc = (*loc[: rule + 3], *loc[rule + 4 :])
     return loc
 
 
+def _tagged_by(context: Mapping[str, Any]) -> str:
+    return str(context.get("discriminator", "'kind'")).strip("'")
+
+
 def _tags(context: Mapping[str, Any]) -> str:
-    listed = context.get("expected_tags") or "'trigger.dev', 'inngest', 'http', 'webhook'"
+    listed = context.get("expected_tags") or _TAGS[_tagged_by(context)]
     return str(listed).replace("'", "")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from comparators import IdentityRule, IgnoreRule, Rules
+from comparators import Rules
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import RuleSettings
+from shadow.catalogue.rule_settings import identity_rule, ignore_rule, order_rule, value_rule
 
 DEFAULT_SETTLE = timedelta(seconds=5)
 """For pairs of a task that the catalogue no longer names."""
@@ -19,14 +20,12 @@ def rules_of(settings: RuleSettings) -> Rules:
         ValueError: a path is no JSONPath, or a rule would hide amounts, currency or recipients.
     """
     return Rules(
-        identities=tuple(
-            IdentityRule(rule.kind, rule.target, rule.operation, rule.paths) for rule in settings.identities
-        ),
-        ignore=tuple(
-            IgnoreRule(rule.scope, rule.path, rule.reason, rule.kind, rule.target, rule.operation)
-            for rule in settings.ignore
-        ),
+        identities=tuple(map(identity_rule, settings.identities)),
+        ignore=tuple(map(ignore_rule, settings.ignore)),
+        values=tuple(map(value_rule, settings.values)),
+        before=tuple(map(order_rule, settings.before)),
         output=settings.output,
+        attempts=settings.attempts,
     )
 
 

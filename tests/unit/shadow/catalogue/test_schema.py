@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, SecretStr
 
 import shadow.catalogue
-from shadow.catalogue import check, json_schema, load, model, parse
+from shadow.catalogue import check, json_schema, load, model, parse, rule_settings
 from shadow.catalogue.validation import SECRET_KEYS
 from shadow.catalogue.variables import Placeholders
 from tests.unit.shadow.catalogue.generated import ENVIRON, generated, small
@@ -22,7 +22,12 @@ ROOT = Path(__file__).parents[4]
 SCHEMA_FILE = ROOT / "docs/reference/catalogue.schema.json"
 PAGE = (ROOT / "docs/reference/catalogue.md").read_text()
 EXAMPLE = ROOT / "examples/catalogue.yaml"
-MODELS = [one for one in vars(model).values() if isinstance(one, type) and issubclass(one, BaseModel)]
+MODELS = [
+    one
+    for module in (model, rule_settings)
+    for one in vars(module).values()
+    if isinstance(one, type) and issubclass(one, BaseModel)
+]
 
 validator = Draft202012Validator(json_schema())
 
