@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email import policy
 from email.message import Message
-from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from comparators.canonical import canonical
+from comparators.kinds import form, multipart
+from comparators.kinds.headers import content_type as normal_type
+from comparators.kinds.url import collected
+from shadow.effects.notation import in_normal_form
 
 JSON = Any
 
 _JSON_TYPES = ("application/json", "text/json", "application/graphql-response+json")
 _FORM = "application/x-www-form-urlencoded"
 _TEXT = ("text/", "application/xml", "application/javascript", "application/graphql")
-_MOST_FIELDS = 10_000
 
 
 class Unparsable(ValueError):
@@ -72,23 +73,31 @@ class Evidence:
     """What is kept of a call."""
 
     document: Mapping[str, JSON]
-    """`{"method", "path", "params", "query", "body"}`."""
+    """`{"method", "path", "params", "query", "body"}`, and with a body its `content_type`: as it was said."""
+    normal: Mapping[str, JSON]
+    """The same in its normal form, as it is kept."""
     digest: bytes
-    """Of the document in canonical form: calls that say the same have the same."""
+    """Of the normal form: calls that say the same have the same."""
 
     def encoded(self) -> bytes:
-        return orjson.dumps(self.document)
+        return orjson.dumps(self.normal)
 
 
-def evidence(method: str, path: str, params: Mapping[str, str], query: JSON, body: JSON) -> Evidence:
+def evidence(
+    method: str, path: str, params: Mapping[str, str], query: JSON, body: JSON, content_type: str = ""
+) -> Evidence:
     """The evidence of one call.
 
     Args:
         query: of `parsed_query`.
         body: of `parsed_body`; None for a call without one.
+        content_type: as the call says it.
     """
     document = {"method": method, "path": path, "params": dict(params), "query": query, "body": body}
-    return Evidence(document, hashlib.sha256(canonical(document)).digest())
+    if body is not None and content_type:
+        document["content_type"] = normal_type(content_type)
+    normal = in_normal_form("http", document)
+    return Evidence(document, normal, hashlib.sha256(canonical(normal)).digest())
 
 
 def parsed_query(raw: bytes, without: str | None = None) -> dict[str, JSON]:
@@ -97,7 +106,11 @@ def parsed_query(raw: bytes, without: str | None = None) -> dict[str, JSON]:
     Args:
         without: the parameter that carries the credential, which is no evidence.
     """
-    return _fields(raw, without)
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=form.MOST_FIELDS)
+    except ValueError as error:
+        raise Unparsable(f"no form fields: {error}") from None
+    return collected((name, value) for name, value in pairs if name != without)
 
 
 def parsed_body(body: SeenBody, content_type: str, content_encoding: str = "", *, most: int) -> JSON:
@@ -125,8 +138,8 @@ def parsed_body(body: SeenBody, content_type: str, content_encoding: str = "", *
     if kind in _JSON_TYPES or kind.endswith("+json"):
         return _json(content)
     if kind == _FORM:
-        return _fields(content, None)
-    if kind == "multipart/form-data" or kind.startswith("multipart/"):
+        return _form(content)
+    if kind.startswith("multipart/"):
         return _multipart(content, content_type)
     if kind.startswith(_TEXT):
         return _text(content, header.get_content_charset() or "utf-8")
@@ -152,25 +165,11 @@ def _text(content: bytes, charset: str) -> str:
         raise Unparsable(f"the body is no text in {charset!r}") from None
 
 
-def _fields(raw: bytes, without: str | None) -> dict[str, JSON]:
+def _form(content: bytes) -> dict[str, JSON]:
     try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        return form.fields(content.decode())
     except ValueError as error:
         raise Unparsable(f"no form fields: {error}") from None
-    return collected((name, value) for name, value in pairs if name != without)
-
-
-def collected(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
-    """Names to values; to a list of them where a name is repeated."""
-    found: dict[str, JSON] = {}
-    for name, value in pairs:
-        if name not in found:
-            found[name] = value
-        elif isinstance(found[name], list):
-            found[name].append(value)
-        else:
-            found[name] = [found[name], value]
-    return found
 
 
 def _unzipped(content: bytes, most: int) -> bytes | None:
@@ -187,26 +186,9 @@ def _unzipped(content: bytes, most: int) -> bytes | None:
     return plain
 
 
-def _multipart(content: bytes, content_type: str) -> list[JSON]:
-    """Each part's name, file name, type and content; of what is no text its digest. The boundary is no evidence."""
-    message = BytesParser(policy=policy.HTTP).parsebytes(
-        b"content-type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + content
-    )
-    if not message.is_multipart():
-        raise Unparsable("the body has no parts though its type says so")
-    parts = []
-    for part in message.iter_parts():
-        payload = part.get_payload(decode=True)
-        raw = payload if isinstance(payload, bytes) else b""
-        name = part.get_param("name", header="content-disposition")
-        shown: dict[str, JSON] = {"name": name if isinstance(name, str) else None, "type": part.get_content_type()}
-        if (file_name := part.get_filename()) is not None:
-            shown["filename"] = file_name
-        if part.get_content_type() == "application/json":
-            shown["content"] = _json(raw)
-        elif part.get_content_maintype() == "text":
-            shown["content"] = raw.decode(errors="replace")
-        else:
-            shown["content"] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
-        parts.append(shown)
-    return parts
+def _multipart(content: bytes, content_type: str) -> dict[str, JSON]:
+    """By name each part's file name, type and content; of what is no text its digest. The boundary is no evidence."""
+    try:
+        return multipart.parts(content, content_type)
+    except ValueError as error:
+        raise Unparsable(str(error)) from None

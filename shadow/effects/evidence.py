@@ -18,7 +18,9 @@ from uuid import UUID
 import orjson
 
 from comparators import JSON
+from comparators.canonical import same
 from shadow.catalogue.model import Side
+from shadow.effects.notation import in_normal_form
 from shadow.effects.redaction import Redactor, written
 from shadow.model.json_text import parse
 from shadow.sealing.vault import Forgotten, Vault
@@ -78,6 +80,8 @@ class Told:
     idempotency_key: str | None
     data: bytes
     """JSON."""
+    kind: str | None = None
+    """Of the effect; None where the data is in its normal form already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,9 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
     operation = by.text(told.operation)
     identity = None if told.identity is None else by.text(told.identity)
     key = None if told.idempotency_key is None else by.text(told.idempotency_key)
-    data = by.document(told.data)
-    changed = (operation, identity, key, data) != (told.operation, told.identity, told.idempotency_key, told.data)
+    said = told.data if told.kind is None else _normal(told.kind, told.data)
+    data = by.document(said)
+    changed = (operation, identity, key, data) != (told.operation, told.identity, told.idempotency_key, said)
     stored = codec.encode_evidence(data, _tag(vault, tenant) if changed else codec.UNTAGGED)
     if not changed or tenant is not UNKNOWN:
         return Redacted(operation, identity, key, stored)
@@ -129,7 +134,7 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
             "operation": told.operation,
             "identity": told.identity,
             "idempotency_key": told.idempotency_key,
-            "data": orjson.Fragment(told.data),
+            "data": orjson.Fragment(said),
         }
     )
     return Redacted(operation, identity, key, stored, _pending(vault, original))
@@ -254,6 +259,16 @@ async def attribute_runs(conn: Connection, pending: Mapping[UUID, tuple[str | No
         await _replace(conn, "output", {run: ended.output for run, ended in made.items() if ended.output is not None})
         await conn.execute(_NOT_PENDING, (ids,))
     return made
+
+
+def _normal(kind: str, data: bytes) -> bytes:
+    """An effect's data in its normal form; the very same bytes where it is in it, or is no JSON."""
+    try:
+        value = parse(data)
+    except ValueError:
+        return data
+    normal = in_normal_form(kind, value)
+    return data if same(value, normal) else written(normal)
 
 
 async def _originals(

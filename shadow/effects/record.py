@@ -208,7 +208,9 @@ async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, See
     await evidence.ready(conn, tenants)
     return [
         evidence.of_effect(
-            conn.vault, tenant, Told(effect.operation, effect.identity, effect.idempotency_key, effect.data)
+            conn.vault,
+            tenant,
+            Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind),
         )
         for tenant, (_row, effect) in zip(tenants, rows, strict=True)
     ]

@@ -2,7 +2,8 @@
 
 A hash is keyed with the tenant's evidence key: within a tenant equal values have equal hashes, on both sides and
 wherever they stand, and without the key nobody can try values out. Values are brought into one notation first
-(addresses in lower case, phone numbers as digits), so that notation is no difference. What a person may read stays:
+(addresses in lower case, phone numbers as digits, moments in UTC), so that notation is no difference; what is notation
+in an effect of some kind was taken away before (`notation.py`). What a person may read stays:
 `~email:1a2b3c4d5e6f7a8b@shop.test` says that it was an address at shop.test.
 
 Redaction must change no verdict. So a recipient never looks like an id that was born in a run, whatever it looked like;
@@ -25,7 +26,9 @@ from urllib.parse import unquote
 import orjson
 
 from comparators import JSON
+from comparators.canonical import plain
 from comparators.generated import take_apart
+from comparators.kinds.instants import instant
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
 from shadow.effects.sensitive import FORMS, HINT, REDACTED, Kind, is_card, kind_of_name
@@ -161,7 +164,7 @@ class Redactor:
         if value is None or isinstance(value, bool) or kind not in (Kind.SECRET, Kind.HIDDEN, Kind.PHONE):
             return value
         # A number keeps being told from the text that looks like it.
-        return self._whole(kind, f"number {json.dumps(value)}")
+        return self._whole(kind, f"number {json.dumps(plain(value))}")
 
     def _string(self, text: str, kind: Kind | None, name: str | None) -> str:
         if not text or _ALREADY.fullmatch(text):
@@ -203,10 +206,11 @@ class Redactor:
             # What is whole an address or a card is one wherever else it stands: there it must have the same hash.
             typed = self.text(text)
             return typed if _ALREADY.fullmatch(typed) else self._whole(kind, text)
-        return self.hash(kind, unicodedata.normalize("NFC", text))
+        return self.hash(kind, _notation(text))
 
     def _whole(self, kind: Kind, text: str) -> str:
         """A secret as a hash that looks generated where the secret did, and keeps its prefix."""
+        text = _notation(text)
         tokens = [token for token in take_apart(text).tokens if not token.is_instant]
         if not tokens:
             return self.hash(kind, text)
@@ -273,6 +277,11 @@ def _free(name: str, taken: Mapping[str, JSON]) -> str:
     while free in taken:
         free, number = f"{name}#{number}", number + 1
     return free
+
+
+def _notation(text: str) -> str:
+    """A text in the one notation that is hashed: letters composed, a moment in UTC."""
+    return instant(unicodedata.normalize("NFC", text))
 
 
 def _phone(text: str) -> str:

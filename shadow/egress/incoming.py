@@ -160,7 +160,12 @@ class Understood:
         return replace(
             self,
             evidence=evidence(
-                self.outgoing.method, self.outgoing.address.path, self.operation.params, self.query, told(body)
+                self.outgoing.method,
+                self.outgoing.address.path,
+                self.operation.params,
+                self.query,
+                told(body),
+                self.content_type,
             ),
             complete=True,
         )
@@ -205,4 +210,5 @@ class Reading:
             except Unparsable as error:
                 problem = str(error)
                 content = told(body.seen)
-        return evidence(incoming.method, address.path, operation.params, dict(query), content), problem
+        said = fields.get("content-type", "")
+        return evidence(incoming.method, address.path, operation.params, dict(query), content, said), problem

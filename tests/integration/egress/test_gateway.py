@@ -50,6 +50,7 @@ async def test_a_call_with_authority_reaches_the_target_with_the_real_credential
         "method": "POST",
         "path": "/v1/transfers",
         "params": {},
+        "content_type": "application/json",
         "query": {},
         "body": {"requestId": "wd_1", "amount": 100},
     }

@@ -51,10 +51,10 @@ def test_bodies_are_parsed_by_their_type(content: bytes, content_type: str, expe
 
 def test_parts_are_shown_without_their_boundary() -> None:
     found = body(MULTIPART, "multipart/form-data; boundary=X")
-    assert found[0] == {"name": "note", "type": "text/plain", "content": "hello"}
-    assert found[1] == {"name": "meta", "type": "application/json", "content": {"a": 1}}
-    assert (found[2]["name"], found[2]["filename"], found[2]["type"]) == ("file", "a.png", "image/png")
-    assert found[2]["content"]["bytes"] == 4
+    assert found["note"] == {"type": "text/plain", "content": "hello"}
+    assert found["meta"] == {"type": "application/json", "content": {"a": 1}}
+    assert (found["file"]["filename"], found["file"]["type"]) == ("a.png", "image/png")
+    assert found["file"]["content"]["bytes"] == 4
     again = body(MULTIPART.replace(b"--X", b"--other"), 'multipart/form-data; boundary="other"')
     assert again == found
 
