@@ -1,0 +1,159 @@
+"""From two calls as the gateway records them to the verdict on their pair: notation is no difference, all else is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+
+from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.judge.loop import JudgeLoop
+from shadow.store import codec
+from tests.integration.egress.world import Twins, World
+
+LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
+PATH = "open/anything"
+Said = tuple[str, bytes | str]
+"""A content type and a body."""
+
+
+def form(*fields: tuple[str, str]) -> Said:
+    return "application/x-www-form-urlencoded", urlencode(fields)
+
+
+def parts(boundary: str, *pieces: tuple[str, str]) -> Said:
+    said = "".join(f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n" for head, text in pieces)
+    return f"multipart/form-data; boundary={boundary}", f"{said}--{boundary}--\r\n"
+
+
+def document(value: Any, content_type: str = "application/json") -> Said:
+    return content_type, orjson.dumps(value)
+
+
+def mail(to: Any, html: str, **more: Any) -> Said:
+    return document({"from": "shop@x.test", "to": to, "subject": "Your order", "html": html, **more})
+
+
+FILE = 'name="f"; filename="a.png"\r\nContent-Type: image/png'
+
+PAYOUT = form(("amount", "12550"), ("destination", "acct_1"), ("metadata[customer_email]", "Ada@X.test"))
+MAIL = mail('"Lovelace, Ada" <ada@X.test>', "<p>Hello  Ada, call +49&nbsp;30 1234567 or ada&#64;x.test</p>")
+UPLOAD = parts("X", ('name="note"', "mail ada@x.test"), (FILE, "PNG-1"))
+QUERY = document({"query": 'query { user(email: "ada@x.test", active: true) { id name } }', "variables": {}})
+
+EQUAL: list[tuple[str, Said, Said]] = [
+    (
+        "form",
+        PAYOUT,
+        form(("metadata[customer_email]", "ada@x.test"), ("destination", "acct_1"), ("amount", "12550")),
+    ),
+    (
+        "mail",
+        MAIL,
+        mail(
+            [{"email": "ada@x.test", "name": "Lovelace, Ada"}],
+            "<div>\n Hello Ada,\n call +49 30\n1234567 or <b>ada@x.test</b></div>",
+        ),
+    ),
+    ("multipart", UPLOAD, parts("other", (FILE, "PNG-1"), ('name="note"', "mail ada@x.test"))),
+    (
+        "GraphQL",
+        QUERY,
+        document({"query": '{ user(active: true,\n email: "ada@x.test") { name id } }', "operationName": None}),
+    ),
+    (
+        "JSON",
+        document({"note": "é", "n": 1}),
+        ("application/json; charset=UTF-8", '{ "n": 1.0, "note": "\\u00e9" }'),
+    ),
+    (
+        "JSON in a form",
+        form(("channel", "#a"), ("blocks", '[{"type": "divider", "block_id": "xY1"}]')),
+        form(("blocks", '[{"type":"divider"}]'), ("channel", "#a")),
+    ),
+]
+
+
+async def test_what_was_only_written_otherwise_is_a_match(world: World) -> None:
+    found = {name: await judged(world, legacy, candidate) for name, legacy, candidate in EQUAL}
+    assert found == {name: ("match", []) for name, *_ in EQUAL}
+
+
+FAULTS: list[tuple[str, Said, Said, str]] = [
+    (
+        "an amount in a form",
+        PAYOUT,
+        form(("amount", "12551"), ("destination", "acct_1"), ("metadata[customer_email]", "ada@x.test")),
+        "['body']['amount']",
+    ),
+    (
+        "an address nested in a form",
+        PAYOUT,
+        form(("amount", "12550"), ("destination", "acct_1"), ("metadata[customer_email]", "eve@x.test")),
+        "['body']['metadata']['customer_email']",
+    ),
+    (
+        "a recipient",
+        MAIL,
+        mail("Eve <eve@x.test>", "<p>Hello Ada, call +49 30 1234567 or ada@x.test</p>"),
+        "['body']['to'][0]",
+    ),
+    (
+        "a phone number in HTML",
+        MAIL,
+        mail('"Lovelace, Ada" <ada@x.test>', "<p>Hello Ada, call +49 30 1234568 or ada@x.test</p>"),
+        "['body']['html']['lines'][0]",
+    ),
+    (
+        "a file",
+        UPLOAD,
+        parts("X", ('name="note"', "mail ada@x.test"), (FILE, "PNG-2")),
+        "['body']['f']['content']['sha256']",
+    ),
+    (
+        "an argument of a query",
+        QUERY,
+        document({"query": 'query { user(email: "eve@x.test", active: true) { id name } }'}),
+        "['body']['query']",
+    ),
+    ("a type", document({"n": 12}), document({"n": "12"}), "['body']['n']"),
+    ("a content type", document({"n": 12}), document({"n": 12}, "text/plain"), "['content_type']"),
+]
+
+
+async def test_what_says_something_else_is_found_where_it_stands(world: World) -> None:
+    for name, legacy, candidate, path in FAULTS:
+        verdict, paths = await judged(world, legacy, candidate)
+        assert verdict == "mismatch", name
+        assert any(found.partition("[0]")[2].startswith(path) for found in paths), (name, paths)
+
+
+async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list[str]]:
+    """The verdict on two runs that each made one call, and the paths of the differences."""
+    twins = await world.twins()
+    await _called(twins, LEGACY, legacy)
+    await _called(twins, CANDIDATE, candidate)
+    empty = codec.encode_evidence(b"{}", codec.UNTAGGED)
+    bodies: list[tuple[UUID, str, bytes]] = [(twins.event, "evidence", empty)]
+    bodies += [(twins.run(side), "output", empty) for side in Side]
+    async with world.database.direct() as connection:
+        await evidence.keep(connection, bodies)
+    judge = JudgeLoop(world.database, world.catalogue)
+    later = datetime.now(UTC) + timedelta(hours=2)
+    while (await judge.once(later)).judged == 0:
+        later += timedelta(hours=1)
+    ((verdict, reason),) = await world.rows("SELECT verdict, reason FROM pairs WHERE id = %s", twins.pair)
+    assert reason is None
+    rows = await world.rows("SELECT path FROM differences WHERE pair_id = %s ORDER BY path", twins.pair)
+    return verdict, [row[0] for row in rows]
+
+
+async def _called(twins: Twins, side: Side, said: Said) -> None:
+    content_type, body = said
+    await twins.call(side, path=PATH, headers={"content-type": content_type}, content=body)
+    await twins.world.execute("UPDATE runs SET started_at = now() WHERE id = %s", twins.run(side))
+    await twins.finish(side)
