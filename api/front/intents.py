@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,19 +26,18 @@ from starlette.types import Scope, Send
 
 from api.front import trigger_shape
 from api.front.exchange import pass_back, respond, target
+from api.front.intent import Beside, Intent, NotServed, ReadAnswer, Taken, TriggerTold, Wanted
 from api.front.plans import Plans
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource
-from api.front.workers import Worker, Workers, told_by, unknown
-from shadow.catalogue import ResolvedTask
+from api.front.workers import Worker, Workers, unknown
 from shadow.catalogue.model import Origin, Side, TriggerPlatform
 from shadow.causes.parents import Told
 from shadow.cutover.decision import Decision
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake import answers, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
-from shadow.intake.arrival import Arrival, Descent, Receipt
-from shadow.intake.trigger_arrival import WireKey
+from shadow.intake.arrival import Arrival, Descent, State
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
@@ -59,71 +59,8 @@ _AMBIGUOUS = 408
 """A refusal that does not say the call was not taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerTold:
-    """What a request to Trigger.dev says of the run that makes it."""
-
-    run: Told
-    inside: bool
-    """Whether it is made inside a task at all."""
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str]) -> TriggerTold:
-        return cls(told_by(headers), headers.get("x-trigger-worker") == "true")
-
-
-Wanted = tuple[ResolvedTask, TriggerCall, WireKey]
-"""A run that is asked for."""
-
-ReadAnswer = Callable[[Any, Sequence["Intent"]], Sequence["Taken | None"]]
-"""Reads from an accepting answer's JSON (None: it is none) what became of each intent; None where it does not say."""
-
-
-class NotServed(Exception):
-    """Legacy has no authority over the task, and the call cannot be handed to the candidate in its stead."""
-
-
 class _Unsent(Exception):
     """Nothing of a call reached the platform, in any of its tries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One run that a call asks for, stored."""
-
-    task: ResolvedTask
-    call: TriggerCall
-    key: WireKey
-    arrival: Arrival
-    receipt: Receipt
-    worker: Worker | None = None
-    """The run that makes the call; None for a producer's."""
-
-    @property
-    def is_bridged(self) -> bool:
-        """Whether only the candidate gets it: there is nothing to forward."""
-        descent = self.arrival.descent
-        return descent is not None and Side.LEGACY not in descent.sides
-
-    @property
-    def shown_keys(self) -> tuple[str, ...]:
-        """The keys by which reading its run may show it.
-
-        A user's own key says which run it is only outside of runs, where the SDK adds nothing to it (reference 6.1).
-        """
-        shown = self.call.shown_key
-        if shown is None or self.arrival.origin is not Origin.PRODUCER:
-            return (self.key.value,)
-        return (self.key.value, shown)
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What the platform made of an intent."""
-
-    run: str | None
-    """None where its answer names no runs."""
-    cached: bool = False
 
 
 class Intents:
@@ -146,6 +83,8 @@ class Intents:
     ) -> list[Intent]:
         """Store what is asked for, all of it or nothing.
 
+        Where some of it is bridged and the rest is not, what is bridged rests until the rest has been forwarded.
+
         Args:
             told: what the request says of the run that makes it.
             bridges: the caller can answer for what only the candidate gets.
@@ -158,20 +97,56 @@ class Intents:
             mapped = _mapped(wanted)
         else:
             mapped = await asyncio.to_thread(_mapped, wanted)
-        workers = [await self._worker(source, call, told) for _task, call, _key in wanted]
+        workers = [await self._worker(source, call.parent, told) for _task, call, _key in wanted]
         arrivals = self._arrivals(source, wanted, mapped, workers, headers, bridges=bridges)
         receipts = await self._services.intake.accept(arrivals)
-        return [
-            Intent(task, call, key, arrival, receipt, worker)
+        intents = [
+            Intent(task, call, key, arrival, receipt, worker, arrival.descent.sides if arrival.descent else None)
             for (task, call, key), arrival, receipt, worker in zip(wanted, arrivals, receipts, workers, strict=True)
         ]
+        return await self._as_decided(intents)
 
-    async def _worker(self, source: CallingSource, call: TriggerCall, told: TriggerTold) -> Worker | None:
+    async def _as_decided(self, intents: list[Intent]) -> list[Intent]:
+        """The intents, those that are there already with the sides that got them then: a task may have moved since."""
+        again = [
+            intent.receipt.event_id for intent in intents if intent.receipt.duplicate and intent.worker is not None
+        ]
+        if not again:
+            return intents
+        async with self._services.database.connection(Work.CAUSES) as connection:
+            decided = await answers.sides_of_events(connection, again)
+        return [
+            replace(intent, sides=decided[intent.receipt.event_id]) if intent.receipt.event_id in decided else intent
+            for intent in intents
+        ]
+
+    async def bridged_tasks(
+        self, source: CallingSource, parent: str | None, told: TriggerTold, tasks: Sequence[str] | None
+    ) -> list[str]:
+        """Those of legacy's tasks whose calls by that run would be the candidate's now.
+
+        Args:
+            parent: the run, as the call's options name it.
+            tasks: the only ones that matter.
+
+        Raises:
+            psycopg.Error: the database is away.
+        """
+        worker = await self._worker(source, parent, told)
+        if worker is None:
+            return []
+        return [
+            name
+            for name, task in source.tasks.items()
+            if (tasks is None or name in tasks) and self._workers.bridges(worker, task.event)
+        ]
+
+    async def _worker(self, source: CallingSource, parent: str | None, told: TriggerTold) -> Worker | None:
         """The run that makes the call; None for a producer.
 
         The SDK says inside a task that it is there, also with the key that the app itself has.
         """
-        run = told.run if told.run.run or not call.parent else Told(call.parent, told.run.task, told.run.event)
+        run = told.run if told.run.run or not parent else Told(parent, told.run.task, told.run.event)
         if source.origin is Origin.PRODUCER and not run:
             return unknown(Side.LEGACY) if told.inside else None
         return await self._workers.of(Origin.LEGACY, run)
@@ -196,7 +171,7 @@ class Intents:
                 plan = self._workers.plan(worker, source.name, task.event, task.id)
             decision = plan.decision
             if decision is None or not _is_served(decision, plan.descent, bridges and not call.is_awaited):
-                raise NotServed(task.id)
+                raise _not_served(call, plan.descent)
             arrivals.append(
                 trigger_arrival.arrival(
                     source.name,
@@ -214,17 +189,28 @@ class Intents:
                     patience=PATIENCE,
                 )
             )
+        bridged = [bool(its.descent and Side.LEGACY not in its.descent.sides) for its in arrivals]
+        if any(bridged) and not all(bridged):
+            arrivals = [_resting(its) if alone else its for its, alone in zip(arrivals, bridged, strict=True)]
         return arrivals
 
     async def forward(
-        self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes
+        self,
+        platform: TriggerPlatform,
+        scope: Scope,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        path: str | None = None,
     ) -> Answer:
         """Send the call on to the same path of the platform. Its answer comes uncompressed, to be read here too.
+
+        Args:
+            path: another one to send it to.
 
         Raises:
             httpx.TransportError, TimeoutError, TooLarge: there was no answer.
         """
-        url = target(scope, platform.url)
+        url = target(scope, platform.url) if path is None else platform.url.rstrip("/") + path
         sent = [(name, value) for name, value in headers if name != "accept-encoding"]
         sent.append(("accept-encoding", "identity"))
         within = min(platform.timeout, (PATIENCE - _MARGIN) / _TRIES)
@@ -246,14 +232,30 @@ class Intents:
         except Exception:
             log.exception("front.answer_not_recorded", intents=len(intents))
 
-    async def note(self, intent: Intent) -> None:
-        """Keep a call that is not forwarded as an effect of the run that made it. The others are, once they are taken.
+    async def note(self, intents: Sequence[Intent]) -> None:
+        """Keep calls that are not forwarded as effects of the run that made them. The others are, once they are taken.
 
         Raises:
             psycopg.Error: the database is away.
         """
-        if intent.worker is not None:
-            await self._workers.note(intent.worker, [intent.receipt.event_id])
+        of: dict[Worker, list[UUID]] = {}
+        for intent in intents:
+            if intent.worker is not None:
+                of.setdefault(intent.worker, []).append(intent.receipt.event_id)
+        for worker, events in of.items():
+            await self._workers.note(worker, events)
+
+    async def release(self, bridged: Sequence[Intent]) -> None:
+        """Let what was bridged go, since the rest of its call has been taken or is the workers' now.
+
+        It goes by itself when the door's time is over: a failure is logged.
+        """
+        try:
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                await answers.release(connection, [intent.receipt.event_id for intent in bridged])
+            await self.note(bridged)
+        except psycopg.Error as error:
+            log.error("front.not_released", intents=len(bridged), error=type(error).__name__)
 
     async def refused(self, intents: Sequence[Intent]) -> bool:
         """Remove intents that the platform refused; those that an earlier call brought are not this call's.
@@ -363,29 +365,42 @@ class Intents:
         read: ReadAnswer,
         *,
         complete: bool = True,
+        beside: Beside | None = None,
+        ask: Callable[[], Awaitable[Answer]] | None = None,
     ) -> None:
         """Forward a call whose intents are stored, settle them, and answer with the platform's own answer.
 
         Args:
             complete: every run that the call asks for has an intent. The others have no key of ours.
+            beside: what else the call asked for.
+            ask: forwards it in another way than as it came.
         """
+        bridged = beside.bridged if beside else ()
+        everything = [*intents, *bridged]
         # A client that cannot be recognised when it comes again (SDK 3 sends no request key) would start a second run:
         # the door tries in its place, where everything that it sends has a key.
         alone = complete and bool(intents) and not any(intent.key.dedupe for intent in intents)
+        if ask is None:
+            ask = partial(self.forward, source.platform, scope, headers, body)
         try:
-            answer = await self._answer(source.platform, scope, headers, body, _TRIES if alone else 1)
+            answer = await self._answer(ask, _TRIES if alone else 1)
         except Exception as error:
             unsent = isinstance(error, _Unsent)
             cause = type(error.__cause__ if unsent else error).__name__
             log.warning("front.forward_failed", source=source.name, error=cause, unsent=unsent)
-            again = await self._unanswered(intents, unsent=unsent)
+            again = await self._unanswered(everything, unsent=unsent)
             await trigger_shape.unreachable(send, cause, again=again)
             return
-        returned = pass_back(answer.headers)
+        returned, text = pass_back(answer.headers), answer.body
         if 200 <= answer.status < 300:
-            await self.settle(source.platform_name, intents, read(_json(answer.body), intents))
+            document = read_json(answer.body)
+            await self.settle(source.platform_name, intents, read(document, intents))
+            if beside is not None:
+                await self.release(bridged)
+                await beside.taken(document)
+                text = orjson.dumps(beside.joined(document)) if document is not None else text
         elif answer.status >= 500 or answer.status == _AMBIGUOUS:
-            again = await self._unanswered(intents, unsent=False)
+            again = await self._unanswered(everything, unsent=False)
             told = any(name.lower() == b"x-should-retry" for name, _value in returned)
             if not again:
                 returned = [(name, value) for name, value in returned if name.lower() != b"x-should-retry"]
@@ -394,12 +409,10 @@ class Intents:
                 returned.append((b"x-should-retry", b"true"))
         else:
             log.info("front.refused_upstream", source=source.name, status=answer.status)
-            await self.refused(intents)
-        await respond(send, answer.status, answer.body, returned)
+            await self.refused(everything)
+        await respond(send, answer.status, text, returned)
 
-    async def _answer(
-        self, platform: TriggerPlatform, scope: Scope, headers: Sequence[tuple[str, str]], body: bytes, tries: int
-    ) -> Answer:
+    async def _answer(self, ask: Callable[[], Awaitable[Answer]], tries: int) -> Answer:
         """The platform's answer, asked for again under the same keys while there is none of use.
 
         Raises:
@@ -410,7 +423,7 @@ class Intents:
         while True:
             tries -= 1
             try:
-                answer = await self.forward(platform, scope, headers, body)
+                answer = await ask()
             except httpx.TransportError as error:
                 sent = sent or not isinstance(error, httpx.ConnectError)
                 if tries <= 0:
@@ -435,7 +448,9 @@ class Intents:
         if unsent and not known_again:
             return await self.refused(intents)
         try:
-            await self.without_answer(intents)
+            await self.without_answer([intent for intent in intents if not intent.is_bridged])
+            if bridged := [intent for intent in intents if intent.is_bridged]:
+                await self.release(bridged)
         except psycopg.Error as error:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
@@ -449,11 +464,30 @@ def _is_served(decision: Decision, descent: Descent | None, bridges: bool) -> bo
     return Side.LEGACY in descent.sides or (bridges and bool(descent.sides))
 
 
+def _not_served(call: TriggerCall, descent: Descent | None) -> NotServed:
+    """Why not."""
+    if descent is None or not descent.sides:
+        return NotServed.after_the_switch(call.task)
+    return NotServed.awaited(call.task) if call.is_awaited else NotServed.announced_before(call.task)
+
+
+def _resting(arrival: Arrival) -> Arrival:
+    """What is bridged, left alone until the rest of its call is forwarded."""
+    return replace(
+        arrival,
+        dispatches=tuple(
+            replace(dispatch, delay=PATIENCE) if dispatch.state is State.DUE else dispatch
+            for dispatch in arrival.dispatches
+        ),
+    )
+
+
 def _mapped(wanted: Sequence[Wanted]) -> list[trigger_arrival.Mapped]:
     return [trigger_arrival.mapped(task, call) for task, call, _key in wanted]
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """An answer's JSON; None where it is none."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

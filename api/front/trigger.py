@@ -12,9 +12,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front import trigger_shape
+from api.front.announcements import AnnouncementDoor
 from api.front.batches import BatchDoor
 from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
-from api.front.intents import Intent, Intents, NotServed, Taken, TriggerTold
+from api.front.intent import Intent, NotServed, Taken, TriggerTold
+from api.front.intents import Intents
+from api.front.issued import IssuedDoor
 from api.front.passthrough import pass_through
 from api.front.plans import Plans
 from api.front.run_changes import RunChangeDoor
@@ -42,9 +45,11 @@ class TriggerDoor:
         self._sources = CallingSources(services.catalogue)
         self._intents = Intents(services, plans, workers)
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
+        announcements = AnnouncementDoor(services, self._sources, self._intents, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
+            (re.compile(rb"^/api/v3/(batches)$"), announcements.announced),
             (re.compile(rb"^/api/v3/batches/([^/]+)/items$"), batches.streamed),
             (re.compile(rb"^/api/v2/tasks/(batch)$"), batches.unnamed),
             (re.compile(rb"^/api/v1/tasks/(batch)$"), batches.named),
@@ -53,11 +58,16 @@ class TriggerDoor:
             (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), changes.reschedule),
             (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), changes.replay),
         )
+        issued = IssuedDoor(services, self._sources, self._intents, self.pass_through)
+        self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
+            (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
+            (re.compile(rb"^/api/v3/runs/run_([0-9a-f]{32})$"), issued.run),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "POST":
+        if scope["method"] in ("POST", "GET"):
             path: bytes = scope.get("raw_path") or scope["path"].encode()
-            for pattern, handler in self._routes:
+            for pattern, handler in self._routes if scope["method"] == "POST" else self._reads:
                 if match := pattern.match(path):
                     await handler(scope, receive, send, unquote_to_bytes(match[1]).decode(errors="replace"))
                     return
@@ -104,9 +114,9 @@ class TriggerDoor:
                 source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
             )
             if intent.is_bridged:
-                await self._intents.note(intent)
-        except NotServed:
-            await trigger_shape.not_served(send, legacy_task)
+                await self._intents.note([intent])
+        except NotServed as error:
+            await trigger_shape.not_served(send, str(error))
             return
         except (psycopg.Error, Overloaded) as error:
             log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)

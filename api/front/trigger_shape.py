@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import jwt
 import orjson
@@ -11,6 +13,7 @@ from starlette.types import Send
 
 from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
 from shadow.catalogue.model import TriggerPlatform
+from shadow.causes.batches import issued_run
 from shadow.intake.arrival import Receipt
 
 _HEADERS: RawHeaders = (
@@ -77,16 +80,30 @@ async def failed(send: Send) -> None:
 
 async def bridged(send: Send, platform: TriggerPlatform, receipt: Receipt) -> None:
     """The candidate runs it: the run that asked gets an id of ours, and a token as for any run (reference 1.5)."""
-    run = f"run_{receipt.event_id.hex}"
-    claims = {"sub": "shadow", "pub": True, "scopes": [f"read:runs:{run}"]}
+    run = issued_run(receipt.event_id)
+    await taken(send, platform, 200, {"id": run, "isCached": receipt.duplicate}, f"read:runs:{run}")
+
+
+async def taken(send: Send, platform: TriggerPlatform, status: int, body: Mapping[str, Any], *scopes: str) -> None:
+    """What was asked for has been taken, with a token that has those scopes: as the platform's own answers."""
+    claims = {"sub": "shadow", "pub": True, "scopes": list(scopes)}
     now = int(time.time())
     lasting = {**claims, "iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + _TOKEN_SECONDS}
     token = jwt.encode(lasting, platform.secret_key.get_secret_value(), "HS256")
     headers = ((b"x-trigger-jwt", token.encode()), (b"x-trigger-jwt-claims", orjson.dumps(claims)))
-    await respond(send, 200, orjson.dumps({"id": run, "isCached": receipt.duplicate}), (*_HEADERS, *headers))
+    await respond(send, status, orjson.dumps(body), (*_HEADERS, *headers))
 
 
-async def not_served(send: Send, task: str) -> None:
+async def found(send: Send, body: Mapping[str, Any]) -> None:
+    """What was read."""
+    await respond(send, 200, orjson.dumps(body), _HEADERS)
+
+
+async def not_found(send: Send) -> None:
+    """The reader may come again, as after a lagging replica (reference 3.1)."""
+    await respond(send, 404, b'{"error":"Not found"}', (*_HEADERS, *_RETRY))
+
+
+async def not_served(send: Send, reason: str) -> None:
     """Legacy has no authority over the task any more: closed, and asking again does not open it."""
-    body = {"error": f"Task {task} has been switched to the candidate; calls to it are not served after that"}
-    await respond(send, 503, orjson.dumps(body), (*_HEADERS, *_FINAL))
+    await respond(send, 503, orjson.dumps({"error": reason}), (*_HEADERS, *_FINAL))

@@ -39,6 +39,10 @@ class CallingSource:
                 return False
         return True
 
+    def may_read(self, what: str, name: str) -> bool:
+        """Whether the call's credential may read that run or batch (reference 1.1)."""
+        return self.scopes is None or not self.scopes.isdisjoint({"admin", f"read:{what}", f"read:{what}:{name}"})
+
 
 _STARTING = ("trigger:tasks", "batchTrigger:tasks", "write:tasks")
 """The rights to start a task, of all tasks or, with its id, of one."""
@@ -77,6 +81,10 @@ class CallingSources:
             await trigger_shape.refuse(send, 403, "Unauthorized: candidate workers cannot start legacy runs")
             return None
         return replace(source, scopes=scopes_of(token)) if token.count(".") == 2 else source
+
+    def holder(self, headers: Mapping[str, str]) -> CallingSource | None:
+        """The source whose key the call carries, not asked whether it may make it."""
+        return self._of(_bearer(headers.get("authorization", "")))
 
     def platform_of(self, headers: Mapping[str, str]) -> tuple[str, TriggerPlatform] | None:
         """The platform that a call is meant for, whoever makes it."""

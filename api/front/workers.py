@@ -10,9 +10,10 @@ from api.front.plans import Plan
 from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side
-from shadow.causes.authority import Cause, ParentAuthority, Purpose, lineage_of
+from shadow.causes.authority import Cause, Lineage, ParentAuthority, Purpose, lineage_of
 from shadow.causes.emissions import note_emissions
 from shadow.causes.parents import Parent, Parents, Told
+from shadow.cutover.decision import Decision
 from shadow.fanout.stored_events import load_events
 from shadow.intake.arrival import Descent
 from shadow.intake.plan import planned
@@ -85,10 +86,7 @@ class Workers:
         Args:
             task: the one that it means, where a call names it.
         """
-        fed = self._catalogue.tasks_of_event(event_name)
-        decision = self._services.routing.decision(fed[0].route) if fed else None
-        cause = Cause(worker.origin, worker.parent.authority, worker.parent.purpose)
-        lineage = lineage_of(cause, decision)
+        decision, lineage = self._lineage(worker, event_name)
         descent = Descent(lineage.authority, lineage.sides, worker.parent.run_id, worker.parent.purpose.value, task)
         metrics.child(
             worker.side.value,
@@ -97,6 +95,15 @@ class Workers:
         )
         dispatches = planned(self._catalogue, source, event_name, worker.origin, decision, descent)
         return Plan(decision, dispatches, descent)
+
+    def bridges(self, worker: Worker, event_name: str) -> bool:
+        """Whether such an event of that run's, accepted now, would be the other side's."""
+        return self._lineage(worker, event_name)[1].bridged
+
+    def _lineage(self, worker: Worker, event_name: str) -> tuple[Decision | None, Lineage]:
+        fed = self._catalogue.tasks_of_event(event_name)
+        decision = self._services.routing.decision(fed[0].route) if fed else None
+        return decision, lineage_of(Cause(worker.origin, worker.parent.authority, worker.parent.purpose), decision)
 
     async def note(self, worker: Worker, events: Iterable[UUID]) -> None:
         """Keep the events as effects of the run. Harmless to repeat.

@@ -37,6 +37,11 @@ UPDATE dispatches SET due_at = now() + %s
 WHERE event_id = ANY(%s::uuid[]) AND stage IN ('deliver', 'forward') AND side = 'legacy' AND state = 'due'
   AND (lease IS NULL OR due_at <= now())
 """
+_RELEASE = b"""
+UPDATE dispatches SET due_at = now()
+WHERE event_id = ANY(%s::uuid[]) AND side = 'candidate' AND state = 'due' AND lease IS NULL AND attempts = 0
+"""
+_SIDES = b"SELECT id, sides FROM events WHERE id = ANY(%s::uuid[])"
 _TAKE_OVER = b"""
 UPDATE dispatches SET due_at = now() + %s
 WHERE event_id = %s AND stage = 'forward' AND state = 'due'
@@ -145,6 +150,21 @@ async def hasten(conn: Connection, event_ids: Sequence[UUID], delay: timedelta) 
     """The door got no answer: let the workers send again, soon, under the same key."""
     await conn.execute(_HASTEN, (delay, Uuids(event_ids)))
     await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+async def release(conn: Connection, event_ids: Sequence[UUID]) -> None:
+    """What the candidate gets of a call may go: the rest of the call has been taken."""
+    await conn.execute(_RELEASE, (Uuids(event_ids),))
+    await conn.execute(b"NOTIFY shadow_dispatches")
+
+
+async def sides_of_events(conn: Connection, event_ids: Sequence[UUID]) -> dict[UUID, tuple[Side, ...] | None]:
+    """The sides that were decided to get the events; None where the phase alone decided."""
+    cursor = await conn.execute(_SIDES, (Uuids(event_ids),))
+    return {
+        event: None if sides is None else tuple(Side(side) for side in sides)
+        for event, sides in await cursor.fetchall()
+    }
 
 
 async def take_over(conn: Connection, event_id: UUID, patience: timedelta) -> bool:

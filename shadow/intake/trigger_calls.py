@@ -20,6 +20,8 @@ from shadow.intake.storable import storable
 
 JSON = Any
 
+MOST_ITEMS = 1000
+"""Of a batch: the platform's own limit (reference 2.3)."""
 DEFAULT_KEY_LIFETIME = timedelta(days=30)
 _LONGEST_KEY_LIFETIME = timedelta(days=3650)
 _LATEST_START = datetime(2100, 1, 1, tzinfo=UTC)
@@ -110,6 +112,21 @@ class TriggerCall:
         return moment if moment is not None and moment > now else None
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncedBatch:
+    """The first phase of a v3 batch: what its items will be."""
+
+    run_count: int
+    tasks: tuple[str, ...] | None
+    """The tasks of its items, as the legacy platform names them; None where the SDK does not say."""
+    parent: str | None
+    """The run that asks for it."""
+    is_awaited: bool
+    key: str | None
+    """Of the batch itself."""
+    document: dict[str, JSON]
+
+
 def trigger_call(task: str, body: bytes, headers: Mapping[str, str]) -> TriggerCall:
     """Read a `POST /api/v1/tasks/{id}/trigger`.
 
@@ -148,10 +165,36 @@ def batch_calls(body: bytes, task: str | None = None) -> tuple[dict[str, JSON], 
     return document, [_emitted(call, document) for call in calls]
 
 
-def keyed_batch(document: dict[str, JSON], keys: Sequence[str | None]) -> bytes:
-    """The batch with those idempotency keys in its items; an item whose key is None stays as it is."""
+def keyed_batch(document: dict[str, JSON], keys: Sequence[str | None], places: Sequence[int] | None = None) -> bytes:
+    """The batch with those idempotency keys in its items; an item whose key is None stays as it is.
+
+    Args:
+        places: of the items that shall be in it; None: all.
+    """
     items = [item if key is None else _with_key(item, key) for item, key in zip(document["items"], keys, strict=True)]
-    return orjson.dumps({**document, "items": items})
+    return orjson.dumps({**document, "items": items if places is None else [items[place] for place in places]})
+
+
+def announced_batch(body: bytes) -> AnnouncedBatch | None:
+    """Read the first phase of a v3 batch (reference 2.3); None for what the platform will refuse."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    count = document.get("runCount") if isinstance(document, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_ITEMS:
+        return None
+    tasks, key, parent = (document.get(name) for name in ("taskIdentifiers", "idempotencyKey", "parentRunId"))
+    named = isinstance(tasks, list) and bool(tasks) and all(isinstance(task, str) for task in tasks)
+    has_parent = isinstance(parent, str) and bool(parent) and storable(parent)
+    return AnnouncedBatch(
+        run_count=count,
+        tasks=tuple(tasks) if named else None,
+        parent=parent if has_parent else None,
+        is_awaited=document.get("resumeParentOnCompletion") is True,
+        key=key if isinstance(key, str) and key and storable(key) else None,
+        document=document,
+    )
 
 
 def streamed_calls(body: bytes) -> list[tuple[bytes, TriggerCall]]:
@@ -180,9 +223,12 @@ def _streamed(body: bytes) -> Iterator[tuple[bytes, TriggerCall]]:
         yield line, replace(call, index=index)
 
 
-def keyed_line(line: bytes, key: str) -> bytes:
-    """An NDJSON item with that idempotency key."""
-    return orjson.dumps(_with_key(orjson.loads(line), key))
+def keyed_line(line: bytes, key: str | None, index: int | None = None) -> bytes:
+    """An NDJSON item with that idempotency key and that index; what is None stays as it is."""
+    item = orjson.loads(line)
+    if key is not None:
+        item = _with_key(item, key)
+    return orjson.dumps(item if index is None else {**item, "index": index})
 
 
 def derived_key(*parts: str) -> str:
@@ -257,11 +303,12 @@ def _call(
 
 
 def _emitted(call: TriggerCall, options: Mapping[str, JSON]) -> TriggerCall:
-    """The call with the run that makes it, as its own options say or those of its batch."""
+    """The call with the run that makes it, as its own options say or those of its batch. SDK 3 names no run, and the
+    attempt that waits."""
     parent = options.get("parentRunId")
-    if not isinstance(parent, str) or not storable(parent) or not parent:
-        return call
-    return replace(call, parent=parent, is_awaited=options.get("resumeParentOnCompletion") is True)
+    has_parent = isinstance(parent, str) and bool(parent) and storable(parent)
+    awaited = options.get("resumeParentOnCompletion") is True or isinstance(options.get("dependentAttempt"), str)
+    return replace(call, parent=parent if has_parent else call.parent, is_awaited=call.is_awaited or awaited)
 
 
 def _shown_key(key_options: JSON) -> str | None:

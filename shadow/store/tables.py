@@ -532,6 +532,35 @@ containments = Table(
     Index("containments_proven", "task", postgresql_where=text("state = 'proven'")),
 )
 
+trigger_batches = Table(
+    "trigger_batches",
+    metadata,
+    Column("platform", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="as the run that asked for it knows it"),
+    Column("parent", Text, comment="the run that asked for it, as its platform names it"),
+    Column("awaited", Boolean, nullable=False, comment="whether that run waits for the results"),
+    Column("run_count", Integer, nullable=False),
+    Column("issued", Boolean, nullable=False, comment="whether the name is ours: Trigger.dev knows another, or none"),
+    Column(
+        "announced",
+        JSONB,
+        comment="issued: the body and the headers of its announcement, for the part that is legacy's",
+    ),
+    Column("key", Text, comment="issued: of the batch itself, as its run chose it"),
+    Column("upstream", Text, comment="what Trigger.dev calls the part that is legacy's"),
+    Column(
+        "events",
+        ARRAY(Uuid),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="the part that was bridged to the candidate",
+    ),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("sealed_at", Moment, comment="when all its items had been taken"),
+    PrimaryKeyConstraint("platform", "name"),
+    Index("trigger_batches_key", "platform", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+)
+
 sealing_keys = Table(
     "sealing_keys",
     metadata,

@@ -45,6 +45,10 @@ DELETE FROM dedupe_keys WHERE ctid = ANY (ARRAY(
 """
 
 
+_OLD_BATCHES = "DELETE FROM trigger_batches WHERE created_at < now() - interval '30 days'"
+"""As long as Trigger.dev keeps a batch's key (reference 6.2)."""
+
+
 class Upkeep:
     """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
 
@@ -100,6 +104,7 @@ class Upkeep:
             if await _locked(connection, UPKEEP_LOCK):
                 deleted = await delete_expired_keys(connection)
                 log.info("upkeep.keys_deleted", number=deleted)
+                await connection.execute(_OLD_BATCHES)
                 await self._database.vault.destroy_forgotten()
                 await self._expire(connection, now)
 

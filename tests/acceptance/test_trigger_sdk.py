@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from shadow.cutover.decision import Phase
 from shadow.fanout.offloaded import OffloadedPayloads
 from shadow.platforms.registry import adapters
 from shadow.store.database import Database
 from tests.acceptance.sdks import drive
-from tests.integration.front.world import PRODUCER, World, world_of
+from tests.integration.front.world import PRODUCER, WORKER, World, world_of
 from tests.integration.originals import originals
 
 GENERATIONS = ("trigger-4.5", "trigger-4.0", "trigger-3.3")
@@ -126,3 +127,30 @@ async def test_payloads_that_the_sdk_offloads_reach_the_candidate_as_they_were_s
     data = [orjson.loads(content) for content in (await originals(world.database, "data")).values()]
     assert sorted(item["n"] for item in data if "n" in item) == [1, 2]
     assert sorted(len(item.get("text", "")) for item in data) == [0, 200 * 1024, 200 * 1024]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_batch_of_a_run_is_split_between_the_platforms_and_the_sdk_gets_one(
+    world: World, generation: str
+) -> None:
+    world.routing.phase = Phase.LEGACY
+    parent = (await world.trigger_call(body={"payload": {"n": 99}})).json()["id"]
+    world.routing.of["fails"] = Phase.LIVE
+    environment = {
+        "TRIGGER_API_URL": world.url,
+        "TRIGGER_SECRET_KEY": WORKER,
+        "PARENT": parent,
+        # SDK 3 says only that it is inside a task; which run it is the client package says.
+        "HEADERS": orjson.dumps({"x-shadow-run": parent} if generation == "trigger-3.3" else {}).decode(),
+    }
+    got = await drive("trigger-batches.mjs", generation, environment)
+    await world.trigger.settled()
+    assert sorted(run.payload["n"] for run in world.trigger.runs() if run.id != parent) == [0, 2]
+    bridged = await world.rows("SELECT task, authority FROM events WHERE sides = ARRAY['candidate']")
+    assert bridged == [("fails", "candidate")] * 2
+    assert got["mixed"]["token"] == got["moved"]["token"] == "string"
+    assert (got["read"]["count"], len(got["read"]["runs"])) == (3, 3)
+    assert got["run"]["task"] == "fails"
+    assert (got["run"]["status"], got["run"]["payload"]) == ("QUEUED", {"n": 1})
+    assert got["refused"]["status"] == 503
+    assert "waits for its result" in got["refused"]["message"]

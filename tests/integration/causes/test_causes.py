@@ -193,6 +193,9 @@ async def test_a_bridged_call_is_answered_as_a_run_and_a_waiting_one_is_refused(
     assert f"read:runs:{answer.json()['id']}" in answer.headers["x-trigger-jwt-claims"]
     await world.settled(2)
     assert (await world.authorities())["third", "candidate", "real"] == 1
+    read = await world.client.get(f"/api/v3/runs/{answer.json()['id']}", headers={"authorization": f"Bearer {WORKER}"})
+    assert (read.json()["status"], read.json()["isCompleted"]) == ("COMPLETED", True)
+    assert read.json()["output"] == {"order": 1}  # of the candidate's run, as its platform has it
     # Its result could not be given to a run of Trigger.dev.
     refused = await call(resumeParentOnCompletion=True)
     assert refused.status_code == 503

@@ -21,6 +21,7 @@ from shadow.platforms.client import carrying_client
 from shadow.store.database import Database, Work
 
 PRODUCER = "tr_dev_producer00000000000000000"
+WORKER = "tr_dev_sk_worker00000000000000000"
 KEY = {"authorization": f"Bearer {PRODUCER}"}
 
 CATALOGUE = """
@@ -38,6 +39,7 @@ sources:
     events: [{{name: github/push, data: {{ref: $.ref}}}}]
   app-events: {{kind: inngest, keys: [producer-key]}}
   app-calls: {{kind: trigger.dev, keys: [{producer}]}}
+  workers: {{kind: trigger.dev, keys: [{worker}], origin: legacy}}
 tasks:
   deploy:
     event: github/push
@@ -67,9 +69,11 @@ class ToldRouting:
     """Every route stands in the phase it was told."""
 
     phase: Phase = Phase.SHADOW
+    of: dict[str, Phase] = field(default_factory=dict)
+    """Routes that stand elsewhere."""
 
     def decision(self, route: str) -> Decision:
-        return decide(route, self.phase)
+        return decide(route, self.of.get(route, self.phase))
 
 
 @dataclass
@@ -146,14 +150,16 @@ def states(rows: Sequence[tuple[Any, ...]]) -> list[str]:
 async def world_of(database: Database) -> AsyncIterator[World]:
     """Start all of it over that database; it stops with the block."""
     async with AsyncExitStack() as stack:
-        trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[PRODUCER]))
+        trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[PRODUCER, WORKER]))
         trigger.task("hello", _greet)
         trigger.task("fails", _fail)
         inngest = PretendInngest()
         inngest_served = await stack.enter_async_context(Served(inngest.app))
         app = App()
         app_served = await stack.enter_async_context(Served(app))
-        text = CATALOGUE.format(trigger=trigger.url, inngest=inngest_served.url, app=app_served.url, producer=PRODUCER)
+        text = CATALOGUE.format(
+            trigger=trigger.url, inngest=inngest_served.url, app=app_served.url, producer=PRODUCER, worker=WORKER
+        )
         catalogue = parse(text, "front.yaml", {})
         intake = Intake(database)
         await intake.start()

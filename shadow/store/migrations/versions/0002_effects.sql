@@ -25,6 +25,31 @@ COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authorit
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
 COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered these';
+CREATE TABLE trigger_batches (
+    platform TEXT NOT NULL,
+    name TEXT NOT NULL,
+    parent TEXT,
+    awaited BOOLEAN NOT NULL,
+    run_count INTEGER NOT NULL,
+    issued BOOLEAN NOT NULL,
+    announced JSONB,
+    key TEXT,
+    upstream TEXT,
+    events UUID[] DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    sealed_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT trigger_batches_pkey PRIMARY KEY (platform, name)
+);
+CREATE UNIQUE INDEX trigger_batches_key ON trigger_batches (platform, key) WHERE key IS NOT NULL;
+COMMENT ON COLUMN trigger_batches.name IS 'as the run that asked for it knows it';
+COMMENT ON COLUMN trigger_batches.parent IS 'the run that asked for it, as its platform names it';
+COMMENT ON COLUMN trigger_batches.awaited IS 'whether that run waits for the results';
+COMMENT ON COLUMN trigger_batches.issued IS 'whether the name is ours: Trigger.dev knows another, or none';
+COMMENT ON COLUMN trigger_batches.announced IS 'issued: the body and the headers of its announcement, for the part that is legacy''s';
+COMMENT ON COLUMN trigger_batches.key IS 'issued: of the batch itself, as its run chose it';
+COMMENT ON COLUMN trigger_batches.upstream IS 'what Trigger.dev calls the part that is legacy''s';
+COMMENT ON COLUMN trigger_batches.events IS 'the part that was bridged to the candidate';
+COMMENT ON COLUMN trigger_batches.sealed_at IS 'when all its items had been taken';
 -- Effects that the gateway, probes, row changes, mail, doors and platforms see.
 ALTER TABLE effects ALTER COLUMN platform_run_id DROP NOT NULL;
 ALTER TABLE effects ADD COLUMN run_id UUID;

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shadow.intake.trigger_calls import (
     DEFAULT_KEY_LIFETIME,
     CallRefused,
+    announced_batch,
     batch_calls,
     derived_key,
     kept_headers,
@@ -186,6 +187,48 @@ def test_a_batch_gets_keys_only_where_they_are_given() -> None:
         "items": [{"task": "a", "payload": 1, "options": {"idempotencyKey": "ours"}}, body["items"][1]],
         "parentRunId": "run_1",
     }
+
+
+def test_a_part_of_a_batch_has_the_items_at_those_places() -> None:
+    document, _calls = batch_calls(orjson.dumps({"items": [{"task": "a"}, {"task": "b"}, {"task": "c"}]}))
+    items = orjson.loads(keyed_batch(document, [None, None, "ours"], [0, 2]))["items"]
+    assert items == [{"task": "a"}, {"task": "c", "options": {"idempotencyKey": "ours"}}]
+    assert orjson.loads(keyed_line(b'{"index":2,"task":"c"}', None, 1)) == {"index": 1, "task": "c"}
+
+
+def test_an_announcement_says_who_asks_and_for_what() -> None:
+    body = {"runCount": 2, "taskIdentifiers": ["a"], "parentRunId": "run_1", "idempotencyKey": "k"}
+    batch = announced_batch(orjson.dumps(body))
+    assert batch is not None
+    assert (batch.run_count, batch.tasks, batch.parent, batch.key, batch.is_awaited) == (2, ("a",), "run_1", "k", False)
+    least = announced_batch(b'{"runCount":1,"resumeParentOnCompletion":true}')
+    assert least is not None
+    assert (least.tasks, least.parent, least.key, least.is_awaited) == (None, None, None, True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"runCount":0}', b'{"runCount":true}', b'{"runCount":1001}']
+)
+def test_what_announces_nothing_is_left_to_the_platform(body: bytes) -> None:
+    assert announced_batch(body) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "parent", "awaits"),
+    [
+        ({"parentRunId": "run_1"}, "run_1", False),
+        ({"parentRunId": "run_1", "resumeParentOnCompletion": True}, "run_1", True),
+        ({"dependentAttempt": "attempt_1"}, None, True),  # SDK 3
+        ({"parentAttempt": "attempt_1"}, None, False),
+    ],
+)
+def test_a_call_says_whose_it_is_and_whether_that_waits(
+    options: dict[str, Any], parent: str | None, awaits: bool
+) -> None:
+    call = trigger_call("hello", orjson.dumps({"options": options}), {})
+    assert (call.parent, call.is_awaited) == (parent, awaits)
+    _document, (item,) = batch_calls(orjson.dumps({"items": [{"task": "hello"}], **options}))
+    assert (item.parent, item.is_awaited) == (parent, awaits)
 
 
 def test_the_wire_of_a_streamed_batch_is_read_line_by_line() -> None:
