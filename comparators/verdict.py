@@ -12,6 +12,9 @@ class Verdict(StrEnum):
     """The verdict on a pair."""
 
     match = "match"
+    allowed = "allowed"
+    """It differs, and a reviewed decision says of every difference that it is acceptable. Never the judge's own word:
+    it knows no decisions."""
     mismatch = "mismatch"
     missing_candidate = "missing_candidate"
     missing_legacy = "missing_legacy"

@@ -25,6 +25,7 @@ _REF = DataSourceRef(type_val="prometheus", uid=DATASOURCE)
 GREEN, YELLOW, RED, GREY = "green", "yellow", "red", "text"
 _VERDICT_COLOURS = {
     "match": GREEN,
+    "allowed": "semi-dark-green",
     "mismatch": RED,
     "missing_candidate": "orange",
     "missing_legacy": "purple",

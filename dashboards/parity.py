@@ -68,13 +68,13 @@ def _now(board: dashboards.Dashboard) -> dashboards.Dashboard:
         .with_panel(
             figure(
                 "Parity",
-                "match / (match + mismatch + missing) over the chosen tasks.",
+                "match / (match + mismatch + missing) over the chosen tasks. Allowed pairs are in neither.",
                 Query(f'sum(shadow_pairs{{{_TASK},verdict="match"}}) / sum(shadow_pairs{{{_TASK},{_COMPARED}}})'),
                 unit="percentunit",
                 thresholds=SHARE,
             )
             .height(5)
-            .span(5)
+            .span(4)
         )
         .with_panel(
             figure(
@@ -84,7 +84,7 @@ def _now(board: dashboards.Dashboard) -> dashboards.Dashboard:
                 thresholds=NEUTRAL,
             )
             .height(5)
-            .span(5)
+            .span(4)
         )
         .with_panel(
             figure(
@@ -94,7 +94,7 @@ def _now(board: dashboards.Dashboard) -> dashboards.Dashboard:
                 thresholds=NEUTRAL,
             )
             .height(5)
-            .span(5)
+            .span(4)
         )
         .with_panel(
             figure(
@@ -104,7 +104,17 @@ def _now(board: dashboards.Dashboard) -> dashboards.Dashboard:
                 thresholds=steps("green", (1, "yellow")),
             )
             .height(5)
-            .span(5)
+            .span(4)
+        )
+        .with_panel(
+            figure(
+                "Allowed",
+                "Pairs that differ only in what allowances cover. They are no matches.",
+                Query(f'sum(shadow_pairs{{{_TASK},verdict="allowed"}})'),
+                thresholds=NEUTRAL,
+            )
+            .height(5)
+            .span(4)
         )
         .with_panel(
             figure(
@@ -162,7 +172,7 @@ def _what_differs(board: dashboards.Dashboard) -> dashboards.Dashboard:
         .with_panel(
             ranking(
                 "Most frequent differences",
-                "By signature; GET /v1/signatures/SIGNATURE shows an example.",
+                "By signature, where it is not allowed; GET /v1/signatures/SIGNATURE shows an example.",
                 Query(
                     f"sort_desc(topk(10, max by (task, kind, severity, signature) (shadow_signature_pairs{{{_TASK}}})))"
                 ),

@@ -33,6 +33,7 @@ from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
+from shadow.judge.sweeping import AllowanceLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.trigger_children import Discovery
@@ -186,6 +187,7 @@ class Service:
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue, traces),
+            AllowanceLoop(self._database),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),

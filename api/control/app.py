@@ -6,7 +6,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api.control import containment, events, incidents, pairs, phases, process, signatures, tasks
+from api.control import allowances, containment, events, incidents, pairs, phases, process, signatures, tasks
 from api.control.documented import DESCRIPTION, document
 from api.control.problems import install
 from api.control.services import ControlServices
@@ -22,7 +22,9 @@ def control_app(services: ControlServices) -> FastAPI:
     )
     app.state.services = services
     install(app)
-    routers = [part.router for part in (tasks, containment, pairs, signatures, events, phases, incidents, process)]
+    routers = [
+        part.router for part in (tasks, containment, pairs, signatures, allowances, events, phases, incidents, process)
+    ]
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: document(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way

@@ -13,11 +13,13 @@ _CANDIDATE_RUN = "01997f3c-52a0-7f32-8d6e-12b3c4d5e6f7"
 _DISPATCH = "01997f3c-53b1-7a43-9e7f-23c4d5e6f708"
 _EFFECT = "01997f3c-58c2-7b54-8f80-34d5e6f70819"
 _SIGNATURE = "s1-5b8c0d9e7f6a41328c0d9e7f"
+_ALLOWANCE = "01997fc5-a680-7e41-9a3b-45c6d7e8f901"
 
 COUNTS: Example = {
-    "events": 412,
-    "pairs": 411,
+    "events": 417,
+    "pairs": 416,
     "match": 396,
+    "allowed": 5,
     "mismatch": 9,
     "missing_candidate": 3,
     "missing_legacy": 0,
@@ -61,6 +63,7 @@ PAIR: Example = {
     "accepted_at": "2026-05-01T09:30:00Z",
     "judged_at": "2026-05-01T09:30:12Z",
     "revision": 1,
+    "rules": "r1-0c9d5b8e7f6a4132",
 }
 PAIRS: Example = {"items": [PAIR], "next_cursor": "AZl_PFKgfRCKS5Dxws_k9Q"}
 RUN: Example = {
@@ -128,6 +131,7 @@ PAIR_DETAIL: Example = {
             "signature": _SIGNATURE,
             "legacy": {"amount": 12500, "currency": "usd"},
             "candidate": None,
+            "allowance": None,
         }
     ],
 }
@@ -140,13 +144,41 @@ SIGNATURE: Example = {
     "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
     "example_pair": _PAIR,
     "pairs": 9,
-    "first_seen": "2026-05-01T09:30:12Z",
-    "last_seen": "2026-05-01T11:02:40Z",
+    "allowed": 0,
+    "tenant_count": 2,
+    "first_seen": "2026-05-01T09:30:00Z",
+    "last_seen": "2026-05-01T11:02:31Z",
+}
+ALLOWANCE: Example = {
+    "id": _ALLOWANCE,
+    "signature": _SIGNATURE,
+    "task": "order-sync",
+    "tenant": "acme",
+    "state": "standing",
+    "deciding": False,
+    "pairs": 8,
+    "max_severity": "critical",
+    "acknowledged_critical": True,
+    "reason": "acme's transfers are made by the nightly batch from now on (SHOP-812)",
+    "actor": "token:oncall",
+    "made_at": "2026-05-01T12:00:00Z",
+    "expires_at": "2026-05-15T00:00:00Z",
+    "ended_at": None,
+    "ended_by": None,
+}
+ALLOWANCES: Example = {"items": [ALLOWANCE]}
+ALLOWANCE_REQUEST: Example = {
+    "signature": _SIGNATURE,
+    "tenant": "acme",
+    "reason": "acme's transfers are made by the nightly batch from now on (SHOP-812)",
+    "until": "2026-05-15T00:00:00Z",
+    "acknowledge_critical": True,
 }
 SIGNATURES: Example = {"items": [SIGNATURE]}
 SIGNATURE_DETAIL: Example = {
     **SIGNATURE,
     "tenants": [{"tenant": "acme", "pairs": 8}, {"tenant": None, "pairs": 1}],
+    "allowances": [],
 }
 DISPATCH: Example = {
     "id": _DISPATCH,

@@ -19,7 +19,7 @@ from shadow.reports.shapes import PairDetail, PairPage
 
 router = APIRouter(tags=["pairs"], dependencies=[Depends(reader)])
 
-Verdicts = Literal["match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable", "pending"]
+Verdicts = Literal["match", "allowed", "mismatch", "missing_candidate", "missing_legacy", "not_comparable", "pending"]
 
 
 @router.get("/v1/pairs", summary="Pairs", responses=answers(examples.PAIRS, 401, 403, 422))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from shadow.cli import (
+    allow,
     contain,
     dead_letters,
     demo,
@@ -33,7 +34,9 @@ app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("report")(report.report)
+app.command("allow")(allow.allow)
 app.command("forget")(forget.forget)
+app.add_typer(allow.app, name="allowances")
 app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")

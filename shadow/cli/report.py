@@ -147,9 +147,16 @@ def _print_table(found: Report) -> None:
         return
     differences = Table(title=formats.DIFFERENCES, title_justify="left")
     differences.add_column("pairs", justify="right")
+    differences.add_column("allowed", justify="right")
     differences.add_column("severity")
     differences.add_column("difference", ratio=1)
     differences.add_column("signature", no_wrap=True)
     for signature in found.signatures:
-        differences.add_row(f"{signature.pairs:,}", signature.severity, escape(signature.sentence), signature.id)
+        differences.add_row(
+            f"{signature.pairs:,}",
+            f"{signature.allowed:,}",
+            signature.severity,
+            escape(signature.sentence),
+            signature.id,
+        )
     console.print(differences)

@@ -18,14 +18,14 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from comparators import Judgement
+from comparators import Judgement, Verdict
 from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.doubt import note_targets
 from shadow.judge.judging import failed, judgement_of
 from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
 from shadow.judge.pair import PairKnown, Step, next_state
 from shadow.judge.rulebook import Rulebook
-from shadow.judge.writing import postpone, write_judgements
+from shadow.judge.writing import Leased, postpone, write_judgements
 from shadow.observe import metrics
 from shadow.store.database import Connection, Database, Work
 
@@ -213,30 +213,31 @@ class JudgeLoop:
     async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> int:
         """Write these judgements and count them; returns how many were still wanted."""
         written = await self._write(judgements, lease)
-        for pair in written:
-            metrics.judged(judgements[pair].verdict.value)
+        for verdict in written.values():
+            metrics.judged(verdict.value)
         metrics.judged_void(len(judgements) - len(written))
         return len(written)
 
-    async def _write(self, judgements: dict[UUID, Judgement], lease: datetime) -> set[UUID]:
+    async def _write(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
         """Write them together; when the database refuses what one of them holds, each alone."""
         try:
-            return await self._committed(lambda connection: write_judgements(connection, judgements, lease))
+            return await self._write_all(judgements, lease)
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             log.warning("judge.batch_refused", pairs=len(judgements), error=type(error).__name__)
-        written: set[UUID] = set()
+        written: dict[UUID, Verdict] = {}
         for pair in judgements:
             try:
-                written |= await self._write_one(pair, judgements, lease)
+                written |= await self._write_all({pair: judgements[pair]}, lease)
             except (psycopg.DataError, psycopg.ProgrammingError) as error:
                 log.error("judge.refused", pair=str(pair), error=type(error).__name__)
                 judgements[pair] = failed(error)
-                written |= await self._write_one(pair, judgements, lease)
+                written |= await self._write_all({pair: judgements[pair]}, lease)
         return written
 
-    async def _write_one(self, pair: UUID, judgements: dict[UUID, Judgement], lease: datetime) -> set[UUID]:
-        one = {pair: judgements[pair]}
-        return await self._committed(lambda connection: write_judgements(connection, one, lease))
+    async def _write_all(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
+        return await self._committed(
+            lambda connection: write_judgements(connection, judgements, Leased(lease), self._rulebook)
+        )
 
     async def _committed(self, write: Callable[[Connection], Awaitable[Written]]) -> Written:
         """Do `write` in a transaction of its own; again when it was chosen to end a deadlock."""

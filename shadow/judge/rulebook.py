@@ -8,6 +8,7 @@ from comparators import Rules
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import RuleSettings
 from shadow.catalogue.rule_settings import identity_rule, ignore_rule, order_rule, value_rule
+from shadow.judge.fingerprint import fingerprint_of
 
 DEFAULT_SETTLE = timedelta(seconds=5)
 """For pairs of a task that the catalogue no longer names."""
@@ -39,10 +40,15 @@ class Rulebook:
     def __init__(self, catalogue: ResolvedCatalogue) -> None:
         self._tasks = catalogue.tasks
         self._rules = {task.id: _rules_of(task) for task in catalogue.tasks.values()}
+        self._fingerprints = {task: fingerprint_of(rules) for task, rules in self._rules.items()}
 
     def rules(self, task: str) -> Rules:
         """The rules of that task; the defaults for one that the catalogue no longer names."""
         return self._rules.get(task, Rules())
+
+    def fingerprint(self, task: str) -> str:
+        """What the task's rules are recognised by: kept with each pair that is judged with them."""
+        return self._fingerprints.get(task) or fingerprint_of(Rules())
 
     def settle(self, task: str) -> timedelta:
         found = self._tasks.get(task)

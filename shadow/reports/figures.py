@@ -21,6 +21,7 @@ from comparators import Verdict
 from shadow.catalogue import ResolvedCatalogue
 from shadow.containment.record import State
 from shadow.cutover.decision import Phase
+from shadow.reports.allowances import standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.incidents import leaks_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
@@ -36,12 +37,16 @@ FRESH_SECONDS = 5.0
 """How long figures are given again before they are read anew."""
 
 GAUGES = {
-    "shadow_pairs": ("Pairs with this verdict, or `pending`.", ["task", "verdict"]),
+    "shadow_pairs": ("Pairs with this verdict (`allowed` is one of its own), or `pending`.", ["task", "verdict"]),
     "shadow_pairs_opened": ("Pairs opened.", ["task"]),
     "shadow_events_undelivered": ("Events in the queue whose pairs are not opened yet.", ["task"]),
-    "shadow_parity_ratio": ("match / (match + mismatch + missing); absent until something was compared.", ["task"]),
+    "shadow_parity_ratio": (
+        "match / (match + mismatch + missing), allowed pairs in neither; absent until something was compared.",
+        ["task"],
+    ),
+    "shadow_allowances": ("Allowances that stand.", ["task"]),
     "shadow_signature_pairs": (
-        f"Pairs that show this difference, of the {SIGNATURES} most frequent.",
+        f"Pairs that show this difference and are not allowed to, of the {SIGNATURES} most frequent.",
         ["task", "signature", "kind", "severity"],
     ),
     "shadow_dispatches": ("Dispatches in the queue.", ["side", "state"]),
@@ -74,6 +79,8 @@ class Installation:
     """Task -> the state of its containment; `none` where nothing is on record."""
     leaks: dict[str, int]
     """By task; every task of the catalogue has an entry."""
+    allowances: dict[str, int]
+    """By task, those that stand; every task of the catalogue has an entry."""
     signatures: list[SignatureSummary]
     queue: dict[tuple[str, str], int]
     """(side, state) -> dispatches."""
@@ -100,6 +107,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         ).all()
         contained = await containment_states(connection)
         leaks = await leaks_by_task(connection, catalogue.tasks)
+        allowed = await standing_by_task(connection)
     found = await worst(engine, limit=SIGNATURES)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
@@ -107,7 +115,8 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
-        signatures=found.items,
+        allowances={task: allowed.get(task, 0) for task in catalogue.tasks},
+        signatures=[signature for signature in found.items if signature.open],
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
     )
@@ -144,7 +153,9 @@ class _Gauges(Collector):
             for state in (NO_CONTAINMENT, *State):
                 made["shadow_containment"].add_metric([task, str(state)], float(contained == state))
         for found in self.installation.signatures:
-            made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.pairs)
+            made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.open)
+        for task, number in self.installation.allowances.items():
+            made["shadow_allowances"].add_metric([task], number)
         for side in _SIDES:
             for state in _STATES:
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))

@@ -16,6 +16,7 @@ _NAMES = {
     "events": "events",
     "pairs": "pairs",
     "match": "match",
+    "allowed": "allowed to differ",
     "mismatch": "mismatch",
     "missing_candidate": "missing candidate",
     "missing_legacy": "missing legacy",
@@ -75,9 +76,10 @@ def as_markdown(report: Report) -> str:
     lines = [f"# {_cell(title(report.parity))}", "", "| | |", "|---|---:|"]
     lines += [f"| {name} | {figure} |" for name, figure in figures(report.parity.counts)]
     if report.signatures:
-        lines += ["", f"## {DIFFERENCES}", "", "| pairs | severity | difference | signature |", "|---:|---|---|---|"]
+        lines += ["", f"## {DIFFERENCES}", ""]
+        lines += ["| pairs | allowed | severity | difference | signature |", "|---:|---:|---|---|---|"]
         lines += [
-            f"| {found.pairs:,} | {found.severity} | {_cell(found.sentence)} | `{found.id}` |"
+            f"| {found.pairs:,} | {found.allowed:,} | {found.severity} | {_cell(found.sentence)} | `{found.id}` |"
             for found in report.signatures
         ]
     return "\n".join(lines) + "\n"
@@ -101,6 +103,11 @@ _CHECKS = (
     _Check("pairs were compared", lambda c: "nothing was compared" if c.parity is None else None),
     _Check("no pair differs", lambda c: f"{c.mismatch} pairs differ" if c.mismatch else None),
     _Check(
+        "no pair differs in what is allowed",
+        lambda c: f"{c.allowed} pairs are allowed to differ" if c.allowed else None,
+        skips=True,
+    ),
+    _Check(
         "no run of the candidate is missing",
         lambda c: f"{c.missing_candidate} pairs without it" if c.missing_candidate else None,
     ),
@@ -119,7 +126,8 @@ _CHECKS = (
 def as_junit(report: Report) -> str:
     """A test suite: a case for each thing that should hold of the counts, and a failed one for each signature.
 
-    A signature may come from days or tenants that were not asked for: a partial report fails by its counts alone.
+    A signature that is allowed in every pair is skipped: no success, and no failure either. Signatures may come from
+    days or tenants that were not asked for: a partial report fails by its counts alone.
     """
     task = report.parity.task
     suite = ElementTree.Element("testsuite", name=f"shadow.{task}")
@@ -133,10 +141,14 @@ def as_junit(report: Report) -> str:
             skipped += check.skips
     for found in () if report.partial else report.signatures:
         case = ElementTree.SubElement(suite, "testcase", classname=task, name=f"{found.kind} {found.id}")
-        failure = ElementTree.SubElement(
-            case, "failure", type=found.severity, message=_NOT_IN_XML.sub("\ufffd", found.sentence)
-        )
-        text = f"{found.pairs} pairs, such as {found.example_pair}\n{found.path}"
+        message = _NOT_IN_XML.sub("\ufffd", found.sentence)
+        if not found.open:
+            ElementTree.SubElement(case, "skipped", message=f"allowed in all {found.pairs} pairs: {message}")
+            skipped += 1
+            continue
+        failure = ElementTree.SubElement(case, "failure", type=found.severity, message=message)
+        allowed = f" (allowed in {found.allowed})" if found.allowed else ""
+        text = f"{found.pairs} pairs{allowed}, such as {found.example_pair}\n{found.path}"
         failure.text = _NOT_IN_XML.sub("\ufffd", text)
         failures += 1
     suite.set("tests", str(len(suite)))

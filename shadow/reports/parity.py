@@ -36,7 +36,10 @@ AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
 def parity_of(verdicts: Mapping[str, int]) -> float | None:
-    """match / (match + mismatch + missing); None when nothing was compared. Silence is not success."""
+    """match / (match + mismatch + missing); None when nothing was compared. Silence is not success.
+
+    An allowed pair is no match and, by a person's decision, no shortfall: it is in neither, and counted beside.
+    """
     compared = sum(verdicts.get(name, 0) for name in ("match", "mismatch", "missing_candidate", "missing_legacy"))
     return verdicts.get("match", 0) / compared if compared else None
 

@@ -12,7 +12,7 @@ from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.reports.originals import OriginalsState
 
-VerdictName = Literal["match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable"]
+VerdictName = Literal["match", "allowed", "mismatch", "missing_candidate", "missing_legacy", "not_comparable"]
 SeverityName = Literal["minor", "major", "critical"]
 
 
@@ -34,13 +34,15 @@ class Counts(Shape):
     events: int = Field(description="Events for the task that both sides are to get.")
     pairs: int = Field(description="Pairs opened for them; less than `events` while some wait for delivery.")
     match: int
+    allowed: int = Field(description="Pairs that differ only in what allowances cover; never counted as a match.")
     mismatch: int
     missing_candidate: int
     missing_legacy: int
     not_comparable: int = Field(description="Pairs that could not be compared; never counted as a match.")
     pending: int = Field(description="Pairs without a verdict yet.")
     parity: float | None = Field(
-        description="match / (match + mismatch + missing); null when there is nothing to divide."
+        description="match / (match + mismatch + missing); allowed pairs are in neither; null when there is nothing to"
+        " divide."
     )
 
 
@@ -104,7 +106,8 @@ class PairSummary(Shape):
     difference_count: int
     accepted_at: datetime = Field(description="When its event was accepted.")
     judged_at: datetime | None
-    revision: int = Field(description="How often it was judged.")
+    revision: int = Field(description="How often its verdict was written.")
+    rules: str | None = Field(description="Fingerprint of the task's rules with which it was judged.")
 
 
 class PairPage(Shape):
@@ -174,6 +177,7 @@ class DifferenceView(Shape):
     signature: str
     legacy: JsonValue = Field(description="Legacy's value; null where it has none.")
     candidate: JsonValue = Field(description="The candidate's value; null where it has none.")
+    allowance: UUID | None = Field(description="The allowance that covers it; null where none does.")
 
 
 class PairDetail(PairSummary):
@@ -200,12 +204,43 @@ class SignatureSummary(Shape):
     sentence: str = Field(description="Of the example.")
     example_pair: UUID
     pairs: int = Field(description="How many pairs show it now.")
-    first_seen: datetime
-    last_seen: datetime
+    allowed: int = Field(description="In how many of them allowances cover it.")
+    tenant_count: int = Field(description="Of how many tenants these pairs are.")
+    first_seen: datetime = Field(description="When the first event was accepted of which a pair showed it.")
+    last_seen: datetime = Field(description="When the last one was.")
+
+    @property
+    def open(self) -> int:
+        """In how many pairs it is not allowed."""
+        return self.pairs - self.allowed
 
 
 class Signatures(Shape):
     items: list[SignatureSummary]
+
+
+class AllowanceView(Shape):
+    """A reviewed decision that a signature is acceptable."""
+
+    id: UUID
+    signature: str
+    task: str
+    tenant: str | None = Field(description="For whose pairs it holds; null: all; empty: of events without a tenant.")
+    state: Literal["standing", "expired", "revoked"]
+    deciding: bool = Field(description="Whether pairs are still to get their verdict anew since it last changed.")
+    pairs: int = Field(description="How many have a difference that it covers now.")
+    max_severity: SeverityName = Field(description="Up to which it covers: the signature's, when it was reviewed.")
+    acknowledged_critical: bool
+    reason: str
+    actor: str
+    made_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None = Field(description="Who revoked it.")
+
+
+class Allowances(Shape):
+    items: list[AllowanceView] = Field(description="Newest first.")
 
 
 class TenantCount(Shape):
@@ -215,6 +250,7 @@ class TenantCount(Shape):
 
 class SignatureDetail(SignatureSummary):
     tenants: list[TenantCount] = Field(description="Those with the most pairs first, at most 100.")
+    allowances: list[AllowanceView] = Field(description="That were ever made for it, newest first, at most 20.")
 
 
 class DispatchView(Shape):

@@ -1,24 +1,41 @@
-"""Signatures: which differences there are, and how many pairs show each."""
+"""Signatures: which differences there are, how many pairs show each, and in how many it is allowed."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shadow.reports import allowances
 from shadow.reports.shapes import SignatureDetail, Signatures, SignatureSummary, TenantCount
 from shadow.store.tables import signature_tenants, signatures
 
 MOST_TENANTS = 100
 
-_COLUMNS = [signatures.c[name] for name in SignatureSummary.model_fields]
+MOST_ALLOWANCES = 20
+
+_TENANT_COUNT = (
+    select(func.count())
+    .where(signature_tenants.c.signature == signatures.c.id, signature_tenants.c.pairs > 0)
+    .scalar_subquery()
+    .label("tenant_count")
+)
+_COLUMNS = [_TENANT_COUNT if name == "tenant_count" else signatures.c[name] for name in SignatureSummary.model_fields]
 
 
 async def worst(engine: AsyncEngine, *, task: str | None = None, limit: int = 50) -> Signatures:
-    """The signatures that most pairs show now; those that no pair shows any more are left out."""
+    """The signatures that most pairs show now without their being allowed, then those that are.
+
+    Those that no pair shows any more are left out.
+    """
     query = (
         select(*_COLUMNS)
         .where(signatures.c.pairs > 0)
-        .order_by(signatures.c.pairs.desc(), signatures.c.last_seen.desc(), signatures.c.id)
+        .order_by(
+            (signatures.c.pairs - signatures.c.allowed).desc(),
+            signatures.c.pairs.desc(),
+            signatures.c.last_seen.desc(),
+            signatures.c.id,
+        )
         .limit(limit)
     )
     if task is not None:
@@ -41,4 +58,5 @@ async def detail(engine: AsyncEngine, signature: str) -> SignatureDetail | None:
             .limit(MOST_TENANTS)
         )
         counts = [TenantCount(tenant=tenant or None, pairs=pairs) for tenant, pairs in tenants]
-    return SignatureDetail.model_validate({**row._mapping, "tenants": counts})
+        made = await allowances.views(connection, signature=signature, limit=MOST_ALLOWANCES)
+    return SignatureDetail.model_validate({**row._mapping, "tenants": counts, "allowances": made})

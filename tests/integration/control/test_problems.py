@@ -54,7 +54,7 @@ async def test_a_method_that_is_not_served_is_405_and_says_which_are(client: htt
         ("/v1/pairs?limit=0", "query.limit", "0", "greater than or equal to 1"),
         ("/v1/pairs?limit=201", "query.limit", "201", "less than or equal to 200"),
         ("/v1/pairs?limit=many", "query.limit", "many", "integer"),
-        ("/v1/pairs?verdict=good", "query.verdict", "good", "'match', 'mismatch'"),
+        ("/v1/pairs?verdict=good", "query.verdict", "good", "'match', 'allowed', 'mismatch'"),
         ("/v1/pairs?since=yesterday", "query.since", "yesterday", "datetime"),
         ("/v1/pairs?since=2026-05-01T00:00:00", "query.since", "2026-05-01T00:00:00", "timezone"),
         ("/v1/pairs?cursor=bogus", "query.cursor", "bogus", "`next_cursor`"),

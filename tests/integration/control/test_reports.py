@@ -61,6 +61,7 @@ async def get(client: httpx.AsyncClient, path: str, **parameters: Any) -> Any:
 COUNTS = {
     "events": 6,
     "pairs": 5,
+    "allowed": 0,
     "match": 1,
     "mismatch": 1,
     "missing_candidate": 1,

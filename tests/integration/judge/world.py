@@ -287,9 +287,9 @@ class World:
         """All tallies together, counts of 0 left out."""
         rows = await self.rows(
             "SELECT sum(match)::int, sum(mismatch)::int, sum(missing_candidate)::int, sum(missing_legacy)::int,"
-            " sum(not_comparable)::int FROM tallies"
+            " sum(not_comparable)::int, sum(allowed)::int FROM tallies"
         )
-        names = ("match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable")
+        names = ("match", "mismatch", "missing_candidate", "missing_legacy", "not_comparable", "allowed")
         return {name: count for name, count in zip(names, rows[0], strict=True) if count}
 
     async def signature_counts(self) -> list[tuple[int, int]]:

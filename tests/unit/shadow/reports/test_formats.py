@@ -32,7 +32,9 @@ def report(sentence: str = "They differ.", *, signed: bool = True, **verdicts: i
         severity="major",
         sentence=sentence,
         example_pair=PAIR,
-        pairs=verdicts.get("mismatch", 0),
+        pairs=verdicts.get("mismatch", 0) + verdicts.get("allowed", 0),
+        allowed=verdicts.get("allowed", 0),
+        tenant_count=1,
         first_seen=datetime(2026, 5, 1, tzinfo=UTC),
         last_seen=datetime(2026, 5, 1, tzinfo=UTC),
     )
@@ -40,7 +42,7 @@ def report(sentence: str = "They differ.", *, signed: bool = True, **verdicts: i
         parity=Parity(
             task="t", phase=Phase.SHADOW, since=None, until=None, tenant=None, unattributed=0, counts=counts, days=[]
         ),
-        signatures=[found] if signed and verdicts.get("mismatch") else [],
+        signatures=[found] if signed and found.pairs else [],
     )
 
 
@@ -63,6 +65,8 @@ def junit(of: Report) -> dict[str, str]:
         ({"match": 3, "mismatch": 1}, 0.75),
         ({"match": 1, "missing_candidate": 1, "missing_legacy": 2}, 0.25),
         ({"match": 1, "not_comparable": 9}, 1.0),  # neither for nor against
+        ({"match": 1, "allowed": 9}, 1.0),  # no match, and no shortfall
+        ({"allowed": 9}, None),
         ({"not_comparable": 9}, None),  # silence is not success
         ({"mismatch": 1}, 0.0),
     ],
@@ -94,12 +98,25 @@ def test_every_shortfall_has_a_case_of_its_own() -> None:
     assert cases == {
         "pairs were compared": "passed",
         "no pair differs": "failure",
+        "no pair differs in what is allowed": "passed",
         "no run of the candidate is missing": "failure",
         "no run of legacy is missing": "failure",
         "every pair could be compared": "skipped",
         "no pair waits for its verdict": "skipped",
         "output.changed s1-aa": "failure",
     }
+
+
+def test_allowed_pairs_and_signatures_are_skipped_neither_passed_nor_failed() -> None:
+    cases = junit(report(match=1, allowed=2))
+    assert cases["no pair differs in what is allowed"] == "skipped"
+    assert cases["output.changed s1-aa"] == "skipped"
+    assert "failure" not in cases.values()
+
+
+def test_a_signature_that_is_not_allowed_everywhere_fails() -> None:
+    cases = junit(report(match=1, allowed=2, mismatch=1))
+    assert cases["output.changed s1-aa"] == "failure"
 
 
 def test_nothing_compared_is_a_failure() -> None:
@@ -119,7 +136,7 @@ def test_json_is_what_the_api_says() -> None:
 
 def test_markdown_keeps_a_sentence_in_its_cell() -> None:
     text = formats.as_markdown(report("a | b\n<script>", mismatch=1))
-    assert "| 1 | major | a \\| b \\<script\\> | `s1-aa` |" in text
+    assert "| 1 | 0 | major | a \\| b \\<script\\> | `s1-aa` |" in text
     assert "| parity | 0.00 % |" in text
 
 
