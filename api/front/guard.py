@@ -15,6 +15,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.fingerprints import fingerprint_key
 from shadow.containment.guard_told import GuardTold, keep
+from shadow.containment.version import UnknownApp, tasks_of_app
 from shadow.store.database import Database, Work
 
 _EGRESS_KEY = """
@@ -52,8 +53,12 @@ def guard_router(catalogue: ResolvedCatalogue, database: Database) -> APIRouter:
             ]
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(problems[:3]), errors=problems) from None
         try:
+            tasks = tasks_of_app(catalogue, side, told.app)
+        except UnknownApp as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"app: {error}") from None
+        try:
             async with database.connection(Work.OUTCOMES) as conn:
-                return {"accepted": 1, "incidents": await keep(conn, side, told)}
+                return {"accepted": 1, "incidents": await keep(conn, side, told, tasks)}
         except psycopg.Error as error:
             raise unstored("guard", error) from None
 

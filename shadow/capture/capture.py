@@ -36,6 +36,7 @@ class Capture:
         *,
         report_key: str | None = None,
         version: str | None = None,
+        app: str | None = None,
         allow: Sequence[str] = (),
         other_hosts: OtherHosts = "deny",
         report_patience: float = 30.0,
@@ -54,6 +55,7 @@ class Capture:
                 dict(targets or {}),
                 report_key,
                 version,
+                app,
                 (*allow, *platform_hosts(os.environ)),
                 other_hosts,
                 report_patience,
@@ -63,7 +65,7 @@ class Capture:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Capture:
         """As the variables `SHADOW_GATEWAY_URL`, `SHADOW_EGRESS_KEY`, `SHADOW_TARGETS`, `SHADOW_ALLOW`,
-        `SHADOW_REPORT_KEY`, `SHADOW_VERSION` and `SHADOW_OTHER_HOSTS` say; inert without the first.
+        `SHADOW_REPORT_KEY`, `SHADOW_VERSION`, `SHADOW_APP` and `SHADOW_OTHER_HOSTS` say; inert without the first.
 
         Raises:
             Misconfigured: there is a gateway, and the rest contradicts itself.

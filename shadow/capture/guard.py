@@ -132,6 +132,7 @@ class Guard:
         """What the guard does, as its reports say it."""
         return {
             "version": self._settings.version,
+            **({} if self._settings.app is None else {"app": self._settings.app}),
             "gateway": urlsplit(self._settings.gateway_url).netloc,
             "denies_other_hosts": self.denies,
             "allowed_hosts": list(self._settings.allow),

@@ -33,6 +33,8 @@ class Settings:
     """The side's key for reports, where this worker reports."""
     version: str | None = None
     """Of this deployment."""
+    app: str | None = None
+    """What is deployed, where the side has several apps: as the platform, or the catalogue's platform, names it."""
     allow: tuple[str, ...] = ()
     """Hosts that may be reached beside: `host`, `host:port` or `*.example.com`."""
     other_hosts: OtherHosts = "deny"
@@ -70,6 +72,7 @@ def settings_from(environ: Mapping[str, str]) -> Settings | None:
         targets=targets_of(environ.get("SHADOW_TARGETS", "")),
         report_key=environ.get("SHADOW_REPORT_KEY", "").strip() or None,
         version=environ.get("SHADOW_VERSION", "").strip() or None,
+        app=environ.get("SHADOW_APP", "").strip() or None,
         allow=(*_listed(environ.get("SHADOW_ALLOW", "")), *platform_hosts(environ)),
         other_hosts=cast(OtherHosts, environ.get("SHADOW_OTHER_HOSTS", "").strip() or "deny"),
     )

@@ -11,18 +11,20 @@ from shadow.model.ids import new_id
 from shadow.store.database import Connection
 
 _STORE = """
-INSERT INTO guard_reports (id, side, version, gateway, denies, allowed, reached, fingerprints)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO guard_reports (id, side, version, gateway, denies, allowed, reached, fingerprints, tasks)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-_NEWEST = """
-SELECT id, side, version, gateway, denies, allowed, reached, fingerprints, made_at FROM guard_reports
-WHERE side = %(side)s AND (%(version)s::text IS NULL OR version = %(version)s) AND fingerprints <> '{}'
+_COLUMNS = "id, side, version, gateway, denies, allowed, reached, fingerprints, made_at, tasks"
+_NEWEST = f"""
+SELECT {_COLUMNS} FROM guard_reports
+WHERE side = %(side)s AND (tasks IS NULL OR %(task)s = ANY(tasks))
+  AND (%(version)s::text IS NULL OR version = %(version)s) AND fingerprints <> '{{}}'
 ORDER BY made_at DESC, id DESC LIMIT 1
-"""
-_SINCE = """
-SELECT id, side, version, gateway, denies, allowed, reached, fingerprints, made_at FROM guard_reports
-WHERE side = %s AND made_at >= %s ORDER BY made_at, id
-"""
+"""  # noqa: S608  # of constants
+_SINCE = f"""
+SELECT {_COLUMNS} FROM guard_reports
+WHERE side = %s AND (tasks IS NULL OR %s = ANY(tasks)) AND made_at >= %s ORDER BY made_at, id
+"""  # noqa: S608  # of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class GuardReport:
     """Of every secret that the worker holds; none in a report that only tells of hosts."""
     reached: tuple[str, ...] = ()
     """The guard's log: hosts other than the gateway and `allowed` that calls went to, as when it only watches."""
+    tasks: frozenset[str] | None = None
+    """That the worker runs; None: it may be any of its side."""
     id: UUID | None = None
     made_at: datetime | None = None
 
@@ -60,26 +64,29 @@ async def store_report(connection: Connection, report: GuardReport) -> UUID:
             list(report.allowed),
             list(report.reached),
             sorted(report.fingerprints),
+            None if report.tasks is None else sorted(report.tasks),
         ),
     )
     return identifier
 
 
-async def newest_report(connection: Connection, side: Side, version: str | None = None) -> GuardReport | None:
-    """The newest report with fingerprints of that side, of that version if one is named."""
-    cursor = await connection.execute(_NEWEST, {"side": side.value, "version": version})
+async def newest_report(
+    connection: Connection, side: Side, task: str, version: str | None = None
+) -> GuardReport | None:
+    """The newest report with fingerprints of a worker of that task, of that version if one is named."""
+    cursor = await connection.execute(_NEWEST, {"side": side.value, "task": task, "version": version})
     row = await cursor.fetchone()
     return None if row is None else _report(row)
 
 
-async def reports_since(connection: Connection, side: Side, moment: datetime) -> list[GuardReport]:
-    """The reports of that side from a moment on, oldest first."""
-    cursor = await connection.execute(_SINCE, (side.value, moment))
+async def reports_since(connection: Connection, side: Side, task: str, moment: datetime) -> list[GuardReport]:
+    """The reports of workers of that task from a moment on, oldest first."""
+    cursor = await connection.execute(_SINCE, (side.value, task, moment))
     return [_report(row) for row in await cursor.fetchall()]
 
 
 def _report(
-    row: tuple[UUID, str, str | None, str | None, bool, list[str], list[str], list[str], datetime],
+    row: tuple[UUID, str, str | None, str | None, bool, list[str], list[str], list[str], datetime, list[str] | None],
 ) -> GuardReport:
     return GuardReport(
         id=row[0],
@@ -91,4 +98,5 @@ def _report(
         reached=tuple(row[6]),
         fingerprints=frozenset(row[7]),
         made_at=row[8],
+        tasks=None if row[9] is None else frozenset(row[9]),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from shadow.catalogue.model import Side
 from shadow.containment.guard_reports import GuardReport, store_report
+from shadow.containment.version import Sighting, saw_versions
 from shadow.model.ids import new_id
 from shadow.store.database import Connection
 
@@ -36,6 +39,8 @@ class GuardTold(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     version: str | None = None
+    app: str | None = None
+    """Which app of its side the worker serves, where several are deployed apart."""
     gateway: str | None = None
     denies_other_hosts: bool
     allowed_hosts: list[str] = Field(default=[], max_length=_MOST)
@@ -43,8 +48,11 @@ class GuardTold(BaseModel):
     hosts: list[MetHost] = Field(default=[], max_length=_MOST)
 
 
-async def keep(connection: Connection, side: Side, told: GuardTold) -> int:
+async def keep(connection: Connection, side: Side, told: GuardTold, tasks: Collection[str]) -> int:
     """Keep what a guard told; how many incidents it was.
+
+    Args:
+        tasks: those that its worker may run (version.py).
 
     A report about hosts alone says nothing of secrets: it is kept as one of the guard, without fingerprints, only when
     a call went through.
@@ -59,8 +67,11 @@ async def keep(connection: Connection, side: Side, told: GuardTold) -> int:
             allowed=tuple(told.allowed_hosts),
             fingerprints=frozenset(told.fingerprints or ()),
             reached=reached,
+            tasks=None if told.app is None else frozenset(tasks),
         )
         await store_report(connection, report)
+    if told.version:
+        await saw_versions(connection, (Sighting(task, side, told.version) for task in tasks))
     for met in told.hosts:
         await connection.execute(
             _INCIDENT.encode(),

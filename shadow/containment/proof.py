@@ -134,9 +134,9 @@ class Prover:
         self.progress.working(PartName.GUARD, "reading what the guard in the candidate's worker reported")
         async with self.database.connection(Work.CONTROL) as connection:
             version = await current_version(connection, task)
-            report = await newest_report(connection, Side.CANDIDATE, version)
+            report = await newest_report(connection, Side.CANDIDATE, task, version)
             if report is None:
-                report = await newest_report(connection, Side.CANDIDATE)
+                report = await newest_report(connection, Side.CANDIDATE, task)
             key = await fingerprint_key(connection)
         if report is not None and report.version != version:
             return (
@@ -192,7 +192,14 @@ class Prover:
         after = await read_witnesses(self.fetches, self.catalogue)
         async with self.database.connection(Work.CONTROL) as connection:
             told = await testimony(
-                connection, before, after, began_at, self.bodies, guard=report, at_work=canary.guarded
+                connection,
+                task.id,
+                before,
+                after,
+                began_at,
+                self.bodies,
+                guard=report,
+                at_work=canary.guarded,
             )
         part, leaks = judge_witnesses(told, self._written(canary, ledger), version)
         await self._done(proof, parts, PartName.WITNESS, part)

@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 import structlog
 
-from shadow.containment.version import current_versions
+from shadow.containment.version import outdated
 from shadow.model.ids import new_id
 from shadow.store.database import Connection, Database, Work
 
@@ -74,7 +74,6 @@ WHERE task = %s AND state = 'declared' RETURNING id
 _END = (
     "UPDATE containments SET state = 'ended', ended_at = now(), ended_because = %s WHERE id = %s AND state = 'proven'"
 )
-_PROVEN = "SELECT id, task, version FROM containments WHERE state = 'proven'"
 # What holds comes before what was tried later, and a proof before a declaration.
 _PRESENT = f"""
 SELECT DISTINCT ON (task) {_COLUMNS} FROM containments WHERE task = ANY(%s)
@@ -200,22 +199,17 @@ async def withdraw(database: Database, task: str, *, actor: str, reason: str) ->
 
 
 async def end_outdated(connection: Connection) -> list[str]:
-    """End the proofs whose candidate runs in another version now; the tasks that they were of.
+    """End the proofs of which another version of the candidate was seen since; the tasks that they were of.
 
     A proof that nobody can be trying any more has failed.
     """
     await connection.execute(_ABANDONED, (LONGEST,))
-    proofs = await (await connection.execute(_PROVEN)).fetchall()
-    current = await current_versions(connection, {task for _id, task, _version in proofs})
     ended = []
-    for identifier, task, version in proofs:
-        now = current.get(task)
-        if now is None or now == version:
-            continue
-        because = f"the candidate's version changed from {version or 'none'} to {now}"
-        if (await connection.execute(_END, (because, identifier))).rowcount:
-            log.warning("containment.ended", task=task, because=because)
-            ended.append(task)
+    for one in await outdated(connection):
+        because = f"the candidate's version changed from {one.proven or 'none'} to {one.seen}"
+        if (await connection.execute(_END, (because, one.proof))).rowcount:
+            log.warning("containment.ended", task=one.task, because=because)
+            ended.append(one.task)
     return ended
 
 
@@ -237,14 +231,14 @@ async def history(connection: Connection, task: str, limit: int = 50) -> list[Co
 async def uncontained(connection: Connection, tasks: Collection[str]) -> dict[str, str]:
     """The tasks for which neither a proof nor a declaration holds now, each with the reason."""
     known = await present(connection, tasks)
-    versions = await current_versions(connection, tasks)
+    past = {one.proof: one for one in await outdated(connection)}
     reasons = {}
     for task in sorted(tasks):
         found = known.get(task)
         if found is None:
             reasons[task] = "nothing is on record"
-        elif found.state is State.PROVEN and versions.get(task, found.version) != found.version:
-            reasons[task] = f"its proof is of version {found.version}, and the candidate runs {versions[task]} now"
+        elif found.id in past:
+            reasons[task] = f"its proof is of version {found.version}, and the candidate runs {past[found.id].seen} now"
         elif found.state is State.RUNNING:
             reasons[task] = "its proof is still being tried"
         elif found.state is State.FAILED:

@@ -93,13 +93,14 @@ class Testimony:
     """Whether that worker's client package showed itself in the canary's runs: then a guard that tells of no host met
     none."""
     told: Sequence[GuardReport]
-    """The candidate's guards' reports since the canary began."""
+    """The reports since the canary began of guards in workers of the candidate's task."""
     met: Sequence[str] = ()
     """What the guard met since then: calls to other hosts, most of them denied."""
 
 
 async def testimony(
     connection: Connection,
+    task: str,
     before: Mapping[str, Reading],
     after: Mapping[str, Reading],
     began_at: datetime,
@@ -117,7 +118,7 @@ async def testimony(
         rows = await (await connection.execute(_FORWARDED, (target, began_at - SLACK))).fetchall()
         texts = await bodies([row[0] for row in rows])
         explained[target] = new & _named(texts)
-    told = await reports_since(connection, Side.CANDIDATE, began_at)
+    told = await reports_since(connection, Side.CANDIDATE, task, began_at)
     incidents = await (await connection.execute(_INCIDENTS, (began_at,))).fetchall()
     return Testimony(before, after, explained, guard, at_work, told, [row[0] for row in incidents])
 

@@ -41,6 +41,7 @@ from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
 from shadow.egress.unsolicited import Discover, TriggerRuns
 from shadow.egress.upstream import Outgoing, Upstream, permit
+from shadow.egress.versions import Versions
 from shadow.model.ids import new_id
 from shadow.observe import metrics
 from shadow.store.database import Database, Work
@@ -99,6 +100,7 @@ class Gateway:
         self._spool = Spool(spool, database.vault)
         self.replay = SpoolReplay(self._spool, database, self._write_spooled)
         self.journal = Journal(database, self._calls, self._spool)
+        self.versions = Versions(database)
         self.callers = Callers(self.runs, self.contained_legacy, self.journal, self.incidents)
         self._twins = Twins(database)
         self.containing = Containing(database, self._twins, self.journal)
@@ -122,8 +124,10 @@ class Gateway:
         await self._twins.start()
         await self.replay.start()
         await self.incidents.start()
+        await self.versions.start()
 
     async def stop(self) -> None:
+        await self.versions.stop()
         await self.incidents.stop()
         await self.replay.stop()
         await self._twins.stop()
@@ -164,8 +168,12 @@ class Gateway:
             raise Refusal(404, f"no target {incoming.target[:100]!r} is declared")
         call, body = await self._understood(incoming, fields, target, holder, key)
         traits = CallTraits.of(fields, dict(call.operation.params), call.query, call.evidence.document["body"])
+        if (task := self.runs.names.task(call.told.task)) is not None:
+            # Also of a run that nobody knows: its worker is there.
+            self.versions.note(task.id, call.side, call.told.version, None)
         try:
             run = await self._run(call, traits)
+            self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
             refusal = Refusal(403, str(error))
             if self.journal.away and call.accepts_wait:
@@ -340,7 +348,9 @@ class Gateway:
     async def _write_spooled(self, items: Sequence[Item]) -> None:
         async with self._database.connection(Work.EGRESS) as conn:
             await write(conn, items)
-        await self.incidents.look(among=[item.id for item in items])
+        ids = [item.id for item in items]
+        await self.incidents.look(among=ids)
+        await self.incidents.look_for_stale_decisions(ids)
 
 
 def _in_its_place(call: Understood, credential: Credential) -> list[str]:

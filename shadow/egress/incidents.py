@@ -56,6 +56,22 @@ WHERE {chosen} AND effect.run_id IS NULL AND effect.seen_by IN ('gateway', 'mail
   AND effect.writes AND run.authority <> 'real'
   AND NOT EXISTS (SELECT FROM incidents WHERE incidents.effect_id = effect.id)
 """
+# A legacy run that is none of ours is let through by the phase alone, as the process knew it while the database was
+# away: another process may have moved the route meanwhile.
+_STALE = """
+SELECT effect.id, effect.task, effect.side, effect.target, effect.operation, move.to_phase, move.effective_at
+FROM effects AS effect
+CROSS JOIN LATERAL (
+    SELECT to_phase, effective_at FROM moves
+    WHERE effect.task = ANY(tasks) AND effective_at <= effect.occurred_at
+    ORDER BY effective_at DESC, id DESC LIMIT 1) AS move
+WHERE effect.id = ANY(%(ids)s::uuid[]) AND effect.run_id IS NULL AND effect.side = 'legacy'
+  AND effect.seen_by IN ('gateway', 'mail') AND effect.disposition = 'forward' AND effect.writes
+  AND move.to_phase NOT IN ('legacy', 'shadow')
+  AND NOT EXISTS (SELECT FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
+                  WHERE known.alias = effect.platform_run_id AND run.side = effect.side AND run.event_id IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM incidents WHERE incidents.effect_id = effect.id)
+"""
 # What the database being away let through names no run of ours: it is looked for by the platform's name.
 _SINCE = _LEAKS.format(chosen="effect.id >= %(since)s")
 _AMONG = _LEAKS.format(chosen="effect.id = ANY(%(ids)s::uuid[])")
@@ -72,6 +88,8 @@ class IncidentKind(StrEnum):
     WRONG_CREDENTIAL = "wrong_credential"
     """A worker holds a target's real credential."""
     STALE_DECISION = "stale_decision"
+    """A write of a legacy run that nobody knows was let through, as legacy had authority for its route when this
+    process last knew: by then it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +202,30 @@ class Incidents:
                     task=task,
                     side=Side(side),
                     run_id=run_id,
+                    effect_id=effect_id,
+                    target=target,
+                    operation=operation,
+                )
+            )
+        return news
+
+    async def look_for_stale_decisions(self, among: Sequence[UUID]) -> int:
+        """Look for effects of what the database being away let through by a phase that was over; how many were news.
+
+        Of runs of ours it is known what authority they have: they are leaks, or none.
+        """
+        async with self._database.connection(Work.EGRESS) as conn:
+            cursor = await conn.execute(_STALE.encode(), {"ids": list(among)})
+            rows = await cursor.fetchall()
+        news = 0
+        for effect_id, task, side, target, operation, phase, moved_at in rows:
+            news += await self.note(
+                Incident(
+                    IncidentKind.STALE_DECISION,
+                    f"{operation} at {target} was let through while the database was away, though the route was in"
+                    f" {phase} since {moved_at:%Y-%m-%d %H:%M:%S} UTC",
+                    task=task,
+                    side=Side(side),
                     effect_id=effect_id,
                     target=target,
                     operation=operation,

@@ -13,6 +13,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.containment.version import Sighting, saw_versions
 from shadow.effects import evidence
 from shadow.effects.evidence import PENDING, UNKNOWN, Ended
 from shadow.fanout.handoff import look_again
@@ -76,7 +77,8 @@ SET state = 'finished', poll_at = NULL,
     learned_by = COALESCE(run.learned_by, told.learned_by)
 FROM told JOIN before ON before.id = told.id
 WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
-RETURNING run.id, run.pair_id, before.state <> 'finished', run.event_id, run.authority
+RETURNING run.id, run.pair_id, before.state <> 'finished', run.event_id, run.authority,
+          run.task, run.side, run.version, run.finished_at
 """
 _DUE = b"""
 UPDATE pairs SET due_at = now()
@@ -297,9 +299,12 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
     pairs: dict[UUID, UUID | None] = {}
     learned: set[UUID] = set()
     awaited: set[UUID] = set()
-    for run_id, pair_id, is_news, event_id, authority in await cursor.fetchall():
+    sightings: set[Sighting] = set()
+    for run_id, pair_id, is_news, event_id, authority, task, side, version, ended_at in await cursor.fetchall():
         pairs[run_id] = pair_id
         if is_news:
+            if version is not None:
+                sightings.add(Sighting(task, Side(side), version, ended_at))
             learned.add(run_id)
             if authority == "real" and event_id is not None:
                 awaited.add(event_id)
@@ -313,6 +318,7 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
         cursor = await conn.execute(_BODIES, [list(column) for column in zip(*bodies, strict=True)])
         learned |= {row[0] for row in await cursor.fetchall()}
     await look_again(conn, awaited)
+    await saw_versions(conn, sightings)
     due = sorted({pair for run in learned if (pair := pairs[run]) is not None})
     if due:
         await conn.execute(_DUE, (due,))

@@ -180,12 +180,6 @@ runs = Table(
         "id",
         postgresql_where=text("side = 'legacy' AND authority = 'none' AND state <> 'finished'"),
     ),
-    Index(
-        "runs_candidate_version",
-        "task",
-        "id",
-        postgresql_where=text("side = 'candidate' AND version IS NOT NULL"),
-    ),
     Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
     Index("runs_finished", "side", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
@@ -604,6 +598,17 @@ guard_reports = Table(
         nullable=False,
         comment="HMAC-SHA256 of every secret that the worker holds, in hexadecimal",
     ),
+    Column("tasks", ARRAY(Text), comment="that the worker runs; null: any of its side"),
     Column("made_at", Moment, nullable=False, server_default=NOW),
     Index("guard_reports_side", "side", "made_at"),
+)
+
+versions_seen = Table(
+    "versions_seen",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("side", Text, primary_key=True),
+    Column("version", Text, primary_key=True, comment="of the workers that run it: as calls, guards or outcomes said"),
+    Column("first_seen_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
+    Column("last_seen_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
 )

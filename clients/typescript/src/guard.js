@@ -105,6 +105,7 @@ export class Guard {
   #conduct() {
     return {
       version: this.settings.version ?? null,
+      ...(this.settings.app ? { app: this.settings.app } : {}),
       gateway: new URL(this.settings.gatewayUrl).host,
       denies_other_hosts: this.denies,
       allowed_hosts: this.settings.allow,

@@ -11,6 +11,8 @@ export interface CaptureOptions {
   reportKey?: string;
   /** Of this deployment. */
   version?: string;
+  /** What is deployed, where the side has several apps: as the platform, or the catalogue's platform, names it. */
+  app?: string;
   /** Hosts that may be reached beside: `host`, `host:port` or `*.example.com`. */
   allow?: string[];
   /** What becomes of calls to other hosts: `report` lets them through and says so. */

@@ -13,6 +13,7 @@ export function settingsFrom(environ) {
       targets: targetsOf(environ.SHADOW_TARGETS ?? ""),
       reportKey: environ.SHADOW_REPORT_KEY?.trim() || undefined,
       version: environ.SHADOW_VERSION?.trim() || undefined,
+      app: environ.SHADOW_APP?.trim() || undefined,
       allow: listed(environ.SHADOW_ALLOW ?? ""),
       otherHosts: environ.SHADOW_OTHER_HOSTS?.trim() || undefined,
     },
@@ -23,7 +24,7 @@ export function settingsFrom(environ) {
 /** Options made whole and checked; null when they name no gateway. */
 export function settingsOf(options, environ) {
   if (!options.gatewayUrl) return null;
-  const { key, targets = {}, reportKey, version, allow = [], otherHosts = "deny" } = options;
+  const { key, targets = {}, reportKey, version, app, allow = [], otherHosts = "deny" } = options;
   const gateway = URL.canParse(options.gatewayUrl) ? new URL(options.gatewayUrl) : null;
   if (!gateway || !["http:", "https:"].includes(gateway.protocol) || gateway.search || gateway.hash) {
     throw new Misconfigured(`SHADOW_GATEWAY_URL: expected http(s)://host[:port], found ${options.gatewayUrl}`);
@@ -46,6 +47,7 @@ export function settingsOf(options, environ) {
     targets,
     reportKey,
     version,
+    app,
     allow: [...new Set([...allow, ...platforms.inngest, ...platforms.trigger])],
     inngest: platforms.inngest,
     otherHosts,

@@ -16,6 +16,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.fingerprints import fingerprint, fingerprint_key
 from shadow.containment.guard_reports import GuardReport, store_report
 from shadow.containment.proof import Prover
+from shadow.containment.version import Sighting, saw_versions
 from shadow.egress.reading import TargetReads
 from shadow.model.ids import new_id
 from shadow.store.database import Database, Work
@@ -219,6 +220,8 @@ class Stage:
             await store_report(
                 connection, GuardReport(Side.CANDIDATE, version, GATEWAY, denies, tuple(allowed), prints)
             )
+            if version is not None:
+                await saw_versions(connection, [Sighting(TASK, Side.CANDIDATE, version)])
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,20 +34,31 @@ def test_a_fingerprint_is_what_any_other_language_makes_of_it() -> None:
 
 async def test_the_newest_report_counts(database: Database) -> None:
     async with database.connection(Work.CONTROL) as connection:
-        assert await newest_report(connection, Side.CANDIDATE) is None
+        assert await newest_report(connection, Side.CANDIDATE, "pay") is None
     for told in (report("v1"), report("v2", denies=False), report("v9", side=Side.LEGACY)):
         async with database.connection(Work.CONTROL) as connection:
             await store_report(connection, told)
     async with database.connection(Work.CONTROL) as connection:
-        newest = await newest_report(connection, Side.CANDIDATE)
-        first = await newest_report(connection, Side.CANDIDATE, "v1")
+        newest = await newest_report(connection, Side.CANDIDATE, "pay")
+        first = await newest_report(connection, Side.CANDIDATE, "pay", "v1")
         assert newest is not None
         assert first is not None
         assert (newest.version, newest.denies) == ("v2", False)
         assert (first.version, first.allowed) == ("v1", ("inngest.test",))
         assert first.fingerprints == {"aa", "bb"}
-        since = await reports_since(connection, Side.CANDIDATE, datetime.now(UTC) - timedelta(minutes=1))
+        since = await reports_since(connection, Side.CANDIDATE, "pay", datetime.now(UTC) - timedelta(minutes=1))
         assert [one.version for one in since] == ["v1", "v2"]
+
+
+async def test_a_worker_that_names_its_app_reports_for_that_apps_tasks_alone(database: Database) -> None:
+    async with database.connection(Work.CONTROL) as connection:
+        await store_report(connection, replace(report("v1"), tasks=frozenset({"pay"})))
+        await store_report(connection, replace(report("v2"), tasks=frozenset({"welcome"})))
+        newest = await newest_report(connection, Side.CANDIDATE, "pay")
+        assert newest is not None
+        assert (newest.version, newest.tasks) == ("v1", frozenset({"pay"}))
+        since = await reports_since(connection, Side.CANDIDATE, "welcome", datetime.now(UTC) - timedelta(minutes=1))
+        assert [one.version for one in since] == ["v2"]
 
 
 @pytest.mark.parametrize("secret", ["ä", "", "\ud800"])

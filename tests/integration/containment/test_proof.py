@@ -13,6 +13,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.guard_told import GuardTold, keep
 from shadow.containment.part import Part, PartName
 from shadow.containment.record import Containment, State, present
+from shadow.containment.version import Sighting, saw_versions
 from shadow.store.database import Database, Work
 from tests.integration.containment.stage import (
     BANK_KEY,
@@ -158,9 +159,7 @@ async def test_only_the_gateway_and_the_platform_may_be_let_through(
 
 async def test_a_guard_of_another_version_than_runs_now_shows_nothing(stage: Stage) -> None:
     async with stage.database.connection(Work.CONTROL) as connection:
-        await connection.execute(
-            "UPDATE runs SET side = 'candidate', version = 'v2', started_at = now() + interval '1 m'"
-        )
+        await saw_versions(connection, [Sighting(TASK, Side.CANDIDATE, "v2")])
     found = await proven(stage)
     assert "runs version v2, and the newest guard that reported is of v1" in says(found, "guard")
 
@@ -346,7 +345,7 @@ async def met(stage: Stage, *, denied: bool) -> None:
     """The guard of the present version meets a host, and tells."""
     told = {"version": "v1", "denies_other_hosts": True, "hosts": [{"host": "api.wire.test", "denied": denied}]}
     async with stage.database.connection(Work.CONTROL) as connection:
-        await keep(connection, Side.CANDIDATE, GuardTold.model_validate(told))
+        await keep(connection, Side.CANDIDATE, GuardTold.model_validate(told), [TASK])
 
 
 async def test_without_a_witness_leaks_are_unknown_and_nothing_is_proven(database: Database) -> None:

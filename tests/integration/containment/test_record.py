@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shadow.catalogue.model import Side
-from shadow.containment.guard_reports import GuardReport, store_report
+from shadow.containment.guard_told import GuardTold, keep
 from shadow.containment.record import (
     Containment,
     DeclarationRefused,
@@ -21,11 +22,10 @@ from shadow.containment.record import (
     present,
     withdraw,
 )
-from shadow.containment.version import current_version
+from shadow.containment.version import Sighting, current_version, saw_versions
 from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import MoveRefused, move
-from shadow.model.ids import new_id
 from shadow.reports.figures import read_installation
 from shadow.store.database import Database, Work
 from tests.unit.shadow.catalogues import small
@@ -44,19 +44,17 @@ async def proof(
         return await finish_proof(connection, begun, version=version, proven=proven, parts=parts, leaks=leaks)
 
 
-async def deployed(database: Database, version: str) -> None:
+async def deployed(database: Database, version: str, *tasks: str, app: str | None = None) -> None:
     """A worker of that version starts: its guard reports."""
+    told = GuardTold(version=version, app=app, denies_other_hosts=True, fingerprints=["aa"])
     async with database.connection(Work.CONTROL) as connection:
-        await store_report(connection, GuardReport(Side.CANDIDATE, version, None, True, (), frozenset({"aa"})))
+        await keep(connection, Side.CANDIDATE, told, tasks or CATALOGUE.tasks)
 
 
 async def ran(database: Database, task: str, version: str) -> None:
+    """A run of that version ends, or makes a call."""
     async with database.connection(Work.CONTROL) as connection:
-        await connection.execute(
-            """INSERT INTO runs (id, task, side, platform, authority, state, version, started_at)
-               VALUES (%s, %s, 'candidate', 'inngest', 'none', 'finished', %s, now())""",
-            (new_id(), task, version),
-        )
+        await saw_versions(connection, [Sighting(task, Side.CANDIDATE, version)])
 
 
 async def known(database: Database, task: str) -> Containment:
@@ -129,6 +127,37 @@ async def test_a_proof_ends_with_the_candidates_version(database: Database, told
         "the candidate's version changed from v1 to v2",
     )
     assert found.ended_at is not None
+
+
+async def test_a_proof_does_not_end_with_the_version_of_another_app(database: Database) -> None:
+    await deployed(database, "v1")
+    for task in ("pay", "welcome"):
+        await proof(database, task, "v1")
+    await deployed(database, "v2", "welcome", app="mailer")
+    await ran(database, "sync-order", "v3")
+    assert await ContainmentWatch(database).once() == ["welcome"]
+    assert (await known(database, "pay")).state is State.PROVEN
+
+
+async def test_a_version_that_was_seen_meanwhile_ends_the_proof_though_the_proven_one_is_back(
+    database: Database,
+) -> None:
+    """Two versions at work, as while one is rolled out: whichever spoke last."""
+    await deployed(database, "v1")
+    await proof(database, "pay", "v1")
+    await ran(database, "pay", "v2")
+    await ran(database, "pay", "v1")
+    assert await ContainmentWatch(database).once() == ["pay"]
+
+
+async def test_what_was_seen_before_a_proof_does_not_end_it(database: Database) -> None:
+    await ran(database, "pay", "v1")
+    await deployed(database, "v2")
+    await proof(database, "pay", "v2")
+    async with database.connection(Work.CONTROL) as connection:
+        late = Sighting("pay", Side.CANDIDATE, "v1", datetime.now(UTC) - timedelta(hours=1))
+        await saw_versions(connection, [late])  # of a run that ended then, as it is learned now
+    assert await ContainmentWatch(database).once() == []
 
 
 async def test_a_task_in_shadow_whose_proof_ended_stays_and_is_counted(database: Database) -> None:

@@ -8,6 +8,7 @@ import pytest
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.egress.spool import SpoolReplay
+from shadow.model.ids import new_id
 from tests.integration.egress.world import World, outage, until
 
 LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
@@ -67,6 +68,29 @@ async def test_that_it_should_not_have_gone_through_is_found_when_the_database_i
     await back(world)
     await until(lambda: world.rows("SELECT kind FROM incidents"))
     assert await world.rows("SELECT kind, run_id FROM incidents") == [("leak", twins.run(LEGACY))]
+
+
+@pytest.mark.parametrize(("moved_to", "kinds"), [(Phase.LIVE, ["stale_decision"]), (Phase.SHADOW, [])])
+async def test_a_decision_that_no_longer_held_is_an_incident_when_the_database_is_back(
+    world: World, server_url: str, moved_to: Phase, kinds: list[str]
+) -> None:
+    """The route was moved by another process, of which this one could not know: its routing still says shadow."""
+    await world.execute(
+        "INSERT INTO moves (id, route, tasks, from_phase, to_phase, actor, reason, forced, effective_at)"
+        " VALUES (%s, 'payout', '{payout}', 'shadow', %s, 'ada', 'go', false, now())",
+        new_id(),
+        moved_to.value,
+    )
+    nobodys = {"x-shadow-run": "run_of_nobody", "x-shadow-task": "payout"}
+    key = {"authorization": f"Bearer {world.keys[LEGACY]}"}
+    async with outage(server_url):
+        answer = await world.client.post("/egress/pay/v1/transfers", json={"requestId": "wd_1"}, headers=nobodys | key)
+        assert answer.status_code == 201
+    await back(world)
+    await until(lambda: world.rows("SELECT FROM effects WHERE disposition = 'forward'"))
+    await world.gateway.replay.once()
+    found = await world.rows("SELECT kind, task, side, operation FROM incidents")
+    assert found == [(kind, "payout", "legacy", "POST /v1/transfers") for kind in kinds]
 
 
 async def test_no_unknown_run_goes_through_while_legacy_runs_without_authority_are_under_way(

@@ -47,9 +47,9 @@ async def front(url: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def newest(world: StageSet, side: Side = Side.CANDIDATE) -> GuardReport | None:
+async def newest(world: StageSet, side: Side = Side.CANDIDATE, task: str = "welcome") -> GuardReport | None:
     async with world.database.connection(Work.CONTROL) as connection:
-        return await newest_report(connection, side)
+        return await newest_report(connection, side, task)
 
 
 async def egress_key(world: StageSet, side: str, **more: str) -> dict[str, str]:
@@ -94,11 +94,30 @@ async def test_hosts_that_were_met_are_incidents_and_no_report_of_secrets(
     assert await newest(world) is None
 
 
+async def test_a_worker_that_names_its_app_speaks_for_the_tasks_of_that_app(
+    world: StageSet, front: httpx.AsyncClient
+) -> None:
+    report = {**CONDUCT, "fingerprints": ["aa"]}
+    platform = world.catalogue.tasks["welcome"].candidate.platform
+    answer = await front.post("/shadow/guard", json={**report, "app": platform}, headers=CANDIDATE)
+    assert answer.is_success
+    kept = await newest(world)
+    assert kept is not None
+    theirs = frozenset(task.id for task in world.catalogue.tasks.values() if task.candidate.platform == platform)
+    assert kept.tasks == theirs
+    seen = await world.rows("SELECT task, side, version FROM versions_seen ORDER BY task")
+    assert seen == [(task, "candidate", "v7") for task in sorted(theirs)]
+    refused = await front.post("/shadow/guard", json={**report, "app": "nobody"}, headers=CANDIDATE)
+    assert refused.status_code == 422
+    assert f"one of {platform}" in refused.text
+    assert "found 'nobody'" in refused.text
+
+
 async def test_a_host_that_was_reached_shows_that_nothing_is_denied(world: StageSet, front: httpx.AsyncClient) -> None:
     hosts = [{"host": "evil.com", "denied": False}]
     await front.post("/shadow/guard", json={**CONDUCT, "hosts": hosts}, headers=CANDIDATE)
     async with world.database.connection(Work.CONTROL) as connection:
-        (kept,) = await reports_since(connection, Side.CANDIDATE, datetime.now(UTC) - timedelta(minutes=1))
+        (kept,) = await reports_since(connection, Side.CANDIDATE, "welcome", datetime.now(UTC) - timedelta(minutes=1))
     assert (kept.denies, kept.reached) == (False, ("evil.com",))
     assert await newest(world) is None  # it says nothing of secrets
 

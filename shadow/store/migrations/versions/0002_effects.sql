@@ -19,7 +19,6 @@ ALTER TABLE runs ADD COLUMN world TEXT;
 ALTER TABLE runs ADD COLUMN decided BOOLEAN DEFAULT false NOT NULL;
 CREATE INDEX runs_contained_legacy ON runs (id)
     WHERE side = 'legacy' AND authority = 'none' AND state <> 'finished';
-CREATE INDEX runs_candidate_version ON runs (task, id) WHERE side = 'candidate' AND version IS NOT NULL;
 COMMENT ON COLUMN runs.parent_run IS 'the nearest run above it that is known';
 COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authority was decided; else it is none for want of knowledge';
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
@@ -162,6 +161,7 @@ CREATE TABLE guard_reports (
     allowed TEXT[] NOT NULL,
     reached TEXT[] NOT NULL,
     fingerprints TEXT[] NOT NULL,
+    tasks TEXT[],
     made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT guard_reports_pkey PRIMARY KEY (id)
 );
@@ -172,6 +172,16 @@ COMMENT ON COLUMN guard_reports.denies IS 'whether every other host is denied';
 COMMENT ON COLUMN guard_reports.allowed IS 'hosts that are let through beside the gateway';
 COMMENT ON COLUMN guard_reports.reached IS 'hosts beyond these that calls went to all the same';
 COMMENT ON COLUMN guard_reports.fingerprints IS 'HMAC-SHA256 of every secret that the worker holds, in hexadecimal';
+COMMENT ON COLUMN guard_reports.tasks IS 'that the worker runs; null: any of its side';
+CREATE TABLE versions_seen (
+    task TEXT NOT NULL,
+    side TEXT NOT NULL,
+    version TEXT NOT NULL,
+    first_seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT versions_seen_pkey PRIMARY KEY (task, side, version)
+);
+COMMENT ON COLUMN versions_seen.version IS 'of the workers that run it: as calls, guards or outcomes said';
 -- Whose an effect is, when its call does not say: by the values of business keys.
 CREATE TABLE run_keys (
     run_id UUID NOT NULL,
