@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Date,
     Float,
     Index,
     Integer,
@@ -31,6 +30,13 @@ from shadow.store.containment_tables import guard_keys as guard_keys
 from shadow.store.containment_tables import guard_reports as guard_reports
 from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
+from shadow.store.judge_tables import allowance_sweeps as allowance_sweeps
+from shadow.store.judge_tables import allowances as allowances
+from shadow.store.judge_tables import differences as differences
+from shadow.store.judge_tables import pairs as pairs
+from shadow.store.judge_tables import signature_tenants as signature_tenants
+from shadow.store.judge_tables import signatures as signatures
+from shadow.store.judge_tables import tallies as tallies
 from shadow.store.schema import NOW, Moment
 from shadow.store.schema import metadata as metadata
 
@@ -293,143 +299,6 @@ row_slots = Table(
     Column("stored_at", Moment, comment="commit time of the last transaction that was stored"),
     Column("lag_bytes", BigInteger, comment="of the server's log, that is not read yet"),
     PrimaryKeyConstraint("database", "side"),
-)
-
-pairs = Table(
-    "pairs",
-    metadata,
-    Column("id", Uuid, nullable=False),
-    Column("event_id", Uuid, nullable=False),
-    Column("task", Text, nullable=False),
-    Column("tenant", Text),
-    Column("legacy_run", Uuid, nullable=False),
-    Column("candidate_run", Uuid, nullable=False),
-    Column("state", Text, nullable=False, comment="open, waiting, settling, probing, ready or judged"),
-    Column("opened_at", Moment, nullable=False, server_default=NOW),
-    Column("deadline_at", Moment, nullable=False),
-    Column("due_at", Moment, comment="when to look at it again; null once judged"),
-    Column("incomparable", Text, comment="a reason why the two cannot be compared"),
-    Column("verdict", Text),
-    Column("reason", Text),
-    Column("severity", Text),
-    Column("difference_count", Integer, nullable=False, server_default="0"),
-    Column("judged_at", Moment),
-    Column("revision", Integer, nullable=False, server_default="0", comment="how often it was judged"),
-    Column("parent_pair", Uuid, comment="the pair of the two runs that triggered these"),
-    Column("probed_at", Moment, comment="when its probes were read, well or not"),
-    Column("probe_failures", Text, comment="why some could not be read"),
-    Column("probe_lease", Moment, comment="until when somebody reads them"),
-    Column("rules", Text, comment="fingerprint of the rules with which it was judged"),
-    PrimaryKeyConstraint("id"),
-    Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-    Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
-    Index("pairs_event", "event_id"),
-    Index("pairs_task", "task", "id"),
-    Index("pairs_verdict", "task", "verdict", "id"),
-    Index("pairs_tenant", "tenant", "id"),
-    postgresql_partition_by="RANGE (id)",
-)
-
-differences = Table(
-    "differences",
-    metadata,
-    Column("pair_id", Uuid, nullable=False),
-    Column("ordinal", SmallInteger, nullable=False),
-    Column("signature", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("severity", Text, nullable=False),
-    Column("sentence", Text, nullable=False),
-    Column("legacy", JSONB(none_as_null=False)),
-    Column("candidate", JSONB(none_as_null=False)),
-    Column("allowance", Uuid, comment="that covers it"),
-    PrimaryKeyConstraint("pair_id", "ordinal"),
-    Index("differences_signature", "signature", "pair_id"),
-    postgresql_partition_by="RANGE (pair_id)",
-)
-
-signatures = Table(
-    "signatures",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("task", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("severity", Text, nullable=False),
-    Column("sentence", Text, nullable=False, comment="of the representative pair"),
-    Column("example_pair", Uuid, nullable=False),
-    Column("first_seen", Moment, nullable=False),
-    Column("last_seen", Moment, nullable=False),
-    Column("pairs", BigInteger, nullable=False, comment="how many show it now"),
-    Column("allowed", BigInteger, nullable=False, server_default="0", comment="in how many of them it is allowed"),
-    Column(
-        "example_differences",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="of the representative pair: the fewer, the easier to read",
-    ),
-    Index("signatures_task", "task", "pairs"),
-)
-
-signature_tenants = Table(
-    "signature_tenants",
-    metadata,
-    Column("signature", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("pairs", BigInteger, nullable=False),
-    PrimaryKeyConstraint("signature", "tenant"),
-)
-
-tallies = Table(
-    "tallies",
-    metadata,
-    Column("task", Text, nullable=False),
-    Column("day", Date, nullable=False, comment="UTC, of the event's acceptance"),
-    Column("tenant", Text, nullable=False, comment="empty when the event has none"),
-    Column("opened", BigInteger, nullable=False, server_default="0"),
-    Column("match", BigInteger, nullable=False, server_default="0"),
-    Column("mismatch", BigInteger, nullable=False, server_default="0"),
-    Column("missing_candidate", BigInteger, nullable=False, server_default="0"),
-    Column("missing_legacy", BigInteger, nullable=False, server_default="0"),
-    Column("not_comparable", BigInteger, nullable=False, server_default="0"),
-    Column("allowed", BigInteger, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("task", "day", "tenant"),
-)
-
-allowances = Table(
-    "allowances",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("signature", Text, nullable=False),
-    Column("task", Text, nullable=False, comment="the signature's"),
-    Column("tenant", Text, comment="for whose pairs it holds; null: all; empty: those of events without one"),
-    Column("max_severity", Text, nullable=False, comment="up to which its differences are covered"),
-    Column(
-        "acknowledged_critical",
-        Boolean,
-        nullable=False,
-        comment="whether the actor said that money or recipients are meant",
-    ),
-    Column("reason", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("made_at", Moment, nullable=False, server_default=NOW),
-    Column("expires_at", Moment, nullable=False),
-    Column("ended_at", Moment, comment="null while it stands"),
-    Column("ended_by", Text, comment="who revoked it; null when it expired"),
-    Column(
-        "pairs", BigInteger, nullable=False, server_default="0", comment="how many have a difference that it covers now"
-    ),
-    Index("allowances_signature", "signature", "id"),
-    Index("allowances_task", "task", "id"),
-    Index("allowances_standing", "expires_at", postgresql_where=text("ended_at IS NULL")),
-)
-
-allowance_sweeps = Table(
-    "allowance_sweeps",
-    metadata,
-    Column("allowance", Uuid, primary_key=True),
-    Column("position", Uuid, nullable=False, comment="pairs up to this one have their verdict anew"),
 )
 
 phases = Table(
