@@ -1,7 +1,8 @@
 -- One statement makes a batch of events durable: dedupe keys first, then for what is new the event, its bodies
 -- and its dispatches. Rows of a key that is there already are left out: their ids come back, and the caller finds
 -- what holds their keys. Keys are taken in the same order by every batch, so that no two block each other. It is a
--- transaction of its own, and its commit tells the delivery loops.
+-- transaction of its own. It wakes nobody: commits that NOTIFY wait for each other, fsync included, so the intake
+-- does that apart.
 --
 -- What many events of a batch share (source, name, route ...) comes once, as templates numbered from 0, and what many
 -- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
@@ -63,5 +64,3 @@ new_dispatches AS (
     JOIN plan USING (plan)
 )
 SELECT id FROM arrival WHERE key IS NOT NULL AND id NOT IN (SELECT event_id FROM fresh_keys)
-UNION ALL
-SELECT NULL FROM pg_notify('shadow_dispatches', '') WHERE %(wakes)s

@@ -40,7 +40,7 @@ class GroupCommit(Generic[Item, Result]):
         max_batch_bytes: bytes written at once. A submission beyond either cap is still written whole, by itself.
         max_waiting: items that may wait; beyond it `submit` raises `Overloaded`.
         max_waiting_bytes: bytes that may wait, likewise.
-        writers: batches under way at once.
+        writers: batches under way at once, of which another one begins only when as much waits for it as one holds.
     """
 
     def __init__(
@@ -62,24 +62,25 @@ class GroupCommit(Generic[Item, Result]):
         self._max_batch_bytes = max_batch_bytes
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
+        self._writers = writers
         self._waiting: list[_Submission[Item, Result]] = []
         self._waiting_items = 0
         self._waiting_bytes = 0
-        self._work = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._writers = writers
-        self._stopping = False
+        self._under_way: dict[asyncio.Task[None], int] = {}
+        self._begins = False
+        self._running = False
 
     async def start(self) -> None:
-        self._stopping = False
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._writers)]
+        # Asking for the running loop is a system call on Python 3.11, and `submit` is on the doors' path.
+        self._loop = asyncio.get_running_loop()
+        self._running = True
 
     async def stop(self) -> None:
         """Write what waits, then end. Later submissions raise RuntimeError."""
-        self._stopping = True
-        self._work.set()
-        await asyncio.gather(*self._tasks)
-        self._tasks = []
+        self._running = False
+        while self._waiting or self._under_way:
+            self._begin()
+            await asyncio.wait(self._under_way)
 
     async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
         """Make `items` durable together, in one transaction.
@@ -88,17 +89,35 @@ class GroupCommit(Generic[Item, Result]):
             Overloaded: too much is waiting.
             RuntimeError: not started, or stopped.
         """
-        if self._stopping or not self._tasks:
+        if not self._running:
             raise RuntimeError("the group commit is not running")
         size = sum(map(self._size, items))
         if self._waiting_items + len(items) > self._max_waiting or self._waiting_bytes + size > self._max_waiting_bytes:
             raise Overloaded
-        future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Sequence[Result]] = self._loop.create_future()
         self._waiting.append(_Submission(items, size, future))
         self._waiting_items += len(items)
         self._waiting_bytes += size
-        self._work.set()
+        if not self._begins:
+            # Not at once: what else this turn of the event loop brings goes along.
+            self._begins = True
+            self._loop.call_soon(self._begin)
         return await future
+
+    def _begin(self) -> None:
+        """Begin what writes may begin."""
+        self._begins = False
+        while self._waiting and len(self._under_way) < self._writers:
+            if self._under_way and self._running and self._waiting_items < max(self._under_way.values()):
+                return  # too little for a write of its own: every one costs its share of disk and processor
+            taken = self._take()
+            task = asyncio.create_task(self._store(taken))
+            self._under_way[task] = sum(len(submission.items) for submission in taken)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._begin()
 
     def _take(self) -> list[_Submission[Item, Result]]:
         """The longest prefix of what waits that fits a batch, at least one submission."""
@@ -115,17 +134,6 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting_items -= items
         self._waiting_bytes -= size
         return taken
-
-    async def _run(self) -> None:
-        while True:
-            await self._work.wait()
-            taken = self._take()
-            if not self._waiting and not self._stopping:
-                self._work.clear()
-            if taken:
-                await self._store(taken)
-            elif self._stopping:
-                return
 
     async def _store(self, submissions: Sequence[_Submission[Item, Result]]) -> None:
         """Write them together; what can't be written fails its own caller only."""

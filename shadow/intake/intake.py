@@ -18,6 +18,7 @@ from psycopg.errors import DeadlockDetected, OperationalError, ProgramLimitExcee
 
 from shadow.catalogue.model import Side
 from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
+from shadow.intake.bell import Bell
 from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.observe import metrics
@@ -32,6 +33,8 @@ WHERE (scope, key) IN (SELECT * FROM unnest(%s, %s))
 """
 
 _MILLISECOND = timedelta(milliseconds=1)
+_WRITERS = 2
+"""Batches under way at once: while one waits for the disk, the next is made and sent."""
 
 log = structlog.get_logger(__name__)
 
@@ -97,18 +100,21 @@ def _may_be_of_the_events(error: Exception) -> bool:
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
-    def __init__(self, database: Database, *, writers: int = 1) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(
-            self._write, size=_size, splits=_may_be_of_the_events, writers=writers
+            self._write, size=_size, splits=_may_be_of_the_events, writers=_WRITERS
         )
+        self._bell = Bell(database)
 
     async def start(self) -> None:
+        await self._bell.start()
         await self._commits.start()
 
     async def stop(self) -> None:
         """Commit what waits, then end."""
         await self._commits.stop()
+        await self._bell.stop()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         """Make the events durable in one transaction; an answer to the producer may follow.
@@ -125,6 +131,8 @@ class Intake:
         await vault.ready({arrival.tenant for arrival in arrivals})
         batch = _Batch(arrivals, vault)
         stale = await self._store(batch)
+        if batch.wakes:
+            self._bell.ring()
         known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
         receipts = batch.receipts(stale, known)
         kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
@@ -145,7 +153,7 @@ class Intake:
     async def _execute(self, parameters: dict[str, Any]) -> set[UUID]:
         async with self._database.connection(Work.INTAKE) as connection:
             cursor = await connection.execute(_ACCEPT, parameters, prepare=True)
-            return {row[0] for row in await cursor.fetchall() if row[0] is not None}
+            return {row[0] for row in await cursor.fetchall()}
 
     async def _known_at_last(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
         """`_known`, tried again when it fails: the batch is stored by now, and its callers should be told so."""
@@ -272,6 +280,11 @@ class _Batch:
         shared = (arrival.source, arrival.door, arrival.origin, arrival.name, id(arrival.decision), arrival.descent)
         return self._templates.setdefault(shared, (len(self._templates), arrival))[0]
 
+    @property
+    def wakes(self) -> bool:
+        """Whether a delivery loop has something to do at once."""
+        return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
+
     def parameters(self) -> dict[str, Any]:
         """One array a column, for `accept.sql`."""
         plans = [
@@ -280,7 +293,6 @@ class _Batch:
         ]
         return {
             "seed": self._seed.header(),
-            "wakes": any(plan.state is State.DUE and not plan.delay for plan in self._plans),
             **_columns(_TEMPLATE, [_template_row(number, arrival) for number, arrival in self._templates.values()]),
             **_columns(_PLAN, plans),
             **_columns(_ARRIVAL, self._rows),

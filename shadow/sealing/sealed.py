@@ -7,7 +7,6 @@ sealed by a key derived from it, so that random nonces stay far from repeating h
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from uuid import UUID
 
@@ -17,11 +16,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shadow.sealing.master import LENGTH
+from shadow.sealing.nonces import LENGTH as NONCE
+from shadow.sealing.nonces import nonce
 from shadow.store import codec
 
 _ID = 16
-_NONCE = 12
-_HEADER = 1 + _ID + _NONCE
+_HEADER = 1 + _ID + NONCE
 _DAY_MILLISECONDS = 86_400_000
 _CIPHERS_KEPT = 64
 """Of one tenant's days."""
@@ -66,8 +66,8 @@ class TenantKey:
         Args:
             body: the 16 bytes of its id, a UUIDv7.
         """
-        nonce = os.urandom(_NONCE)
-        return self._start + nonce + self._cipher(body).encrypt(nonce, content, body + part.encode())
+        fresh = nonce()
+        return self._start + fresh + self._cipher(body).encrypt(fresh, content, body + part.encode())
 
     def open(self, body: bytes, part: str, stored: bytes) -> bytes:
         """What was sealed.

@@ -40,6 +40,8 @@ class Work(StrEnum):
 
     INTAKE = "intake"
     """The group commit's one statement, each time a transaction of its own; planned for that and nothing else."""
+    BELL = "bell"
+    """Telling the delivery loops that events came."""
     ACCEPT = "accept"
     """The doors' own transactions."""
     CAUSES = "causes"
@@ -59,6 +61,7 @@ class Work(StrEnum):
 
 POOL_SIZE = {
     Work.INTAKE: 2,
+    Work.BELL: 1,
     Work.ACCEPT: 4,
     Work.CAUSES: 3,
     Work.LEGACY: 3,
@@ -71,7 +74,7 @@ POOL_SIZE = {
     Work.SEALING: 1,
 }
 
-AUTOCOMMIT = frozenset({Work.INTAKE, Work.SEALING})
+AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
 
