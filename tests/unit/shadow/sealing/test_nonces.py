@@ -25,6 +25,6 @@ def test_no_nonce_is_handed_out_twice() -> None:
 
 
 def test_a_forked_process_draws_its_own() -> None:
-    told = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, timeout=60).stdout
-    assert len(told.split()) == 200
-    assert len(set(told.split())) == 200
+    command = [sys.executable, "-c", FORKING]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert len(told) == len(set(told)) == 200
