@@ -49,6 +49,8 @@ class Case:
     candidate: Outcome
     legacy_collapsed: Collapsed
     candidate_collapsed: Collapsed
+    layouts: tuple[Layout, ...]
+    """Of the output, then of the data of each pair of effects: what was compared, before anything was unified."""
     output: Comparison | None
     """None unless both runs completed and outputs are to be compared."""
     effects: tuple[EffectComparison, ...]
@@ -114,6 +116,7 @@ class Case:
             candidate=candidate.outcome,
             legacy_collapsed=mine,
             candidate_collapsed=theirs,
+            layouts=tuple(layouts),
             output=output if compares_output else None,
             effects=effects,
             pairing=pairing,

@@ -90,6 +90,16 @@ class Kept:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SameMoment:
+    """Two moments that correspond though they are not the same text or number."""
+
+    legacy: str
+    candidate: str
+    where: str
+    because: str
+
+
 @dataclass(slots=True)
 class Correspondence:
     """The mapping between values of the two runs of one pair, built up use by use."""
@@ -107,6 +117,7 @@ class Correspondence:
     unified: dict[str, Unified] = field(default_factory=dict)
     """By legacy's id; those that are equal on both sides are not listed."""
     kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    moments: list[SameMoment] = field(default_factory=list)
     operation: str = ""
     """Of the effects that are being compared."""
     place: str = ""
@@ -169,7 +180,7 @@ class Correspondence:
             if a.text == b.text:
                 continue
             if a.is_instant and b.is_instant:
-                if not self._moments_correspond(moment_in_text(a.text), moment_in_text(b.text)):
+                if not self._moments_correspond(a.text, b.text, parts):
                     return False
                 continue
             if not self._may_map(a, b, parts):
@@ -204,6 +215,7 @@ class Correspondence:
             backward=dict(self.backward),
             unified=dict(self.unified),
             kept=dict(self.kept),
+            moments=list(self.moments),
         )
 
     def _may_map(self, legacy: Token, candidate: Token, parts: Parts) -> bool:
@@ -247,6 +259,7 @@ class Correspondence:
         if self._bound:
             return
         self._bound = True
+        place = self.place
         for entry, counterpart in self.couples:
             theirs = self.candidate_births.keys(counterpart)
             for parts, token in self.legacy_births.keys(entry).items():
@@ -256,6 +269,7 @@ class Correspondence:
                 if self._why_not(token, other) is None:
                     self.place = f"{entry.kind} {entry.target}/{entry.spelled}"
                     self._map(token.text, other.text, parts)
+        self.place = place
 
     def _where(self, parts: Parts) -> str:
         return f"{self.place} {normalised(parts)}".strip()
@@ -271,7 +285,7 @@ class Correspondence:
             return True
         if is_protected(parts):
             return False
-        if self._moments_correspond(moment_in_number(legacy, parts), moment_in_number(candidate, parts)):
+        if self._moments_correspond(legacy, candidate, parts):
             return True
         return self._keys_correspond(legacy, candidate, parts)
 
@@ -284,14 +298,20 @@ class Correspondence:
         self._map(mine.text, theirs.text, parts)
         return True
 
-    def _moments_correspond(self, legacy: Moment | None, candidate: Moment | None) -> bool:
-        if legacy is None or candidate is None:
+    def _moments_correspond(self, legacy: float | str, candidate: float | str, parts: Parts) -> bool:
+        mine, theirs = _moment(legacy, parts), _moment(candidate, parts)
+        if mine is None or theirs is None:
             return False
-        if legacy.notation == candidate.notation and legacy.seconds == candidate.seconds:
-            return True
-        if legacy.seconds in self.known.moments or candidate.seconds in self.known.moments:
+        if mine.notation == theirs.notation and mine.seconds == theirs.seconds:
+            because = "the same moment"
+        elif mine.seconds in self.known.moments or theirs.seconds in self.known.moments:
             return False
-        return same_moment(legacy, candidate, self.legacy_run, self.candidate_run)
+        elif same_moment(mine, theirs, self.legacy_run, self.candidate_run):
+            because = "each follows the clock of its own run"
+        else:
+            return False
+        self.moments.append(SameMoment(str(legacy), str(candidate), self._where(parts), because))
+        return True
 
 
 def _is_number(value: Aligned) -> TypeGuard[float]:
@@ -300,3 +320,7 @@ def _is_number(value: Aligned) -> TypeGuard[float]:
 
 def _as_key(value: float | str) -> int | str | None:
     return None if isinstance(value, float) else value
+
+
+def _moment(value: float | str, parts: Parts) -> Moment | None:
+    return moment_in_text(value) if isinstance(value, str) else moment_in_number(value, parts)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comparators.canonical import JSON, canonical, same
 from comparators.case import Case
+from comparators.explanation import explain as explanation_of
 from comparators.ledger import COMPLETED, FAILED, Effect, Ledger
 from comparators.registry import comparators
 from comparators.rules import Rules
@@ -22,12 +25,14 @@ def judge(
     reason: str | None = None,
     task: str = "",
     known: JSON = None,
+    explain: bool = False,
 ) -> Judgement:
     """Judge a pair.
 
     `None` for a side says that its run never came. `reason` says why the pair cannot (fully) be compared; a
     difference that is found all the same still counts. `task` goes into the signatures. `known` is the data
-    of the event and its parents: no value in it is taken for one that was born in the runs.
+    of the event and its parents: no value in it is taken for one that was born in the runs. With `explain` the
+    judgement says what each stage did; it is the same judgement.
 
     A found difference is never downgraded: mismatch > missing > not_comparable > match.
 
@@ -39,11 +44,26 @@ def judge(
         return Judgement(Verdict.missing_legacy, reason=reason or "the legacy run never came")
     if candidate is None:
         return Judgement(Verdict.missing_candidate, reason=reason or "the candidate's run never came")
+    identical = _identical(legacy, candidate, rules)
     differences: tuple[Difference, ...] = ()
-    if _identical(legacy, candidate, rules):
+    case = None if identical and not explain else Case.of(legacy, candidate, rules, task=task, known=known)
+    if identical or case is None:
         uses = uses_in_one(legacy, rules)
     else:
-        differences, uses = _compared(legacy, candidate, rules, task, known)
+        differences, uses = _differences(case), case.uses
+    judgement = _judged(legacy, candidate, differences, reason, uses)
+    if case is None or not explain:
+        return judgement
+    return replace(judgement, explanation=explanation_of(case, differences, judgement.verdict, identical=identical))
+
+
+def _judged(
+    legacy: Ledger,
+    candidate: Ledger,
+    differences: tuple[Difference, ...],
+    reason: str | None,
+    uses: tuple[RuleUse, ...],
+) -> Judgement:
     if differences:
         return Judgement(Verdict.mismatch, differences, reason, uses)
     if reason is not None:
@@ -54,12 +74,9 @@ def judge(
     return Judgement(Verdict.match, uses=uses)
 
 
-def _compared(
-    legacy: Ledger, candidate: Ledger, rules: Rules, task: str, known: JSON
-) -> tuple[tuple[Difference, ...], tuple[RuleUse, ...]]:
-    case = Case.of(legacy, candidate, rules, task=task, known=known)
+def _differences(case: Case) -> tuple[Difference, ...]:
     found = [difference for comparator in comparators() for difference in comparator(case)]
-    return tuple(sorted(found, key=Difference.sort_key)), case.uses
+    return tuple(sorted(found, key=Difference.sort_key))
 
 
 def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:

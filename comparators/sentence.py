@@ -2,43 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from comparators.canonical import JSON, canonical
 from comparators.diff import Change, How, type_name
 from comparators.generated import HOLE
+from comparators.kinds.mail import is_mail
 from comparators.ledger import COMPLETED, Outcome
 from comparators.normalise import Entry
 from comparators.path import Parts
 
-_VERBS = {"email": "sent", "event": "emitted", "http": "called", "sql": "wrote", "state": "left"}
 _LONGEST_VALUE = 60
+_MOST_RECIPIENTS = 3
 
 
-def effect_name(entry: Entry) -> str:
-    """What a person calls an effect: "email mail/send for order 1001"."""
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An effect as a person speaks of it: somebody `did` the `thing`."""
+
+    did: str
+    thing: str
+
+
+def _named(entry: Entry) -> _Named:
+    """What a person calls an effect: "sent", 'the confirmation email to ada@x.test'."""
+    operation = entry.operation.replace(HOLE, "{id}")
     about = f" for {entry.label}" if entry.label else ""
-    return f"{entry.kind} {entry.target}/{entry.operation.replace(HOLE, '{id}')}{about}"
+    message = _message(entry)
+    if message is not None:
+        return _Named("sent", f"{_mail(message)}{about}")
+    if entry.kind == "event":
+        return _Named("emitted", f"the event {operation}{about}")
+    if entry.kind == "http":
+        return _Named("called", f"{operation} at {entry.target}{about}")
+    if entry.kind == "sql":
+        return _Named("ran", f"{operation} in {entry.target}{about}")
+    if entry.kind == "state":
+        return _Named("left", f"{operation} in {entry.target}{about}")
+    return _Named("performed", f"{entry.kind} {operation} at {entry.target}{about}")
+
+
+def _message(entry: Entry) -> dict[str, JSON] | None:
+    """What an effect mailed, whether a mailer or a provider's API was told to; None for anything but a mail."""
+    data = entry.data
+    if entry.kind == "email":
+        return data if isinstance(data, dict) else {}
+    body = data.get("body") if isinstance(data, dict) else None
+    return body if entry.kind == "http" and isinstance(body, dict) and is_mail(body) else None
+
+
+def _mail(message: dict[str, JSON]) -> str:
+    said = {name.lower().replace("_", ""): value for name, value in message.items()}
+    template = next((said[name] for name in ("template", "templateid", "templatealias") if name in said), None)
+    subject = said.get("subject")
+    if isinstance(template, str) and template:
+        name = f"the {template} email"
+    elif isinstance(subject, str) and subject:
+        name = f"the email {shown(subject)}"
+    else:
+        name = "an email"
+    to = said.get("to")
+    recipients = [_address(one) for one in (to if isinstance(to, list) else [to])]
+    told = [one for one in recipients if one]
+    if not told:
+        return name
+    more = f" and {len(told) - _MOST_RECIPIENTS} more" if len(told) > _MOST_RECIPIENTS else ""
+    return f"{name} to {', '.join(told[:_MOST_RECIPIENTS])}{more}"
+
+
+def _address(value: JSON) -> str | None:
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("email", "address", "Email") if name in value), None)
+    return value if isinstance(value, str) else None
 
 
 def counted(entry: Entry, legacy: int, candidate: int) -> str:
     """One effect, done another number of times by the candidate."""
-    verb = _VERBS.get(entry.kind, "performed")
+    named = _named(entry)
     if candidate == 0:
-        return f"candidate never {verb} {effect_name(entry)}; legacy did {_times(legacy)}"
-    return f"candidate {verb} {effect_name(entry)} {_times(candidate)}; legacy {_times(legacy)}"
+        return f"candidate never {named.did} {named.thing}; legacy did {_times(legacy)}"
+    if legacy == 0:
+        often = f" {_times(candidate)}" if candidate > 1 else ""
+        return f"candidate {named.did} {named.thing}{often}; legacy never did"
+    return f"candidate {named.did} {named.thing} {_times(candidate)}; legacy {_times(legacy)}"
 
 
 def changed_effect(entry: Entry, change: Change) -> str:
     """A difference inside an effect that both sides performed."""
-    verb = _VERBS.get(entry.kind, "performed")
-    return f"candidate {verb} {effect_name(entry)} {_with(change)}"
+    named = _named(entry)
+    return f"candidate {named.did} {named.thing} {_with(change)}"
 
 
 def changed_key(entry: Entry, *, dropped: bool) -> str:
     """A provider's idempotency key that only one side sent."""
-    verb = _VERBS.get(entry.kind, "performed")
+    named = _named(entry)
     if dropped:
-        return f"candidate {verb} {effect_name(entry)} without an idempotency key; legacy had one"
-    return f"candidate {verb} {effect_name(entry)} with an idempotency key; legacy had none"
+        return f"candidate {named.did} {named.thing} without an idempotency key; legacy had one"
+    return f"candidate {named.did} {named.thing} with an idempotency key; legacy had none"
 
 
 def changed_output(change: Change) -> str:

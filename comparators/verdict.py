@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
 
 from comparators.canonical import JSON, canonical
+
+if TYPE_CHECKING:
+    from comparators.explanation import Explanation
 
 
 class Verdict(StrEnum):
@@ -87,3 +91,5 @@ class Judgement:
     reason: str | None = None
     uses: tuple[RuleUse, ...] = ()
     """What the task's rules did, those that did anything."""
+    explanation: Explanation | None = field(default=None, compare=False)
+    """What each stage did, where that was asked for and there were two ledgers."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from comparators import (
+    JSON,
     Difference,
+    Effect,
     EffectPattern,
     IdentityRule,
     Ledger,
@@ -55,33 +57,41 @@ def times(ledger: Ledger, count: int) -> Ledger:
 @pytest.mark.parametrize(
     ("legacy", "candidate", "expected"),
     [
-        (mail(), times(mail(), 2), "candidate sent email mail/send for order 1001 twice; legacy once"),
-        (times(mail(), 2), times(mail(), 3), "candidate sent email mail/send for order 1001 3 times; legacy twice"),
-        (times(mail(), 2), mail(), "candidate sent email mail/send for order 1001 once; legacy twice"),
-        (mail(), with_effects(mail()), "candidate never sent email mail/send for order 1001; legacy did once"),
-        (with_effects(mail()), mail(), "candidate sent email mail/send for order 1001 once; legacy never"),
+        (mail(), times(mail(), 2), "candidate sent an email to a@x.test for order 1001 twice; legacy once"),
+        (
+            times(mail(), 2),
+            times(mail(), 3),
+            "candidate sent an email to a@x.test for order 1001 3 times; legacy twice",
+        ),
+        (times(mail(), 2), mail(), "candidate sent an email to a@x.test for order 1001 once; legacy twice"),
+        (mail(), with_effects(mail()), "candidate never sent an email to a@x.test for order 1001; legacy did once"),
+        (with_effects(mail()), mail(), "candidate sent an email to a@x.test for order 1001; legacy never did"),
         (
             mail(),
             mail(to="b@x.test"),
-            'candidate sent email mail/send for order 1001 with to[0] = "b@x.test"; legacy had "a@x.test"',
+            'candidate sent an email to a@x.test for order 1001 with to[0] = "b@x.test"; legacy had "a@x.test"',
         ),
         # the type drifted, and the identity still holds
         (
             mail(1001),
             mail("1001"),
-            'candidate sent email mail/send for order 1001 with orderId as string "1001"; legacy had number 1001',
+            'candidate sent an email to a@x.test for order 1001 with orderId as string "1001"; legacy had number 1001',
         ),
         (
             mail(vars={"a": [1, None]}),
             mail(vars={"a": [1, 2]}),
-            "candidate sent email mail/send for order 1001 with vars.a[1] as number 2; legacy had null",
+            "candidate sent an email to a@x.test for order 1001 with vars.a[1] as number 2; legacy had null",
         ),
         (
             mail(note="x" * 99),
             mail(),
-            f'candidate sent email mail/send for order 1001 without note; legacy had "{"x" * 56}...',
+            f'candidate sent an email to a@x.test for order 1001 without note; legacy had "{"x" * 56}...',
         ),
-        (mail(), mail(n=1), "candidate sent email mail/send for order 1001 with an additional n = 1; legacy had none"),
+        (
+            mail(),
+            mail(n=1),
+            "candidate sent an email to a@x.test for order 1001 with an additional n = 1; legacy had none",
+        ),
         (
             with_outcome(mail(), output=1),
             with_outcome(mail(), output=2),
@@ -123,8 +133,41 @@ def test_the_remaining_sentences() -> None:
     called = effect("http", "pay", "POST /t/tr_4f9a81c2d3e4b5a6", {"x": 1})
     assert (
         sentence(Ledger(completed()), Ledger(completed(), (called,)))
-        == "candidate called http pay/POST /t/{id} once; legacy never"
+        == "candidate called POST /t/{id} at pay; legacy never did"
     )
+
+
+CONFIRMATION: JSON = {"to": ["a@x.test"], "template": "confirmation"}
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"),
+    [
+        (effect("email", "mail", "send", CONFIRMATION), "sent the confirmation email to a@x.test"),
+        # through a provider's API it is a mail all the same
+        (effect("http", "mail", "POST /send", {"body": CONFIRMATION}), "sent the confirmation email to a@x.test"),
+        (
+            effect("email", "mail", "send", {"to": "a@x.test", "subject": "Welcome"}, "7"),
+            'sent the email "Welcome" to a@x.test for 7',
+        ),
+        (
+            effect("email", "mail", "send", {"to": [f"{name}@x.test" for name in "abcde"]}),
+            "sent an email to a@x.test, b@x.test, c@x.test and 2 more",
+        ),
+        (effect("email", "mail", "send", {}), "sent an email"),
+        (
+            effect("http", "bank", "POST /transfers", {"body": {"n": 1}}, "r-7"),
+            "called POST /transfers at bank for r-7",
+        ),
+        (effect("event", "inngest", "order/paid", {"n": 1}), "emitted the event order/paid"),
+        (effect("sql", "database", "insert rows", {"n": 1}), "ran insert rows in database"),
+        (effect("state", "database", "row", {"n": 1}), "left row in database"),
+        (effect("file", "bucket", "upload", {"n": 1}), "performed file upload at bucket"),
+    ],
+)
+def test_a_sentence_names_the_thing(done: Effect, expected: str) -> None:
+    once, twice = (with_effects(order_ledger(), *[done] * count) for count in (1, 2))
+    assert sentence(once, twice) == f"candidate {expected} twice; legacy once"
 
 
 @pytest.mark.parametrize(
