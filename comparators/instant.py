@@ -38,7 +38,7 @@ class Moment:
 
     seconds: float
     notation: str
-    """"zoned", "local" (no time zone given), "seconds" or "milliseconds"."""
+    """"zoned", "local" (no time zone given), "seconds", "milliseconds" or "microseconds"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ def moment_in_number(value: float, parts: Parts) -> Moment | None:
         return Moment(float(value), "seconds")
     if low * 1000 <= value < high * 1000:
         return Moment(value / 1000.0, "milliseconds")
+    if low * 1_000_000 <= value < high * 1_000_000:
+        return Moment(value / 1_000_000.0, "microseconds")
     return None
 
 

@@ -55,13 +55,16 @@ def _member(name: str, value: JSON) -> JSON:
 
 
 def _typed(value: dict[str, JSON]) -> JSON:
-    """A part of a mail that says its own type; None for what is no such part."""
+    """A part of a mail that says its own type, by the name that others give it: a `value` is an amount elsewhere.
+
+    None for what is no such part.
+    """
     kind, content = value.get("type"), value.get("value")
     if value.keys() != {"type", "value"} or not isinstance(content, str) or not isinstance(kind, str):
         return None
     if kind.startswith("text/html"):
-        return {"type": kind, "value": seen(content)}
-    return {"type": kind, "value": lines(content)} if kind.startswith("text/plain") else None
+        return {"type": kind, "html": seen(content)}
+    return {"type": kind, "text": lines(content)} if kind.startswith("text/plain") else None
 
 
 def _subject(value: JSON) -> JSON:
@@ -80,6 +83,18 @@ def _either(value: JSON) -> JSON:
     if isinstance(value, str):
         return seen(value) if is_markup(value) else lines(value)
     return mail(value)
+
+
+def _headers(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {name: held for name, held in value.items() if name.lower() not in _MADE_UP}
+    if isinstance(value, list):
+        return [item for item in value if not isinstance(item, dict) or _header_name(item) not in _MADE_UP]
+    return value
+
+
+def _header_name(item: dict[str, JSON]) -> str:
+    return str(item.get("Name", item.get("name", ""))).lower()
 
 
 def _personalizations(value: JSON) -> JSON:
@@ -138,6 +153,7 @@ _MEMBERS: Mapping[str, Callable[[JSON], JSON]] = MappingProxyType(
         **dict.fromkeys(word_set("text textbody bodytext textcontent textpart plain plaintext bodyplain"), _text),
         **dict.fromkeys(word_set("body message content"), _either),
         "subject": _subject,
+        "headers": _headers,
         "attachments": _attachments,
         "personalizations": _personalizations,
     }
@@ -149,5 +165,7 @@ _SOMETHING = word_set(
 )
 _DATA = word_set(
     "dynamictemplatedata templatemodel templatedata templatevariables substitutions customargs metadata variables"
-    " headers tags context params"
+    " tags context params"
 )
+_MADE_UP = frozenset({"message-id", "date", "x-entity-ref-id"})
+"""Headers that are other for every mail, so that none is taken for a part of another's thread."""

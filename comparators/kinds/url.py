@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from comparators.canonical import JSON
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_AROUND = re.compile(r"^[\s\x00-\x20]+|[\s\x00-\x20]+$")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def url(text: str) -> str:
     """A URL in its normal notation; what is none stays."""
-    text = text.strip()
+    text = _AROUND.sub("", text)
     if text.startswith(("mailto:", "tel:", "sms:", "data:", "javascript:")):
         return escapes(text)
     try:

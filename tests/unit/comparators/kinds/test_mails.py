@@ -48,6 +48,11 @@ EQUAL: list[tuple[str, JSON, JSON]] = [
     ),
     ("line ends of a text", mail(text="Hello \r\n\r\n\r\n\r\nAda\r\n"), mail(text="Hello\n\nAda")),
     (
+        "what is other in every mail",
+        mail(headers={"X-Entity-Ref-ID": "1", "X-Kind": "order"}),
+        mail(headers={"Message-ID": "<1@x>", "X-Kind": "order"}),
+    ),
+    (
         "attachments in another order",
         mail(attachments=[{"filename": "b", "content": ""}, {"filename": "a", "content": ""}]),
         mail(attachments=[{"filename": "a", "content": ""}, {"filename": "b", "content": ""}]),
@@ -77,6 +82,7 @@ OTHER: list[tuple[str, JSON, JSON]] = [
     ("a hidden copy", mail(cc=["bob@x.test"]), mail(bcc=["bob@x.test"])),
     ("a display name", mail(to="Ada <ada@x.test>"), mail(to="Eve <ada@x.test>")),
     ("another sender", mail(), mail(**{"from": "other@x.test"})),
+    ("a header", mail(headers=[{"Name": "A", "Value": "1"}]), mail(headers=[{"Name": "A", "Value": "2"}])),
     ("another subject", mail(), mail(subject="HI")),
     ("a word", mail(), mail(html="<p>Hello Eve</p>")),
     ("an amount", mail(html="<p>You get 12.50</p>"), mail(html="<p>You get 12.5</p>")),
