@@ -65,6 +65,8 @@ def main() -> None:
         progress=lambda text: print(text, flush=True),
     )
     findings = uvloop.run(measure(options))
+    for about, count in findings.groups.most_common(_SHOWN):
+        print(f"{count:6} false alarms: {about}")
     for line in findings.alarms[:_SHOWN]:
         print(f"false alarm: {line[:900]}")
     for line in findings.missed[:_SHOWN]:

@@ -15,6 +15,8 @@ from benchmarks.faults.pairs import Pair, Pairing
 from benchmarks.faults.recording import Kept, Recorder
 from benchmarks.faults.tasks import TASKS, any_script
 from benchmarks.faults.world import World
+from comparators.path import parse
+from comparators.signature import generalised
 from shadow.reports import pairs as reports
 from shadow.reports.pairs import PENDING, PairFilter
 from shadow.reports.shapes import PairDetail
@@ -71,6 +73,8 @@ class Findings:
     missed: list[str] = field(default_factory=list)
     """In words, with the seed of the pair."""
     alarms: list[str] = field(default_factory=list)
+    groups: Counter[str] = field(default_factory=Counter)
+    """What false alarms were about."""
     clean: Counter[str] = field(default_factory=Counter)
     """Clean pairs by task."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -201,7 +205,9 @@ class Bench:
                 page = await reports.page(engine, PairFilter(verdict=verdict), cursor=cursor, limit=200)
                 for pair in page.items:
                     if pair.id in self._clean:
-                        findings.alarms.append(_alarm(self._clean[pair.id], await self._detail(pair.id)))
+                        told = await self._detail(pair.id)
+                        findings.alarms.append(_alarm(self._clean[pair.id], told))
+                        findings.groups[_about(told)] += 1
                 cursor = page.next_cursor
                 if cursor is None:
                     break
@@ -244,3 +250,10 @@ def _places(pair: Pair, expected: Expected) -> Iterator[Kept]:
 def _alarm(seed: str, told: PairDetail) -> str:
     said = "; ".join(f"{d.kind} {d.path}: {d.sentence}" for d in told.differences[:3]) or str(told.reason)
     return f"{seed} ({told.task}) {told.verdict}: {said}"
+
+
+def _about(told: PairDetail) -> str:
+    if not told.differences:
+        return f"{told.task} {told.verdict}: {told.reason}"
+    first = told.differences[0]
+    return f"{told.task} {first.kind} {generalised(parse(first.path))}"

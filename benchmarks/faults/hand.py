@@ -33,6 +33,8 @@ class Hand:
         self.escapes = _ESCAPES[0] if self.plain else self.rng.choice(_ESCAPES)
         self.gap = "" if self.plain else self.rng.choice(_GAPS)
         self.hours = self.rng.choice((1, 2, -5, -8, 9))
+        self.foreign = self.rng.random() < 0.5
+        """Whether it escapes what is no ASCII, too."""
 
     def value(self, value: Any, at: datetime) -> Any:
         """What a script says, as this run writes it at that moment."""
@@ -111,7 +113,7 @@ class Hand:
                 return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         written = []
         for character in text:
-            if character in "&<>\"'" or (not character.isascii() and self.rng.random() < 0.5):
+            if character in "&<>\"'" or (self.foreign and not character.isascii()):
                 code = ord(character)
                 written.append(f"&#{code};" if self.escapes == "decimal" else f"&#x{code:X};")
             else:

@@ -27,6 +27,8 @@ class Speller:
         self.slashes = rng.random() < 0.2
         """Whether `/` is escaped, as PHP does."""
         self.zips = rng.random() < 0.1
+        self._sums: dict[float, float] = {}
+        """Fractions as this run's additions come to them, the same every time."""
         if plain:
             self.sorted = self.shuffled = self.figures = self.noise = self.slashes = self.zips = False
 
@@ -42,7 +44,9 @@ class Speller:
     def jittered(self, value: Any) -> Any:
         """Fractions as another order of adding up would have them."""
         if isinstance(value, float):
-            return value * (1 + self._rng.choice((-1, 1)) * self._rng.random() * 4e-15)
+            if value not in self._sums:
+                self._sums[value] = value * (1 + self._rng.choice((-1, 1)) * self._rng.random() * 4e-15)
+            return self._sums[value]
         if isinstance(value, dict):
             return {name: self.jittered(member) for name, member in value.items()}
         if isinstance(value, list):

@@ -98,7 +98,7 @@ def sync_shopify_order(shop: Shop) -> Script:
             commission["audit_json"] = {born("audit", "ulid"): "credited", "by": "sync"}
         script.deeds.append(Row("commissions", commission, stage=1))
     if rng.random() < 0.65:
-        due = instant(shop.moment() + timedelta(days=rng.randint(60, 90)))
+        due = instant(shop.moment() + timedelta(days=rng.randint(110, 140)))
         data = {"orderId": order_id, "sequence": 1, "tenantId": tenant.id}
         script.deeds.append(Emission("review/email.scheduled", data, due, stage=2))
     script.output = {"success": True, "orderId": order_id}
