@@ -168,9 +168,7 @@ class Bench:
             return pair, Spoilt(pair.id, task, seed, faults)
         raise ValueError(f"no script has a place for the fault {name!r}")
 
-    def _more(
-        self, it: Spoiling, rng: random.Random, count: int, names: Sequence[str]
-    ) -> list[tuple[str, Expected]]:
+    def _more(self, it: Spoiling, rng: random.Random, count: int, names: Sequence[str]) -> list[tuple[str, Expected]]:
         """Further faults in the same script, as many as fit."""
         added: list[tuple[str, Expected]] = []
         for name in rng.sample(names, min(len(names), 12)):

@@ -22,7 +22,13 @@ T = TypeVar("T")
 KINDS: dict[str, type[Fault]] = {}
 """All kinds by name."""
 
-CHANGED = ("effect.changed", "effect.type_changed", "effect.field_dropped", "effect.field_added", "effect.format_changed")
+CHANGED = (
+    "effect.changed",
+    "effect.type_changed",
+    "effect.field_dropped",
+    "effect.field_added",
+    "effect.format_changed",
+)
 """An effect that both did, but not alike."""
 MISSING = ("effect.missing",)
 MORE = ("effect.extra", "effect.duplicate")
@@ -146,7 +152,7 @@ class Fault(ABC):
     @classmethod
     def name(cls) -> str:
         """`WrongRecipient` is `wrong recipient`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", cls.__name__).lower()
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", cls.__name__).lower()
 
     @abstractmethod
     def spoil(self, it: Spoiling) -> Expected | None:

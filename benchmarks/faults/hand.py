@@ -103,7 +103,9 @@ class Hand:
             case _:
                 shifted = moment + timedelta(hours=self.hours)
                 sign = "+" if self.hours >= 0 else "-"
-                return f"{shifted.replace(tzinfo=None).isoformat(timespec='milliseconds')}{sign}{abs(self.hours):02d}:00"
+                return (
+                    f"{shifted.replace(tzinfo=None).isoformat(timespec='milliseconds')}{sign}{abs(self.hours):02d}:00"
+                )
 
     def _escaped(self, text: str) -> str:
         match self.escapes:

@@ -72,7 +72,9 @@ class Pairing:
         theirs = None
         if candidate is not None:
             begins = mine.performance.finished_at + self._later()
-            theirs = self._run(event, candidate, Side.CANDIDATE, begins, seconds * (0.7 + 0.8 * rng.random()), self._given(mine))
+            theirs = self._run(
+                event, candidate, Side.CANDIDATE, begins, seconds * (0.7 + 0.8 * rng.random()), self._given(mine)
+            )
         data = Speller(rng).json(Hand(rng, accepted, plain=True).value(legacy.data, accepted))
         return Pair(event, legacy.task, legacy.event, legacy.tenant, data, accepted, mine, theirs)
 
@@ -90,7 +92,9 @@ class Pairing:
     def _later(self) -> timedelta:
         """After the other run: usually at once, in a replay hours or weeks later."""
         rng = self._rng
-        return timedelta(seconds=rng.choice((0.1, 1, 20, 600)) * (0.5 + rng.random()) + rng.choice((0, 0, 0, 0, 0, 86400 * 3)))
+        return timedelta(
+            seconds=rng.choice((0.1, 1, 20, 600)) * (0.5 + rng.random()) + rng.choice((0, 0, 0, 0, 0, 86400 * 3))
+        )
 
     def _given(self, mine: Run) -> dict[str, str]:
         """What legacy's answers were replayed to the candidate with."""
@@ -124,4 +128,3 @@ class Pairing:
             error = f"{_ERRORS[side]}: {error}"
         name = None if error is None else _ERRORS[side]
         return Run(identifier, platform_run, side, script, performance, recorded, output, name, error)
-

@@ -109,7 +109,9 @@ class Shop:
     def moment(self, *, within_days: int = 40) -> datetime:
         """A moment of the past, often at the edge of a day or a month."""
         rng = self.rng
-        base = datetime(2026, 10, 1, tzinfo=UTC) - timedelta(days=rng.randrange(within_days), seconds=rng.randrange(86400))
+        base = datetime(2026, 10, 1, tzinfo=UTC) - timedelta(
+            days=rng.randrange(within_days), seconds=rng.randrange(86400)
+        )
         if rng.random() < 0.25:
             base = base.replace(hour=rng.choice((0, 23)), minute=rng.choice((0, 59)), second=rng.choice((0, 59)))
         if rng.random() < 0.1:

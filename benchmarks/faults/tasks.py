@@ -121,7 +121,9 @@ def send_review_email(shop: Shop) -> Script:
     script.deeds.append(messages.review_request(shop, order_id, sequence, incentive_percent(sequence)))
     if sequence == 1:
         reminder = {"orderId": order_id, "sequence": 2, "tenantId": tenant.id}
-        script.deeds.append(Emission("review/email.scheduled", reminder, clock("moment", plus=REMINDER_SECONDS), stage=1))
+        script.deeds.append(
+            Emission("review/email.scheduled", reminder, clock("moment", plus=REMINDER_SECONDS), stage=1)
+        )
     script.output = {"success": True, "sequence": sequence}
     if rng.random() < 0.1:
         return _rejected_mail(script)
@@ -198,7 +200,9 @@ def _withdrawal(request_id: str, *, stage: int, **values: Any) -> Row:
 def process_creator_application(shop: Shop) -> Script:
     rng, tenant = shop.rng, shop.tenant
     creator_id = f"applicant-{rng.randrange(10**5):05d}" if rng.random() < 0.8 else f"c{rng.getrandbits(60):015x}"
-    script = Script("process-creator-application", "creator/applied", {"creatorId": creator_id, "tenantId": tenant.id}, tenant.id)
+    script = Script(
+        "process-creator-application", "creator/applied", {"creatorId": creator_id, "tenantId": tenant.id}, tenant.id
+    )
     applicant = shop.person()
     script.deeds.append(messages.application_received(shop, applicant, creator_id))
     followers, handle = rng.randint(500, 200_000), f"@{applicant.first.lower()}{rng.randrange(1000)}"
@@ -235,7 +239,9 @@ def process_creator_application(shop: Shop) -> Script:
 def process_attribution(shop: Shop) -> Script:
     rng, tenant = shop.rng, shop.tenant
     order_id = shop.order_id()
-    script = Script("process-attribution", "attribution/conversion", {"orderId": order_id, "tenantId": tenant.id}, tenant.id)
+    script = Script(
+        "process-attribution", "attribution/conversion", {"orderId": order_id, "tenantId": tenant.id}, tenant.id
+    )
     if rng.random() < 0.03:
         return _failed(script, f"no row '{order_id}' in conversions")
     visitor, email, total = shop.visitor_id(), shop.person().email, rng.randint(990, 40_000)
@@ -327,9 +333,16 @@ def process_webhook_queue(shop: Shop) -> Script:
         problem = rng.choices((None, "no handler for app/uninstalled", "customer has no email"), (86, 7, 7))[0]
         if problem is None:
             again = known and rng.random() < 0.15
-            customer, person = rng.choice(known) if again else f"customer-q-{rng.randrange(10**6):06d}", shop.person()
+            customer = rng.choice(known) if again else f"customer-q-{rng.randrange(10**6):06d}"
+            person = shop.person()
             known.append(customer)
-            row = {"id": customer, "tenant_id": tenant.id, "email": person.email, "name": person.name, "updated_at": clock()}
+            row = {
+                "id": customer,
+                "tenant_id": tenant.id,
+                "email": person.email,
+                "name": person.name,
+                "updated_at": clock(),
+            }
             script.deeds.append(Row("customers", row, stage=2 * place))
             change: dict[str, Any] = {"status": "processed", "processed_at": clock()}
             processed += 1

@@ -26,7 +26,6 @@ from shadow.effects.record import record_effects
 from shadow.egress import calls
 from shadow.judge.loop import JudgeLoop
 from shadow.model.ids import derived_id
-
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.sealing.master import new_text
@@ -40,9 +39,10 @@ _MOST_EFFECTS = 2_000
 """Written by one statement."""
 
 _EVENTS = b"""
-INSERT INTO events (id, source, door, origin, name, tenant, delivery_id, upstream_id, accepted_at, route, phase, authority)
-SELECT id, 'app-inngest', 'inngest', 'producer', name, tenant, 'delivery-' || id, upstream_id, accepted_at, route, 'shadow',
-       'legacy'
+INSERT INTO events
+    (id, source, door, origin, name, tenant, delivery_id, upstream_id, accepted_at, route, phase, authority)
+SELECT id, 'app-inngest', 'inngest', 'producer', name, tenant, 'delivery-' || id, upstream_id, accepted_at, route,
+       'shadow', 'legacy'
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
     AS event (id, name, tenant, upstream_id, accepted_at, route)
 """

@@ -25,7 +25,9 @@ def _mentions(it: Spoiling) -> dict[str, list[Deed]]:
 
 
 def _rename(deed: Deed, old: str, new: str) -> None:
-    change = lambda text: text.replace(f"{SEPARATOR}{old}{SEPARATOR}", f"{SEPARATOR}{new}{SEPARATOR}")  # noqa: E731
+    def change(text: str) -> str:
+        return text.replace(f"{SEPARATOR}{old}{SEPARATOR}", f"{SEPARATOR}{new}{SEPARATOR}")
+
     if isinstance(deed, Call):
         deed.path, deed.query, deed.body = change(deed.path), mapped(deed.query, change), mapped(deed.body, change)
     elif isinstance(deed, Row):

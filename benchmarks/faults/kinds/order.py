@@ -36,7 +36,8 @@ class LastWriteFirst(Fault):
             couple
             for rows in writes.values()
             for couple in pairwise(rows)
-            if (couple[0].values["email"], couple[0].values["name"]) != (couple[1].values["email"], couple[1].values["name"])
+            if (couple[0].values["email"], couple[0].values["name"])
+            != (couple[1].values["email"], couple[1].values["name"])
         ]
         if not among:
             return None

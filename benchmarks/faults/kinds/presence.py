@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.faults.fault import ANY, MISSING, MORE, Expected, Fault, Spoiling
 from benchmarks.faults.script import Call, Deed, Emission, Row
 from benchmarks.faults.shop import Shop
-from benchmarks.faults.symbols import born, births, mapped
+from benchmarks.faults.symbols import births, born, mapped
 
 
 class _Missing(Fault):
@@ -133,7 +133,9 @@ class _DoneAgain(Fault):
         again.attempt = deed.attempt + it.rng.choice((1, 1, 2))
         if isinstance(again, Row):
             fresh = {name: f"{name}-again" for name in births(again.values)}
-            again.values = mapped(again.values, lambda text: _renamed(text, fresh) if text in (deed_id(deed),) else text)
+            again.values = mapped(
+                again.values, lambda text: _renamed(text, fresh) if text in (deed_id(deed),) else text
+            )
         it.script.deeds.append(again)
         return Expected(ANY if _of_identity(it, deed) else MORE, it.take(deed, again))
 

@@ -146,7 +146,9 @@ class SecondsForMilliseconds(Fault):
         if call is None:
             return None
         event = call.body["data"][0]
-        event["event_time"] = clock("milliseconds") if isinstance(event["event_time"], str) else event["event_time"] * 1000
+        event["event_time"] = (
+            clock("milliseconds") if isinstance(event["event_time"], str) else event["event_time"] * 1000
+        )
         return Expected(CHANGED, it.take(call), ("event_time",))
 
 
