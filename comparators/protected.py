@@ -22,7 +22,7 @@ _MONEY = word_set(
     " balance discount discounts refund currency currencies revenue value cents"
 )
 _HOLDERS = frozenset({("value",), ("values",)})
-"""Names of amounts that as containers say nothing of what they hold: the parts of a mail are `{"type", "value"}` too."""
+"""As containers they say nothing of what they hold: the parts of a mail are `{"type", "value"}` too."""
 _ADDRESSES = word_set("email emails mail phone phones mobile address addresses em ph")
 """Names of recipients as scalars; as containers ("email": {...}) they hold whole messages."""
 _PARTIES = word_set(

@@ -99,11 +99,9 @@ class Bench:
     async def run(self) -> Findings:
         """All of it."""
         batch: list[Pair] = []
-        made = 0
         spent = time.perf_counter()
-        for pair in self._pairs():
+        for made, pair in enumerate(self._pairs(), 1):
             batch.append(pair)
-            made += 1
             if len(batch) == BATCH:
                 self._seconds["making"] += time.perf_counter() - spent
                 await self._judged(batch)

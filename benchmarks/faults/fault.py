@@ -33,7 +33,7 @@ CHANGED = (
 MISSING = ("effect.missing",)
 MORE = ("effect.extra", "effect.duplicate")
 ANY = (*CHANGED, *MISSING, *MORE)
-"""Where more than one way of saying it is true: one thing instead of another is a change, or one missing and one more."""
+"""Where more than one way of saying it is true: one thing for another is a change, or one missing and one more."""
 
 
 class Told(Protocol):

@@ -1,4 +1,4 @@
-"""Ids: of the event's entities, which are the same on both sides, and those born in a run, which have to be consistent."""
+"""Ids: of entities, which are the same on both sides, and those born in a run, which have to be consistent."""
 
 from __future__ import annotations
 
