@@ -137,7 +137,7 @@ def _is_bare_id(text: str) -> bool:
         if text.isdigit():
             return False
         return len(text) == 24 or (len(text) == 32 and UUID(text).version is not None)
-    runs = _CLASSES.findall(text)
+    runs: list[str] = _CLASSES.findall(text)
     if len(text) == _CUID and text[0] == "c" and text.islower():
         # A word with a number has its digits together.
         return sum(run.isdigit() for run in runs) >= 2

@@ -23,7 +23,7 @@ from shadow.observe import logs
 LEAST_KINDS = 40
 LEAST_INSTANCES = 500
 LEAST_PAIRS = 20_000
-_SHOWN = 40
+_SHOWN = 12
 
 
 async def measure(options: Options) -> Findings:
