@@ -2,22 +2,28 @@
 
 Trigger.dev retries the whole run, Inngest a step. An effect performed again by a later attempt reached the
 world once only if the provider could recognise it: same idempotency key. Anything else happened twice, except for
-what changed nothing: a read, and a try that the target itself says it did not take. An error that leaves open whether
-the target did it (500, 502, 504 is what is recorded when a write left and its answer was lost) says no such thing.
+what changed nothing: a read, a try that the target itself says it did not take, and a row that is written again as it
+was. An error that leaves open whether the target did it (500, 502, 504 is what is recorded when a write left and its
+answer was lost) says no such thing.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
-from comparators.canonical import JSON
+from comparators.canonical import JSON, canonical
+from comparators.generated import HOLE, take_apart
+from comparators.instant import moment_in_number
 from comparators.normalise import Entry
+from comparators.path import Parts
 from comparators.shape import shape
 
 _NOT_TAKEN = frozenset({408, 425, 429, 503})
 """Come again, for nothing was done."""
+_WHOLE_ROWS = ("upsert ", "update ")
+"""Operations that leave a row as they say, however often they are done. An insert makes one row more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,13 @@ def collapse(entries: Sequence[Entry], known: Collection[str]) -> Collapsed:
     dropped: list[Dropped] = []
     first: dict[tuple[str, str, str, str, bytes], Entry] = {}
     kept: list[Entry] = []
-    for entry in sorted(_tried_at_last(_read_at_last(entries, known, dropped), known, dropped), key=_by_attempt):
+    counted = _once(entries, lambda e: _read(e, known), "a read that was made again by a later attempt", dropped)
+    counted = _once(counted, _row, "a later attempt wrote the row again as it was", dropped)
+    for entry in sorted(_tried_at_last(counted, known, dropped), key=_by_attempt):
         if entry.idempotency_key is None:
             kept.append(entry)
             continue
-        same = (*entry.group, entry.idempotency_key, shape(entry.data, known))
+        same = (*entry.group, entry.idempotency_key, shape(_timeless(entry.data), known))
         seen = first.setdefault(same, entry)
         if seen.attempt == entry.attempt:
             kept.append(entry)
@@ -88,27 +96,44 @@ def _tried_at_last(entries: Sequence[Entry], known: Collection[str], dropped: li
     return kept
 
 
-def _read_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:
-    """Without the reads that a later attempt made again; as often as within one attempt, they stay."""
-    if not any(entry.reads and entry.attempt > 1 for entry in entries):
+def _once(
+    entries: Sequence[Entry], same_of: Callable[[Entry], Hashable], reason: str, dropped: list[Dropped]
+) -> Sequence[Entry]:
+    """Without what a later attempt did again to no effect; as often as within one attempt, it stays.
+
+    Args:
+        same_of: what makes it the same; None for what this is not about.
+    """
+    if not any(entry.attempt > 1 for entry in entries):
         return entries
+    sames = {entry: same for entry in entries if (same := same_of(entry)) is not None}
     counts: dict[Hashable, Counter[int]] = defaultdict(Counter)
-    for entry in entries:
-        if entry.reads:
-            counts[_same(entry, known)][entry.attempt] += 1
+    for entry, same in sames.items():
+        counts[same][entry.attempt] += 1
     left = {same: max(counted.values()) for same, counted in counts.items()}
     kept: list[Entry] = []
     last: dict[Hashable, Entry] = {}
     for entry in sorted(entries, key=_by_attempt, reverse=True):
-        if entry.reads:
-            same = _same(entry, known)
+        if entry in sames:
+            same = sames[entry]
             if left[same] == 0:
-                dropped.append(Dropped(entry, last[same], "a read that was made again by a later attempt"))
+                dropped.append(Dropped(entry, last[same], reason))
                 continue
             left[same] -= 1
             last[same] = entry
         kept.append(entry)
     return kept
+
+
+def _read(entry: Entry, known: Collection[str]) -> Hashable:
+    return _same(entry, known) if entry.reads else None
+
+
+def _row(entry: Entry) -> Hashable:
+    """A row as it was left, but for the moments in it. Other ids are other rows."""
+    if entry.kind != "sql" or entry.identity is None or not entry.spelled.startswith(_WHOLE_ROWS):
+        return None
+    return (entry.group, entry.identity, canonical(_timeless(entry.data)))
 
 
 def _by_attempt(entry: Entry) -> tuple[int, int]:
@@ -134,4 +159,17 @@ def _same(entry: Entry, known: Collection[str]) -> Hashable:
     data = entry.data
     if isinstance(data, dict):
         data = {name: value for name, value in data.items() if name != "status"}
-    return (entry.group, entry.identity, shape(data, known))
+    return (entry.group, entry.identity, shape(_timeless(data), known))
+
+
+def _timeless(value: JSON, parts: Parts = ()) -> JSON:
+    """A value without the moments in it: those of a run's own clock are others at every attempt."""
+    if isinstance(value, dict):
+        return {name: _timeless(member, (*parts, name)) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_timeless(item, (*parts, index)) for index, item in enumerate(value)]
+    if isinstance(value, str):
+        return take_apart(value).filled(lambda token: HOLE if token.is_instant else token.text)
+    if isinstance(value, int | float) and not isinstance(value, bool) and moment_in_number(value, parts) is not None:
+        return HOLE
+    return value

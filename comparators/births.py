@@ -106,7 +106,8 @@ class Births:
 
     def birth(self, identifier: str) -> Birth:
         """Where an id comes from, as far as this run shows."""
-        if identifier in self.known or identifier[identifier.find(_NUMBER) :] in self.known:
+        number = identifier.find(_NUMBER)
+        if identifier in self.known or (number >= 0 and identifier[number:] in self.known):
             return Birth(Origin.event, "in the event")
         seen = self._looked().get(identifier, _Seen())
         if seen.certain is not None:

@@ -32,6 +32,8 @@ _TOKEN = re.compile(
     + r"|(?P<bare>[A-Za-z0-9]{20,36}))"
     + _END
 )
+_CUID = 25
+"""Characters of a cuid: a "c", then small letters and digits."""
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _CLASSES = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
 _RUN_PREFIX = "run"
@@ -135,5 +137,9 @@ def _is_bare_id(text: str) -> bool:
         if text.isdigit():
             return False
         return len(text) == 24 or (len(text) == 32 and UUID(text).version is not None)
+    runs: list[str] = _CLASSES.findall(text)
+    if len(text) == _CUID and text[0] == "c" and text.islower():
+        # A word with a number has its digits together.
+        return sum(run.isdigit() for run in runs) >= 2
     digits = sum(character.isdigit() for character in text)
-    return digits >= 2 and len(_CLASSES.findall(text)) >= 6
+    return digits >= 2 and len(runs) >= 6

@@ -21,6 +21,8 @@ _MONEY = word_set(
     "amount amounts price prices total totals subtotal tax taxes fee fees cost costs commission commissions"
     " balance discount discounts refund currency currencies revenue value cents"
 )
+_HOLDERS = frozenset({("value",), ("values",)})
+"""As containers they say nothing of what they hold: the parts of a mail are `{"type", "value"}` too."""
 _ADDRESSES = word_set("email emails mail phone phones mobile address addresses em ph")
 """Names of recipients as scalars; as containers ("email": {...}) they hold whole messages."""
 _PARTIES = word_set(
@@ -40,7 +42,8 @@ def is_protected(parts: Parts) -> bool:
     names = [part for part in parts if isinstance(part, str)]
     if not names:
         return False
-    if any(_names_party(words(name)) or _names_money(words(name)) for name in names[:-1]):
+    above = [found for name in names[:-1] if (found := words(name)) not in _HOLDERS]
+    if any(_names_party(found) or _names_money(found) for found in above):
         return True
     return protects_name(names[-1])
 

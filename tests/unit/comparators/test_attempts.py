@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from comparators import Effect, Judgement, Ledger, Verdict
+from comparators import JSON, Effect, Judgement, Ledger, Verdict
 from tests.unit.comparators.ledgers import completed
 from tests.unit.comparators.ledgers import judged as judge_ledgers
 
@@ -112,3 +112,45 @@ def test_what_the_last_attempt_read_is_what_counts() -> None:
 
 def test_a_write_that_a_retry_does_again_happened_twice() -> None:
     assert judged([SEND, replace(SEND, attempt=2)], [SEND]).verdict is Verdict.mismatch
+
+
+ROW = Effect("sql", "db", "upsert orders", "1", {"id": "1", "total_cents": 5, "updated_at": "2026-03-02T10:00:01.000Z"})
+
+
+def row(effect: Effect = ROW, attempt: int = 1, **columns: JSON) -> Effect:
+    assert isinstance(effect.data, dict)
+    return replace(effect, data={**effect.data, **columns}, attempt=attempt)
+
+
+def test_a_row_that_a_later_attempt_writes_again_as_it_was_is_written_once() -> None:
+    again = [row(), row(attempt=2, updated_at="2026-03-02T10:00:02.500Z")]
+    assert judged(again, [row()]).verdict is Verdict.match
+    assert judged([row()], again).verdict is Verdict.match
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(row(attempt=2, total_cents=6), id="with another content"),
+        pytest.param(row(), id="within one attempt"),
+        pytest.param(row(replace(ROW, identity=None), 2), id="of which nobody knows which it is"),
+    ],
+)
+def test_any_other_row_is_one_more(again: Effect) -> None:
+    first = row() if again.identity else row(replace(ROW, identity=None))
+    assert judged([first], [first, again]).verdict is Verdict.mismatch
+
+
+def test_a_row_with_an_id_of_its_own_that_a_retry_inserts_again_is_there_twice() -> None:
+    line = Effect("sql", "db", "insert lines", "request-1", {"id": "0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f"})
+    again = row(line, 2, id="0190d5f6-aaaa-7bbb-8ccc-1234567890ab")
+    assert judged([line], [line, again]).verdict is Verdict.mismatch
+    whole = replace(line, operation="upsert lines")
+    assert judged([whole], [whole, replace(again, operation="upsert lines")]).verdict is Verdict.mismatch
+
+
+def test_a_call_that_says_when_it_is_made_is_the_same_call_when_it_is_made_again() -> None:
+    def told(at: int, status: int) -> Effect:
+        return replace(SEND, data={"body": {"event_time": at}, "status": status})
+
+    assert judged([told(1_772_445_601, 200)], [told(1_772_445_602, 503), told(1_772_445_603, 200)]).verdict == "match"

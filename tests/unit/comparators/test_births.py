@@ -182,3 +182,9 @@ def test_two_newborns_that_changed_places_are_found() -> None:
         )
 
     assert judged(ledger(A, A2), ledger(A2, A)).verdict is Verdict.mismatch
+
+
+def test_a_number_of_the_event_is_not_part_of_an_id() -> None:
+    legacy = run(http("POST /events", {"event_id": A[:-1] + "3", "name": "x"}, {}))
+    candidate = run(http("POST /events", {"event_id": B[:-1] + "2", "name": "x"}, {}))
+    assert judged(legacy, candidate, known={"sequence": 2, "of": "3"}).verdict is Verdict.match

@@ -28,6 +28,8 @@ from comparators.generated import Token, may_correspond, take_apart
         "507f1f77bcf86cd799439011",
         # a UUID without dashes
         "c0ffee00c0de4aaa9bbbdeadbeef0001",
+        # cuid, also with few changes between letters and digits
+        "cqncttuzzqocybx097lt70ubq",
         # nanoid-like
         "V1StGXR8Z5jdHi6BmyT7a",
     ],
@@ -58,6 +60,7 @@ def test_an_id_is_recognised_alone_and_in_a_text(identifier: str) -> None:
         "da39a3ee5e6b4b0d3255bfef95601890afd80709",
         # an MD5 that is no UUID by its version
         "0cc175b9c0f1b6a831c399e269772661",
+        "customerorders20261126001",
         "internationalization",
         "INTERNATIONALIZATIONS12345",
         "99999999999999999999999999",
