@@ -111,10 +111,17 @@ def ended(legacy: Outcome, candidate: Outcome) -> str:
     return f"candidate {_ending(candidate)}; legacy {_ending(legacy)}"
 
 
-def reordered(first: str, then: str, *, by_candidate: bool) -> str:
-    """A declared order that only one side kept."""
+def reordered(first: str, then: str, *, by_candidate: bool, learned: bool = False) -> str:
+    """An order that only one side kept."""
     breaks, keeps = ("candidate", "legacy") if by_candidate else ("legacy", "candidate")
-    return f"{breaks} did {then} before {first}; {keeps} did them in the declared order"
+    order = "order in which legacy always did them" if learned else "declared order"
+    return f"{breaks} did {then} before {first}; {keeps} did them in the {order}"
+
+
+def overwrote(entry: Entry, member: Parts) -> str:
+    """A row that was written several times, and last by another write."""
+    what = f": its {_place(member)} stays another" if member else ""
+    return f"candidate did {effect_name(entry)} before another write of it that legacy did earlier{what}"
 
 
 def attempted(legacy: Outcome, candidate: Outcome) -> str:

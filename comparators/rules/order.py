@@ -19,6 +19,8 @@ class OrderRule:
     first: EffectPattern
     then: EffectPattern
     reason: str = ""
+    learned: bool = False
+    """Whether nobody declared it: legacy's runs always did it so. Then breaking it is a lesser matter."""
 
     @property
     def id(self) -> str:

@@ -23,6 +23,18 @@ APP_TRIGGER = "app-trigger"
 IDENTITIES: tuple[dict[str, Any], ...] = ({"kind": "event", "paths": ["$.orderId"]},)
 """What makes an effect that effect, where its target's operation does not say it."""
 
+_BEFORE: dict[str, tuple[dict[str, Any], ...]] = {
+    "process-payout": tuple(
+        {
+            "first": {"kind": "http", "target": provider},
+            "then": {"kind": "sql", "operation": "* ledger_transactions"},
+            "reason": "the books say what has been paid, not what will be",
+        }
+        for provider in ("swiftpay", "bankwire")
+    ),
+}
+"""Order that matters; all else that a task does may come in any order."""
+
 _CREDENTIALS: dict[str, dict[str, str]] = {
     "shopify": {"header": "x-shopify-access-token"},
     "mail": {"header": "authorization"},
@@ -264,6 +276,8 @@ def _task(task_id: str, task: dict[str, Any]) -> dict[str, Any]:
     for name in ("tenant_rate", "business_keys"):
         if name in task:
             described[name] = task[name]
+    if task_id in _BEFORE:
+        described["rules"] = {"before": [dict(rule) for rule in _BEFORE[task_id]]}
     if task_id in _WORLD:
         described["world"] = [dict(row) for row in _WORLD[task_id]]
     return described
