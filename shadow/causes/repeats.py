@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 _EVENT = b"SELECT source, door, origin, name, tenant, route, task FROM events WHERE id = %s"
 _REPEAT = b"""
 INSERT INTO events (id, source, door, origin, name, tenant, delivery_id, upstream_id, route, phase, authority, purpose,
-                    sides, task)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s)
+                    sides, task, repeats)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s, %s)
 """
 _DATA = b"INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)"
 _DISPATCH = b"""
@@ -102,6 +102,7 @@ async def _repeated(
             purpose.value,
             [side.value for side in lineage.sides],
             task,
+            event,
         ),
     )
     await conn.vault.ready([tenant])

@@ -48,8 +48,10 @@ _REMEMBERED = 100_000
 
 _COLUMNS = """
 run.id, run.side, run.task, run.authority, run.pair_id, run.platform_run_id,
-CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END, event.tenant, event.id
+CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END, event.tenant, event.id,
+original.id, original.authority
 FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id LEFT JOIN events AS event ON event.id = run.event_id
+LEFT JOIN events AS original ON original.id = event.repeats
 """
 _BY_ALIAS = f"""
 SELECT {_COLUMNS} WHERE run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(run)s)
@@ -120,7 +122,8 @@ class KnownRun:
     authority: Authority
     pair_id: UUID | None
     twin: UUID | None
-    """The run that it is compared with."""
+    """The run whose recorded answers it gets: that which it is compared with; of a repeated event, that which had
+    authority when it was new."""
     platform_run_id: str | None
     attributed_by: AttributedBy = AttributedBy.HEADERS
     tenant: Tenant = UNKNOWN
@@ -323,12 +326,24 @@ class Runs:
                 task,
                 authority,
                 pair_id,
-                twin,
+                twin if original is None or real is None else derived_id(original, task, Side(real)),
                 platform_run_id,
                 attributed_by,
                 UNKNOWN if event is None else tenant,
             )
-            for run_id, side, task, authority, pair_id, platform_run_id, twin, tenant, event in await cursor.fetchall()
+            for (
+                run_id,
+                side,
+                task,
+                authority,
+                pair_id,
+                platform_run_id,
+                twin,
+                tenant,
+                event,
+                original,
+                real,
+            ) in await cursor.fetchall()
         ]
 
     async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:

@@ -81,6 +81,7 @@ events = Table(
     Column("sides", ARRAY(Text), comment="that get it; null: as its phase says"),
     Column("child_key", Text, comment="which child of its parent it is; the twin's has the same"),
     Column("task", Text, comment="the one task that it means, where a worker's call named it; null: all that it feeds"),
+    Column("repeats", Uuid, comment="the event that it is once more, whose recorded answers its calls get"),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),

@@ -124,6 +124,8 @@ class Paying:
     """All of it, running."""
 
     front: str
+    text: str
+    """The catalogue as it is written."""
     catalogue: ResolvedCatalogue
     database: Database
     bank: Bank
@@ -244,7 +246,7 @@ async def paying(database: Database, folder: Path, *, sequence: str = "after") -
 
         stack.push_async_callback(end)
         await _up(client, running)
-        yield Paying(front, catalogue, database, bank, trigger, pretend, inngest_served.url, client, keys)
+        yield Paying(front, text, catalogue, database, bank, trigger, pretend, inngest_served.url, client, keys)
 
 
 async def _up(client: httpx.AsyncClient, running: asyncio.Task[None]) -> None:

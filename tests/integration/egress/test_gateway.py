@@ -387,3 +387,21 @@ async def test_no_key_of_ours_reaches_a_target_whichever_of_several_was_taken(wo
     assert (await twins.call(LEGACY, path="open/x", json={}, headers=more)).status_code == 201
     ((_method, path, headers, _body),) = world.books.calls
     assert "shk_" not in path + str(headers)
+
+
+@pytest.mark.parametrize("real", [LEGACY, CANDIDATE])
+async def test_a_repeated_event_is_answered_as_the_run_was_that_had_authority_when_it_was_new(
+    world: World, real: Side
+) -> None:
+    twins, again = await world.twins(real=real), await world.twins(real=None)
+    if real is CANDIDATE:
+        await world.execute("UPDATE runs SET platform_run_id = %s WHERE id = %s", "cand_1", twins.run(CANDIDATE))
+    true = (await twins.call(real, json={"requestId": "wd_1"})).json()
+    await twins.finish(real)
+    await world.execute("UPDATE events SET purpose = 'canary', repeats = %s WHERE id = %s", twins.event, again.event)
+    answer = await again.call(CANDIDATE, json={"requestId": "wd_1"})
+    assert (answer.json(), answer.headers["x-shadow-gateway"]) == (true, "replay")
+    # what it never did is answered by the stub, as ever
+    other = await again.call(CANDIDATE, json={"requestId": "wd_2"})
+    assert (other.json()["id"], other.headers["x-shadow-gateway"]) == ("tr_stub", "stub")
+    assert len(world.books.calls) == 1
