@@ -120,8 +120,9 @@ def reordered(first: str, then: str, *, by_candidate: bool, learned: bool = Fals
 
 def overwrote(entry: Entry, member: Parts) -> str:
     """A row that was written several times, and last by another write."""
+    named = _named(entry)
     what = f": its {_place(member)} stays another" if member else ""
-    return f"candidate did {effect_name(entry)} before another write of it that legacy did earlier{what}"
+    return f"candidate {named.did} {named.thing} before another write of it that legacy did earlier{what}"
 
 
 def attempted(legacy: Outcome, candidate: Outcome) -> str:

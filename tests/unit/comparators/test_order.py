@@ -116,7 +116,7 @@ def test_of_two_writes_of_one_row_the_last_stays(one: Effect, other: Effect, exp
 def test_what_stays_is_named() -> None:
     (difference,) = judged(written(OLDER, NEWER), written(NEWER, OLDER)).differences
     assert difference.sentence == (
-        "candidate did sql shop/upsert orders for 7 before another write of it that legacy did earlier: its total"
+        "candidate ran upsert orders in shop for 7 before another write of it that legacy did earlier: its total"
         " stays another"
     )
     assert difference.legacy == [["upsert orders", {"total": 1}], ["upsert orders", {"total": 2}]]
