@@ -175,8 +175,14 @@ class Births:
 
 
 def id_tokens(value: JSON, operation: str = "") -> Iterator[tuple[Parts, Token]]:
-    """The generated-looking ids in a value, and the numbers that stand where ids do, with their paths."""
+    """The generated-looking ids in a value, and the numbers that stand where ids do, with their paths.
+
+    An id that is a member's own name stands at `*` of what it is a member of.
+    """
     for parts, leaf in leaves(value):
+        for depth, name in enumerate(parts):
+            if isinstance(name, str) and (tokens := take_apart(name).tokens):
+                yield from (((*parts[:depth], "*"), token) for token in tokens if not token.is_instant)
         if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
             yield from ((parts, token) for token in tokens if not token.is_instant)
         elif (number := number_token(leaf, parts, operation)) is not None:

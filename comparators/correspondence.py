@@ -21,7 +21,7 @@ from comparators.instant import Moment, Window, moment_in_number, moment_in_text
 from comparators.normalise import Entry
 from comparators.path import Parts, normalised
 from comparators.protected import is_money, is_protected
-from comparators.shape import leaves
+from comparators.shape import leaves, shape
 
 _MONEY_NOISE = 1e-6
 """Absolute difference of two amounts that is float noise: far below any currency's unit."""
@@ -130,10 +130,15 @@ class Correspondence:
             for name, member in legacy.items():
                 if name in candidate:
                     self.learn_equal(member, candidate[name])  # type: ignore[index]  # same kind of mapping
+                    if isinstance(name, str):
+                        self._learn(name)
         elif isinstance(legacy, str) and legacy == candidate:
-            for token in take_apart(legacy).tokens:
-                if not token.is_instant:
-                    self.forward[token.text] = self.backward[token.text] = token.text
+            self._learn(legacy)
+
+    def _learn(self, text: str) -> None:
+        for token in take_apart(text).tokens:
+            if not token.is_instant:
+                self.forward[token.text] = self.backward[token.text] = token.text
 
     def reconcile(
         self,
@@ -151,7 +156,14 @@ class Correspondence:
             if type(legacy) is not type(candidate):
                 return candidate
             rebuilt: Items | dict[str, Aligned] = Items() if isinstance(candidate, Items) else {}
+            renamed = (
+                {}
+                if isinstance(candidate, Items) or isinstance(legacy, Items)
+                else self._renamed(legacy, candidate, parts)
+            )
             for name, member in candidate.items():
+                if isinstance(name, str):
+                    name = renamed.get(name, name)
                 if name in legacy:
                     counterpart = legacy[name]  # type: ignore[index]  # both are arrays, or both objects
                     member = self.reconcile(counterpart, member, checks, (*parts, part(name)))
@@ -162,6 +174,29 @@ class Correspondence:
         if _is_number(legacy) and _is_number(candidate):
             return legacy if self._numbers_correspond(legacy, candidate, parts) else candidate
         return candidate
+
+    def _renamed(self, legacy: dict[str, Aligned], candidate: dict[str, Aligned], parts: Parts) -> dict[str, str]:
+        """Names of the candidate's members that are ids born in its run, with legacy's for the same."""
+        theirs = [name for name in candidate if name not in legacy and take_apart(name).tokens]
+        if not theirs:
+            return {}
+        mine = [name for name in legacy if name not in candidate and take_apart(name).tokens]
+        seen = {name: shape(restored(legacy[name]), self.known.texts) for name in mine}
+        found: dict[str, str] = {}
+        for name in theirs:
+            held = shape(restored(candidate[name]), self.known.texts)
+            # First what is known to be the same, then what holds the same.
+            mine.sort(key=lambda other: (self._as_candidate(other) != name, seen[other] != held, other))
+            for other in mine:
+                if self.texts_correspond(other, name, parts):
+                    found[name] = other
+                    mine.remove(other)
+                    break
+        return found
+
+    def _as_candidate(self, text: str) -> str:
+        """A text of legacy with the candidate's ids in it, as far as they are known."""
+        return take_apart(text).filled(lambda token: self.forward.get(token.text, token.text))
 
     def texts_correspond(self, legacy: str, candidate: str, parts: Parts = ()) -> bool:
         """Whether two texts are the same but for generated ids and moments that correspond."""

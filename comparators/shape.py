@@ -51,5 +51,20 @@ def masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) 
     if isinstance(value, list):
         return [masked(item, constants, colours) for item in value]
     if isinstance(value, dict):
-        return {name: masked(member, constants, colours) for name, member in value.items()}
+        return _members(value, constants, colours)
     return value
+
+
+def _members(value: dict[str, JSON], constants: Collection[str], colours: Mapping[str, str]) -> JSON:
+    if not any(take_apart(name).tokens for name in value):
+        return {name: masked(member, constants, colours) for name, member in value.items()}
+    shown = [
+        (str(masked(name, constants, colours)), masked(member, constants, colours)) for name, member in value.items()
+    ]
+    members: dict[str, JSON] = {}
+    # Names that have become one are told apart again, by what they hold and not by what they were.
+    for name, member in sorted(shown, key=lambda named: (named[0], canonical(named[1]))):
+        while name in members:
+            name += HOLE
+        members[name] = member
+    return members

@@ -188,3 +188,24 @@ def test_a_number_of_the_event_is_not_part_of_an_id() -> None:
     legacy = run(http("POST /events", {"event_id": A[:-1] + "3", "name": "x"}, {}))
     candidate = run(http("POST /events", {"event_id": B[:-1] + "2", "name": "x"}, {}))
     assert judged(legacy, candidate, known={"sequence": 2, "of": "3"}).verdict is Verdict.match
+
+
+def steps(*ids: str, said: str = "done") -> Ledger:
+    return run(
+        *(insert("steps", id=i) for i in ids),
+        insert("logs", id="log-1", of={i: f"{said} {n}" for n, i in enumerate(ids)}),
+    )
+
+
+def test_an_id_born_in_the_run_may_be_the_name_of_a_member() -> None:
+    assert judged(steps(A, A2), steps(B, B2)).verdict is Verdict.match
+
+
+def test_as_the_name_of_a_member_an_id_is_used_as_consistently_as_anywhere() -> None:
+    legacy, candidate = steps(A, A2), steps(B, B2)
+    last = candidate.effects[-1]
+    swapped = replace(last, data={"id": "log-1", "of": {B2: "done 0", B: "done 1"}})
+    judgement = judged(legacy, replace(candidate, effects=(*candidate.effects[:-1], swapped)))
+    assert judgement.verdict is Verdict.mismatch
+    known = judged(run(insert("logs", of={A: 1})), run(insert("logs", of={B: 1})), known={"order": A})
+    assert known.verdict is Verdict.mismatch
