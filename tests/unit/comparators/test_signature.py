@@ -84,7 +84,8 @@ def test_task_and_kind_are_part_of_it() -> None:
 
 def test_values_are_not_but_a_status_is() -> None:
     path = normalised(("output", "total"))
-    same = {signature_of("t", Found("output.changed", path, *values)) for values in ((1, 2), ("a", None), ([], {}))}
+    told: list[tuple[JSON, JSON]] = [(1, 2), ("a", None), ([], {})]
+    same = {signature_of("t", Found("output.changed", path, *values)) for values in told}
     assert len(same) == 1
     path = normalised(("outcome", "status"))
     failed = signature_of("t", Found("outcome.status", path, "completed", "failed"))
