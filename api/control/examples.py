@@ -115,6 +115,7 @@ _LEDGER: list[Example] = [
         "data": {"amount": 12500, "currency": "usd"},
     }
 ]
+_SENTENCE = "candidate never called POST /v1/transfers at stripe for payout-77; legacy did once"
 PAIR_DETAIL: Example = {
     **PAIR,
     "deadline_at": "2026-05-01T09:45:00Z",
@@ -127,13 +128,59 @@ PAIR_DETAIL: Example = {
             "kind": "effect.missing",
             "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
             "severity": "critical",
-            "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+            "sentence": _SENTENCE,
             "signature": _SIGNATURE,
             "legacy": {"amount": 12500, "currency": "usd"},
             "candidate": None,
             "allowance": None,
         }
     ],
+    "explanation": {
+        "verdict": "mismatch",
+        "reason": None,
+        "as_stored": True,
+        "differences": [
+            {
+                "kind": "effect.missing",
+                "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
+                "severity": "critical",
+                "sentence": _SENTENCE,
+                "signature": _SIGNATURE,
+            }
+        ],
+        "stages": {
+            "identical": False,
+            "normalised": [],
+            "collapsed": [],
+            "paired": [],
+            "missing": [
+                {
+                    "side": "legacy",
+                    "position": 0,
+                    "kind": "http",
+                    "target": "stripe",
+                    "operation": "POST /v1/transfers",
+                    "identity": "payout-77",
+                    "attempt": 1,
+                }
+            ],
+            "surplus": [],
+            "unified": [],
+            "kept": [],
+            "moments": [],
+            "hidden": [],
+            "classified": [
+                {
+                    "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
+                    "kind": "effect.missing",
+                    "severity": "critical",
+                    "because": "the world lacks an effect",
+                }
+            ],
+            "views": [],
+            "verdict": "mismatch: 1 difference counts, the worst is critical",
+        },
+    },
 }
 SIGNATURE: Example = {
     "id": _SIGNATURE,
@@ -141,7 +188,7 @@ SIGNATURE: Example = {
     "kind": "effect.missing",
     "path": "$['effects']['http']['stripe']['POST /v1/transfers']['payout-77']",
     "severity": "critical",
-    "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+    "sentence": _SENTENCE,
     "example_pair": _PAIR,
     "pairs": 9,
     "allowed": 0,

@@ -14,6 +14,7 @@ from api.control.documented import answers
 from api.control.parameters import Cursor, Limit, Services, TaskFilter
 from api.control.problems import not_found
 from shadow.reports import pairs
+from shadow.reports.explanation import with_explanation
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import PairDetail, PairPage
 
@@ -54,9 +55,15 @@ async def list_pairs(
 async def get_pair(
     pair: Annotated[UUID, Path(description="The pair's id.", examples=[examples.PAIR["id"]])],
     services: Services,
+    explain: Annotated[
+        bool,
+        Query(
+            description="Judge the pair anew, and say what each stage did; nothing of it is stored.", examples=[True]
+        ),
+    ] = False,
 ) -> PairDetail:
     """A pair with both runs, what they returned, both ledgers in order, and every difference, worst first."""
     found = await pairs.detail(services.engine, pair)
     if found is None:
         raise not_found("pair", pair)
-    return found
+    return await with_explanation(services.database, services.rulebook, found) if explain else found

@@ -8,6 +8,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shadow.catalogue import ResolvedCatalogue
+from shadow.judge.rulebook import Rulebook
 from shadow.proving import Proofs
 from shadow.reports.figures import FigureReader
 from shadow.store.database import Database
@@ -22,11 +23,13 @@ class ControlServices:
     metrics_open: bool = False
     """Whether metrics need no token: right while only this machine can reach the listener."""
     figures: FigureReader = field(init=False)
+    rulebook: Rulebook = field(init=False)
     proofs: Proofs = field(init=False)
     """Stopped by whoever made the services."""
 
     def __post_init__(self) -> None:
         self.figures = FigureReader(self.database.engine, self.catalogue)
+        self.rulebook = Rulebook(self.catalogue)
         self.proofs = Proofs(self.database, self.catalogue)
 
     @property

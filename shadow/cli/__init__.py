@@ -10,6 +10,7 @@ from shadow.cli import (
     dead_letters,
     demo,
     egress_key,
+    explain,
     forget,
     map,
     phase,
@@ -33,6 +34,7 @@ app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
+app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("allow")(allow.allow)
 app.command("forget")(forget.forget)

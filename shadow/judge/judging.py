@@ -24,13 +24,13 @@ PROBES_UNREAD = "its probes were not read in time"
 _LONGEST_REASON = 500
 
 
-def judgement_of(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
-    """What is to be said of a pair that is ready.
+def judgement_of(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain: bool = False) -> Judgement:
+    """What is to be said of a pair that is ready; with `explain`, what each stage of judging did as well.
 
     Never raises: a comparator that fails makes its pair `not_comparable`, and says so.
     """
     try:
-        return _judged(fact, evidence, rulebook)
+        return _judged(fact, evidence, rulebook, explain=explain)
     except Exception as error:
         # No traceback: its message may quote the payload. The pair's own reason has it.
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -50,7 +50,7 @@ def failed(error: Exception) -> Judgement:
     return Judgement(Verdict.not_comparable, reason=reason[:_LONGEST_REASON])
 
 
-def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgement:
+def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain: bool) -> Judgement:
     pair = fact.pair
     reason = pair.incomparable
     if is_changed_by_producer(reason):
@@ -83,4 +83,12 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook) -> Judgemen
         reason = reason or fact.doubt or pair.probe_failures
         if pair.probed_at is None and rulebook.probes(pair.task):
             reason = reason or PROBES_UNREAD
-    return judge(ledgers.legacy, ledgers.candidate, rules, task=pair.task, known=ledgers.known, reason=reason)
+    return judge(
+        ledgers.legacy,
+        ledgers.candidate,
+        rules,
+        task=pair.task,
+        known=ledgers.known,
+        reason=reason,
+        explain=explain,
+    )

@@ -180,6 +180,31 @@ class DifferenceView(Shape):
     allowance: UUID | None = Field(description="The allowance that covers it; null where none does.")
 
 
+class JudgedDifference(Shape):
+    """A difference that judging anew finds."""
+
+    kind: str
+    path: str
+    severity: SeverityName
+    sentence: str
+    signature: str
+
+
+class JudgedAnew(Shape):
+    """What the judge says of a pair at this moment, by today's rules and evidence, and how it came to it."""
+
+    verdict: str
+    reason: str | None
+    as_stored: bool = Field(
+        description="Whether it is what was judged when the pair was; rules or evidence may have changed since."
+    )
+    differences: list[JudgedDifference]
+    stages: dict[str, JsonValue] | None = Field(
+        description="What each stage did: normalised, collapsed, paired, unified, hidden, classified, and both values"
+        " of whatever differs, with an RFC 6902 patch. Null where a run never came, or the pair can't be compared."
+    )
+
+
 class PairDetail(PairSummary):
     """A pair with its runs and all that is kept of their differences, worst first."""
 
@@ -191,6 +216,7 @@ class PairDetail(PairSummary):
         description="Further runs of the event for the task, at most 50: what they did counts with their side's ledger."
     )
     differences: list[DifferenceView]
+    explanation: JudgedAnew | None = Field(default=None, description="Where `explain=true` asked for it; never stored.")
 
 
 class SignatureSummary(Shape):

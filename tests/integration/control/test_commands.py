@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 import structlog
@@ -18,13 +19,14 @@ import uvicorn
 from typer.testing import CliRunner
 
 from api.control import ControlServices, control_app
-from shadow.cli import report, token
+from shadow.cli import explain, report, token
 from shadow.judge.loop import JudgeLoop
 from shadow.store.database import Database
 from tests.integration.judge.world import CATALOGUE, World, catalogue
 
 app = typer.Typer()
 app.command("report")(report.report)
+app.command("explain")(explain.explain)
 app.add_typer(token.app, name="token")
 
 
@@ -43,6 +45,9 @@ class Command:
 
     def report(self, *arguments: str, code: int = 0) -> str:
         return self("report", *arguments, "--catalogue", str(self.catalogue), "--database-url", self.url, code=code)
+
+    def explain(self, *arguments: str, code: int = 0) -> str:
+        return self("explain", *arguments, "--catalogue", str(self.catalogue), "--database-url", self.url, code=code)
 
     def token(self, verb: str, *arguments: str, code: int = 0) -> str:
         return self("token", verb, *arguments, "--database-url", self.url, code=code)
@@ -132,6 +137,21 @@ def test_a_report_may_be_of_days_and_a_tenant(command: Command, judged: None) ->
     assert early["parity"]["counts"]["parity"] is None
     other = orjson.loads(command.report("order-sync", "-f", "json", "--tenant", "zeta"))
     assert other["parity"]["counts"]["pairs"] == 0
+
+
+def test_a_pair_is_explained_from_the_database_and_over_the_api(command: Command, judged: None, served: str) -> None:
+    secret = command.token("create", "ci", "--scope", "read").strip()
+    listed = httpx.get(
+        f"{served}/v1/pairs", params={"verdict": "mismatch"}, headers={"Authorization": f"Bearer {secret}"}
+    )
+    (pair,) = (item["id"] for item in listed.json()["items"])
+    text = command.explain(pair)
+    for said in ("of order-sync: mismatch", 'candidate returned state = "old"', '-   "state": "new"', "classified:"):
+        assert said in text
+    assert command.explain(pair, "--url", served, "--token", secret) == text
+    explained = orjson.loads(command.explain(pair, "--format", "json"))
+    assert explained["explanation"]["as_stored"] is True
+    assert "there is no pair" in command.explain("0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f", code=2)
 
 
 def test_the_api_gives_the_same_report_as_the_database(command: Command, judged: None, served: str) -> None:

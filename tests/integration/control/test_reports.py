@@ -170,6 +170,47 @@ async def test_a_pair_shows_both_runs_both_ledgers_in_order_and_its_differences(
     assert pair["differences"][0]["candidate"] is None
 
 
+async def test_a_pair_is_explained_by_judging_it_anew(
+    world: World, judge: JudgeLoop, client: httpx.AsyncClient
+) -> None:
+    told = await world.event(data={"order": 7})
+    await told.effect(Side.LEGACY, {"requestId": "r1", "amount": 5, "note": "a"}, after=0.5)
+    await told.effect(Side.CANDIDATE, {"requestId": "r1", "amount": 6, "note": "a"}, after=0.5)
+    await told.both({"a": 1})
+    path = f"/v1/pairs/{told.pair}"
+    # Also before it is judged at all; nothing of it is stored.
+    early = (await get(client, path, explain=True))["explanation"]
+    assert (early["verdict"], early["as_stored"]) == ("mismatch", False)
+    assert (await get(client, path))["verdict"] is None
+    await judge.once(later(5))
+    pair = await get(client, path, explain=True)
+    explanation = pair["explanation"]
+    assert (explanation["verdict"], explanation["as_stored"]) == ("mismatch", True)
+    assert explanation["differences"] == [
+        {name: difference[name] for name in ("kind", "path", "severity", "sentence", "signature")}
+        for difference in pair["differences"]
+    ]
+    (view,) = explanation["stages"]["views"]
+    assert view["patch"] == [{"op": "replace", "path": "/amount", "value": 6}]
+    assert '-   "amount": 5' in view["text"].split("\n")
+    assert explanation["stages"]["paired"][0]["equal"] is False
+    assert (await get(client, path))["explanation"] is None
+
+
+async def test_a_pair_that_cant_be_compared_is_explained_by_its_reason(
+    world: World, judge: JudgeLoop, client: httpx.AsyncClient
+) -> None:
+    told = (await judged_world(world, judge))["not_comparable"]
+    explanation = (await get(client, f"/v1/pairs/{told.pair}", explain=True))["explanation"]
+    assert explanation == {
+        "verdict": "not_comparable",
+        "reason": "changed_by_producer",
+        "as_stored": True,
+        "differences": [],
+        "stages": None,
+    }
+
+
 async def test_signatures_lead_to_their_pairs(world: World, judge: JudgeLoop, client: httpx.AsyncClient) -> None:
     told = (await judged_world(world, judge))["mismatch"]
     (signature,) = (await get(client, "/v1/signatures", task="order-sync"))["items"]
