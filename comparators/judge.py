@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from comparators.canonical import JSON, canonical, same
 from comparators.case import Case
+from comparators.cost import too_dear
 from comparators.explanation import explain as explanation_of
 from comparators.ledger import COMPLETED, FAILED, Effect, Ledger
 from comparators.order import ROWS, table_of
-from comparators.registry import comparators
+from comparators.registry import comparators, extended
 from comparators.rules import Rules
+from comparators.timing import too_long
 from comparators.uses import uses_in_one
 from comparators.verdict import Difference, Judgement, RuleUse, Verdict
 
@@ -84,6 +86,8 @@ def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
     """Whether both ledgers say the same in so many words, which most pairs do: nothing else is looked at."""
     mine, theirs = legacy.outcome, candidate.outcome
     if mine.status != theirs.status or len(legacy.effects) != len(candidate.effects):
+        return False
+    if extended() or too_long(rules, mine, theirs) or too_dear(rules, mine, theirs):
         return False
     if mine.status == COMPLETED:
         if rules.output and not same(mine.output, theirs.output):

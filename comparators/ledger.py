@@ -53,6 +53,8 @@ class Outcome:
     """Seconds since the epoch. Without it no timestamp can be told to follow the run's own clock."""
     finished_at: float | None = None
     """Seconds since the epoch; when absent, `started_at` plus `duration_ms`."""
+    cost_cents: float | None = None
+    """What the run cost, as its platform says."""
 
 
 @dataclass(frozen=True, slots=True)

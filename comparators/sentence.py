@@ -130,6 +130,16 @@ def attempted(legacy: Outcome, candidate: Outcome) -> str:
     return f"candidate gave up after {_attempts(candidate)}; legacy after {_attempts(legacy)}"
 
 
+def lasted(legacy: float, candidate: float) -> str:
+    """A candidate that took longer than was agreed."""
+    return f"candidate took {candidate:.1f} s; legacy {legacy:.1f} s"
+
+
+def costed(legacy: float, candidate: float) -> str:
+    """A candidate that cost more than was agreed."""
+    return f"candidate cost {candidate:g} cents; legacy {legacy:g} cents"
+
+
 def shown(value: JSON) -> str:
     """A value as short JSON."""
     text = canonical(value).decode()

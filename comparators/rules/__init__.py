@@ -19,6 +19,7 @@ from comparators.rules.opaque import OpaqueIdRule
 from comparators.rules.order import OrderRule
 from comparators.rules.pattern import PatternRule
 from comparators.rules.presence import PresenceRule
+from comparators.rules.ratio import RatioRule
 from comparators.rules.rule import Pair, Place, RuleError, ValueRule
 from comparators.rules.ruleset import Rules
 from comparators.rules.selection import EffectPattern, Scope
@@ -64,6 +65,7 @@ __all__ = [
     "PatternRule",
     "Place",
     "PresenceRule",
+    "RatioRule",
     "RuleError",
     "Rules",
     "Scope",

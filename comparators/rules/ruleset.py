@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from comparators.rules.identity import IdentityRule
 from comparators.rules.ignore import IgnoreRule
 from comparators.rules.order import OrderRule
+from comparators.rules.ratio import RatioRule
 from comparators.rules.rule import ValueRule
 
 
@@ -25,6 +26,10 @@ class Rules:
     """Whether the outputs of completed runs are compared."""
     attempts: bool = False
     """Whether failed runs must have made equally many attempts. Off: platforms count them differently."""
+    latency: RatioRule | None = None
+    """How much longer the candidate's run may take, in seconds; None: it may take any time."""
+    cost: RatioRule | None = None
+    """How much more it may cost, in cents; None: it may cost anything."""
     relative_noise: float = 1e-9
     """Relative difference up to which two numbers, not both integers, are the same (amounts: 1e-6)."""
 

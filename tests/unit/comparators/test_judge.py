@@ -163,7 +163,7 @@ def test_a_registered_comparator_takes_part() -> None:
     def compare_durations(case: Case) -> Iterator[Difference]:
         if case.legacy.duration_ms != case.candidate.duration_ms:
             yield case.difference(
-                "timing",
+                "latest",
                 ("outcome", "duration_ms"),
                 legacy=case.legacy.duration_ms,
                 candidate=case.candidate.duration_ms,
@@ -173,13 +173,13 @@ def test_a_registered_comparator_takes_part() -> None:
 
     legacy = with_outcome(order_ledger(), duration_ms=1.0)
     candidate = with_data(with_outcome(order_ledger(), duration_ms=2.0), 1, note="x")
-    register("timing", compare_durations)
+    register("latest", compare_durations)
     try:
         with pytest.raises(ValueError, match="already registered"):
-            register("timing", compare_durations)
-        assert kinds(judged(legacy, candidate)) == ["effect.changed", "timing"]
+            register("latest", compare_durations)
+        assert kinds(judged(legacy, candidate)) == ["effect.changed", "latest"]
     finally:
-        unregister("timing")
+        unregister("latest")
     assert kinds(judged(legacy, candidate)) == ["effect.changed"]
 
 
