@@ -6,6 +6,7 @@ from comparators.canonical import JSON, canonical, fingerprint
 from comparators.case import Case
 from comparators.judge import judge
 from comparators.ledger import Effect, Ledger, Outcome
+from comparators.plugins import PluginError
 from comparators.registry import Comparator, comparators, register, unregister
 from comparators.rules import (
     VALUE_RULES,
@@ -13,6 +14,7 @@ from comparators.rules import (
     IdentityRule,
     IgnoreRule,
     OrderRule,
+    RatioRule,
     RuleError,
     Rules,
     ValueRule,
@@ -33,6 +35,8 @@ __all__ = [  # noqa: RUF022  # in plain order, so that the test of it is plain t
     "Ledger",
     "OrderRule",
     "Outcome",
+    "PluginError",
+    "RatioRule",
     "RuleError",
     "RuleUse",
     "Rules",

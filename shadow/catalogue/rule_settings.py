@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from comparators.rules import VALUE_RULES, EffectPattern, IdentityRule, IgnoreRule, OrderRule, ValueRule
+from comparators.rules import VALUE_RULES, EffectPattern, IdentityRule, IgnoreRule, OrderRule, RatioRule, ValueRule
 from shadow.catalogue.values import Duration, Strict
 
 
@@ -164,6 +164,24 @@ ValueSetting = Annotated[
 ]
 
 
+class LatencySetting(Strict):
+    """How much longer than legacy's the candidate's run may take."""
+
+    ratio: float = Field(ge=1, allow_inf_nan=False)
+    """1.5: half as long again."""
+    slack: Duration = timedelta(seconds=1)
+    """What may come on top."""
+
+
+class CostSetting(Strict):
+    """How much more than legacy's the candidate's run may cost."""
+
+    ratio: float = Field(ge=1, allow_inf_nan=False)
+    """1.5: half as much again."""
+    slack: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Cents that may come on top."""
+
+
 class RuleSettings(Strict):
     """What the judge is told. At each place the most specific of `values` and `ignore` holds."""
 
@@ -180,6 +198,10 @@ class RuleSettings(Strict):
     output: bool = True
     attempts: bool = False
     """Whether failed runs must have made equally many attempts. Platforms count them differently."""
+    latency: LatencySetting | None = None
+    """Left out: the candidate's run may take any time."""
+    cost: CostSetting | None = None
+    """Left out: it may cost anything. Compared where both platforms tell the cost."""
 
 
 def identity_rule(setting: IdentitySetting) -> IdentityRule:
@@ -199,6 +221,16 @@ def value_rule(setting: ValueSetting) -> ValueRule:
         for key, value in setting.model_dump(exclude={"type"}).items()
     }
     return VALUE_RULES[setting.type](**fields)
+
+
+def latency_rule(setting: LatencySetting | None) -> RatioRule | None:
+    """The comparators' rule, in seconds."""
+    return None if setting is None else RatioRule(setting.ratio, setting.slack.total_seconds())
+
+
+def cost_rule(setting: CostSetting | None) -> RatioRule | None:
+    """The comparators' rule, in cents."""
+    return None if setting is None else RatioRule(setting.ratio, setting.slack)
 
 
 def order_rule(setting: BeforeSetting) -> OrderRule:

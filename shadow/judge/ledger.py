@@ -24,12 +24,12 @@ from shadow.store.database import Connection
 
 _RUNS = """
 SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
-       event_id, world
+       event_id, world, cost_cents
 FROM runs WHERE id = ANY(%s)
 """
 _EXTRA_RUNS = """
 SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
-       event_id, world, pair_id
+       event_id, world, cost_cents, pair_id
 FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
 """
 _OF_RUNS = """
@@ -99,6 +99,7 @@ class FinishedRun:
     """What started it; the two runs of a pair of children were started by an event each."""
     world: str | None = None
     """What became of the rows that it needs; see `model/world.py`."""
+    cost_cents: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,7 @@ class Evidence:
             duration_ms=(run.finished_at - started_at).total_seconds() * 1000 if started_at else None,
             started_at=started_at.timestamp() if started_at else None,
             finished_at=run.finished_at.timestamp(),
+            cost_cents=run.cost_cents,
         )
 
     def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
@@ -362,7 +364,7 @@ async def _extra_runs(
     )
     found: dict[UUID, list[FinishedRun]] = {}
     for row in await cursor.fetchall():
-        found.setdefault(row[12], []).append(_finished(row))
+        found.setdefault(row[13], []).append(_finished(row))
     return found
 
 
@@ -379,6 +381,7 @@ def _finished(row: Sequence[Any]) -> FinishedRun:
         finished_at=row[9],
         event_id=row[10],
         world=row[11],
+        cost_cents=row[12],
     )
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from comparators import Rules
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import RuleSettings
-from shadow.catalogue.rule_settings import identity_rule, ignore_rule, order_rule, value_rule
+from shadow.catalogue.rule_settings import cost_rule, identity_rule, ignore_rule, latency_rule, order_rule, value_rule
 from shadow.judge.fingerprint import fingerprint_of
 
 DEFAULT_SETTLE = timedelta(seconds=5)
@@ -27,6 +27,8 @@ def rules_of(settings: RuleSettings) -> Rules:
         before=tuple(map(order_rule, settings.before)),
         output=settings.output,
         attempts=settings.attempts,
+        latency=latency_rule(settings.latency),
+        cost=cost_rule(settings.cost),
     )
 
 

@@ -122,6 +122,7 @@ class _Run(_Report):
     version: Name | None = None
     started_at: Instant | None = None
     finished_at: Instant | None = None
+    cost_cents: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -255,4 +256,5 @@ def _outcome(run: _Run, side: Side, catalogue: ResolvedCatalogue) -> RunOutcome:
         version=run.version,
         started_at=run.started_at,
         finished_at=run.finished_at,
+        cost_cents=run.cost_cents,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from comparators import IdentityRule, IgnoreRule, Rules
+from comparators import IdentityRule, IgnoreRule, RatioRule, Rules
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import IgnoreSetting, RuleSettings
 from shadow.judge.rulebook import DEFAULT_SETTLE, Rulebook
@@ -29,6 +29,13 @@ def test_the_rules_of_a_task_are_those_of_its_entry() -> None:
 
 def test_a_task_that_compares_no_output_says_so() -> None:
     assert Rulebook(with_rules(RuleSettings(output=False))).rules("order-sync").output is False
+
+
+def test_what_a_run_may_take_is_agreed_on_in_the_catalogues_units() -> None:
+    told = RuleSettings.model_validate({"latency": {"ratio": 2, "slack": "500ms"}, "cost": {"ratio": 1.5, "slack": 2}})
+    rules = Rulebook(with_rules(told)).rules("order-sync")
+    assert (rules.latency, rules.cost) == (RatioRule(2.0, 0.5), RatioRule(1.5, 2.0))
+    assert (Rules().latency, Rules().cost) == (None, None)
 
 
 def test_a_task_that_the_catalogue_dropped_has_the_default_rules() -> None:
