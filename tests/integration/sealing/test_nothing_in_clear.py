@@ -28,7 +28,8 @@ from tests.integration.fanout.stage import StageSet
 EMAIL = "Marked.Person@marked-shop.test"
 SECRET = "sk_live_MarkedSecret4242"
 CARD = "4242 4242 4242 4242"
-MARKS = (b"marked.person", b"markedsecret", b"4242 4242", b"4242424242424242")
+NAME = "Marked Person"
+MARKS = (b"marked.person", b"marked person", b"markedsecret", b"4242 4242", b"4242424242424242")
 SETTLED = timedelta(minutes=1)
 
 
@@ -54,7 +55,8 @@ def order(email: str = EMAIL) -> dict[str, Any]:
         "tenantId": "acme",
         "orderId": "o-1",
         "email": email,
-        "note": f"card {CARD}, key {SECRET}, mail {email}",
+        "customer": {"name": NAME},
+        "note": f"card {CARD}, key {SECRET}, mail {email}, for {NAME}",
         "pad": "x" * 800,
     }
 
@@ -69,7 +71,9 @@ async def report(
         kind="email",
         target="mail",
         operation=f"send to {to}",
-        data=orjson.dumps({"to": f"A Person <{to}>", "text": f"you paid with {CARD}", "authorization": SECRET}),
+        data=orjson.dumps(
+            {"to": f"A Person <{to}>", "text": f"Hello {NAME}, you paid with {CARD}", "authorization": SECRET}
+        ),
         identity=to,
         idempotency_key=key or f"mail-{to}",
         reporter_id="1",
@@ -88,7 +92,7 @@ async def ended(world: StageSet, event: UUID, side: Side, run: str, message: str
         learned_by=LearnedBy.REPORT,
         task="sync-order",
         asked_for=derived_id(event, "sync-order", side),
-        output=None if message else orjson.dumps({"mailed": EMAIL, "key": SECRET}),
+        output=None if message else orjson.dumps({"mailed": EMAIL, "key": SECRET, "said": f"to {NAME}"}),
         error_name="Error" if message else None,
         error_message=message,
     )
@@ -132,7 +136,8 @@ async def test_nothing_personal_or_secret_is_anywhere_in_clear(world: StageSet) 
         await ended(world, event, Side.LEGACY, "run-legacy")
         await ended(world, event, Side.CANDIDATE, "run-candidate")
         await report(world, Side.CANDIDATE, "", run_id=derived_id(event, "sync-order", Side.CANDIDATE))
-        assert marks_in(await dump(world.database)) == []
+        # Whom the event names is not known of what is nobody's yet: legacy's report.
+        assert set(marks_in(await dump(world.database))) <= {NAME.lower().encode()}
         await judged(world, event)
         await collector.stop()
     shown = await dump(world.database)
@@ -235,7 +240,7 @@ async def test_bodies_of_a_time_before_there_were_keys_are_delivered_and_judged(
             await world.rows("UPDATE runs SET platform_run_id = NULL, state = 'sent' WHERE id = %s RETURNING id", run)
             await ended(world, event, side, f"run-{side}")
         # what legacy returned was kept as it was
-        output = codec.encode(orjson.dumps({"mailed": EMAIL, "key": SECRET}))
+        output = codec.encode(orjson.dumps({"mailed": EMAIL, "key": SECRET, "said": f"to {NAME}"}))
         await world.rows(
             "UPDATE bodies SET content = %s WHERE id = %s AND part = 'output' RETURNING id",
             output,
