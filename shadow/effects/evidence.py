@@ -2,24 +2,27 @@
 
 Effects and outputs are redacted before they are stored, with the key of their tenant: whose they are says their run's
 event. Of some it is not known yet (a report may come before the platform has named the run). Those are redacted with
-the key of what has no tenant, and where that hashed anything the original waits, sealed, as part `pending`, until the
-judge knows whose it is. Of an event's data the evidence is made when it is first handed over.
+the key of what has no tenant, and the original waits, sealed, as part `pending`, until the judge knows whose it is.
+Of an event's data the evidence is made when it is first handed over.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 
 from comparators import JSON
 from comparators.canonical import same
 from shadow.catalogue.model import Side
+from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
 from shadow.effects.redaction import Redactor, written
 from shadow.model.json_text import parse
@@ -44,11 +47,27 @@ UNKNOWN: Final = Nobody.UNKNOWN
 Tenant = str | Nobody | None
 
 _OF_RUNS = b"""
-SELECT runs.id, NULL, events.tenant FROM runs JOIN events ON events.id = runs.event_id WHERE runs.id = ANY(%s::uuid[])
+SELECT runs.id, NULL, events.tenant, runs.id FROM runs JOIN events ON events.id = runs.event_id
+WHERE runs.id = ANY(%s::uuid[])
 UNION ALL
-SELECT NULL, runs.platform_run_id, events.tenant FROM runs JOIN events ON events.id = runs.event_id
+SELECT NULL, runs.platform_run_id, events.tenant, runs.id FROM runs JOIN events ON events.id = runs.event_id
 WHERE runs.platform_run_id = ANY(%s::text[]) AND runs.side = %s
 """
+_DATA_OF_RUNS = b"""
+SELECT runs.id, events.id, bodies.content, events.tenant
+FROM runs JOIN events ON events.id = runs.event_id JOIN bodies ON bodies.id = events.id AND bodies.part = 'data'
+WHERE runs.id = ANY(%s::uuid[])
+"""
+_RUNS_OF_EFFECTS = b"""
+SELECT effects.id, COALESCE(effects.run_id, run.id) FROM effects
+LEFT JOIN runs AS run ON effects.run_id IS NULL AND run.platform_run_id = effects.platform_run_id
+    AND run.side = effects.side
+WHERE effects.id = ANY(%s::uuid[]) AND COALESCE(effects.run_id, run.id) IS NOT NULL
+"""
+_MOST_NAMES = 20_000
+"""Runs whose events' names are in memory."""
+_NAMES: WeakKeyDictionary[Vault, tuple[int, OrderedDict[UUID, Names]]] = WeakKeyDictionary()
+"""Of each database of this process, with the vault's losses when it was begun."""
 _ORIGINALS = b"SELECT id, part, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
 _KEEP = b"""
 INSERT INTO bodies (id, part, content)
@@ -112,14 +131,18 @@ async def ready(conn: Connection, tenants: Iterable[Tenant]) -> None:
     await conn.vault.ready({None, *(tenant for tenant in tenants if not isinstance(tenant, Nobody))})
 
 
-def redactor(vault: Vault, tenant: Tenant) -> Redactor:
+def redactor(vault: Vault, tenant: Tenant, names: Names = NOBODY) -> Redactor:
     """What redacts for that tenant. The vault is ready for it."""
-    return Redactor(vault.key(_present(tenant)).evidence, vault.redaction)
+    return Redactor(vault.key(_present(tenant)).evidence, vault.redaction, names)
 
 
-def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
-    """An effect as it is to be stored. The vault is ready for the tenant."""
-    by = redactor(vault, tenant)
+def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names = NOBODY) -> Redacted:
+    """An effect as it is to be stored. The vault is ready for the tenant.
+
+    Args:
+        names: whom the event of its run names.
+    """
+    by = redactor(vault, tenant, names)
     operation = by.text(told.operation)
     identity = None if told.identity is None else by.text(told.identity)
     key = None if told.idempotency_key is None else by.text(told.idempotency_key)
@@ -127,7 +150,7 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
     data = by.document(said)
     changed = (operation, identity, key, data) != (told.operation, told.identity, told.idempotency_key, said)
     stored = codec.encode_evidence(data, _tag(vault, tenant) if changed else codec.UNTAGGED)
-    if not changed or tenant is not UNKNOWN:
+    if tenant is not UNKNOWN:
         return Redacted(operation, identity, key, stored)
     original = orjson.dumps(
         {
@@ -140,18 +163,19 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told) -> Redacted:
     return Redacted(operation, identity, key, stored, _pending(vault, original))
 
 
-def of_document(vault: Vault, tenant: Tenant, content: bytes) -> bytes:
+def of_document(vault: Vault, tenant: Tenant, content: bytes, names: Names = NOBODY) -> bytes:
     """The body of a JSON document's evidence. The vault is ready for the tenant."""
-    redacted = redactor(vault, tenant).document(content)
+    redacted = redactor(vault, tenant, names).document(content)
     return codec.encode_evidence(redacted, codec.UNTAGGED if redacted == content else _tag(vault, tenant))
 
 
-def of_run(vault: Vault, tenant: Tenant, output: bytes | None, error_message: str | None) -> Ended:
+def of_run(
+    vault: Vault, tenant: Tenant, output: bytes | None, error_message: str | None, names: Names = NOBODY
+) -> Ended:
     """How a run ended, as it is to be stored. The vault is ready for the tenant."""
-    message = None if error_message is None else redactor(vault, tenant).text(error_message)
-    stored = None if output is None else of_document(vault, tenant, output)
-    changed = message != error_message or (stored is not None and codec.evidence_tag(stored) != codec.UNTAGGED)
-    if not changed or tenant is not UNKNOWN:
+    message = None if error_message is None else redactor(vault, tenant, names).free_text(error_message)
+    stored = None if output is None else of_document(vault, tenant, output, names)
+    if tenant is not UNKNOWN or (output is None and error_message is None):
         return Ended(stored, message)
     original = orjson.dumps(
         {"output": None if output is None else orjson.Fragment(output), "error_message": error_message}
@@ -166,7 +190,7 @@ def digester(vault: Vault, tenant: Tenant) -> Callable[[bytes | None], bytes | N
     return lambda digest: None if digest is None else hmac.digest(key, b"digest\0" + digest, "sha256")
 
 
-def of_stored(vault: Vault, tenant: str | None, stored: bytes) -> bytes:
+def of_stored(vault: Vault, tenant: str | None, stored: bytes, names: Names | None = None) -> bytes:
     """A stored body as evidence: as it is, or redacted where it is of a time before that was done.
 
     Raises:
@@ -174,15 +198,50 @@ def of_stored(vault: Vault, tenant: str | None, stored: bytes) -> bytes:
     """
     if codec.evidence_tag(stored) is not None:
         return stored
-    return of_document(vault, tenant, codec.decode(stored))
+    return of_document(vault, tenant, codec.decode(stored), names or NOBODY)
 
 
-async def tenants_of_runs(
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose something is that a run did."""
+
+    tenant: Tenant
+    names: Names = NOBODY
+    """Whom the event of the run names."""
+
+
+NOT_YET = Owner(UNKNOWN)
+
+
+async def owners(
     conn: Connection, side: Side, *, runs: Iterable[UUID] = (), platform_runs: Iterable[str] = ()
-) -> dict[UUID | str, str | None]:
+) -> dict[UUID | str, Owner]:
     """Whose runs these are, by our id or by the platform's; those whose event is not known are left out."""
     cursor = await conn.execute(_OF_RUNS, (sorted(set(runs)), sorted(set(platform_runs)), side.value))
-    return {run or name: tenant for run, name, tenant in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    names = await names_of_runs(conn, [row[3] for row in rows])
+    return {run or name: Owner(tenant, names.get(found, NOBODY)) for run, name, tenant, found in rows}
+
+
+async def names_of_runs(conn: Connection, runs: Iterable[UUID]) -> dict[UUID, Names]:
+    """Whom the events of these runs name, as the originals tell; read once a process for each run that is asked for."""
+    losses, known = _NAMES.get(conn.vault, (-1, OrderedDict()))
+    if losses != conn.vault.losses:
+        known = OrderedDict()
+        _NAMES[conn.vault] = (conn.vault.losses, known)
+    wanted = set(runs)
+    if missing := sorted(wanted - known.keys()):
+        cursor = await conn.execute(_DATA_OF_RUNS, (missing,))
+        stored = await cursor.fetchall()
+        opened = await conn.vault.open([(event, "data", content) for _run, event, content, _tenant in stored])
+        await ready(conn, [tenant for *_, tenant in stored])
+        for (run, _event, _content, tenant), data in zip(stored, opened, strict=True):
+            if not isinstance(data, Forgotten):
+                known[run] = redactor(conn.vault, tenant).names_in(data)
+    found = {run: known[run] for run in wanted if run in known}
+    while len(known) > _MOST_NAMES:
+        known.popitem(last=False)
+    return found
 
 
 async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> None:
@@ -194,7 +253,10 @@ async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> N
 async def keep_of_events(conn: Connection, events: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, bytes]:
     """Store the evidence of events, made of (tenant, data); returns what was to be stored."""
     await ready(conn, [tenant for tenant, _ in events.values()])
-    made = {event: of_document(conn.vault, tenant, data) for event, (tenant, data) in events.items()}
+    made = {
+        event: of_document(conn.vault, tenant, data, redactor(conn.vault, tenant).names_in(data))
+        for event, (tenant, data) in events.items()
+    }
     await keep(conn, [(event, "evidence", stored) for event, stored in made.items()])
     return made
 
@@ -220,6 +282,8 @@ async def data_of_events(conn: Connection, events: Collection[UUID]) -> dict[UUI
 async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, Redacted]:
     """Redact effects anew of which it is known by now whose they are: (tenant, the pending body)."""
     made = {}
+    runs = await _runs_of_effects(conn, pending)
+    names = await names_of_runs(conn, runs.values())
     for effect, (tenant, original) in (await _originals(conn, pending)).items():
         told = parse(original)
         assert isinstance(told, dict)
@@ -228,6 +292,7 @@ async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str |
             conn.vault,
             tenant,
             Told(str(told["operation"]), _text(told["identity"]), _text(told["idempotency_key"]), written(data)),
+            names.get(runs.get(effect, effect), NOBODY),
         )
     if made:
         ids = list(made)
@@ -249,10 +314,12 @@ async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str |
 async def attribute_runs(conn: Connection, pending: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, Ended]:
     """The same for how runs ended."""
     made = {}
+    names = await names_of_runs(conn, pending)
     for run, (tenant, original) in (await _originals(conn, pending)).items():
         told = parse(original)
         assert isinstance(told, dict)
-        made[run] = of_run(conn.vault, tenant, written(told["output"]), _text(told["error_message"]))
+        message = _text(told["error_message"])
+        made[run] = of_run(conn.vault, tenant, written(told["output"]), message, names.get(run, NOBODY))
     if made:
         ids = list(made)
         await conn.execute(_BLAME, (ids, [run.error_message for run in made.values()], ids))
@@ -269,6 +336,13 @@ def _normal(kind: str, data: bytes) -> bytes:
         return data
     normal = in_normal_form(kind, value)
     return data if same(value, normal) else written(normal)
+
+
+async def _runs_of_effects(conn: Connection, effects: Collection[UUID]) -> dict[UUID, UUID]:
+    if not effects:
+        return {}
+    cursor = await conn.execute(_RUNS_OF_EFFECTS, (list(effects),))
+    return dict(await cursor.fetchall())
 
 
 async def _originals(

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.effects.evidence import PENDING, UNKNOWN, Redacted, Told
+from shadow.effects.evidence import NOT_YET, PENDING, Redacted, Told
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
 from shadow.sealing.vault import Vault
@@ -198,21 +198,22 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
 
 async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> list[Redacted]:
     """The effects as they may be stored, each with its tenant's hashes."""
-    whose = await evidence.tenants_of_runs(
+    whose = await evidence.owners(
         conn,
         side,
         runs=[effect.run_id for _row, effect in rows if effect.run_id is not None],
         platform_runs=[effect.run for _row, effect in rows if effect.run is not None],
     )
-    tenants = [whose.get(effect.run_id or effect.run or "", UNKNOWN) for _row, effect in rows]
-    await evidence.ready(conn, tenants)
+    owners = [whose.get(effect.run_id or effect.run or "", NOT_YET) for _row, effect in rows]
+    await evidence.ready(conn, [owner.tenant for owner in owners])
     return [
         evidence.of_effect(
             conn.vault,
-            tenant,
+            owner.tenant,
             Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind),
+            owner.names,
         )
-        for tenant, (_row, effect) in zip(tenants, rows, strict=True)
+        for owner, (_row, effect) in zip(owners, rows, strict=True)
     ]
 
 

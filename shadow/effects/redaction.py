@@ -31,6 +31,7 @@ from comparators.generated import take_apart
 from comparators.kinds.instants import instant
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
+from shadow.effects.names import NOBODY, Names
 from shadow.effects.sensitive import FORMS, HINT, REDACTED, Kind, is_card, kind_of_name
 from shadow.model.json_text import parse
 
@@ -64,11 +65,15 @@ class Redactor:
     Args:
         key: the tenant's evidence key.
         rules: what the catalogue adds to the built-in rules, and takes from them.
+        names: people who are looked for in free text.
     """
 
-    def __init__(self, key: bytes, rules: Redaction | None = None) -> None:
+    def __init__(self, key: bytes, rules: Redaction | None = None, names: Names = NOBODY) -> None:
         self._key = key
         self._rules = rules or Redaction()
+        self._names = names
+        self._met: list[str] = []
+        """Whom members named."""
 
     def document(self, content: bytes) -> bytes:
         """A JSON document, redacted; the very same bytes when there is nothing to redact. What is no JSON is taken
@@ -77,7 +82,7 @@ class Redactor:
             value = parse(content)
         except ValueError:
             text = content.decode(errors="surrogateescape")
-            redacted = self.text(text)
+            redacted = self.free_text(text)
             return content if redacted == text else redacted.encode(errors="surrogateescape")
         changed = self.value(value)
         return content if changed is value else written(changed)
@@ -91,6 +96,16 @@ class Redactor:
         if len(text) < 5 or HINT.search(text) is None:
             return text
         return FORMS.sub(self._form, text)
+
+    def free_text(self, text: str) -> str:
+        """The same, and the people who are looked for."""
+        return self._names.replaced(self.text(text), self._name) if self._names.known else self.text(text)
+
+    def names_in(self, content: bytes) -> Names:
+        """The people whom the members of a JSON document name."""
+        reader = Redactor(self._key, self._rules)
+        reader.document(content)
+        return Names.of(reader._met)
 
     def hash(self, kind: Kind, normal: str, shown: str = "") -> str:
         """The redacted form of a value in its normal notation.
@@ -175,7 +190,7 @@ class Redactor:
             text = _MAILBOX.sub(self._mailbox, text)
         if text[0] in "{[" and (embedded := self._embedded(text)) is not None:
             return embedded
-        redacted = self.text(text)
+        redacted = self.free_text(text)
         return text if redacted == text else redacted
 
     def _embedded(self, text: str) -> str | None:
@@ -206,7 +221,11 @@ class Redactor:
             # What is whole an address or a card is one wherever else it stands: there it must have the same hash.
             typed = self.text(text)
             return typed if _ALREADY.fullmatch(typed) else self._whole(kind, text)
-        return self.hash(kind, _notation(text))
+        return self._name(text) if kind is Kind.NAME else self.hash(kind, _notation(text))
+
+    def _name(self, text: str) -> str:
+        self._met.append(text)
+        return self.hash(Kind.NAME, _notation(text))
 
     def _whole(self, kind: Kind, text: str) -> str:
         """A secret as a hash that looks generated where the secret did, and keeps its prefix."""
@@ -249,7 +268,7 @@ class Redactor:
         display = found["display"]
         if display.strip() and not _ALREADY.fullmatch(display.strip()):
             begins = display[: len(display) - len(display.lstrip())]
-            display = begins + self.hash(Kind.NAME, unicodedata.normalize("NFC", display.strip().strip('"')))
+            display = begins + self._name(display.strip().strip('"'))
         return f"{display}{found['space']}<{found['address']}>"
 
     def _digest(self, kind: Kind, normal: str) -> str:

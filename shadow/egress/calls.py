@@ -15,7 +15,8 @@ import structlog
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.effects.evidence import PENDING, UNKNOWN, Nobody, Redacted, Tenant, Told
+from shadow.effects.evidence import NOT_YET, PENDING, Nobody, Redacted, Tenant, Told
+from shadow.effects.names import NOBODY, Names
 from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
@@ -155,11 +156,14 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     vault = conn.vault
     digests = {call.id: evidence.digester(vault, whose[call.id])(call.digest) for call in calls}
     amended = [evidence.digester(vault, whose[item.id])(item.digest) for item in answered]
-    kept = {call.id: _redacted(vault, whose[call.id], call) for call in calls}
+    names = await evidence.names_of_runs(conn, [item.run_id for item in items if item.run_id is not None])
+    await evidence.ready(conn, whose.values())
+    kept = {call.id: _redacted(vault, whose[call.id], call, _named(names, call)) for call in calls}
     # Of a call and its answer in one batch (out of the spool) the answer knows more: it comes last.
     bodies: dict[tuple[UUID, str], bytes] = {}
     for item in sorted(items, key=lambda item: isinstance(item, Answered)):
-        bodies |= _bodies(vault, whose[item.id], item, kept[item.id] if isinstance(item, Call) else None)
+        redacted = kept[item.id] if isinstance(item, Call) else None
+        bodies |= _bodies(vault, whose[item.id], item, redacted, _named(names, item))
     nobodys = sorted({call.run_id for call in calls if call.run_id is not None and not call.of_tenant})
     if nobodys:
         # Such a run may be taken over by that of an event just now: it then waits for these calls, or they for it.
@@ -197,20 +201,26 @@ async def _tenants(conn: Connection, items: Sequence[Item]) -> dict[UUID, Tenant
         of_side = [item for item in items if item.side is side and not item.of_tenant]
         if not of_side:
             continue
-        whose = await evidence.tenants_of_runs(
+        whose = await evidence.owners(
             conn,
             side,
             runs=[item.run_id for item in of_side if item.run_id is not None],
             platform_runs=[item.platform_run_id for item in of_side if item.platform_run_id is not None],
         )
         for item in of_side:
-            known[item.id] = whose.get(item.run_id or item.platform_run_id or "", UNKNOWN)
+            known[item.id] = whose.get(item.run_id or item.platform_run_id or "", NOT_YET).tenant
     await evidence.ready(conn, known.values())
     return known
 
 
-def _redacted(vault: Vault, tenant: Tenant, call: Call) -> Redacted:
-    return evidence.of_effect(vault, tenant, Told(call.operation, call.identity, call.idempotency_key, call.document))
+def _named(names: Mapping[UUID, Names], item: Item) -> Names:
+    """Whom the event of its run names."""
+    return NOBODY if item.run_id is None else names.get(item.run_id, NOBODY)
+
+
+def _redacted(vault: Vault, tenant: Tenant, call: Call, names: Names) -> Redacted:
+    told = Told(call.operation, call.identity, call.idempotency_key, call.document)
+    return evidence.of_effect(vault, tenant, told, names)
 
 
 def _columns(
@@ -243,7 +253,9 @@ def _columns(
     }
 
 
-def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> dict[tuple[UUID, str], bytes]:
+def _bodies(
+    vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None, names: Names
+) -> dict[tuple[UUID, str], bytes]:
     """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
     found = {}
     if kept is not None:
@@ -251,7 +263,7 @@ def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> 
         if kept.pending is not None:
             found[item.id, PENDING] = kept.pending
     elif item.document is not None:
-        found[item.id, "data"] = evidence.of_document(vault, tenant, item.document)
+        found[item.id, "data"] = evidence.of_document(vault, tenant, item.document, names)
     owner = None if isinstance(tenant, Nobody) else tenant
     for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
         if content is not None:

@@ -207,10 +207,13 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     bodies |= {(event, "evidence"): stored for event, stored in made.items()}
     older = [key for key, stored in bodies.items() if codec.evidence_tag(stored) is None]
     if older:  # of a time before evidence was redacted
+        names = await evidence.names_of_runs(connection, [run_of.get(owner, owner) for owner, _ in older])
         await evidence.ready(connection, [tenants[owner] for owner, _ in older])
         for owner, part in older:
             if not codec.is_sealed(bodies[owner, part]):
-                bodies[owner, part] = evidence.of_stored(connection.vault, tenants[owner], bodies[owner, part])
+                bodies[owner, part] = evidence.of_stored(
+                    connection.vault, tenants[owner], bodies[owner, part], names.get(run_of.get(owner, owner))
+                )
     return Evidence(effects, bodies, messages)
 
 

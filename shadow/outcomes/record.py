@@ -15,7 +15,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.containment.version import Sighting, saw_versions
 from shadow.effects import evidence
-from shadow.effects.evidence import PENDING, UNKNOWN, Ended
+from shadow.effects.evidence import NOT_YET, PENDING, Ended
 from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
@@ -328,12 +328,14 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
 async def _redacted(conn: Connection, told: Sequence[_Told]) -> list[Ended]:
     """How the runs ended, as it may be stored, each with its tenant's hashes."""
     runs = [item.run_id for item in told if item.run_id is not None]
-    whose = await evidence.tenants_of_runs(conn, told[0].side, runs=runs)
-    tenants = [UNKNOWN if item.run_id is None else whose.get(item.run_id, UNKNOWN) for item in told]
-    await evidence.ready(conn, tenants)
+    whose = await evidence.owners(conn, told[0].side, runs=runs)
+    owners = [NOT_YET if item.run_id is None else whose.get(item.run_id, NOT_YET) for item in told]
+    await evidence.ready(conn, [owner.tenant for owner in owners])
     return [
-        evidence.of_run(conn.vault, tenant, item.outcome.output, _storable(item.outcome.error_message))
-        for item, tenant in zip(told, tenants, strict=True)
+        evidence.of_run(
+            conn.vault, owner.tenant, item.outcome.output, _storable(item.outcome.error_message), owner.names
+        )
+        for item, owner in zip(told, owners, strict=True)
     ]
 
 

@@ -89,6 +89,8 @@ class Vault:
         self._master = master
         self.redaction = redaction or Redaction()
         """What the catalogue says is to be hashed in evidence, and what not."""
+        self.losses = 0
+        """How often keys were found to be forgotten. What is remembered of originals counts no longer then."""
         self._of_tenant: dict[str, TenantKey] = {}
         self._by_id: dict[UUID, TenantKey | str] = {}
         """Keys; of a forgotten one its tenant."""
@@ -284,6 +286,7 @@ class Vault:
                     del self._of_tenant[known.tenant]
                 if gone:
                     self._by_id[key] = known.tenant
+                    self.losses += 1
         self._heard_at = asked_at
 
     async def _follow(self) -> None:

@@ -17,7 +17,8 @@ from comparators.generated import take_apart
 from shadow.catalogue.outside import Redaction
 from shadow.effects.redaction import HASH_BITS, Redactor
 
-ACME = Redactor(b"acme" * 8)
+KEY = b"acme" * 8
+ACME = Redactor(KEY)
 OTHER = Redactor(b"othr" * 8)
 
 LOCALS = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789._+-", min_size=1, max_size=20)
@@ -298,3 +299,73 @@ def test_secrets_that_were_born_in_the_runs_are_no_difference() -> None:
     assert verdict_of(reset("aZ3kP9qLm2Xw8RtYv5Nc"), reset("Qw8eR7tY6uI5oP4aS3dF"), known) is Verdict.mismatch
     # and one that looks like a word is compared as it stands
     assert verdict_of(reset("tomorrow"), reset("yesterday")) is Verdict.mismatch
+
+
+class TestPeopleInFreeText:
+    """Whom the event names by its members is hashed in whatever text its runs write."""
+
+    @staticmethod
+    def knowing(event: Any) -> Redactor:
+        return Redactor(KEY, names=Redactor(KEY).names_in(orjson.dumps(event)))
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"customer": {"name": "Anna Meier"}},
+            {"shipping_address": {"name": "Anna Meier"}},
+            {"customerName": "  Anna  Meier "},
+            {"to": "Anna Meier <anna@shop.test>"},
+        ],
+    )
+    def test_a_subject_loses_the_name(self, event: Any) -> None:
+        name = Redactor(KEY).value({"customer_name": "Anna Meier"})
+        assert isinstance(name, dict)
+        subject = self.knowing(event).value({"subject": "Hello Anna Meier, order 1001 of EUR 12.50 is on its way"})
+        assert subject == {"subject": f"Hello {name['customer_name']}, order 1001 of EUR 12.50 is on its way"}
+
+    @pytest.mark.parametrize("text", ["Hallo Meier!", "ANNA, hello", "<b>Anna</b>", '{"note": "for Anna"}', "Anna\n"])
+    def test_parts_that_are_members_of_their_own_are_found_too(self, text: str) -> None:
+        shown = self.knowing({"customer": {"first_name": "Anna", "last_name": "Meier"}}).value(text)
+        assert isinstance(shown, str)
+        assert "~name:" in shown
+        assert not re.search("anna|meier", shown, re.IGNORECASE)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Annapurna",
+            "Johanna",
+            "anna",
+            "Meier & Sons",
+            "Annas",
+            "EUR",
+            "2026-11-26T00:00:00Z",
+            "~name:0011223344556677",
+        ],
+    )
+    def test_what_only_looks_like_it_stays(self, text: str) -> None:
+        assert self.knowing({"customer": {"first_name": "Anna", "name": "Anna Meier"}}).value(text) == text
+
+    @pytest.mark.parametrize("name", ["order", "7", "", "A", "x" * 101, "Agent 47", "~name:0011223344556677"])
+    def test_what_is_no_persons_name_is_not_looked_for(self, name: str) -> None:
+        assert self.knowing({"customer": {"name": name}}).value(f"status: {name} 7 order") == f"status: {name} 7 order"
+
+    def test_a_name_in_a_script_without_spaces_is_found(self) -> None:
+        shown = self.knowing({"customer": {"name": "山田太郎"}}).value("山田太郎様、ありがとう")
+        assert isinstance(shown, str)
+        assert shown.startswith("~name:")
+        assert shown.endswith("様、ありがとう")
+
+    def test_the_name_of_a_thing_stays(self) -> None:
+        assert self.knowing({"product": {"name": "Blue Mug"}}).value("1 x Blue Mug") == "1 x Blue Mug"
+
+    def test_what_the_catalogue_keeps_is_not_looked_for(self) -> None:
+        rules = Redaction(keep=("$.customer.name",))
+        names = Redactor(KEY, rules).names_in(b'{"customer": {"name": "Anna Meier"}}')
+        assert Redactor(KEY, rules, names).value("Hello Anna Meier") == "Hello Anna Meier"
+
+    @given(st.text(max_size=60))
+    def test_redacting_twice_changes_nothing(self, text: str) -> None:
+        by = self.knowing({"customer": {"name": "Anna Meier", "first_name": "Name"}})
+        once = by.value(f"{text} Anna Meier")
+        assert by.value(once) == once
