@@ -6,7 +6,18 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api.control import allowances, containment, events, incidents, pairs, phases, process, signatures, tasks
+from api.control import (
+    allowances,
+    containment,
+    events,
+    incidents,
+    judgements,
+    pairs,
+    phases,
+    process,
+    signatures,
+    tasks,
+)
 from api.control.documented import DESCRIPTION, document
 from api.control.problems import install
 from api.control.services import ControlServices
@@ -23,7 +34,8 @@ def control_app(services: ControlServices) -> FastAPI:
     app.state.services = services
     install(app)
     routers = [
-        part.router for part in (tasks, containment, pairs, signatures, allowances, events, phases, incidents, process)
+        part.router
+        for part in (tasks, judgements, containment, pairs, signatures, allowances, events, phases, incidents, process)
     ]
     for router in routers:
         app.include_router(router)

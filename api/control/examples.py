@@ -227,6 +227,48 @@ SIGNATURE_DETAIL: Example = {
     "tenants": [{"tenant": "acme", "pairs": 8}, {"tenant": None, "pairs": 1}],
     "allowances": [],
 }
+JUDGEMENTS_REQUEST: Example = {"since": "2026-05-01T00:00:00Z", "dry_run": True}
+JUDGEMENTS: Example = {
+    "task": "order-sync",
+    "since": "2026-05-01T00:00:00Z",
+    "until": None,
+    "dry_run": True,
+    "rules": "r1-0c9d5b8e7f6a4132",
+    "examined": 411,
+    "judged": 400,
+    "current": 0,
+    "waiting": 2,
+    "unreadable": [
+        {
+            "reason": "the event's data can't be read any more: its originals were deleted",
+            "pairs": 9,
+        }
+    ],
+    "changed": 8,
+    "verdicts": [
+        {"before": "match", "after": "match", "pairs": 391},
+        {"before": "mismatch", "after": "match", "pairs": 8},
+        {"before": "mismatch", "after": "mismatch", "pairs": 1},
+    ],
+    "signatures": [
+        {
+            "signature": _SIGNATURE,
+            "severity": "critical",
+            "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+            "added": 0,
+            "removed": 8,
+        }
+    ],
+    "examples": [
+        {
+            "pair": _PAIR,
+            "before": "mismatch",
+            "after": "match",
+            "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+        }
+    ],
+    "next_cursor": None,
+}
 DISPATCH: Example = {
     "id": _DISPATCH,
     "event_id": _EVENT,

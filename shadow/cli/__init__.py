@@ -12,6 +12,7 @@ from shadow.cli import (
     egress_key,
     explain,
     forget,
+    judge,
     map,
     phase,
     processes,
@@ -36,6 +37,7 @@ app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
 app.command("report")(report.report)
+app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)
 app.command("forget")(forget.forget)
 app.add_typer(allow.app, name="allowances")

@@ -272,7 +272,7 @@ class Evidence:
             candidate=self._ledger(fact.candidate, fact.extra),
             known=self._known(fact),
             unknown_output=self._unknown_output(fact),
-            unreadable=self._unreadable(fact),
+            unreadable=self.unreadable(fact),
         )
 
     def _known(self, fact: PairFacts) -> JSON:
@@ -328,7 +328,8 @@ class Evidence:
                 return run.side
         return None
 
-    def _unreadable(self, fact: PairFacts) -> str | None:
+    def unreadable(self, fact: PairFacts) -> str | None:
+        """Why what is kept of a pair does not tell whether the sides did the same."""
         if any((event, "evidence") not in self.bodies for event in fact.events):
             return "the event's data can't be read any more: its originals were deleted, or its tenant was forgotten"
         owners = [*fact.events, *(run.id for run in fact.runs)]

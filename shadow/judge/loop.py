@@ -20,6 +20,7 @@ import structlog
 
 from comparators import Judgement, Verdict
 from shadow.catalogue import ResolvedCatalogue
+from shadow.judge.committing import committed
 from shadow.judge.doubt import note_targets
 from shadow.judge.judging import failed, judgement_of
 from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
@@ -31,7 +32,6 @@ from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
 
-Written = TypeVar("Written")
 Asked = TypeVar("Asked")
 Loaded = TypeVar("Loaded")
 
@@ -45,7 +45,6 @@ _GATHER_SECONDS = 0.02
 """After a wake-up, so that what comes in a burst is judged together."""
 _YIELD_SECONDS = 0.005
 """How long comparators may hold the event loop before others get a turn."""
-_DEADLOCK_RETRIES = 3
 
 _CLAIM = """
 UPDATE pairs SET due_at = coalesce(%(now)s::timestamptz, statement_timestamp()) + %(lease)s
@@ -187,7 +186,7 @@ class JudgeLoop:
         )
 
     async def _postpone(self, steps: dict[UUID, Step], lease: datetime) -> None:
-        await self._committed(lambda connection: postpone(connection, steps, lease))
+        await committed(self._database, lambda connection: postpone(connection, steps, lease))
 
     async def _judge(self, ready: Sequence[PairFacts], lease: datetime) -> int:
         """Judge these pairs; returns how many verdicts were written."""
@@ -207,7 +206,7 @@ class JudgeLoop:
         """Keep what is new of which task has effects on which target."""
         new = sorted(seen - self._targets)
         if new:
-            await self._committed(lambda connection: note_targets(connection, new))
+            await committed(self._database, lambda connection: note_targets(connection, new))
             self._targets.update(new)
 
     async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> int:
@@ -235,20 +234,9 @@ class JudgeLoop:
         return written
 
     async def _write_all(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
-        return await self._committed(
-            lambda connection: write_judgements(connection, judgements, Leased(lease), self._rulebook)
+        return await committed(
+            self._database, lambda connection: write_judgements(connection, judgements, Leased(lease), self._rulebook)
         )
-
-    async def _committed(self, write: Callable[[Connection], Awaitable[Written]]) -> Written:
-        """Do `write` in a transaction of its own; again when it was chosen to end a deadlock."""
-        for _ in range(_DEADLOCK_RETRIES):
-            try:
-                async with self._database.connection(Work.JUDGE) as connection:
-                    return await write(connection)
-            except psycopg.errors.DeadlockDetected:
-                log.info("judge.deadlock")
-        async with self._database.connection(Work.JUDGE) as connection:
-            return await write(connection)
 
     async def _run(self) -> None:
         while True:

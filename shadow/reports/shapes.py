@@ -265,6 +265,54 @@ class AllowanceView(Shape):
     ended_by: str | None = Field(description="Who revoked it.")
 
 
+class VerdictChange(Shape):
+    before: VerdictName
+    after: VerdictName
+    pairs: int
+
+
+class SignatureChange(Shape):
+    signature: str
+    severity: SeverityName
+    sentence: str = Field(description="Of one of the pairs.")
+    added: int = Field(description="Pairs that show it now and did not.")
+    removed: int = Field(description="Pairs that showed it and do not now.")
+
+
+class ChangeExample(Shape):
+    pair: UUID
+    before: VerdictName
+    after: VerdictName
+    sentence: str | None = Field(description="A difference that it shows now and did not, or did and does not now.")
+
+
+class UnreadableCount(Shape):
+    reason: str
+    pairs: int
+
+
+class Judgements(Shape):
+    """What judging again came to, or would."""
+
+    task: str
+    since: datetime
+    until: datetime | None
+    dry_run: bool
+    rules: str = Field(description="Fingerprint of the task's rules that they were judged with.")
+    examined: int
+    judged: int = Field(description="Of them, those that were judged again.")
+    current: int = Field(description="Judged with these very rules already, and left alone.")
+    waiting: int = Field(description="Without a verdict yet, or about to be judged anyway.")
+    unreadable: list[UnreadableCount] = Field(
+        description="Those that can't be judged any more, since their evidence is gone: they keep their verdict."
+    )
+    changed: int = Field(description="Of those judged, how many have another verdict or show other signatures.")
+    verdicts: list[VerdictChange] = Field(description="Of all that were judged, the same verdict included.")
+    signatures: list[SignatureChange] = Field(description="Those with the most changes first, at most 50.")
+    examples: list[ChangeExample] = Field(description="A few pairs for each change of verdict.")
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
+
+
 class Allowances(Shape):
     items: list[AllowanceView] = Field(description="Newest first.")
 

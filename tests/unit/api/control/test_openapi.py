@@ -25,6 +25,7 @@ PROMISED = {
     ("get", "/v1/tasks/{task}/parity"),
     ("get", "/v1/tasks/{task}/containment"),
     ("post", "/v1/tasks/{task}/containment"),
+    ("post", "/v1/tasks/{task}/judgements"),
     ("get", "/v1/pairs"),
     ("get", "/v1/pairs/{pair}"),
     ("get", "/v1/signatures"),

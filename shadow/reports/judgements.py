@@ -1,0 +1,100 @@
+"""What judging again changed, or would change: pages of it added up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shadow.judge.again import Again, Difference, Page, Rejudged
+from shadow.reports.paging import cursor_of
+from shadow.reports.shapes import Judgements
+
+EXAMPLES = 3
+"""Pairs named for each change of verdict."""
+MOST_SIGNATURES = 50
+
+
+@dataclass
+class Changes:
+    """All pages of one run so far."""
+
+    wanted: Again
+    rules: str
+    dry_run: bool
+    examined: int = 0
+    current: int = 0
+    waiting: int = 0
+    changed: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    added: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+    differences: dict[str, Difference] = field(default_factory=dict)
+    examples: dict[tuple[str, str], list[Rejudged]] = field(default_factory=dict)
+    page: Page | None = None
+
+    def add(self, page: Page) -> None:
+        self.page = page
+        self.examined += page.examined
+        self.current += page.current
+        self.waiting += page.waiting
+        self.unreadable.update(page.unreadable.values())
+        for one in page.judged:
+            self._add(one)
+
+    def _add(self, one: Rejudged) -> None:
+        self.verdicts[one.before, one.after] += 1
+        if not one.changed:
+            return
+        self.changed += 1
+        self.added.update(one.added.keys())
+        self.removed.update(one.removed.keys())
+        for signature, how in (*one.added.items(), *one.removed.items()):
+            self.differences.setdefault(signature, how)
+        examples = self.examples.setdefault((one.before, one.after), [])
+        if len(examples) < EXAMPLES:
+            examples.append(one)
+
+    def shape(self) -> Judgements:
+        """All of it, for the API and the command."""
+        touched = self.added + self.removed
+        return Judgements.model_validate(
+            {
+                "task": self.wanted.task,
+                "since": self.wanted.since,
+                "until": self.wanted.until,
+                "dry_run": self.dry_run,
+                "rules": self.rules,
+                "examined": self.examined,
+                "judged": self.verdicts.total(),
+                "current": self.current,
+                "waiting": self.waiting,
+                "unreadable": [{"reason": reason, "pairs": number} for reason, number in self.unreadable.most_common()],
+                "changed": self.changed,
+                "verdicts": [
+                    {"before": before, "after": after, "pairs": number}
+                    for (before, after), number in self.verdicts.most_common()
+                ],
+                "signatures": [
+                    {
+                        "signature": signature,
+                        "severity": self.differences[signature].severity,
+                        "sentence": self.differences[signature].sentence,
+                        "added": self.added[signature],
+                        "removed": self.removed[signature],
+                    }
+                    for signature, _ in touched.most_common(MOST_SIGNATURES)
+                ],
+                "examples": [
+                    {"pair": one.pair, "before": one.before, "after": one.after, "sentence": _sentence(one)}
+                    for examples in self.examples.values()
+                    for one in examples
+                ],
+                "next_cursor": cursor_of(self.page.last) if self.page is not None and self.page.last else None,
+            }
+        )
+
+
+def _sentence(one: Rejudged) -> str | None:
+    told = (*one.added.values(), *one.removed.values())
+    return told[0].sentence if told else None
