@@ -145,6 +145,8 @@ def _clash(one: Entry, other: Entry, case: Case) -> Parts | None:
     """A member that both writes set, to different values; ids and moments are each write's own."""
     if one.operation != other.operation and "delete" in f"{one.operation} {other.operation}":
         return ()
+    if _rows_of_their_own(one, other):
+        return None
     theirs = dict(leaves(other.data))
     for parts, value in leaves(one.data):
         if parts not in theirs or shape(value, case.known.texts) == shape(theirs[parts], case.known.texts):
@@ -152,6 +154,14 @@ def _clash(one: Entry, other: Entry, case: Case) -> Parts | None:
         if not (_is_moment(value, parts) and _is_moment(theirs[parts], parts)):
             return parts
     return None
+
+
+def _rows_of_their_own(one: Entry, other: Entry) -> bool:
+    """Whether two writes about one business key are of two rows: what is inserted is new, and so is another id."""
+    if one.spelled.startswith("insert ") and other.spelled.startswith("insert "):
+        return True
+    ids = [entry.data.get("id") if isinstance(entry.data, dict) else None for entry in (one, other)]
+    return None not in ids and ids[0] != ids[1]
 
 
 def _is_moment(value: JSON, parts: Parts) -> bool:

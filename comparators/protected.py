@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from comparators.generated import take_apart
 from comparators.path import Parts
 
 
@@ -69,8 +70,9 @@ def names_reference(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def words(name: str) -> tuple[str, ...]:
-    """The words of a member name, lower case: tenantId, tenant_id and tenant-id are the same two."""
-    return tuple(word.lower() for word in _WORD.findall(name))
+    """The words of a member name, lower case: tenantId, tenant_id and tenant-id are the same two. The letters of an id
+    are no words, whatever they spell."""
+    return tuple(word.lower() for word in _WORD.findall(take_apart(name).filled(lambda _: " ")))
 
 
 def _names_party(found: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 import uuid
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from types import MappingProxyType
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BASE62 = string.ascii_letters + string.digits
 _BASE36 = string.ascii_lowercase + string.digits
-_NANOID = string.ascii_letters + string.digits + "_-"
 
 
 def _uuid4(rng: random.Random) -> str:
@@ -40,6 +40,14 @@ def _mixed(rng: random.Random, alphabet: str, length: int) -> str:
             return made
 
 
+def _cuid(rng: random.Random) -> str:
+    """Some cuids have all their digits together, as a word with a number has: those nobody can tell."""
+    while True:
+        made = "c" + _mixed(rng, _BASE36, 24)
+        if len(re.findall(r"\d+", made)) >= 2:
+            return made
+
+
 FORMS: MappingProxyType[str, Callable[[random.Random], str]] = MappingProxyType(
     {
         "uuid": _uuid4,
@@ -52,12 +60,12 @@ FORMS: MappingProxyType[str, Callable[[random.Random], str]] = MappingProxyType(
         "message": lambda rng: f"msg_{rng.getrandbits(96):024x}",
         "base62": lambda rng: "po_" + _mixed(rng, _BASE62, 24),
         "deep": lambda rng: "acct_link_" + _mixed(rng, _BASE62, 22),
-        "cuid": lambda rng: "c" + _mixed(rng, _BASE36, 24),
+        "cuid": _cuid,
         # Only at the birth place of a database's key: nothing else tells such an id from a figure.
         "serial": lambda rng: str(rng.randrange(1_000, 4_000_000)),
     }
 )
 """How ids look, by the name of the form."""
 
-LOOKS_BORN = ("uuid", "uuid7", "UUID", "hex32", "ulid", "object", "transfer", "message", "base62", "deep", "cuid")
-"""Forms that are told from words and figures wherever they stand."""
+MADE_BY_WORKERS = ("uuid", "uuid7", "UUID", "hex32", "ulid", "object", "cuid")
+"""Forms that a worker makes up by itself; the others come with a target's answer."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks.faults import messages
-from benchmarks.faults.ids import LOOKS_BORN
+from benchmarks.faults.ids import MADE_BY_WORKERS
 from benchmarks.faults.script import Call, Emission, Row, Script
 from benchmarks.faults.shop import CAMPAIGNS, CHANNELS, TENANTS, Shop
 from benchmarks.faults.symbols import born, clock, instant
@@ -59,7 +59,7 @@ def sync_shopify_order(shop: Shop) -> Script:
     if rng.random() < 0.3:
         row |= {"note": rng.choice((None, "", "Please ring twice")), "test": rng.random() < 0.5}
     if rng.random() < 0.2:
-        row["sync_id"] = born("sync", rng.choice(LOOKS_BORN))
+        row["sync_id"] = born("sync", rng.choice(MADE_BY_WORKERS))
     script.deeds.append(Row("orders", row, stage=1))
     for place, item in enumerate(items):
         values = {

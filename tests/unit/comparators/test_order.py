@@ -106,6 +106,9 @@ OLDER, NEWER = row("upsert orders", total=1), row("upsert orders", total=2)
         (row("update orders", at=iso(CANDIDATE_START)), row("update orders", at=iso(CANDIDATE_START + 1)), None),
         (row("update orders", at=CANDIDATE_START), row("update orders", at=CANDIDATE_START + 1), None),
         (row("update orders", None, note="a"), row("update orders", None, note="b"), None),
+        # two rows about one thing
+        (row("insert lines", amount=1), row("insert lines", amount=2), None),
+        (row("upsert lines", id="1", amount=1), row("upsert lines", id="2", amount=2), None),
     ],
 )
 def test_of_two_writes_of_one_row_the_last_stays(one: Effect, other: Effect, expected: Severity | None) -> None:

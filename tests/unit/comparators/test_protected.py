@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comparators.path import Parts
-from comparators.protected import is_protected
+from comparators.protected import is_protected, words
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ def test_amounts_and_parties_are_protected(parts: Parts) -> None:
 )
 def test_a_member_that_only_holds_a_value_says_nothing_of_what_is_in_it(parts: Parts) -> None:
     assert not is_protected(parts)
+
+
+def test_the_letters_of_an_id_are_no_words() -> None:
+    assert words("01B6CPADF7P2S547QEWGWCA5CC") == ()
+    assert words("fees_of_0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f") == ("fees", "of")
