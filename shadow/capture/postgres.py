@@ -93,7 +93,7 @@ class Capturing:
         """The statement went through."""
         statement = call.statement
         if statement.ends is not None:
-            self._ended(statement)
+            self._ended(statement, cursor.statusmessage)
             return
         if self.rows is not None and statement.writes_rows:
             self.transaction.note(call.run, self._rows(self.rows, cursor, call, parameters))
@@ -139,11 +139,11 @@ class Capturing:
                 return rows.returned(statement, parameters, returned)
         return rows.statement(statement, call.text, cursor.rowcount)
 
-    def _ended(self, statement: Statement) -> None:
+    def _ended(self, statement: Statement, answer: str | None) -> None:
         name = statement.savepoint or ""
         match statement.ends:
             case "commit":
-                self.transaction.committed()
+                self.committed(aborted=answer == "ROLLBACK")
             case "rollback":
                 self.transaction.begin()
             case "savepoint":

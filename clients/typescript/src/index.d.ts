@@ -34,6 +34,17 @@ export interface Run {
 /** An interceptor as undici's `dispatcher.compose` takes it. */
 export type Interceptor = <Dispatch extends (options: any, handler: any) => boolean>(dispatch: Dispatch) => Dispatch;
 
+export interface PgOptions {
+  /** Say to the server whose transactions are, for logical decoding: true unless said otherwise. */
+  messages?: boolean;
+  /** Tell Shadow the rows that were committed, for databases without logical decoding. */
+  reportRows?: boolean;
+  /** The target of these effects, as the catalogue names the database; by default as the server does. */
+  database?: string;
+  /** Table to the columns that identify a row of it, where that is not the key it is written by. */
+  keys?: Record<string, string[]>;
+}
+
 export interface TriggerHooks {
   /** `tasks.middleware("shadow", hooks.middleware)`; generation 3: the task's own option `middleware`. */
   middleware(first: any, second?: any): Promise<any>;
@@ -51,7 +62,7 @@ export interface Capture {
   /** The same for undici: `setGlobalDispatcher(new Agent().compose(capture.undici()))`. */
   undici(): Interceptor;
   /** The same client or pool of `pg`; in runs, transactions that may write say to the server whose they are. */
-  pg<Client extends object>(client: Client): Client;
+  pg<Client extends object>(client: Client, options?: PgOptions): Client;
   /** Middleware of the Inngest SDK that is given, generation 3 or 4: `import * as inngest from "inngest"`. */
   inngest(sdk: object): any;
   readonly trigger: TriggerHooks;

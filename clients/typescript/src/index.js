@@ -1,4 +1,5 @@
 /** Capture: what a TypeScript worker adds so that Shadow sees, attributes and contains what its runs do. */
+import { Misconfigured } from "./errors.js";
 import { capturedFetch } from "./fetch.js";
 import { Guard } from "./guard.js";
 import { inngestMiddleware } from "./inngest.js";
@@ -57,7 +58,12 @@ function made(settings) {
       };
     },
     undici: () => interceptor(equipment),
-    pg: capturedPg,
+    pg: (given, options = {}) => {
+      if (options.reportRows && !settings.reportKey) {
+        throw new Misconfigured("reportRows reports to Shadow, so SHADOW_REPORT_KEY must hold a report key of the side");
+      }
+      return capturedPg(given, { ...options, reports });
+    },
     inngest: (sdk) => inngestMiddleware(sdk, true),
     run: (run, work) => within({ attempt: 1, ...run }, work),
     reportGuard: (environ = process.env, { secrets = [] } = {}) => equipment.guard.report(environ, secrets),

@@ -6,6 +6,7 @@ import { captureFromEnvironment, createCapture, currentRun, fingerprints, HostDe
 const capture = createCapture({ gatewayUrl: "https://shadow.test", key: "shk_1", targets: { "api.stripe.com": "stripe" } });
 const active: boolean = captureFromEnvironment().active;
 const pool: pg.Pool = capture.pg(new pg.Pool());
+const client: pg.Client = capture.pg(new pg.Client(), { reportRows: true, database: "shop", keys: { payments: ["request_id"] } });
 setGlobalDispatcher(new Agent().compose(capture.undici()));
 const undo: () => void = capture.install();
 const status: Promise<number> = capture.run({ run: "run_1", task: "pay" }, async () => (await capture.fetch("https://api.stripe.com")).status);
@@ -18,5 +19,5 @@ void capture.run({ run: "run_1" }, () => 1);
 createCapture({ otherHosts: "maybe" });
 export function told(error: unknown): string {
   if (error instanceof HostDenied) return error.host;
-  return error instanceof RetryLater ? String(error.after) : String([active, pool, undo, status, taken, prints, task]);
+  return error instanceof RetryLater ? String(error.after) : String([active, pool, client, undo, status, taken, prints, task]);
 }
