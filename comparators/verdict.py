@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from comparators.canonical import JSON, canonical
+from comparators.order_seen import OrderSeen
 
 if TYPE_CHECKING:
     from comparators.explanation import Explanation
@@ -91,5 +92,7 @@ class Judgement:
     reason: str | None = None
     uses: tuple[RuleUse, ...] = ()
     """What the task's rules did, those that did anything."""
+    orders: tuple[OrderSeen, ...] = field(default=(), compare=False)
+    """In which order legacy's run did what it did, where somebody learns from it."""
     explanation: Explanation | None = field(default=None, compare=False)
     """What each stage did, where that was asked for and there were two ledgers."""

@@ -196,6 +196,45 @@ SIGNATURE: Example = {
     "first_seen": "2026-05-01T09:30:00Z",
     "last_seen": "2026-05-01T11:02:31Z",
 }
+TASK_RULES: Example = {
+    "task": "order-sync",
+    "fingerprint": "r1-7d0f4b6e2a9c8135",
+    "dead": 1,
+    "judged": 411,
+    "order": "declared",
+    "rules": [
+        {
+            "rule": "r1-3c1a9e5b7f2d4860",
+            "key": "ignore[0]",
+            "type": "ignore",
+            "says": {"scope": "output", "path": "$.tookMs", "reason": "how long it took"},
+            "state": "used",
+            "since": "2026-03-01T08:00:00Z",
+            "selected": 396,
+            "hid": 391,
+            "last_selected": "2026-05-01",
+        },
+        {
+            "rule": "r1-90e4d2c6b8a71f35",
+            "key": "values[0]",
+            "type": "text",
+            "says": {"scope": "effect", "path": "$.body.nots", "type": "text", "kind": "http"},
+            "state": "dead",
+            "since": "2026-03-01T08:00:00Z",
+            "selected": 0,
+            "hid": 0,
+            "last_selected": None,
+        },
+    ],
+    "orders": [
+        {
+            "first": {"kind": "http", "target": "stripe", "operation": "POST /v1/transfers"},
+            "then": {"kind": "sql", "target": "shop", "operation": "insert ledger"},
+            "runs": 396,
+            "kept": True,
+        }
+    ],
+}
 ALLOWANCE: Example = {
     "id": _ALLOWANCE,
     "signature": _SIGNATURE,

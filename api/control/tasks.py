@@ -12,8 +12,8 @@ from api.control.bearer import reader
 from api.control.documented import answers
 from api.control.parameters import Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
-from shadow.reports import parity
-from shadow.reports.shapes import Parity, Tasks, TaskSummary
+from shadow.reports import parity, rules
+from shadow.reports.shapes import Parity, TaskRules, Tasks, TaskSummary
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(reader)])
 
@@ -55,3 +55,18 @@ async def get_parity(
     if since is not None and until is not None and since > until:
         raise invalid([FieldProblem(field="query.until", found=until.isoformat(), expected=f"a day from {since} on")])
     return await parity.parity(services.engine, services.catalogue, task, since=since, until=until, tenant=tenant)
+
+
+@router.get(
+    "/v1/tasks/{task}/rules",
+    summary="Rules of a task",
+    responses=answers(examples.TASK_RULES, 401, 403, 404, 422),
+)
+async def get_rules(task: TaskName, services: Services) -> TaskRules:
+    """What the judge is told of a task, what each rule did in the last 30 days, and which of them are dead.
+
+    Also what legacy's runs always did in one order, which may be an order that matters: a person says so.
+    """
+    if task not in services.catalogue.tasks:
+        raise not_found("task", task)
+    return await rules.of_task(services.engine, services.catalogue, task)

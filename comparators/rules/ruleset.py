@@ -33,6 +33,10 @@ class Rules:
     relative_noise: float = 1e-9
     """Relative difference up to which two numbers, not both integers, are the same (amounts: 1e-6)."""
 
+    def all(self) -> tuple[IdentityRule | ValueRule | OrderRule, ...]:
+        """Every rule, each with an id by which its uses are counted."""
+        return (*self.identities, *self.ignore, *self.values, *self.before)
+
     def of_output(self) -> list[ValueRule]:
         """The rules about outputs, the most specific last."""
         return _ranked(rule for rule in (*self.values, *self.ignore) if rule.scope == "output")

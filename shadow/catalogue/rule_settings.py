@@ -193,7 +193,7 @@ class RuleSettings(Strict):
     """Order that matters; without it a run's effects are independent of each other."""
     order: Literal["declared", "learned"] = "declared"
     """`learned`: what legacy's runs always did before something else is taken for declared as well."""
-    order_runs: int = Field(50, ge=10, le=100_000)
+    order_runs: int = Field(50, ge=10, le=1000)
     """How many of legacy's runs must have kept an order, and none broken it, before it is learned."""
     output: bool = True
     attempts: bool = False

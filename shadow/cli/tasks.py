@@ -26,9 +26,12 @@ from shadow.catalogue import (
 from shadow.catalogue.draft import CandidateListing, LegacyListing, draft
 from shadow.catalogue.listing import ListingFailed, candidate_listing, legacy_listing
 from shadow.catalogue.variables import environment
+from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.reports import rules
 
 app = typer.Typer(help="The catalogue of tasks: check it, draft it.", no_args_is_help=True)
 
+_DATA = Path(".shadow")
 AllowUnset = Annotated[
     bool,
     typer.Option("--allow-unset", help="Put a placeholder where a variable is not set."),
@@ -42,6 +45,11 @@ def check_command(
     as_json: AsJson = False,
     allow_unset: AllowUnset = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
+    dead_rules: Annotated[
+        bool, typer.Option("--dead-rules", help="Ask the database which rules spoke of nothing for 30 days.")
+    ] = False,
+    data: DataFolder = _DATA,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Say what is wrong with a catalogue, a line each; list its tasks and what is likely not meant."""
     try:
@@ -57,6 +65,8 @@ def check_command(
             typer.echo(_count(len(error.problems), "problem"))
         raise typer.Exit(1) from None
     warnings = check(resolved)
+    if dead_rules:
+        warnings = (*warnings, *asyncio.run(_dead_rules(resolved, data, database_url)))
     if as_json:
         _print_json(_summary(resolved, warnings))
     else:
@@ -111,6 +121,22 @@ async def _listed(
             await legacy_listing(http, legacy_url, legacy_key),
             await candidate_listing(http, candidate_url, app_id, signing_key),
         )
+
+
+async def _dead_rules(
+    resolved: ResolvedCatalogue, data: Path, database_url: str | None
+) -> tuple[CatalogueWarning, ...]:
+    async with opened(data, database_url) as database, database.engine.connect() as connection:
+        found = await rules.dead(connection, resolved)
+    return tuple(
+        CatalogueWarning(
+            "dead-rule",
+            f"tasks.{task}.rules.{key}",
+            f"it spoke of nothing in {rules.DAYS} days in which pairs were judged",
+        )
+        for task, keys in found.items()
+        for key in keys
+    )
 
 
 def _print(resolved: ResolvedCatalogue, warnings: tuple[CatalogueWarning, ...]) -> None:

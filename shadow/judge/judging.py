@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from comparators import Judgement, Verdict, judge
+from comparators.order_seen import order_seen
 from shadow.judge.ledger import Evidence, PairFacts
 from shadow.judge.rulebook import Rulebook
 from shadow.model.reasons import is_changed_by_producer
@@ -83,7 +84,7 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         reason = reason or fact.doubt or pair.probe_failures
         if pair.probed_at is None and rulebook.probes(pair.task):
             reason = reason or PROBES_UNREAD
-    return judge(
+    judgement = judge(
         ledgers.legacy,
         ledgers.candidate,
         rules,
@@ -92,3 +93,4 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         reason=reason,
         explain=explain,
     )
+    return judgement if ledgers.legacy is None else replace(judgement, orders=order_seen(ledgers.legacy))

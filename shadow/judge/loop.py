@@ -25,6 +25,7 @@ from shadow.judge.doubt import note_targets
 from shadow.judge.judging import failed, judgement_of
 from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
 from shadow.judge.pair import PairKnown, Step, next_state
+from shadow.judge.rule_counts import note_rules
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.writing import Leased, postpone, write_judgements
 from shadow.observe import metrics
@@ -45,6 +46,8 @@ _GATHER_SECONDS = 0.02
 """After a wake-up, so that what comes in a burst is judged together."""
 _YIELD_SECONDS = 0.005
 """How long comparators may hold the event loop before others get a turn."""
+_LOOK_SECONDS = 30.0
+"""How old may be what a judge knows of legacy's order."""
 
 _CLAIM = """
 UPDATE pairs SET due_at = coalesce(%(now)s::timestamptz, statement_timestamp()) + %(lease)s
@@ -89,6 +92,7 @@ class JudgeLoop:
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
         self._targets: set[tuple[str, str]] = set()
+        self._looked: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -107,6 +111,7 @@ class JudgeLoop:
         Args:
             now: the time; the database's own clock by default.
         """
+        await self._look_around()
         async with self._database.connection(Work.JUDGE) as connection:
             leased_until, pairs = await self._claim(connection, now)
         if leased_until is None:
@@ -121,6 +126,17 @@ class JudgeLoop:
         if spoilt:
             judged += await self._conclude(spoilt, leased_until)
         return Round(len(pairs), len(waiting), judged)
+
+    async def _look_around(self) -> None:
+        """Say which rules are in force, once, and read now and then what order legacy keeps."""
+        if self._looked is None:
+            await committed(self._database, lambda connection: note_rules(connection, self._rulebook))
+        elif time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        async with self._database.connection(Work.JUDGE) as connection:
+            await self._rulebook.orders.refresh(connection)
+        self._rulebook.learn()
+        self._looked = time.monotonic()
 
     def _steps(
         self, facts: Sequence[PairFacts], moment: datetime, spoilt: dict[UUID, Judgement]

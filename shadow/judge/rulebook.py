@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from comparators import Rules
@@ -9,6 +10,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import RuleSettings
 from shadow.catalogue.rule_settings import cost_rule, identity_rule, ignore_rule, latency_rule, order_rule, value_rule
 from shadow.judge.fingerprint import fingerprint_of
+from shadow.judge.orders import Orders, kept_orders
 
 DEFAULT_SETTLE = timedelta(seconds=5)
 """For pairs of a task that the catalogue no longer names."""
@@ -40,8 +42,10 @@ class Rulebook:
     """
 
     def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        self.orders = Orders()
         self._tasks = catalogue.tasks
-        self._rules = {task.id: _rules_of(task) for task in catalogue.tasks.values()}
+        self._declared = {task.id: _rules_of(task) for task in catalogue.tasks.values()}
+        self._rules = dict(self._declared)
         self._fingerprints = {task: fingerprint_of(rules) for task, rules in self._rules.items()}
 
     def rules(self, task: str) -> Rules:
@@ -51,6 +55,19 @@ class Rulebook:
     def fingerprint(self, task: str) -> str:
         """What the task's rules are recognised by: kept with each pair that is judged with them."""
         return self._fingerprints.get(task) or fingerprint_of(Rules())
+
+    def ids(self) -> dict[str, list[str]]:
+        """By task, the ids of its rules, by which they are counted."""
+        return {task: [rule.id for rule in rules.all()] for task, rules in self._declared.items()}
+
+    def learn(self) -> None:
+        """Hold candidates to the order that legacy keeps, as far as `orders` knows it, where their tasks ask for it."""
+        for task in self._tasks.values():
+            if task.rules.order == "learned":
+                declared = self._declared[task.id]
+                learned = kept_orders(self.orders.of(task.id), task.rules.order_runs)
+                self._rules[task.id] = replace(declared, before=(*declared.before, *learned))
+                self._fingerprints[task.id] = fingerprint_of(self._rules[task.id])
 
     def settle(self, task: str) -> timedelta:
         found = self._tasks.get(task)

@@ -1,8 +1,8 @@
 """Writing verdicts: pair, differences, signature counts and tallies change in one transaction, by delta.
 
 Judging again therefore corrects every count, and no report ever scans pairs. Rows are locked in one order (allowances
-as a whole, pairs, signatures, their tenants, counts of allowances, tallies; each sorted), so that several judges can't
-wait for each other in a circle.
+as a whole, pairs, signatures, their tenants, counts of allowances, tallies, counts of rules, orders; each sorted), so
+that several judges can't wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shadow.judge import allowances
 from shadow.judge.deciding import Standing, decided
 from shadow.judge.evidence_text import storable_json, storable_text
 from shadow.judge.pair import Step
+from shadow.judge.rule_counts import count_uses, stored
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.signature_counts import Example, Shown, count, shown, shown_by
 from shadow.judge.tallying import Locked, tally
@@ -53,9 +54,10 @@ FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::
 _VERDICTS = """
 UPDATE pairs SET state = 'judged', due_at = NULL, verdict = judged.verdict, reason = judged.reason,
     severity = judged.severity, difference_count = judged.differences, judged_at = now(),
-    revision = revision + 1, rules = judged.rules
+    revision = revision + 1, rules = judged.rules, rule_uses = judged.uses::jsonb
 FROM unnest(%(ids)s::uuid[], %(verdicts)s::text[], %(reasons)s::text[], %(severities)s::text[],
-            %(counts)s::int[], %(rules)s::text[]) AS judged (id, verdict, reason, severity, differences, rules)
+            %(counts)s::int[], %(rules)s::text[], %(uses)s::text[])
+    AS judged (id, verdict, reason, severity, differences, rules, uses)
 WHERE pairs.id = judged.id AND pairs.id = ANY(%(ids)s::uuid[])
 """
 
@@ -114,6 +116,10 @@ async def write_judgements(
         await count(connection, locked, before, now, _simplest(written))
     verdicts = {one.pair.id: one.verdict for one in written}
     await tally(connection, locked, verdicts)
+    await count_uses(connection, locked, {one.pair.id: one.judgement.uses for one in written})
+    # A pair that is judged again tells nothing new of the order that legacy keeps.
+    first = [one for one in written if one.pair.verdict is None and one.judgement.orders]
+    await rulebook.orders.count(connection, [(one.pair.task, one.judgement.orders) for one in first])
     await connection.execute(_VERDICTS, _verdicts(written, rulebook))
     return verdicts
 
@@ -213,4 +219,5 @@ def _verdicts(written: Sequence[_Written], rulebook: Rulebook) -> dict[str, list
         ],
         "counts": [len(judgement.differences) for judgement in said],
         "rules": [rulebook.fingerprint(one.pair.task) for one in written],
+        "uses": [stored(one.judgement.uses) for one in written],
     }

@@ -25,6 +25,7 @@ from shadow.reports.allowances import standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.incidents import leaks_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
+from shadow.reports.rules import dead
 from shadow.reports.shapes import SignatureSummary
 from shadow.reports.signatures import worst
 from shadow.reports.unattributed import unattributed_by_task
@@ -45,6 +46,7 @@ GAUGES = {
         ["task"],
     ),
     "shadow_allowances": ("Allowances that stand.", ["task"]),
+    "shadow_dead_rules": ("Rules that spoke of nothing for 30 days in which pairs were judged.", ["task"]),
     "shadow_signature_pairs": (
         f"Pairs that show this difference and are not allowed to, of the {SIGNATURES} most frequent.",
         ["task", "signature", "kind", "severity"],
@@ -81,6 +83,8 @@ class Installation:
     """By task; every task of the catalogue has an entry."""
     allowances: dict[str, int]
     """By task, those that stand; every task of the catalogue has an entry."""
+    dead_rules: dict[str, int]
+    """By task; every task of the catalogue has an entry."""
     signatures: list[SignatureSummary]
     queue: dict[tuple[str, str], int]
     """(side, state) -> dispatches."""
@@ -108,6 +112,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         contained = await containment_states(connection)
         leaks = await leaks_by_task(connection, catalogue.tasks)
         allowed = await standing_by_task(connection)
+        dead_rules = await dead(connection, catalogue)
     found = await worst(engine, limit=SIGNATURES)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
@@ -116,6 +121,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
         allowances={task: allowed.get(task, 0) for task in catalogue.tasks},
+        dead_rules={task: len(keys) for task, keys in dead_rules.items()},
         signatures=[signature for signature in found.items if signature.open],
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
@@ -156,6 +162,8 @@ class _Gauges(Collector):
             made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.open)
         for task, number in self.installation.allowances.items():
             made["shadow_allowances"].add_metric([task], number)
+        for task, number in self.installation.dead_rules.items():
+            made["shadow_dead_rules"].add_metric([task], number)
         for side in _SIDES:
             for state in _STATES:
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))

@@ -317,6 +317,44 @@ class Allowances(Shape):
     items: list[AllowanceView] = Field(description="Newest first.")
 
 
+class RuleView(Shape):
+    """A rule of a task, and what it did in the last 30 days."""
+
+    rule: str = Field(description="Its id: a fingerprint of what it says, whatever its reason.")
+    key: str = Field(description="Where it stands below the task's rules, defaults included, such as `values[0]`.")
+    type: str = Field(description="identity, before, ignore or a type of `values`.")
+    says: dict[str, JsonValue] = Field(description="Its entry in the catalogue.")
+    state: Literal["used", "young", "unproven", "dead"] = Field(
+        description=(
+            "used: it spoke of something; young: it did not, but has not been in force for 30 days; unproven: no pair "
+            "was judged; dead: pairs were judged, and it spoke of nothing."
+        )
+    )
+    since: datetime | None = Field(description="When the judge first had it; null: it has not looked yet.")
+    selected: int = Field(description="Values that it spoke of (effects, of rules for identity).")
+    hid: int = Field(description="How many of these differ without it and not with it.")
+    last_selected: date | None = Field(description="The last UTC day of acceptance of an event where it spoke of any.")
+
+
+class OrderView(Shape):
+    """What legacy's runs always did in one order."""
+
+    first: dict[str, str] = Field(description="Effects by kind, target and operation.")
+    then: dict[str, str]
+    runs: int = Field(description="How many had both; in none was it otherwise.")
+    kept: bool = Field(description="Whether these are enough for it to be learned.")
+
+
+class TaskRules(Shape):
+    task: str
+    fingerprint: str = Field(description="What all rules of the task together are recognised by: a pair keeps it.")
+    dead: int
+    judged: int = Field(description="Pairs with a verdict whose events were accepted in the last 30 days.")
+    order: Literal["declared", "learned"] = Field(description="Whether the candidate is held to what is learned.")
+    rules: list[RuleView]
+    orders: list[OrderView] = Field(description="Of legacy, most runs first, at most 100.")
+
+
 class TenantCount(Shape):
     tenant: str | None
     pairs: int

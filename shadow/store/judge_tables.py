@@ -45,6 +45,7 @@ pairs = Table(
     Column("probe_failures", Text, comment="why some could not be read"),
     Column("probe_lease", Moment, comment="until when somebody reads them"),
     Column("rules", Text, comment="fingerprint of the rules with which it was judged"),
+    Column("rule_uses", JSONB, comment="rule to values that it selected, and of these hid"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),

@@ -37,6 +37,9 @@ from shadow.store.judge_tables import pairs as pairs
 from shadow.store.judge_tables import signature_tenants as signature_tenants
 from shadow.store.judge_tables import signatures as signatures
 from shadow.store.judge_tables import tallies as tallies
+from shadow.store.rule_tables import orders_seen as orders_seen
+from shadow.store.rule_tables import rule_tallies as rule_tallies
+from shadow.store.rule_tables import task_rules as task_rules
 from shadow.store.schema import NOW, Moment
 from shadow.store.schema import metadata as metadata
 

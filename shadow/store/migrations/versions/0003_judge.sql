@@ -40,3 +40,38 @@ COMMENT ON COLUMN signatures.allowed IS 'in how many of them it is allowed';
 COMMENT ON COLUMN signatures.example_differences IS 'of the representative pair: the fewer, the easier to read';
 ALTER TABLE pairs ADD COLUMN rules TEXT;
 COMMENT ON COLUMN pairs.rules IS 'fingerprint of the rules with which it was judged';
+ALTER TABLE pairs ADD COLUMN rule_uses JSONB;
+COMMENT ON COLUMN pairs.rule_uses IS 'rule to values that it selected, and of these hid';
+CREATE TABLE task_rules (
+    task TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    since TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT task_rules_pkey PRIMARY KEY (task, rule)
+);
+COMMENT ON COLUMN task_rules.rule IS 'its id: a fingerprint of what it says';
+COMMENT ON COLUMN task_rules.since IS 'when the judge first had it';
+CREATE TABLE rule_tallies (
+    task TEXT NOT NULL,
+    day DATE NOT NULL,
+    rule TEXT NOT NULL,
+    selected BIGINT DEFAULT '0' NOT NULL,
+    hid BIGINT DEFAULT '0' NOT NULL,
+    CONSTRAINT rule_tallies_pkey PRIMARY KEY (task, day, rule)
+);
+COMMENT ON COLUMN rule_tallies.day IS 'UTC, of the event''s acceptance';
+COMMENT ON COLUMN rule_tallies.selected IS 'values that it spoke of';
+COMMENT ON COLUMN rule_tallies.hid IS 'of which differ without it, not with it';
+CREATE TABLE orders_seen (
+    task TEXT NOT NULL,
+    one TEXT NOT NULL,
+    other TEXT NOT NULL,
+    before BIGINT DEFAULT '0' NOT NULL,
+    after BIGINT DEFAULT '0' NOT NULL,
+    mixed BIGINT DEFAULT '0' NOT NULL,
+    CONSTRAINT orders_seen_pkey PRIMARY KEY (task, one, other)
+);
+COMMENT ON COLUMN orders_seen.one IS 'a shape of effects, as JSON: kind, target, operation';
+COMMENT ON COLUMN orders_seen.other IS 'another, later by name';
+COMMENT ON COLUMN orders_seen.before IS 'legacy runs: all of one came first';
+COMMENT ON COLUMN orders_seen.after IS 'all of the other came first';
+COMMENT ON COLUMN orders_seen.mixed IS 'neither';
