@@ -144,6 +144,7 @@ async def judge_again(
         write: whether the verdicts are written; else it only says what they would be.
     """
     async with database.connection(work) as connection:
+        await rulebook.look(connection)
         cursor = await connection.execute(_PAGE, {**wanted.bounds(), "before": before or _LAST, "limit": limit})
         rows = await cursor.fetchall()
     page = Page(examined=len(rows), last=rows[-1][0] if len(rows) == limit else None)

@@ -21,5 +21,6 @@ async def explained(connection: Connection, pair: UUID, rulebook: Rulebook) -> J
     row = await (await connection.execute(_PAIR, (pair,))).fetchone()
     if row is None:
         return None
+    await rulebook.look(connection)
     (fact,) = await load_facts(connection, [ClaimedPair(*row)])
     return judgement_of(fact, await load_evidence(connection, [fact]), rulebook, explain=True)

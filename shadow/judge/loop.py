@@ -134,8 +134,7 @@ class JudgeLoop:
         elif time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         async with self._database.connection(Work.JUDGE) as connection:
-            await self._rulebook.orders.refresh(connection)
-        self._rulebook.learn()
+            await self._rulebook.look(connection)
         self._looked = time.monotonic()
 
     def _steps(

@@ -11,6 +11,7 @@ from shadow.catalogue.model import RuleSettings
 from shadow.catalogue.rule_settings import cost_rule, identity_rule, ignore_rule, latency_rule, order_rule, value_rule
 from shadow.judge.fingerprint import fingerprint_of
 from shadow.judge.orders import Orders, kept_orders
+from shadow.store.database import Connection
 
 DEFAULT_SETTLE = timedelta(seconds=5)
 """For pairs of a task that the catalogue no longer names."""
@@ -60,8 +61,9 @@ class Rulebook:
         """By task, the ids of its rules, by which they are counted."""
         return {task: [rule.id for rule in rules.all()] for task, rules in self._declared.items()}
 
-    def learn(self) -> None:
-        """Hold candidates to the order that legacy keeps, as far as `orders` knows it, where their tasks ask for it."""
+    async def look(self, connection: Connection) -> None:
+        """Read what order legacy keeps, and hold candidates to it where their tasks ask for that."""
+        await self.orders.refresh(connection)
         for task in self._tasks.values():
             if task.rules.order == "learned":
                 declared = self._declared[task.id]

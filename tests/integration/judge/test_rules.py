@@ -11,8 +11,10 @@ import pytest
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import RuleSettings, Side
 from shadow.catalogue.rule_settings import IgnoreSetting, TextSetting
+from shadow.judge.explaining import explained
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.orders import ENOUGH, Orders, kept_orders
+from shadow.judge.rulebook import Rulebook
 from shadow.reports import rules as reported
 from tests.integration.judge.world import Told, World
 
@@ -161,7 +163,8 @@ async def test_the_order_of_legacys_runs_is_counted_once_a_pair(world: World) ->
 
 async def seen_so_often(world: World, runs: int) -> None:
     await world.rows(
-        "INSERT INTO orders_seen (task, one, other, before, after) VALUES ('order-sync', %s, %s, 0, %s) RETURNING one",
+        "INSERT INTO orders_seen (task, one, other, before, after) VALUES ('order-sync', %s, %s, 0, %s)"
+        " ON CONFLICT (task, one, other) DO UPDATE SET after = excluded.after RETURNING one",
         BOOK,
         PAY,
         runs,
@@ -181,6 +184,18 @@ async def test_a_learned_order_holds_only_where_the_task_asks_for_it(
     assert await world.verdicts() == expected
     if "mismatch" in expected:
         assert await world.rows("SELECT kind, severity FROM differences") == [("effect.reordered", "minor")]
+
+
+async def test_judging_again_knows_what_was_learned(world: World) -> None:
+    told = await ran(world, candidate="book pay")
+    await judge_with(world, order="learned").once(later())
+    assert await world.verdicts() == {"match": 1}
+    await seen_so_often(world, 500)
+    rulebook = Rulebook(ruled(world, order="learned"))
+    async with world.connection() as connection:
+        judgement = await explained(connection, told.pair, rulebook)
+    assert judgement is not None
+    assert [difference.kind for difference in judgement.differences] == ["effect.reordered"]
 
 
 async def test_what_legacy_always_did_in_one_order_is_shown_to_people(world: World) -> None:
