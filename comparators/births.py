@@ -189,6 +189,30 @@ def id_tokens(value: JSON, operation: str = "") -> Iterator[tuple[Parts, Token]]
             yield parts, number
 
 
+def ids_only(value: JSON, parts: Parts = ()) -> JSON:
+    """What `id_tokens` finds in a value, in its place, and nothing else that the value says."""
+    if isinstance(value, dict):
+        kept = {
+            name: ids_only(member, (*parts, name))
+            for name, member in value.items()
+            if isinstance(member, dict | list) or _has_ids(member, (*parts, name)) or take_apart(name).tokens
+        }
+        return {name: member for name, member in kept.items() if member not in ({}, []) or take_apart(name).tokens}
+    if isinstance(value, list):
+        items = [ids_only(item, (*parts, index)) for index, item in enumerate(value)]
+        return items if any(item not in ({}, [], None) for item in items) else []
+    if not _has_ids(value, parts):
+        return None
+    tokens = take_apart(value).tokens if isinstance(value, str) else ()
+    return " ".join(token.text for token in tokens if not token.is_instant) if tokens else value
+
+
+def _has_ids(leaf: JSON, parts: Parts) -> bool:
+    if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
+        return any(not token.is_instant for token in tokens)
+    return number_token(leaf, parts, "") is not None
+
+
 def number_token(leaf: JSON, parts: Parts, operation: str) -> Token | None:
     """A number (also as text) as an id, where it stands at a place named like one: a database's own key.
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from comparators import JSON, Effect, Ledger, Outcome
 from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
-from shadow.effects import evidence
+from shadow.effects import answered, evidence
 from shadow.judge.doubt import Watched, load_doubts
 from shadow.judge.known import known_to_both
 from shadow.model.json_text import parse
@@ -51,6 +51,7 @@ SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, 
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
+_GATEWAY = "gateway"
 _EVENT = "event"
 _REPORTED = "report"
 _SEEN_EMITTED = ("door", "platform")
@@ -184,8 +185,8 @@ async def _doubts(
 async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
     """What the runs of these pairs did and returned: two queries, and more only where something is judged first.
 
-    Then the evidence of an event that nobody has delivered is made, and what came before it was known whose it is is
-    redacted with its tenant's key. Originals are opened for nothing else here.
+    Then the evidence of an event that nobody has delivered is made, and that of what calls were answered, and what came
+    before it was known whose it is is redacted with its tenant's key. Originals are opened for nothing else here.
     """
     runs = [run for fact in facts for run in fact.runs]
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
@@ -205,6 +206,8 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     without = {event: tenants[event] for event in events if (event, "evidence") not in bodies}
     made = await evidence.make_of_events(connection, without)
     bodies |= {(event, "evidence"): stored for event, stored in made.items()}
+    answers = await answered.make_of_effects(connection, _unread(effects, bodies, tenants))
+    bodies |= {(effect, answered.PART): stored for effect, stored in answers.items()}
     older = [key for key, stored in bodies.items() if codec.evidence_tag(stored) is None]
     if older:  # of a time before evidence was redacted
         names = await evidence.names_of_runs(connection, [run_of.get(owner, owner) for owner, _ in older])
@@ -215,6 +218,20 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
                     connection.vault, tenants[owner], bodies[owner, part], names.get(run_of.get(owner, owner))
                 )
     return Evidence(effects, bodies, messages)
+
+
+def _unread(
+    effects: Mapping[UUID, Sequence[_EffectRow]],
+    bodies: Mapping[tuple[UUID, str], bytes],
+    tenants: Mapping[UUID, str | None],
+) -> dict[UUID, str | None]:
+    """The calls that were answered and of whose answers there is no evidence yet, with their tenants."""
+    return {
+        row[0]: tenants[row[0]]
+        for rows in effects.values()
+        for row in rows
+        if row[9] is not None and row[10] == _GATEWAY and (row[0], answered.PART) not in bodies
+    }
 
 
 async def _attribute(
@@ -320,6 +337,7 @@ class Evidence:
             idempotency_key=key,
             reads=writes is False,
             at=(moment - started_at).total_seconds() if started_at else None,
+            answer=self._body(effect_id, answered.PART),
         )
 
     def _unknown_output(self, fact: PairFacts) -> Side | None:

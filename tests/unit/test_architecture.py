@@ -138,6 +138,7 @@ def test_originals_are_opened_only_where_they_are_needed() -> None:
         "shadow/fanout/stored_events.py",
         "shadow/intake/late_mapping.py",
         "shadow/intake/remap.py",
+        "shadow/effects/answered.py",
         "shadow/effects/evidence.py",
         "shadow/effects/reattribution.py",
         "shadow/egress/twin.py",

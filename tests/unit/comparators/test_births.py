@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from comparators import JSON, Effect, Ledger, Verdict
+from comparators.births import id_tokens, ids_only
 from tests.unit.comparators.ledgers import completed, judged
 
 A, B = "0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f", "0190d5f6-aaaa-7bbb-8ccc-1234567890ab"
@@ -209,3 +210,18 @@ def test_as_the_name_of_a_member_an_id_is_used_as_consistently_as_anywhere() -> 
     assert judgement.verdict is Verdict.mismatch
     known = judged(run(insert("logs", of={A: 1})), run(insert("logs", of={B: 1})), known={"order": A})
     assert known.verdict is Verdict.mismatch
+
+
+def test_of_an_answer_the_ids_are_kept_in_their_places_and_nothing_else() -> None:
+    answer: JSON = {
+        "id": 7,
+        "name": "Ada",
+        "total": 12,
+        "at": "2026-03-02T10:00:00Z",
+        "rows": [{"id": A, "note": f"see {A2}, please"}, {"n": 1}, {"customer": {"key": "12"}}],
+        "none": [{"n": 1}, []],
+        A2: {"n": 1},
+    }
+    kept = ids_only(answer)
+    assert kept == {"id": 7, "rows": [{"id": A, "note": A2}, {}, {"customer": {"key": "12"}}], A2: {}}
+    assert {token.text for _, token in id_tokens(kept)} == {token.text for _, token in id_tokens(answer)}
