@@ -11,7 +11,8 @@ from benchmarks.faults.__main__ import LEAST_KINDS, figures
 from benchmarks.faults.bench import Bench, Findings, Options
 from benchmarks.faults.fault import KINDS
 from benchmarks.faults.world import World, commerce_catalogue
-from comparators import correspondence, register, registry, unregister
+from comparators import correspondence, registry
+from comparators.output import compare_outputs
 from shadow.judge.loop import JudgeLoop
 from shadow.store.database import Database
 
@@ -44,8 +45,7 @@ async def test_every_kind_of_fault_is_found_and_no_clean_pair_is_suspected(datab
 async def test_a_judge_that_does_not_look_at_how_runs_end_is_found_out(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_COMPARATORS", dict(registry._COMPARATORS))
-    unregister("outcome")
+    monkeypatch.delitem(registry._OWN, "outcome")
     findings = await measured(database, options(0, 4, *ENDINGS, "wrong recipient"))
     assert findings.found.keys().isdisjoint(ENDINGS)
     assert findings.found["wrong recipient"] > 0  # the others are found all the same
@@ -56,11 +56,7 @@ async def test_a_judge_that_does_not_look_at_how_runs_end_is_found_out(
 async def test_a_difference_at_another_place_finds_no_fault(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_COMPARATORS", dict(registry._COMPARATORS))
-    outputs = registry._COMPARATORS["output"]
-    for name in tuple(registry._COMPARATORS):
-        unregister(name)
-    register("output", outputs)
+    monkeypatch.setattr(registry, "_OWN", {"output": compare_outputs})
     findings = await measured(database, options(0, 6, "raised error", "wrong tenant", "output field added"))
     assert findings.found.keys() == {"output field added"}
 
