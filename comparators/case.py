@@ -105,7 +105,8 @@ class Case:
             count.alone(rules.of_effect(entry.kind, entry.target, entry.spelled), entry.data)
         for side in (mine.kept, theirs.kept):
             count.identified(rules, side)
-        count.ordered(rules, (*mine.kept, *theirs.kept))
+        if rules.before:
+            count.ordered(rules, [(e.kind, e.target, e.spelled) for e in (*mine.kept, *theirs.kept)])
         # What is left to be unified is in the messages of errors.
         correspondence.place = "error"
         return cls(

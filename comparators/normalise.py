@@ -73,9 +73,7 @@ def identify(effect: Effect, data: JSON, rules: Rules) -> tuple[str | None, str 
     """
     if effect.identity is not None:
         return effect.identity, effect.identity
-    for rule in rules.identities:
-        if not rule.pattern.selects(effect.kind, effect.target, effect.operation):
-            continue
+    for rule in rules.chosen(effect.kind, effect.target, effect.operation).identities:
         found = [(parts, value) for path in rule.paths for parts, value in find(path, data)]
         if found:
             values = [_as_text(value) for _, value in found]

@@ -14,11 +14,12 @@ from typing import cast
 from comparators.align import Aligned, Items, align
 from comparators.canonical import JSON, plain
 from comparators.correspondence import Correspondence
+from comparators.kinds import normal
 from comparators.layout import Comparison, Layout, same_layout
 from comparators.ledger import COMPLETED, Ledger
-from comparators.normalise import Entry, entries
+from comparators.normalise import Entry
 from comparators.path import MISSING, Missing, Parts, find, value_at
-from comparators.rules import Rules, ValueRule
+from comparators.rules import IdentityRule, Rules, ValueRule
 from comparators.rules.rule import holds_protected
 from comparators.shape import shape
 from comparators.verdict import RuleUse
@@ -55,22 +56,20 @@ class UseCount:
     def identified(self, rules: Rules, effects: Iterable[Entry]) -> None:
         """Count the rules that told what effects are about."""
         for entry in effects:
-            if entry.effect.identity is not None:
-                continue
-            for rule in rules.identities:
-                if rule.pattern.selects(entry.kind, entry.target, entry.spelled) and any(
-                    find(path, entry.data) for path in rule.paths
-                ):
-                    self.selected[rule.id] += 1
-                    break
+            if entry.effect.identity is None:
+                self.identity(rules.chosen(entry.kind, entry.target, entry.spelled).identities, entry.data)
 
-    def ordered(self, rules: Rules, effects: Sequence[Entry]) -> None:
-        """Count the rules for order that had something to put in order."""
+    def identity(self, rules: Iterable[IdentityRule], data: JSON) -> None:
+        """Count the one of these rules that tells what an effect with that data is about."""
+        for rule in rules:
+            if any(find(path, data) for path in rule.paths):
+                self.selected[rule.id] += 1
+                return
+
+    def ordered(self, rules: Rules, effects: Sequence[tuple[str, str, str]]) -> None:
+        """Count the rules for order that had something, by kind, target and operation, to put in order."""
         for rule in rules.before:
-            if all(
-                any(pattern.selects(e.kind, e.target, e.spelled) for e in effects)
-                for pattern in (rule.first, rule.then)
-            ):
+            if all(any(pattern.selects(*named) for named in effects) for pattern in (rule.first, rule.then)):
                 self.selected[rule.id] += 1
 
     def uses(self) -> tuple[RuleUse, ...]:
@@ -79,18 +78,24 @@ class UseCount:
 
 
 def uses_in_one(ledger: Ledger, rules: Rules) -> tuple[RuleUse, ...]:
-    """The uses in a pair whose two ledgers say the same: nothing is hidden there."""
-    count = UseCount()
+    """The uses in a pair whose two ledgers say the same: nothing is hidden there.
+
+    Most pairs are such, so only what rules speak of is looked at.
+    """
     if not (rules.identities or rules.ignore or rules.values or rules.before):
         return ()
-    effects = entries(ledger.effects, rules, frozenset())
-    count.identified(rules, effects)
-    count.ordered(rules, effects)
-    if rules.ignore or rules.values:
-        for entry in effects:
-            count.alone(rules.of_effect(entry.kind, entry.target, entry.spelled), entry.data)
-        if rules.output and ledger.outcome.status == COMPLETED:
-            count.alone(rules.of_output(), plain(ledger.outcome.output))
+    count = UseCount()
+    for effect in ledger.effects:
+        chosen = rules.chosen(effect.kind, effect.target, effect.operation)
+        identities = chosen.identities if effect.identity is None else ()
+        if identities or chosen.values:
+            data = normal(effect.kind, effect.data)
+            count.identity(identities, data)
+            count.alone(chosen.values, data)
+    if (of_output := rules.of_output()) and rules.output and ledger.outcome.status == COMPLETED:
+        count.alone(of_output, plain(ledger.outcome.output))
+    if rules.before:
+        count.ordered(rules, [(effect.kind, effect.target, effect.operation) for effect in ledger.effects])
     return count.uses()
 
 

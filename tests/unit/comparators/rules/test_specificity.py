@@ -74,8 +74,8 @@ def test_a_rule_is_counted_by_what_it_says_not_by_why() -> None:
 def test_rules_speak_of_outputs_or_of_effects_of_a_pattern() -> None:
     rules = Rules(values=(number(target="stripe"), NumberRule("output", "$.score", absolute=1)))
     assert [rule.scope for rule in rules.of_output()] == ["output"]
-    assert rules.of_effect("http", "stripe", "POST /v1/x") == [rules.values[0]]
-    assert rules.of_effect("http", "slack", "POST /x") == []
+    assert rules.of_effect("http", "stripe", "POST /v1/x") == (rules.values[0],)
+    assert rules.of_effect("http", "slack", "POST /x") == ()
 
 
 def test_what_rules_did_is_counted_in_values() -> None:
