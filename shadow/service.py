@@ -36,6 +36,7 @@ from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
+from shadow.outcomes.inngest_runs import InngestRuns
 from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
@@ -209,6 +210,7 @@ class Service:
         await intake.start()
         stack.push_async_callback(intake.stop)
         discovery = Discovery(self._catalogue, self._database, http)
+        identify = InngestRuns(self._catalogue, self._database, http).identify
         gateway = None
         if self._catalogue.targets:
             gateway = Gateway(
@@ -218,6 +220,7 @@ class Service:
                 http,
                 self._data / "spool",
                 discover=discovery.discover,
+                identify=identify,
                 traces=TriggerTraces(self._catalogue, self._database, http, discovery.discover),
             )
             await gateway.start()
@@ -233,7 +236,8 @@ class Service:
                 http=http,
                 gateway=gateway,
                 discover=discovery.discover,
-                extra=[(PREFIX, worker_app(self._catalogue, self._database))],
+                identify=identify,
+                extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))

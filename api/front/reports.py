@@ -21,6 +21,7 @@ from shadow.observe import metrics
 from shadow.outcomes.outcome import LearnedBy
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
+from shadow.outcomes.straight import Identify
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -29,12 +30,16 @@ PREFIX = "/shadow"
 """Where `worker_app` is to be mounted."""
 
 
-def worker_app(catalogue: ResolvedCatalogue, database: Database) -> FastAPI:
-    """All that platforms and workers call, to be mounted at `PREFIX`: the watcher and the reports."""
+def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None) -> FastAPI:
+    """All that platforms and workers call, to be mounted at `PREFIX`: the watcher and the reports.
+
+    Args:
+        identify: asks the candidate's platform which run of ours has that name.
+    """
     app = FastAPI(title="Shadow, for workers", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(reports_router(catalogue, database))
     app.include_router(guard_router(catalogue, database))
-    add_watchers(app, catalogue, database)
+    add_watchers(app, catalogue, database, identify)
 
     @app.exception_handler(Refusal)
     async def refused(_request: Request, error: Refusal) -> Response:

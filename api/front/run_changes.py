@@ -26,7 +26,7 @@ from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
 from shadow.catalogue.model import TriggerPlatform
 from shadow.intake import run_changes
-from shadow.intake.run_changes import Expected
+from shadow.intake.run_changes import Expected, ExpectedReplay
 from shadow.model.moments import moment
 from shadow.platforms.client import Answer, TooLarge, carry
 from shadow.platforms.trigger_api import API_VERSION
@@ -44,13 +44,16 @@ _AMBIGUOUS = 408
 _CREDENTIALS = frozenset({"authorization", "x-trigger-branch"})
 
 
+_Coming = Expected | ExpectedReplay
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What a path does to a run."""
 
-    expect: Callable[[Connection, str, str], Awaitable[Expected | None]]
+    expect: Callable[[Connection, str, str], Awaitable[_Coming | None]]
     """Writes down what is about to happen: connection, platform, run."""
-    confirm: Callable[[Connection, str, str, Expected | None, Any], Awaitable[None]]
+    confirm: Callable[[Connection, str, str, _Coming | None, Any], Awaitable[None]]
     """Writes down that it happened: the same, what was expected, and the answer's JSON."""
 
 
@@ -71,7 +74,7 @@ class RunChangeDoor:
 
     async def replay(self, scope: Scope, receive: Receive, send: Send, run: str) -> None:
         """`POST /api/v1/runs/{id}/replay`."""
-        await self._change(scope, receive, send, run, _Change(_nothing, self._replayed))
+        await self._change(scope, receive, send, run, _Change(run_changes.expect_replayed, self._replayed))
 
     async def _change(self, scope: Scope, receive: Receive, send: Send, run: str, change: _Change) -> None:
         found = self._sources.platform_of(fields(scope))
@@ -119,7 +122,7 @@ class RunChangeDoor:
 
     async def _expected_at_last(
         self, name: str, platform: TriggerPlatform, run: str, sent: list[tuple[str, str]], change: _Change
-    ) -> Expected | None:
+    ) -> _Coming | None:
         """What should have been written down before, had the platform told the run's key: a new run is not to be
         read for a while (reference 3.1)."""
         try:
@@ -132,7 +135,7 @@ class RunChangeDoor:
             log.error("front.change_not_recorded", platform=name, error=type(error).__name__)
             return None
 
-    async def _take_back(self, platform: str, expected: Expected | None) -> None:
+    async def _take_back(self, platform: str, expected: _Coming | None) -> None:
         if expected is not None:
             await self._write(platform, lambda conn: run_changes.refused(conn, expected))
 
@@ -185,29 +188,25 @@ class RunChangeDoor:
         return await run_changes.expect_cancelled(conn, self._services.catalogue, platform, run, _PATIENCE)
 
     async def _rescheduled(
-        self, conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any
+        self, conn: Connection, platform: str, run: str, expected: _Coming | None, answer: Any
     ) -> None:
-        if expected is not None:
+        if isinstance(expected, Expected):
             starts_at: datetime | None = moment(answer.get("delayedUntil")) if isinstance(answer, dict) else None
             now = self._services.clock()
             await run_changes.rescheduled(conn, self._services.catalogue, expected, starts_at, now)
 
-    async def _replayed(
-        self, conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any
-    ) -> None:
+    async def _replayed(self, conn: Connection, platform: str, run: str, expected: _Coming | None, answer: Any) -> None:
         new_run = answer.get("id") if isinstance(answer, dict) else None
         if isinstance(new_run, str):
             services = self._services
-            await run_changes.replayed(conn, services.catalogue, services.routing.decision, platform, run, new_run)
+            replay = expected if isinstance(expected, ExpectedReplay) else None
+            decides = services.routing.decision
+            await run_changes.replayed(conn, services.catalogue, decides, platform, run, new_run, replay)
 
 
-async def _cancelled(conn: Connection, platform: str, run: str, expected: Expected | None, answer: Any) -> None:
-    if expected is not None:
+async def _cancelled(conn: Connection, platform: str, run: str, expected: _Coming | None, answer: Any) -> None:
+    if isinstance(expected, Expected):
         await run_changes.cancelled(conn, expected)
-
-
-async def _nothing(conn: Connection, platform: str, run: str) -> None:
-    return None
 
 
 def _json(body: bytes) -> Any:

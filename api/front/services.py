@@ -46,6 +46,8 @@ class FrontServices:
     """Made by `shadow.platforms.client.carrying_client`: it carries others' requests."""
     discover: Callable[[str], Awaitable[UUID | None]] | None = None
     """Finds a legacy run that another run of ours started on its platform, by its id there."""
+    identify: Callable[[str], Awaitable[UUID | None]] | None = None
+    """Finds the run of ours that the candidate's platform calls so, by asking it."""
     gateway: Gateway | None = None
     """None where no target is declared."""
     clock: Callable[[], datetime] = _now

@@ -19,7 +19,7 @@ from shadow.outcomes.inngest_outcome import outcome_of
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.statuses import INNGEST
-from shadow.outcomes.straight import take_in
+from shadow.outcomes.straight import Begun, Identify, take_in
 from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
 from shadow.store.rounds import Rounds
@@ -35,8 +35,14 @@ _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
 
-def add_watchers(app: FastAPI, catalogue: ResolvedCatalogue, database: Database) -> None:
-    """Serve a watcher for each Inngest platform, in an application that is mounted at `/shadow`."""
+def add_watchers(
+    app: FastAPI, catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None
+) -> None:
+    """Serve a watcher for each Inngest platform, in an application that is mounted at `/shadow`.
+
+    Args:
+        identify: asks the platform which run of ours has that name.
+    """
     named = [
         (name, platform) for name, platform in catalogue.platforms.items() if isinstance(platform, InngestPlatform)
     ]
@@ -46,7 +52,7 @@ def add_watchers(app: FastAPI, catalogue: ResolvedCatalogue, database: Database)
         inngest.fast_api.serve(
             app,
             client,
-            [_watch(client, name, platform, catalogue, database)],
+            [_watch(client, name, platform, catalogue, database, identify)],
             serve_path=path.removeprefix("/shadow"),
             public_path=path,
         )
@@ -71,13 +77,18 @@ def _watch(
     platform: InngestPlatform,
     catalogue: ResolvedCatalogue,
     database: Database,
+    identify: Identify | None,
 ) -> inngest.Function[None]:
     """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
 
     async def record(told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
         """Write the outcomes down; False for those to be told again."""
-        pending = await take_in(database, catalogue, [outcome for outcome, _attempt in told])
-        again = [attempt < pending.get(outcome, 0) for outcome, attempt in told]
+        begun = [Begun.of(outcome) for outcome, _attempt in told]
+        pending = await take_in(database, catalogue, [run for run in begun if run is not None], identify)
+        again = [
+            run is not None and attempt < pending.get(run, 0)
+            for run, (_outcome, attempt) in zip(begun, told, strict=True)
+        ]
         now = [outcome for (outcome, _attempt), later in zip(told, again, strict=True) if not later]
         async with database.connection(Work.OUTCOMES) as conn:
             kept = await record_outcomes(conn, catalogue, now)

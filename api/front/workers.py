@@ -71,10 +71,9 @@ class Workers:
         return Worker(found[0], found[1], told)
 
     async def _ask(self, side: Side, told: Told) -> UUID | None:
-        """A parent that began on its platform, unseen by any door."""
-        if side is not Side.LEGACY or told.run is None or self._services.discover is None:
-            return None
-        return await self._services.discover(told.run)
+        """A parent that began on its platform, unseen by any door, or that only its platform can tell from another."""
+        find = self._services.discover if side is Side.LEGACY else self._services.identify
+        return await find(told.run) if told.run is not None and find is not None else None
 
     def knows(self, event_name: str) -> bool:
         """Whether the event feeds a task: of what a run emits, whatever the task's sources."""

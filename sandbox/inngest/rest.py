@@ -240,6 +240,8 @@ def _run_form(run: RunRecord, status: str, environment_id: str) -> dict[str, Any
     }
     if run.cron:
         form["cron"] = run.cron
+    if run.original_run_id:
+        form["original_run_id"] = run.original_run_id
     if run.ended_at:
         form["output"] = run.output
     return form

@@ -1,5 +1,5 @@
-"""The little of the v2 API that pollers use: `GET /v2/runs` and `GET /v2/runs/{id}`, camelCase with true
-codes.
+"""The little of the v2 API that is used: `GET /v2/runs`, `GET /v2/runs/{id}` and `POST /v2/runs/{id}/rerun`,
+camelCase with true codes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ STATUSES = {RunStatus.SCHEDULED: "QUEUED"}
 class RunApiV2:
     """Runs, newest first, without what is false or empty. When a run ended is told by a single run alone."""
 
-    def __init__(self, *, clock: Callable[[], datetime], traps: Traps, registry: Registry, runs: RunStore) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        traps: Traps,
+        registry: Registry,
+        runs: RunStore,
+        rerun: Callable[[RunRecord], RunRecord | None],
+    ) -> None:
+        self._rerun = rerun
         self._clock = clock
         self._traps = traps
         self._registry = registry
@@ -66,6 +75,14 @@ class RunApiV2:
             form["endedAt"] = rfc3339(run.ended_at)
             form["durationMs"] = str(int((run.ended_at - run.started_at).total_seconds() * 1000))
         return self._reply({"data": form})
+
+    async def rerun(self, request: Request) -> Response:
+        """Somebody presses the button."""
+        run = self._runs.get(request.path_params["run_id"])
+        again = self._rerun(run) if run is not None else None
+        if again is None:
+            return _error(404, "not_found", "Run not found")
+        return self._reply({"data": {"runId": again.run_id}})
 
     def _reply(self, content: dict[str, Any]) -> Response:
         content["metadata"] = {"fetchedAt": rfc3339(self._clock())}

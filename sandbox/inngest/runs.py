@@ -48,6 +48,8 @@ class RunRecord:
     scheduled_at: datetime
     trace_id: str
     cron: str | None = None
+    original_run_id: str | None = None
+    """Of a rerun: the run that somebody had run again."""
     status: RunStatus = RunStatus.SCHEDULED
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -87,6 +87,25 @@ class Scheduler:
         self._executor.begin(run, function, [event], max(delay, self._traps.racing_duplicates))
         return run
 
+    def rerun(self, run: RunRecord) -> RunRecord | None:
+        """Run a function again for the same event, which no dedupe forbids; None when either is gone."""
+        function, event = self._registry.get(run.function_id), self._events.get(run.event_id)
+        if function is None or event is None:
+            return None
+        now = self._clock()
+        again = RunRecord(
+            run_id=new_ulid(millis(now)),
+            function_id=function.id,
+            function_uuid=function.uuid,
+            event_id=event.internal_id,
+            scheduled_at=now,
+            trace_id=event.trace_id,
+            original_run_id=run.original_run_id or run.run_id,
+        )
+        self._runs.add(again)
+        self._executor.begin(again, function, [event], 0.0)
+        return again
+
     def _takes_over(self, since: datetime, run: RunRecord, now: datetime) -> bool:
         """The race of two duplicates: the first event's run vanishes, if it has not begun."""
         window = timedelta(seconds=self._traps.racing_duplicates)

@@ -17,7 +17,7 @@ from shadow.catalogue.model import HttpPlatform, InngestPlatform, Side
 from shadow.causes.authority import ParentAuthority, Purpose
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
-from shadow.model.run_names import may_be
+from shadow.model.run_names import may_be, needs_proof
 from shadow.store.database import Connection, Database, Work
 from shadow.store.rounds import Rounds
 
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 PAUSES = (0.03, 0.1, 0.25, 0.6, 1.0)
 """Seconds between looks for a run that is not known: a worker may begin before the answer that started its run is
 written down."""
+_UNASKED = 3
+"""After so many of them the candidate's platform is asked."""
 _KNOWN_SECONDS = 300.0
 _UNKNOWN_SECONDS = 5.0
 """How long nobody asks again. A run's authority never changes; one that is unknown may become known."""
@@ -34,7 +36,7 @@ _DELIVERIES = 20
 
 _COLUMNS = """
 run.side, run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.decided,
-run.platform_run_id
+run.platform_run_id, event.upstream_id
 """
 _BY_ALIAS = f"""
 SELECT known.alias, {_COLUMNS} FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
@@ -121,7 +123,12 @@ class Parents:
         remembered = self._remembered.get((sides, told))
         if remembered is not None and time.monotonic() < remembered[0]:
             return remembered[1]
-        found = await self._look(sides, told)
+        found = await self._look(sides, told, PAUSES[:_UNASKED])
+        if found is None and self._ask is not None and Side.CANDIDATE in sides:
+            # Its platform alone can tell a first run from a rerun; legacy's are named by the doors that start them.
+            found = await self._asked((Side.CANDIDATE,), told)
+        if found is None:
+            found = await self._look(sides, told, PAUSES[_UNASKED:])
         if found is None and self._ask is not None:
             found = await self._asked(sides, told)
         if len(self._remembered) >= _MOST:
@@ -136,8 +143,8 @@ class Parents:
         async with self._database.connection(Work.CAUSES) as connection:
             return await known_parents(connection, self._catalogue, wanted)
 
-    async def _look(self, sides: tuple[Side, ...], told: Told) -> tuple[Side, Parent] | None:
-        for pause in (*PAUSES, None):
+    async def _look(self, sides: tuple[Side, ...], told: Told, pauses: Sequence[float]) -> tuple[Side, Parent] | None:
+        for pause in (*pauses, None):
             parents = [(side, await self._lookups.ask((side, told))) for side in sides]
             found = [(side, parent) for side, parent in parents if parent is not None]
             if len(found) == 1:  # an event has a run on either side: by it alone, nobody knows which is meant
@@ -198,7 +205,7 @@ async def known_parents(
     by_id = {row[1]: row for row in await cursor.fetchall()}
     for index, ids in runs.items():  # of several events with one id the newest
         said = wanted[index][1].run
-        rows = [by_id[run] for run in ids if run in by_id and may_be(by_id[run][-1], said)]
+        rows = [by_id[run] for run in ids if run in by_id and _is_the_one(by_id[run], said)]
         parents[index] = _parent(rows[0]) if rows else None
     return parents
 
@@ -235,10 +242,16 @@ def _goes_by_its_event(catalogue: ResolvedCatalogue, task: ResolvedTask) -> bool
     return isinstance(catalogue.platforms[task.legacy.platform], HttpPlatform)
 
 
+def _is_the_one(row: Sequence[Any], said: str | None) -> bool:
+    """Whether the run of that event and task is the one that a worker means, as far as its name tells."""
+    _side, _id, authority, *_rest, name, upstream = row
+    return may_be(name, said) and not (authority == "real" and needs_proof(name, said, upstream))
+
+
 def _parent(row: Sequence[Any]) -> Parent:
     """A run that nothing of ours started (a cron's, one from a dashboard, a second one for its event) has no authority
     on record, and yet may be what its side has always done: nobody knows."""
-    side, run_id, authority, task, event_id, purpose, decided, _name = row
+    side, run_id, authority, task, event_id, purpose, decided, _name, _upstream = row
     expected = event_id is not None and derived_id(event_id, task, side) == run_id
     # The gateway decides about such a run when it calls out, and writes that down (`egress/unsolicited.py`).
     known = expected or decided

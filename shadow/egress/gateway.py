@@ -36,7 +36,7 @@ from shadow.egress.operation import Operations
 from shadow.egress.quota import Quota
 from shadow.egress.replies import Refusal, Reply, problem
 from shadow.egress.resolving import Forbidden
-from shadow.egress.runs import Decides, KnownRun, Runs, Told, Unknown, WrongSide
+from shadow.egress.runs import Decides, Identify, KnownRun, Runs, Told, Unknown, WrongSide
 from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
 from shadow.egress.unsolicited import Discover, TriggerRuns
@@ -72,10 +72,12 @@ class Gateway:
         spool: Path,
         *,
         discover: Discover | None = None,
+        identify: Identify | None = None,
         traces: Traces | None = None,
     ) -> None:
         """
         Args:
+            identify: has the candidate's platform say which run of ours it calls so.
             traces: tells of which runs a trace is.
             http: to ask platforms with; each target has a client of its own.
             spool: the folder for what can't be written to the database.
@@ -93,6 +95,7 @@ class Gateway:
             routing,
             platform=TriggerRuns(catalogue, database, routing, http, discover),
             traces=traces,
+            identify=identify,
         )
         self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from shadow.effects.evidence import UNKNOWN, Tenant
 from shadow.effects.record import AttributedBy
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
-from shadow.model.run_names import may_be
+from shadow.model.run_names import may_be, needs_proof
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ _REMEMBERED = 100_000
 _COLUMNS = """
 run.id, run.side, run.task, run.authority, run.pair_id, run.platform_run_id,
 CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END, event.tenant, event.id,
-original.id, original.authority
+original.id, original.authority, event.upstream_id
 FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id LEFT JOIN events AS event ON event.id = run.event_id
 LEFT JOIN events AS original ON original.id = event.repeats
 """
@@ -128,6 +128,8 @@ class KnownRun:
     attributed_by: AttributedBy = AttributedBy.HEADERS
     tenant: Tenant = UNKNOWN
     """Of its event."""
+    upstream_id: str | None = None
+    """What the candidate's platform calls its event."""
 
 
 class AsksPlatform(Protocol):
@@ -140,10 +142,20 @@ class AsksPlatform(Protocol):
         """
 
 
+Identify = Callable[[str], Awaitable[UUID | None]]
+"""Has the candidate's platform say which run of ours it calls so; it is known by that name then."""
+
+
 class Decides(Protocol):
     """The routing, as far as the gateway knows it: without I/O, from what this process read last."""
 
     def decision(self, route: str) -> Decision: ...
+
+
+def _is_the_one(run: KnownRun, said: str | None) -> bool:
+    """Whether the run of that event and task is the one that calls, as far as its name tells."""
+    known = run.platform_run_id
+    return may_be(known, said) and not (run.authority == "real" and needs_proof(known, said, run.upstream_id))
 
 
 class TaskNames:
@@ -182,8 +194,10 @@ class Runs:
         *,
         platform: AsksPlatform | None = None,
         traces: Traces | None = None,
+        identify: Identify | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
+        self._identify = identify
         self._catalogue = catalogue
         self._database = database
         self._routing = routing
@@ -226,15 +240,23 @@ class Runs:
                 raise Unknown(f"no run is known by run {told.run!r}, event {told.event!r} and task {told.task!r}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            if pause == _LONGEST_PAUSE and asked < _ASKED_AT_MOST and self._platform is not None:
+            if pause == _LONGEST_PAUSE and asked < _ASKED_AT_MOST:
                 # The doors are quicker than that: what is still unknown was not started through them.
                 asked += 1
-                if side is Side.LEGACY and told.run is not None:
-                    await self._platform.unsolicited(told)
+                await self._ask(side, told)
         if run.side is not side:
             raise WrongSide(run, side)
         self._remember(key, run)
         return run
+
+    async def _ask(self, side: Side, told: Told) -> None:
+        """Have the platform say which run it is."""
+        if told.run is None:
+            return
+        if side is Side.LEGACY and self._platform is not None:
+            await self._platform.unsolicited(told)
+        if side is Side.CANDIDATE and self._identify is not None:
+            await self._identify(told.run)
 
     async def last_known(self, side: Side, told: Told, *, contained_legacy: bool) -> KnownRun:
         """The run as it was last known, while the database is away.
@@ -306,7 +328,7 @@ class Runs:
         cursor = await conn.execute(_EVENTS, (told.event,))
         ids = [derived_id(event, task.id, side) for (event,) in await cursor.fetchall()]
         runs = await self._all(conn, _OF_EVENTS, (ids,), AttributedBy.HEADERS) if ids else []
-        return next((run for run in runs if may_be(run.platform_run_id, told.run)), None)
+        return next((run for run in runs if _is_the_one(run, told.run)), None)
 
     def _named_by_event(self, task: ResolvedTask) -> bool:
         """Whether legacy's runs of that task have no other name: those of a plain HTTP endpoint."""
@@ -330,6 +352,7 @@ class Runs:
                 platform_run_id,
                 attributed_by,
                 UNKNOWN if event is None else tenant,
+                upstream,
             )
             for (
                 run_id,
@@ -343,6 +366,7 @@ class Runs:
                 event,
                 original,
                 real,
+                upstream,
             ) in await cursor.fetchall()
         ]
 

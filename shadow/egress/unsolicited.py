@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.cutover.decision import Authority
+from shadow.egress.outsiders import Replay, authority_of_outsider
 from shadow.egress.runs import PATIENCE_SECONDS, Decides, Told
 from shadow.intake.run_changes import name_run
 from shadow.intake.storable import storable_or_none
@@ -38,11 +40,22 @@ _NAME = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
 """
+_REPLAYS = b"""
+SELECT original, expected_at > now() - %(patience)s::interval FROM replays
+WHERE platform = %(platform)s AND task = %(task)s
+  AND expected_at BETWEEN %(made)s - %(patience)s::interval AND %(made)s + %(slack)s::interval
+ORDER BY expected_at DESC LIMIT 1
+"""
 _OPEN = b"""
 INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
 VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
 """
 
+
+_REPLAY_PATIENCE = timedelta(seconds=60)
+"""How long a door may take to replay a run: longer than it waits for the platform (api/front/run_changes.py)."""
+_SLACK = timedelta(minutes=1)
+"""How far the platform's clock may differ from ours."""
 
 Discover = Callable[[str], Awaitable[UUID | None]]
 """The run of ours that the platform calls so, if it is the child of one."""
@@ -103,6 +116,8 @@ class TriggerRuns:
         if (owner := await self._by_key(conn, platform, name, task, run)) is not None:
             return owner
         parent, authority = await self._authority(conn, platform, task, run)
+        if authority is None:
+            return None
         identifier = new_id()
         cursor = await conn.execute(_NAME, (platform, name, identifier))
         if await cursor.fetchone() is not None:
@@ -126,8 +141,8 @@ class TriggerRuns:
 
     async def _authority(
         self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]
-    ) -> tuple[UUID | None, Authority]:
-        """The nearest run above it that is known, and its own authority."""
+    ) -> tuple[UUID | None, Authority | None]:
+        """The nearest run above it that is known, and its own authority; None while that can't be said."""
         related = run.get("relatedRuns")
         related = related if isinstance(related, Mapping) else {}
         above = {
@@ -136,14 +151,35 @@ class TriggerRuns:
             if isinstance(found := related.get(relation), Mapping) and found.get("id")
         }
         parent: UUID | None = None
+        authorities: set[Authority] = set()
         if above:
             cursor = await conn.execute(_AUTHORITIES, (platform, list(above.values())))
             known = {alias: (run_id, authority) for alias, run_id, authority in await cursor.fetchall()}
             parent = next((known[name][0] for name in above.values() if name in known), None)  # the nearest
-            if any(authority == "none" for _run, authority in known.values()):
-                return parent, "none"
+            authorities = {authority for _run, authority in known.values()}
+        original, replay = await self._replay(conn, platform, task, run)
         try:
             whole = self._routing.decision(task.route).whole(Side.LEGACY)
         except ValueError:  # its authority is divided
             whole = False
-        return parent, "real" if whole else "none"
+        return parent or original, authority_of_outsider(above=authorities, whole=whole, replay=replay)
+
+    async def _replay(
+        self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]
+    ) -> tuple[UUID | None, Replay]:
+        """Whether a run without authority of that task was replayed when this one was made, and which."""
+        cursor = await conn.execute(
+            _REPLAYS,
+            {
+                "platform": platform,
+                "task": task.id,
+                "made": moment(run.get("createdAt")) or datetime.now(UTC),
+                "patience": _REPLAY_PATIENCE,
+                "slack": _SLACK,
+            },
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None, Replay.NO
+        original, is_under_way = row
+        return original, Replay.UNDER_WAY if is_under_way else Replay.UNTOLD

@@ -81,6 +81,8 @@ _UNSOLICITED = b"""
 INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
 VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
 """
+_EXPECT_REPLAY = b"INSERT INTO replays (id, platform, task, original) VALUES (%s, %s, %s, %s)"
+_FORGET_REPLAY = b"DELETE FROM replays WHERE id = %s"
 _ALIAS = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
@@ -119,6 +121,14 @@ class Expected:
     """The pair is marked because of this change."""
     cancellation: UUID | None = None
     """The dispatch that shall cancel the twin, where this change brought it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedReplay:
+    """Another run of one without authority, written down before the platform is asked for it: the gateway must not
+    take it for a run of its own when it calls out before its name is known."""
+
+    id: UUID
 
 
 async def is_known(conn: Connection, platform: str, run: str) -> bool:
@@ -184,6 +194,16 @@ async def expect_rescheduled(conn: Connection, platform: str, run: str) -> Expec
     return None if known is None else Expected(known, await _mark(conn, known))
 
 
+async def expect_replayed(conn: Connection, platform: str, run: str) -> ExpectedReplay | None:
+    """The producer is about to replay a legacy run; None where its route alone decides what the new one may."""
+    row = await (await conn.execute(_FIND, (platform, run))).fetchone()
+    if row is None or row[5] == "real":
+        return None
+    expected = ExpectedReplay(new_id())
+    await conn.execute(_EXPECT_REPLAY, (expected.id, platform, row[3], row[0]))
+    return expected
+
+
 async def cancelled(conn: Connection, expected: Expected) -> None:
     """The platform cancelled it: the twin is cancelled too, and the pair says why it is no evidence."""
     known = expected.run
@@ -232,8 +252,11 @@ async def rescheduled(
     await conn.execute(b"NOTIFY shadow_pairs")
 
 
-async def refused(conn: Connection, expected: Expected) -> None:
+async def refused(conn: Connection, expected: Expected | ExpectedReplay) -> None:
     """The platform did not change the run: nothing has happened."""
+    if isinstance(expected, ExpectedReplay):
+        await conn.execute(_FORGET_REPLAY, (expected.id,))
+        return
     if expected.cancellation is not None:
         await conn.execute(_NO_CANCEL, (expected.cancellation,))
     if expected.marked:
@@ -242,7 +265,13 @@ async def refused(conn: Connection, expected: Expected) -> None:
 
 
 async def replayed(
-    conn: Connection, catalogue: ResolvedCatalogue, decides: Decides, platform: str, run: str, new_run: str
+    conn: Connection,
+    catalogue: ResolvedCatalogue,
+    decides: Decides,
+    platform: str,
+    run: str,
+    new_run: str,
+    expected: ExpectedReplay | None,
 ) -> None:
     """The producer replayed a legacy run: the new one is known, but belongs to no event (unsolicited).
 
@@ -258,6 +287,8 @@ async def replayed(
     cursor = await conn.execute(_ALIAS, (platform, new_run, identifier))
     if await cursor.fetchone() is not None:
         await conn.execute(_UNSOLICITED, (identifier, task, platform, new_run, authority, original))
+    if expected is not None:
+        await conn.execute(_FORGET_REPLAY, (expected.id,))
 
 
 def _is_legacys(catalogue: ResolvedCatalogue, decides: Decides, task: str) -> bool:

@@ -79,6 +79,8 @@ class FoundRun:
     tenant: str | None = None
     event_id: str | None = None
     """As the run sees it, where it was started by an event."""
+    is_alone: bool = False
+    """What started it starts nothing else, whatever other tasks the event feeds: a call, an invocation."""
     occurred_at: datetime | None = None
     scheduled_at: datetime | None = None
 
@@ -126,7 +128,7 @@ async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Deci
     lineage = lineage_of(cause, decision)
     # It runs already, also where it would have been withheld; its side has it in any case.
     sides = lineage.sides or (run.side,)
-    task = run.task.id if run.side is Side.LEGACY else None
+    task = run.task.id if run.is_alone else None
     descent = Descent(lineage.authority, sides, run.parent.run_id, run.parent.purpose.value, task)
     seed = Seed.new()
     upstream = seed.ulid(0)

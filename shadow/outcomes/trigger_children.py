@@ -172,6 +172,7 @@ class TriggerChildren:
                         side=Side.LEGACY,
                         task=task,
                         parent=its,
+                        is_alone=True,
                         data=data,
                         problem=problem or mapped.problem,
                         tenant=self._tenant(task, mapped.data),

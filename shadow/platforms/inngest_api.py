@@ -84,6 +84,18 @@ class InngestApi:
             raise Refused(0, "the answer holds no run", Answer(200, (), b""))
         return data
 
+    async def event(self, internal_id: str) -> Json:
+        """An event by the platform's own id, also one that the platform itself has sent.
+
+        Raises:
+            Refused: any answer but an event.
+        """
+        body = await self._get(f"/v1/events/{quote(internal_id, safe='')}")
+        data = body.get("data") if isinstance(body, dict) else None
+        if not isinstance(data, dict):
+            raise Refused(0, "the answer holds no event", Answer(200, (), b""))
+        return data
+
     async def functions(self, app: str) -> list[Json]:
         """An app's functions: `internal_id` is the UUID that runs name, `id` the slug.
 

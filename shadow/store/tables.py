@@ -342,6 +342,23 @@ tokens = Table(
     Column("revoked_at", Moment),
 )
 
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column(
+        "original",
+        Uuid,
+        nullable=False,
+        comment="the run without authority that somebody has asked its platform to run again;"
+        " the row goes when the new run is known",
+    ),
+    Column("expected_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
+    Index("replays_task", "platform", "task", "expected_at"),
+)
+
 trigger_batches = Table(
     "trigger_batches",
     metadata,

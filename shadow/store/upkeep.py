@@ -47,6 +47,8 @@ DELETE FROM dedupe_keys WHERE ctid = ANY (ARRAY(
 
 _OLD_BATCHES = "DELETE FROM trigger_batches WHERE created_at < now() - interval '30 days'"
 """As long as Trigger.dev keeps a batch's key (reference 6.2)."""
+_OLD_REPLAYS = "DELETE FROM replays WHERE expected_at < now() - interval '30 days'"
+"""Whose outcome nobody has learned: a run may wait that long before it calls out."""
 
 
 class Upkeep:
@@ -105,6 +107,7 @@ class Upkeep:
                 deleted = await delete_expired_keys(connection)
                 log.info("upkeep.keys_deleted", number=deleted)
                 await connection.execute(_OLD_BATCHES)
+                await connection.execute(_OLD_REPLAYS)
                 await self._database.vault.destroy_forgotten()
                 await self._expire(connection, now)
 

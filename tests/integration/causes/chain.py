@@ -77,8 +77,12 @@ class Chain:
     trigger: PretendTriggerDev
     inngest: PretendInngest
     client: httpx.AsyncClient
+    platform: str
+    """Where the pretend Inngest is served."""
     delay: timedelta = timedelta(0)
     """How much later `second` is to run."""
+    invokes: bool = False
+    """Whether the candidate's `first` invokes `second` as a step, and waits for it."""
     faults: set[str] = field(default_factory=set)
 
     async def send(self, *orders: int, event: str = "chain/first") -> None:
@@ -172,7 +176,7 @@ async def chain(
         )
         text = CATALOGUE.format(trigger=trigger.url, inngest=inngest_served.url, root=ROOT, worker=WORKER)
         catalogue = parse(text, "chain.yaml", {})
-        world = Chain(front, catalogue, database, trigger, pretend, client)
+        world = Chain(front, catalogue, database, trigger, pretend, client, inngest_served.url)
         for task in EVENTS:
             trigger.task(task, _legacy(world, task, legacy))
         app = FastAPI()
@@ -246,10 +250,14 @@ def _function(world: Chain, client: inngest.Inngest, name: str) -> inngest.Funct
     async def run(ctx: inngest.Context) -> Any:
         following = NEXT.get(name)
         if following is not None and f"candidate {name} stays silent" not in world.faults:
+            data = {"order": ctx.event.data["order"], "part": following}
+            if world.invokes and name == "first":
+                await ctx.step.invoke_by_id("go-on", function_id=following, data=data)
+                return {"order": ctx.event.data["order"]}
             at = datetime.now(UTC) + world.delay if following == "second" and world.delay else None
             event = inngest.Event(
                 name=EVENTS[following],
-                data={"order": ctx.event.data["order"], "part": following},
+                data=data,
                 ts=int(at.timestamp() * 1000) if at is not None else 0,
             )
             await ctx.step.send_event("go-on", event)

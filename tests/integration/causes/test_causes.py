@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from shadow.cutover.decision import Phase
@@ -220,3 +221,79 @@ async def test_a_straight_child_whose_task_stands_elsewhere_goes_there_and_has_n
                 ("second", other, "real"): 1,
             },
         )
+
+
+@pytest.mark.parametrize("legacy", ["door", "straight"])
+async def test_an_invoked_child_is_the_twin_of_the_one_that_legacy_triggers(
+    database: Database, tmp_path: Path, legacy: Way
+) -> None:
+    """The platform tells whose it is, before it has ended: what it emits itself has its place too."""
+    async with chain(database, tmp_path, legacy=legacy) as world:
+        world.invokes = True
+        await world.phases(ALL)
+        await world.send(1)
+        await ended(
+            world,
+            {
+                **{(task, "legacy", "real"): 1 for task in EVENTS},
+                **{(task, "candidate", "none"): 1 for task in EVENTS},
+            },
+        )
+        assert await world.verdicts() == {(task, "match"): 1 for task in EVENTS}, await world.differences()
+        rows = await world.rows(
+            "SELECT effect.operation, run.task FROM effects AS effect JOIN runs AS run ON run.id = effect.run_id"
+            " WHERE effect.side = 'candidate' ORDER BY effect.operation"
+        )
+        assert rows == [("chain/second", "first"), ("chain/third", "second")]
+
+
+async def test_an_invoked_child_whose_task_stands_elsewhere_goes_there_and_has_no_authority_here(world: Chain) -> None:
+    world.invokes = True
+    world.faults |= {"legacy second stays silent", "candidate second stays silent"}
+    await world.phases({"first": Phase.LIVE, "second": Phase.LEGACY, "third": Phase.LEGACY})
+    await world.send(1)
+    await ended(
+        world,
+        {
+            ("first", "candidate", "real"): 1,
+            ("second", "candidate", "none"): 1,  # it had begun there
+            ("second", "legacy", "real"): 1,
+        },
+    )
+
+
+async def test_what_somebody_invokes_from_outside_is_nobodys(world: Chain) -> None:
+    await world.phases(ALL)
+    async with httpx.AsyncClient(base_url=world.platform) as client:
+        answer = await client.post("/invoke/chain-third", json={"data": {"order": 1}})
+    assert answer.status_code == 200
+    await world.settled(1)
+    assert await world.rows("SELECT task, authority, event_id FROM runs") == [("third", "none", None)]
+
+
+async def test_a_rerun_that_calls_before_the_first_run_is_named_has_not_its_authority(world: Chain) -> None:
+    """Its name says that it was made well after its event; the platform says that it was not the first."""
+    world.faults.add("candidate second stays silent")
+    await world.phases({"first": Phase.LEGACY, "second": Phase.LIVE, "third": Phase.LEGACY})
+    await world.send(1, event="chain/second")
+    await world.settled(1)
+    ((name, run, event),) = await world.rows(
+        "SELECT run.platform_run_id, run.id, event.delivery_id FROM runs AS run JOIN events AS event"
+        " ON event.id = run.event_id WHERE run.task = 'second' AND event_id IS NOT NULL"
+    )
+    await asyncio.sleep(2.5)  # as far from its event as a rerun is
+    async with httpx.AsyncClient(base_url=world.platform) as client:
+        again = (await client.post(f"/v2/runs/{name}/rerun")).json()["data"]["runId"]
+    await world.settled(2)
+    await world.rows("UPDATE runs SET platform_run_id = NULL WHERE id = %s RETURNING id", run)
+    await world.rows("DELETE FROM run_aliases WHERE alias = ANY(%s) RETURNING alias", [name, again])
+
+    async def emit(run: str, order: int) -> tuple[Any, ...]:
+        headers = {"x-shadow-run": run, "x-shadow-task": "second", "x-shadow-event": event}
+        body = {"name": "chain/third", "data": {"order": order}}
+        assert (await world.client.post("/e/candidate-key", json=body, headers=headers)).status_code == 200
+        rows = await world.rows("SELECT parent_run, authority FROM events WHERE name = 'chain/third' ORDER BY id DESC")
+        return rows[0]
+
+    assert await emit(again, 2) == (None, None)
+    assert await emit(name, 3) == (run, "legacy")  # the first itself is known by now, and bridges

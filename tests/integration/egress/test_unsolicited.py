@@ -16,6 +16,7 @@ from shadow.effects.record import AttributedBy
 from shadow.egress.calls import Call, write
 from shadow.egress.disposition import Disposition
 from shadow.fanout.handoff import Started, record_started
+from shadow.intake.run_changes import replayed
 from shadow.model.alias import key_alias
 from shadow.model.ids import new_id
 from shadow.store.database import Work
@@ -115,6 +116,58 @@ async def test_one_that_was_started_under_a_key_of_ours_is_the_run_of_that_key(w
     assert await call(world) == 403
     assert world.books.calls == []
     assert await world.rows("SELECT run_id FROM run_aliases WHERE alias = 'run_own'") == [(twins.run(Side.LEGACY),)]
+
+
+async def replay_asked_for(world: World, seconds_ago: float) -> Any:
+    """A door has asked the platform to run again what legacy ran without authority; it has no answer yet."""
+    twins = await world.twins(real=None)
+    await world.execute(
+        "INSERT INTO replays (id, platform, task, original, expected_at)"
+        " VALUES (%s, 'trigger', 'payout', %s, now() - %s * interval '1 second')",
+        new_id(),
+        twins.run(Side.LEGACY),
+        seconds_ago,
+    )
+    return twins.run(Side.LEGACY)
+
+
+async def test_a_replay_that_calls_before_its_door_has_its_name_is_not_taken_for_a_run_of_its_own(world: World) -> None:
+    original = await replay_asked_for(world, 1)
+    world.trigger |= told(createdAt=datetime.now(UTC).isoformat())
+    calling = asyncio.create_task(call(world))
+    await asyncio.sleep(1)
+    async with world.database.direct() as connection:  # the door's answer has come
+        await replayed(
+            connection,
+            world.catalogue,
+            world.routing.decision,
+            "trigger",
+            await name_of(world, original),
+            "run_own",
+            None,
+        )
+    assert await calling == 403
+    assert world.books.calls == []
+    assert await world.rows("SELECT authority, parent_run FROM runs WHERE event_id IS NULL") == [("none", original)]
+
+
+async def name_of(world: World, run: Any) -> str:
+    ((name,),) = await world.rows("SELECT platform_run_id FROM runs WHERE id = %s", run)
+    return str(name)
+
+
+async def test_a_replay_whose_answer_nobody_got_has_no_authority(world: World) -> None:
+    original = await replay_asked_for(world, 90)
+    world.trigger |= told(createdAt=(datetime.now(UTC) - timedelta(seconds=80)).isoformat())
+    assert await call(world) == 403
+    assert world.books.calls == []
+    assert await world.rows("SELECT authority, parent_run FROM runs WHERE event_id IS NULL") == [("none", original)]
+
+
+async def test_a_run_that_was_made_at_another_time_than_a_replay_is_none_of_its(world: World) -> None:
+    await replay_asked_for(world, 600)
+    world.trigger |= told(createdAt=datetime.now(UTC).isoformat())
+    assert await call(world) == 201
 
 
 @pytest.mark.parametrize("used", ["after the first run has its name", "before our event was accepted"])

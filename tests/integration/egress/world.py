@@ -22,6 +22,7 @@ from shadow.cutover.decision import Decision, Phase, decide
 from shadow.egress import keys
 from shadow.egress.gateway import Gateway
 from shadow.model.ids import derived_id, new_id
+from shadow.outcomes.inngest_runs import InngestRuns
 from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
@@ -190,6 +191,8 @@ class World:
     spool: Path
     url: str
     traces: TriggerTraces
+    inngest: dict[str, Any]
+    """What Inngest's API tells, by path."""
 
     async def execute(self, query: str, *parameters: Any) -> None:
         async with self.database.direct() as connection:
@@ -291,9 +294,12 @@ async def world_of(
         books = Books()
         target = await stack.enter_async_context(Served(books))
         told: dict[str, dict[str, Any]] = {}
+        inngest: dict[str, Any] = {}
 
         async def trigger(scope: Any, receive: Any, send: Any) -> None:
             run = told.get(scope["path"].partition("/runs/")[2])
+            if scope["path"] in inngest:
+                run = {"data": inngest[scope["path"]]}
             content = orjson.dumps(run or {"error": "Run not found"})
             headers = [(b"content-length", str(len(content)).encode())]
             await send({"type": "http.response.start", "status": 200 if run else 404, "headers": headers})
@@ -308,7 +314,8 @@ async def world_of(
         http = await stack.enter_async_context(carrying_client())
         discovery = Discovery(catalogue, database, http)
         traces = TriggerTraces(catalogue, database, http, discovery.discover, fresh_seconds=0, again_seconds=0.1)
-        gateway = Gateway(catalogue, database, routing, http, folder / "spool", traces=traces)
+        identify = InngestRuns(catalogue, database, http).identify
+        gateway = Gateway(catalogue, database, routing, http, folder / "spool", traces=traces, identify=identify)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         edge = EgressEdge(gateway)
@@ -320,5 +327,16 @@ async def world_of(
         front = await stack.enter_async_context(Served(application))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
         yield World(
-            client, database, catalogue, gateway, books, routing, held, told, folder / "spool", front.url, traces
+            client,
+            database,
+            catalogue,
+            gateway,
+            books,
+            routing,
+            held,
+            told,
+            folder / "spool",
+            front.url,
+            traces,
+            inngest,
         )

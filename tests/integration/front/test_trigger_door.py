@@ -514,6 +514,28 @@ async def test_a_replay_is_real_if_the_first_was_and_legacy_has_the_route_still(
         "SELECT authority, parent_run, decided FROM runs WHERE platform_run_id = %s", answer.json()["id"]
     )
     assert rows == [(replay, run, True)]
+    assert await world.count("replays") == 0  # nobody is to wait for it any more
+
+
+async def test_a_replay_of_a_run_without_authority_is_written_down_before_it_is_asked_for(world: World) -> None:
+    """Its run may call out before the platform's answer has come, or instead of it."""
+    await world.trigger_call()
+    await world.trigger.settled()
+    first = world.trigger.runs()[0].id
+    ((run,),) = await world.rows("UPDATE runs SET authority = 'none' WHERE platform_run_id = %s RETURNING id", first)
+
+    async def lost(response: httpx.Response) -> None:
+        raise httpx.ReadError("lost on the way")
+
+    world.services.http.event_hooks["response"] = [lost]
+    assert (await world.client.post(f"/api/v1/runs/{first}/replay", headers=KEY)).status_code == 502
+    world.services.http.event_hooks["response"] = []
+    assert await world.rows("SELECT task, original FROM replays") == [("hello", run)]
+    await world.rows("DELETE FROM replays RETURNING id")
+    # What the platform refuses starts nothing.
+    refused = await world.client.post(f"/api/v1/runs/{first}/replay", headers={**KEY, "authorization": "Bearer wrong"})
+    assert refused.status_code == 401
+    assert await world.count("replays") == 0
 
 
 async def test_reads_pass_through(world: World) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from ulid import ULID
 
 from shadow.catalogue.model import Origin, Side
 from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin, lineage_of, resent
-from shadow.cutover.decision import Decision, Phase, decide
+from shadow.cutover.decision import Authority, Decision, Phase, decide
+from shadow.egress.outsiders import Replay, authority_of_outsider
+from shadow.model.run_names import may_be, needs_proof
 
 LEGACY, SHADOW, LIVE, RETIRED = Phase.LEGACY, Phase.SHADOW, Phase.LIVE, Phase.RETIRED
 REAL, NONE, UNKNOWN = ParentAuthority.REAL, ParentAuthority.NONE, ParentAuthority.UNKNOWN
@@ -157,6 +161,50 @@ def test_a_delayed_child_is_decided_when_it_is_emitted() -> None:
 )
 def test_a_dead_letter_that_is_sent_again_seldom_has_authority(by_person: bool, delivered: bool, keeps: bool) -> None:
     assert resent(by_person=by_person, delivered=delivered) is keeps
+
+
+def ulid(seconds: float) -> str:
+    return str(ULID.from_datetime(datetime(2026, 11, 26, tzinfo=UTC) + timedelta(seconds=seconds)))
+
+
+EVENT, FIRST, AGAIN = ulid(0), ulid(0.6), ulid(9)
+
+RERUNS = [
+    # (what the first run of the event is known as, the run that calls) -> whether it passes as the first, with its
+    # authority, without its platform being asked.
+    (None, FIRST, True),  # the first run, before anybody has named it
+    (None, AGAIN, False),  # made well after its event: a rerun, or the event was kept back
+    (FIRST, AGAIN, False),  # the first has its name: another run of the event, unknown
+    (AGAIN, AGAIN, True),  # the platform has said that it is the first
+    (None, None, True),  # a worker that says only which event it was
+    (None, "run_1", True),  # legacy's names tell no time: the door that starts a run names it
+]
+
+
+@pytest.mark.parametrize(("known", "said", "passes"), RERUNS)
+def test_a_rerun_does_not_pass_as_the_first_run(known: str | None, said: str | None, passes: bool) -> None:
+    assert (may_be(known, said) and not needs_proof(known, said, EVENT)) is passes
+
+
+OUTSIDERS = [
+    # Legacy runs that nothing of ours started: (the runs above it, whether legacy has all of the route, whether a run
+    # without authority is being replayed) -> its authority; None: not said yet, and so refused.
+    ((), True, Replay.NO, "real"),  # a cron's, a dashboard's: as before Shadow
+    ((), False, Replay.NO, "none"),  # the route has moved, or is divided
+    (("real",), True, Replay.NO, "real"),  # started by a run with authority
+    (("none",), True, Replay.NO, "none"),  # or without
+    (("real", "none"), True, Replay.NO, "none"),  # any above it without
+    ((), True, Replay.UNDER_WAY, None),  # the gateway meets it before the door that replays has its name
+    ((), True, Replay.UNTOLD, "none"),  # and nobody ever learned whether it was that
+    (("real",), False, Replay.UNDER_WAY, "none"),  # it has none in any case
+]
+
+
+@pytest.mark.parametrize(("above", "whole", "replay", "authority"), OUTSIDERS)
+def test_a_run_from_outside_is_real_only_while_that_is_certain(
+    above: tuple[Authority, ...], whole: bool, replay: Replay, authority: Authority | None
+) -> None:
+    assert authority_of_outsider(above=above, whole=whole, replay=replay) == authority
 
 
 def test_what_feeds_no_task_stays_where_it_is() -> None:
