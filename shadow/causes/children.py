@@ -33,7 +33,8 @@ _PARENTS = b"""
 SELECT run.id, run.task, run.side, run.authority, run.pair_id, pair.deadline_at,
        CASE run.side WHEN 'legacy' THEN pair.candidate_run ELSE pair.legacy_run END
 FROM runs AS run JOIN pairs AS pair ON pair.id = run.pair_id
-WHERE run.id = ANY(%s::uuid[])
+-- Of a replay only one twin runs, so its children have none; that they were emitted is compared as an effect.
+WHERE run.id = ANY(%s::uuid[]) AND pair.replay IS NULL
 """
 _LOCK = b"""
 SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY 1) AS locks

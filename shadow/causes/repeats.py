@@ -36,6 +36,78 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, 'due', now() + %s, %s, 0)
 """
 
 
+class Repeater:
+    """Repeats recorded events, as routes stand when it is made. Nobody has authority over what it makes."""
+
+    def __init__(self, catalogue: ResolvedCatalogue, routing: Routing) -> None:
+        self._catalogue = catalogue
+        self._routing = routing
+
+    @classmethod
+    async def of(cls, database: Database, catalogue: ResolvedCatalogue) -> Repeater:
+        routing = Routing(catalogue, database)
+        await routing.refresh()
+        return cls(catalogue, routing)
+
+    async def repeat(self, conn: Connection, event: UUID, purpose: Purpose, sides: Sequence[Side]) -> UUID:
+        """Accept a recorded event once more for those sides. The caller commits.
+
+        A delayed event is not delayed again. On Trigger.dev the payload is mapped from the event's data.
+
+        Returns:
+            the id of the new event.
+
+        Raises:
+            LookupError: the event, or its data, is gone, or it feeds no task any more.
+            ValueError: the purpose is `live`, which repeats nothing.
+        """
+        if purpose is Purpose.LIVE:
+            raise ValueError("a repeated event is of another purpose than live: nobody may have authority over it")
+        cursor = await conn.execute(_EVENT, (event,))
+        row = await cursor.fetchone()
+        if row is None:
+            raise LookupError(f"event {event} is gone")
+        source, door, origin, name, tenant, route, task = row
+        if route not in self._catalogue.routes:
+            raise LookupError(f"event {event} feeds no task: there is nothing to run")
+        data = (await data_of_events(conn, {event})).get(event)
+        if data is None:
+            raise LookupError(f"the data of event {event} are gone")
+        decision = self._routing.decision(route)
+        lineage = lineage_of(Cause(Origin.PRODUCER, None, purpose, tuple(sides)), decision)
+        assert lineage.authority is None, "only live events give authority"
+        descent = Descent(None, lineage.sides, None, purpose.value, task)
+        again, seed = new_id(), Seed.new()
+        await conn.execute(
+            _REPEAT,
+            (
+                again,
+                source,
+                # What a call's request was is not sent again: its key would find the run that there was.
+                "inngest" if door == "trigger.dev" else door,
+                origin,
+                name,
+                tenant,
+                seed.ulid(0),
+                seed.ulid(0),
+                decision.route,
+                decision.phase.value,
+                purpose.value,
+                [side.value for side in lineage.sides],
+                task,
+                event,
+            ),
+        )
+        await conn.vault.ready([tenant])
+        await conn.execute(_DATA, (again, conn.vault.seal(tenant, again.bytes, "data", data)))
+        dispatches = planned(self._catalogue, source, name, Origin(origin), decision, descent)
+        for dispatch in dispatches:
+            await _hand_over(conn, again, tenant, dispatch, seed)
+        await conn.execute(b"NOTIFY shadow_dispatches")
+        log.info("causes.repeated", of=str(event), by=str(again), purpose=purpose.value)
+        return again
+
+
 async def repeat(
     database: Database,
     catalogue: ResolvedCatalogue,
@@ -43,76 +115,10 @@ async def repeat(
     purpose: Purpose,
     sides: Sequence[Side] = (Side.CANDIDATE,),
 ) -> UUID:
-    """Run a recorded event again on those sides, nobody having authority.
-
-    A delayed event is not delayed again. On Trigger.dev the payload is mapped from the event's data.
-
-    Returns:
-        the id of the new event.
-
-    Raises:
-        LookupError: the event, or its data, is gone, or it feeds no task any more.
-        ValueError: the purpose is `live`, which repeats nothing.
-    """
-    if purpose is Purpose.LIVE:
-        raise ValueError("a repeated event is of another purpose than live: nobody may have authority over it")
-    routing = Routing(catalogue, database)
-    await routing.refresh()
+    """`Repeater.repeat` in a transaction of its own."""
+    repeater = await Repeater.of(database, catalogue)
     async with database.connection(Work.CONTROL) as connection:
-        return await _repeated(connection, catalogue, routing, event, purpose, tuple(sides))
-
-
-async def _repeated(
-    conn: Connection,
-    catalogue: ResolvedCatalogue,
-    routing: Routing,
-    event: UUID,
-    purpose: Purpose,
-    sides: tuple[Side, ...],
-) -> UUID:
-    cursor = await conn.execute(_EVENT, (event,))
-    row = await cursor.fetchone()
-    if row is None:
-        raise LookupError(f"event {event} is gone")
-    source, door, origin, name, tenant, route, task = row
-    if route not in catalogue.routes:
-        raise LookupError(f"event {event} feeds no task: there is nothing to run")
-    data = (await data_of_events(conn, {event})).get(event)
-    if data is None:
-        raise LookupError(f"the data of event {event} are gone")
-    decision = routing.decision(route)
-    lineage = lineage_of(Cause(Origin.PRODUCER, None, purpose, sides), decision)
-    assert lineage.authority is None, "only live events give authority"
-    descent = Descent(None, lineage.sides, None, purpose.value, task)
-    again, seed = new_id(), Seed.new()
-    await conn.execute(
-        _REPEAT,
-        (
-            again,
-            source,
-            # What a call's request was is not sent again: its key would find the run that there was.
-            "inngest" if door == "trigger.dev" else door,
-            origin,
-            name,
-            tenant,
-            seed.ulid(0),
-            seed.ulid(0),
-            decision.route,
-            decision.phase.value,
-            purpose.value,
-            [side.value for side in lineage.sides],
-            task,
-            event,
-        ),
-    )
-    await conn.vault.ready([tenant])
-    await conn.execute(_DATA, (again, conn.vault.seal(tenant, again.bytes, "data", data)))
-    dispatches = planned(catalogue, source, name, Origin(origin), decision, descent)
-    for dispatch in dispatches:
-        await _hand_over(conn, again, tenant, dispatch, seed)
-    await conn.execute(b"NOTIFY shadow_dispatches")
-    log.info("causes.repeated", of=str(event), by=str(again), purpose=purpose.value)
-    return again
+        return await repeater.repeat(connection, event, purpose, sides)
 
 
 async def _hand_over(conn: Connection, event: UUID, tenant: str | None, dispatch: PlannedDispatch, seed: Seed) -> None:

@@ -150,6 +150,7 @@ async def count(
             is needed for pairs whose differences are as they were.
     """
     delta = _Delta()
+    locked = [pair for pair in locked if not pair.replayed]
     for pair in locked:
         delta.add(pair, before.get(pair.id, {}), now.get(pair.id, {}))
     if delta.pairs:

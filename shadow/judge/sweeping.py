@@ -41,8 +41,8 @@ _CONCERNED = """
 SELECT DISTINCT pair_id FROM differences WHERE signature = %s AND pair_id > %s ORDER BY pair_id LIMIT %s
 """
 _LOCK = """
-SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict, pairs.reason,
-       pairs.difference_count
+SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict, pairs.replay IS NOT NULL,
+       pairs.reason, pairs.difference_count
 FROM pairs LEFT JOIN events ON events.id = pairs.event_id
 WHERE pairs.id = ANY(%s) AND (%s::text IS NULL OR coalesce(pairs.tenant, '') = %s) AND pairs.verdict IS NOT NULL
 ORDER BY pairs.id FOR UPDATE OF pairs
@@ -150,8 +150,8 @@ async def _decide(connection: Connection, pairs: Sequence[UUID], tenant: str | N
     if not pairs:
         return {}
     rows = await (await connection.execute(_LOCK, (pairs, tenant, tenant))).fetchall()
-    locked = [Locked(pair, task, of, at or time_of(pair), verdict) for pair, task, of, at, verdict, *_ in rows]
-    whole = {row[0]: (row[5], row[6]) for row in rows}
+    locked = [Locked(pair, task, of, at or time_of(pair), *more) for pair, task, of, at, *more, _reason, _count in rows]
+    whole = {row[0]: row[-2:] for row in rows}
     stored = await _stored(connection, [pair.id for pair in locked])
     standing = await allowances.standing(
         connection, {difference.signature for found in stored.values() for difference in found}

@@ -32,6 +32,8 @@ class Locked:
     """When its event was: its pair was counted as opened on that day."""
     verdict: str | None
     """The one that the new one replaces."""
+    replayed: bool = False
+    """Whether it is of a replay: then it is counted with that alone, see `reports/replays.py`."""
 
     @property
     def day(self) -> date:
@@ -42,6 +44,8 @@ async def tally(connection: Connection, locked: Iterable[Locked], verdicts: Mapp
     """Move each pair from the count of its old verdict to that of its new one."""
     change: dict[tuple[str, date, str], Counter[str]] = {}
     for pair in locked:
+        if pair.replayed:
+            continue
         counts = change.setdefault((pair.task, pair.day, pair.tenant), Counter())
         if pair.verdict is not None:
             counts[pair.verdict] -= 1

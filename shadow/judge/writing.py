@@ -33,12 +33,14 @@ FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(moments)s::timestamptz[]) AS 
 WHERE pairs.id = step.id AND pairs.id = ANY(%(ids)s::uuid[]) AND pairs.due_at = %(lease)s
 """
 _LOCK_LEASED = """
-SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict
+SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict,
+       pairs.replay IS NOT NULL
 FROM pairs LEFT JOIN events ON events.id = pairs.event_id
 WHERE pairs.id = ANY(%s) AND pairs.due_at = %s ORDER BY pairs.id FOR UPDATE OF pairs
 """
 _LOCK_UNTOUCHED = """
-SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict
+SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict,
+       pairs.replay IS NOT NULL
 FROM pairs JOIN unnest(%s::uuid[], %s::int[]) AS seen (id, revision) ON seen.id = pairs.id
 LEFT JOIN events ON events.id = pairs.event_id
 WHERE pairs.due_at IS NULL AND pairs.revision = seen.revision ORDER BY pairs.id FOR UPDATE OF pairs
@@ -131,8 +133,8 @@ async def _lock(connection: Connection, pairs: Sequence[UUID], still: Leased | U
     else:
         cursor = await connection.execute(_LOCK_UNTOUCHED, (pairs, [still.revisions[pair] for pair in pairs]))
     return [
-        Locked(pair, task, tenant, accepted_at or time_of(pair), verdict)
-        for pair, task, tenant, accepted_at, verdict in await cursor.fetchall()
+        Locked(pair, task, tenant, accepted_at or time_of(pair), verdict, replayed)
+        for pair, task, tenant, accepted_at, verdict, replayed in await cursor.fetchall()
     ]
 
 
@@ -165,6 +167,8 @@ def _simplest(written: Iterable[_Written]) -> dict[str, Example]:
     """By signature, the pair with the fewest differences of those that show it; the first of equals."""
     found: dict[str, Example] = {}
     for one in written:
+        if one.pair.replayed:
+            continue
         differences = len(one.judgement.differences)
         for difference in one.kept:
             known = found.get(difference.signature)

@@ -46,6 +46,8 @@ pairs = Table(
     Column("probe_lease", Moment, comment="until when somebody reads them"),
     Column("rules", Text, comment="fingerprint of the rules with which it was judged"),
     Column("rule_uses", JSONB, comment="rule to values that it selected, and of these hid"),
+    Column("replay", Uuid, comment="that it belongs to; such pairs are counted apart"),
+    Column("replays", Uuid, comment="the pair whose event was run again"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
@@ -53,6 +55,7 @@ pairs = Table(
     Index("pairs_task", "task", "id"),
     Index("pairs_verdict", "task", "verdict", "id"),
     Index("pairs_tenant", "tenant", "id"),
+    Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -156,4 +159,17 @@ allowance_sweeps = Table(
     metadata,
     Column("allowance", Uuid, primary_key=True),
     Column("position", Uuid, nullable=False, comment="pairs up to this one have their verdict anew"),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("signature", Text, nullable=False, comment="shown by the pairs whose events were run again"),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_at", Moment, nullable=False, server_default=NOW),
+    Column("skipped", JSONB, nullable=False, comment="pair -> why its event could not be run again"),
+    Index("replays_task", "task", "id"),
 )

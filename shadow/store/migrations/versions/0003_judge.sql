@@ -75,3 +75,21 @@ COMMENT ON COLUMN orders_seen.other IS 'another, later by name';
 COMMENT ON COLUMN orders_seen.before IS 'legacy runs: all of one came first';
 COMMENT ON COLUMN orders_seen.after IS 'all of the other came first';
 COMMENT ON COLUMN orders_seen.mixed IS 'neither';
+CREATE TABLE replays (
+    id UUID NOT NULL,
+    task TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    skipped JSONB NOT NULL,
+    CONSTRAINT replays_pkey PRIMARY KEY (id)
+);
+CREATE INDEX replays_task ON replays (task, id);
+COMMENT ON COLUMN replays.signature IS 'shown by the pairs whose events were run again';
+COMMENT ON COLUMN replays.skipped IS 'pair -> why its event could not be run again';
+ALTER TABLE pairs ADD COLUMN replay UUID;
+ALTER TABLE pairs ADD COLUMN replays UUID;
+CREATE INDEX pairs_replay ON pairs (replay, id) WHERE replay IS NOT NULL;
+COMMENT ON COLUMN pairs.replay IS 'that it belongs to; such pairs are counted apart';
+COMMENT ON COLUMN pairs.replays IS 'the pair whose event was run again';

@@ -1,0 +1,1 @@
+"""Replays: recorded events run again on the candidate, compared with the recorded runs of legacy."""

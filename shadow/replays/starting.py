@@ -1,0 +1,242 @@
+"""Starting a replay: the events of the pairs that show a signature go to the candidate once more, hermetically.
+
+Each is an event of its own with an id that the platform has not seen (Inngest would swallow the first one's), gives
+nobody authority, and its calls get the answers that legacy's run got. Its run is paired with the run of legacy that is
+on record. Such pairs are judged like any other and counted apart: neither tallies nor signatures know of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.model import Side
+from shadow.causes.authority import Purpose
+from shadow.causes.repeats import Repeater
+from shadow.containment.record import refusal, uncontained
+from shadow.effects.evidence import data_of_events
+from shadow.model.ids import derived_id, new_id
+from shadow.model.world import NOT_COPIED
+from shadow.store.database import Connection, Database, Work
+from shadow.world.copying import Worlds
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_LIMIT = 20
+LARGEST_LIMIT = 500
+LONGEST_REASON = 2000
+
+_TASK = b"SELECT task FROM signatures WHERE id = %s"
+_SHOWING = b"""
+SELECT pair.id, pair.event_id, pair.tenant, pair.legacy_run, event.accepted_at,
+       legacy.state = 'finished' AND legacy.authority = 'real', event.repeats IS NULL
+FROM (SELECT DISTINCT pair_id FROM differences WHERE signature = %s ORDER BY pair_id DESC LIMIT %s) AS showing
+JOIN pairs AS pair ON pair.id = showing.pair_id AND pair.replay IS NULL
+JOIN events AS event ON event.id = pair.event_id
+LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
+ORDER BY pair.id DESC
+"""
+_BEGIN = b"INSERT INTO replays (id, task, signature, actor, reason, skipped) VALUES (%s, %s, %s, %s, %s, %s)"
+_SKIPPED = b"UPDATE replays SET skipped = %s WHERE id = %s"
+_RUN = b"""
+INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state, world)
+VALUES (%s, %s, %s, %s, 'candidate', %s, 'none', 'expected', %s)
+"""
+_PAIR = b"""
+INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, replay, replays)
+VALUES (%s, %s, %s, %s, %s, %s, 'open', now() + %s, now() + %s, %s, %s)
+"""
+
+
+class ReplayRefused(ValueError):
+    """Nothing was started; the message says why."""
+
+
+class UnknownSignature(LookupError):
+    """No pair ever showed it."""
+
+
+class Progress(Protocol):
+    """Is told how far it is."""
+
+    def __call__(self, done: int, of: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A replay whose events are on their way."""
+
+    id: UUID
+    task: str
+    events: int
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Pair -> why its event could not be run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    pair: UUID
+    event: UUID
+    tenant: str | None
+    legacy_run: UUID
+    accepted_at: datetime
+    recorded: bool
+    """Whether legacy's run is known to the end, and was the one with authority: only its answers are on record."""
+    first: bool
+    """Whether the event is no repetition itself."""
+
+
+def _silent(done: int, of: int) -> None:
+    del done, of
+
+
+async def start_replay(
+    database: Database,
+    catalogue: ResolvedCatalogue,
+    signature: str,
+    *,
+    actor: str,
+    reason: str,
+    limit: int = DEFAULT_LIMIT,
+    progress: Progress = _silent,
+) -> Started:
+    """Send the events of the newest pairs that show a signature to the candidate again.
+
+    Every event is started in a transaction of its own: what was started when it is broken off goes on.
+
+    Args:
+        limit: events at most, from 1 to `LARGEST_LIMIT`.
+
+    Raises:
+        UnknownSignature: no pair ever showed it.
+        ReplayRefused: its task is not in the catalogue any more, the candidate is not contained, or no pair shows
+            the signature now.
+    """
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise ReplayRefused(f"expected a limit from 1 to {LARGEST_LIMIT}, found {limit}")
+    async with database.connection(Work.CONTROL) as connection:
+        task = await _task(connection, catalogue, signature)
+        await _check_contained(connection, catalogue, task)
+        originals = await _showing(connection, signature, limit)
+        if not originals:
+            raise ReplayRefused(f"no pair shows {signature} now, so there is no event to replay")
+        replay = new_id()
+        await connection.execute(_BEGIN, (replay, task.id, signature, actor, reason, Jsonb({})))
+    repeater = await Repeater.of(database, catalogue)
+    skipped: dict[str, str] = {}
+    async with aclosing(_Copies(catalogue)) as copies:
+        for done, original in enumerate(originals):
+            progress(done, len(originals))
+            if (because := await _start(database, repeater, copies, task, replay, original)) is not None:
+                skipped[str(original.pair)] = because
+    progress(len(originals), len(originals))
+    if skipped:
+        async with database.connection(Work.CONTROL) as connection:
+            await connection.execute(_SKIPPED, (Jsonb(skipped), replay))
+    started = len(originals) - len(skipped)
+    log.info("replay.started", replay=str(replay), task=task.id, events=started, skipped=len(skipped), actor=actor)
+    return Started(replay, task.id, started, skipped)
+
+
+async def _task(connection: Connection, catalogue: ResolvedCatalogue, signature: str) -> ResolvedTask:
+    row = await (await connection.execute(_TASK, (signature,))).fetchone()
+    if row is None:
+        raise UnknownSignature(signature)
+    task = catalogue.tasks.get(row[0])
+    if task is None:
+        raise ReplayRefused(f"the catalogue has no task {row[0]!r} any more")
+    return task
+
+
+async def _check_contained(connection: Connection, catalogue: ResolvedCatalogue, task: ResolvedTask) -> None:
+    """The candidate's platform starts every function of the event, so all of them must be contained."""
+    together = [one.id for one in catalogue.tasks_of_event(task.event)]
+    if reasons := await uncontained(connection, together):
+        raise ReplayRefused(refusal(reasons))
+
+
+async def _showing(connection: Connection, signature: str, limit: int) -> list[_Original]:
+    # Replays show signatures too: some more are looked at, so that they take nobody's place.
+    cursor = await connection.execute(_SHOWING, (signature, limit * 10))
+    found: dict[UUID, _Original] = {}
+    for row in await cursor.fetchall():
+        original = _Original(*row)
+        found.setdefault(original.event, original)
+    return list(found.values())[:limit]
+
+
+class _Copies:
+    """The rows that a task needs, copied as they are copied before any run without authority."""
+
+    def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        self._worlds = Worlds(catalogue)
+
+    async def aclose(self) -> None:
+        await self._worlds.close()
+
+    async def copied(self, task: ResolvedTask, data: Any, since: datetime) -> str | None:
+        """How it went; None when it needs none."""
+        if not task.world:
+            return None
+        try:
+            return await self._worlds.copy(task, data, since, Side.LEGACY, Side.CANDIDATE)
+        except (psycopg.OperationalError, TimeoutError):
+            return f"{NOT_COPIED}: a database could not be reached"
+
+
+async def _start(
+    database: Database,
+    repeater: Repeater,
+    copies: _Copies,
+    task: ResolvedTask,
+    replay: UUID,
+    original: _Original,
+) -> str | None:
+    """Start one event's; the reason when it can't be."""
+    if not original.first:
+        return "its event is a repetition itself"
+    if not original.recorded:
+        return "legacy's run with its recorded answers is not there: it has not ended, or had no authority"
+    async with database.connection(Work.CONTROL) as connection:
+        data = (await data_of_events(connection, {original.event})).get(original.event)
+    world = None if data is None else await copies.copied(task, orjson.loads(data), original.accepted_at)
+    async with database.connection(Work.CONTROL) as connection:
+        try:
+            again = await repeater.repeat(connection, original.event, Purpose.REPLAY, (Side.CANDIDATE,))
+        except LookupError as error:
+            await connection.rollback()
+            return str(error)
+        await _pair(connection, task, replay, original, again, world)
+    return None
+
+
+async def _pair(
+    connection: Connection, task: ResolvedTask, replay: UUID, original: _Original, again: UUID, world: str | None
+) -> None:
+    """Write the run that is to come and its pair, before anybody can hand the event over."""
+    pair, run = derived_id(again, task.id), derived_id(again, task.id, Side.CANDIDATE)
+    await connection.execute(_RUN, (run, again, pair, task.id, task.candidate.platform, world))
+    await connection.execute(
+        _PAIR,
+        (
+            pair,
+            again,
+            task.id,
+            original.tenant,
+            original.legacy_run,
+            run,
+            task.deadline,
+            task.deadline,
+            replay,
+            original.pair,
+        ),
+    )
