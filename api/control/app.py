@@ -15,6 +15,7 @@ from api.control import (
     pairs,
     phases,
     process,
+    replays,
     signatures,
     tasks,
 )
@@ -33,10 +34,8 @@ def control_app(services: ControlServices) -> FastAPI:
     )
     app.state.services = services
     install(app)
-    routers = [
-        part.router
-        for part in (tasks, judgements, containment, pairs, signatures, allowances, events, phases, incidents, process)
-    ]
+    parts = (tasks, judgements, containment, pairs, signatures, allowances, replays, events, phases, incidents, process)
+    routers = [part.router for part in parts]
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: document(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way

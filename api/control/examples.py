@@ -64,6 +64,8 @@ PAIR: Example = {
     "judged_at": "2026-05-01T09:30:12Z",
     "revision": 1,
     "rules": "r1-0c9d5b8e7f6a4132",
+    "replay": None,
+    "replays": None,
 }
 PAIRS: Example = {"items": [PAIR], "next_cursor": "AZl_PFKgfRCKS5Dxws_k9Q"}
 RUN: Example = {
@@ -415,3 +417,25 @@ ALIVE: Example = {"status": "ok"}
 READY: Example = {"status": "ready", "migration": "0001"}
 METRICS = 'shadow_judged_total{verdict="match"} 396.0\n'
 PARITY_METRICS = 'shadow_parity_ratio{task="order-sync"} 0.9706\n'
+REPLAY: Example = {
+    "id": "01997fc5-b2c0-7d10-8e4f-5a6b7c8d9e0f",
+    "task": "order-sync",
+    "signature": _SIGNATURE,
+    "actor": "token:oncall",
+    "reason": "the transfer is made by a step of its own now (SHOP-830)",
+    "made_at": "2026-05-02T09:00:00Z",
+    "pairs": 9,
+    "pending": 0,
+    "cleared": 8,
+    "shown": 0,
+    "inconclusive": 1,
+    "verdicts": {"match": 8, "not_comparable": 1},
+    "others": [],
+    "skipped": {},
+}
+REPLAYS: Example = {"items": [REPLAY]}
+REPLAY_REQUEST: Example = {
+    "signature": _SIGNATURE,
+    "reason": "the transfer is made by a step of its own now (SHOP-830)",
+    "limit": 50,
+}

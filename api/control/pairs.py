@@ -43,11 +43,15 @@ async def list_pairs(
     until: Annotated[
         AwareDatetime | None, Query(description="Events accepted before then.", examples=["2026-05-08T00:00:00Z"])
     ] = None,
+    replay: Annotated[
+        UUID | None,
+        Query(description="Those of this replay; without it, those of none.", examples=[examples.REPLAY["id"]]),
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> PairPage:
     """Pairs that fulfil every condition given, newest event first."""
-    wanted = pairs.PairFilter(task, verdict, signature, tenant, since, until)
+    wanted = pairs.PairFilter(task, verdict, signature, tenant, since, until, replay)
     return await pairs.page(services.engine, wanted, cursor=cursor, limit=limit)
 
 

@@ -16,6 +16,7 @@ from shadow.cli import (
     map,
     phase,
     processes,
+    replay,
     report,
     sealing_key,
     tasks,
@@ -36,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
+app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)

@@ -52,7 +52,9 @@ UPDATE signatures SET example_pair = other.pair_id, path = other.path, sentence 
 FROM unnest(%s::text[], %s::uuid[]) AS gone (signature, pair_id), LATERAL (
     SELECT newest.pair_id, newest.path, newest.sentence, newest.severity, pairs.difference_count
     FROM (SELECT DISTINCT ON (pair_id) pair_id, path, sentence, severity FROM differences
-          WHERE differences.signature = gone.signature ORDER BY pair_id DESC, ordinal LIMIT 100) AS newest
+          WHERE differences.signature = gone.signature
+            AND NOT EXISTS (SELECT FROM pairs WHERE pairs.id = pair_id AND pairs.replay IS NOT NULL)
+          ORDER BY pair_id DESC, ordinal LIMIT 100) AS newest
     JOIN pairs ON pairs.id = newest.pair_id ORDER BY pairs.difference_count, pair_id DESC LIMIT 1
 ) AS other
 WHERE signatures.id = gone.signature AND signatures.example_pair = gone.pair_id

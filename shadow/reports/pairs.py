@@ -41,6 +41,8 @@ class PairFilter:
     """Events accepted at or after."""
     until: datetime | None = None
     """Events accepted before."""
+    replay: UUID | None = None
+    """Those of this replay; without it none of any."""
 
 
 async def page(
@@ -105,6 +107,7 @@ async def _differences(connection: AsyncConnection, pair: UUID) -> list[Differen
 
 
 def _filtered(query: Select[tuple[object, ...]], wanted: PairFilter) -> Select[tuple[object, ...]]:
+    query = query.where(pairs.c.replay.is_(None) if wanted.replay is None else pairs.c.replay == wanted.replay)
     if wanted.task is not None:
         query = query.where(pairs.c.task == wanted.task)
     if wanted.verdict is not None:

@@ -108,6 +108,8 @@ class PairSummary(Shape):
     judged_at: datetime | None
     revision: int = Field(description="How often its verdict was written.")
     rules: str | None = Field(description="Fingerprint of the task's rules with which it was judged.")
+    replay: UUID | None = Field(description="The replay that it belongs to; such pairs are counted apart.")
+    replays: UUID | None = Field(description="The pair whose event was run again in a replay.")
 
 
 class PairPage(Shape):
@@ -492,3 +494,34 @@ class ContainmentReport(Shape):
     state: Literal["none", "running", "proven", "failed", "declared", "ended"]
     contained: bool = Field(description="Whether a proof or a declaration holds, so that it may enter `shadow`.")
     items: list[ContainmentView] = Field(description="Newest first.")
+
+
+class ShownAnew(Shape):
+    """A difference that pairs of a replay show besides the one that it is about."""
+
+    signature: str
+    pairs: int
+    sentence: str
+
+
+class ReplayView(Shape):
+    """Events that were run again on the candidate, compared with the recorded runs of legacy."""
+
+    id: UUID
+    task: str
+    signature: str = Field(description="Shown by the pairs whose events were run again.")
+    actor: str
+    reason: str
+    made_at: datetime
+    pairs: int = Field(description="Events that were run again.")
+    pending: int = Field(description="Without a verdict yet.")
+    cleared: int = Field(description="Compared, and the signature is shown no more.")
+    shown: int = Field(description="The signature is shown still.")
+    inconclusive: int = Field(description="Missing or not comparable: it says nothing of the signature.")
+    verdicts: dict[VerdictName, int]
+    others: list[ShownAnew] = Field(description="What else they show; empty in lists.")
+    skipped: dict[str, str] = Field(description="Pair -> why its event could not be run again.")
+
+
+class Replays(Shape):
+    items: list[ReplayView]

@@ -1,0 +1,102 @@
+"""Replays: recorded events run again on the candidate, to see what a fix has cleared."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, Path, Security
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.control import examples
+from api.control.bearer import operator, reader
+from api.control.documented import answers
+from api.control.parameters import Limit, Services, TaskFilter
+from api.control.problems import Refusal, not_found
+from shadow.access.tokens import Token
+from shadow.replays.starting import (
+    DEFAULT_LIMIT,
+    LARGEST_LIMIT,
+    LONGEST_REASON,
+    ReplayRefused,
+    UnknownSignature,
+    start_replay,
+)
+from shadow.reports import paging, replays
+from shadow.reports.shapes import Replays, ReplayView
+
+router = APIRouter(tags=["replays"])
+
+
+class ReplayRequest(BaseModel):
+    """Which events shall be run again, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    signature: str = Field(max_length=200, description="The events of the newest pairs that show it.")
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="Events at most.")
+
+
+@router.post(
+    "/v1/replays",
+    summary="Replay a signature",
+    responses=answers(
+        {**examples.REPLAY, "pending": 9, "cleared": 0, "inconclusive": 0, "verdicts": {}}, 401, 403, 404, 409, 422
+    ),
+)
+async def start(
+    wanted: Annotated[ReplayRequest, Body(examples=[examples.REPLAY_REQUEST])],
+    services: Services,
+    token: Annotated[Token, Security(operator)],
+) -> ReplayView:
+    """Send recorded events to the candidate once more, hermetically, and compare with the recorded runs of legacy.
+
+    Nobody has authority: every call is answered with what legacy's run was answered. The pairs are judged as any
+    other and counted apart from live ones; ask `GET /v1/replays/{replay}` how they came out.
+    """
+    try:
+        started = await start_replay(
+            services.database,
+            services.catalogue,
+            wanted.signature,
+            actor=f"token:{token.name}",
+            reason=wanted.reason,
+            limit=wanted.limit,
+        )
+    except UnknownSignature as error:
+        raise not_found("signature", wanted.signature) from error
+    except ReplayRefused as error:
+        raise Refusal(409, str(error), kind="replay-refused", title="Replay refused") from error
+    return await _view(services, started.id)
+
+
+@router.get(
+    "/v1/replays",
+    summary="Replays",
+    responses=answers(examples.REPLAYS, 401, 403, 422),
+    dependencies=[Depends(reader)],
+)
+async def list_replays(services: Services, task: TaskFilter = None, limit: Limit = paging.DEFAULT_LIMIT) -> Replays:
+    """Every replay that was started, newest first."""
+    return await replays.newest(services.engine, task=task, limit=limit)
+
+
+@router.get(
+    "/v1/replays/{replay}",
+    summary="One replay",
+    responses=answers(examples.REPLAY, 401, 403, 404, 422),
+    dependencies=[Depends(reader)],
+)
+async def get_replay(
+    replay: Annotated[UUID, Path(description="The replay's id.", examples=[examples.REPLAY["id"]])], services: Services
+) -> ReplayView:
+    """How the pairs of a replay came out; `GET /v1/pairs?replay=` lists them."""
+    return await _view(services, replay)
+
+
+async def _view(services: Services, replay: UUID) -> ReplayView:
+    found = await replays.one(services.engine, replay)
+    if found is None:
+        raise not_found("replay", str(replay))
+    return found

@@ -1,0 +1,120 @@
+"""`shadow replay`: run recorded events again on the candidate, and see what a fix has cleared."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import time
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.observe import logs
+from shadow.replays.starting import (
+    DEFAULT_LIMIT,
+    LARGEST_LIMIT,
+    ReplayRefused,
+    UnknownSignature,
+    start_replay,
+)
+from shadow.reports import replays
+from shadow.reports.shapes import ReplayView
+from shadow.store.database import Database
+
+_LOOK_SECONDS = 0.5
+
+
+def replay(
+    signature: Annotated[str, typer.Option("--signature", "-s", help="The signature, as in `shadow report`.")],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="What was changed; kept on record.")],
+    limit: Annotated[
+        int, typer.Option(min=1, max=LARGEST_LIMIT, help="Events at most, those of the newest pairs first.")
+    ] = DEFAULT_LIMIT,
+    wait: Annotated[bool, typer.Option(help="Wait for the verdicts; `shadow work` must be running.")] = True,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 900,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    catalogue: CatalogueFile = Path("catalogue.yaml"),
+    data: DataFolder = Path(".shadow"),
+    database_url: DatabaseUrl = None,
+    actor: Annotated[str | None, typer.Option(help="Who does it; the system's user by default.")] = None,
+) -> None:
+    """Run the events behind a signature again on the candidate, hermetically, against legacy's recorded runs.
+
+    Exit 0 when the signature is shown no more by any of them, 1 when it is (or nothing could be compared), 2 when
+    nothing was started or the wait was over first.
+    """
+    logs.configure(level="warning")
+    resolved = read_catalogue(catalogue)
+
+    async def run() -> ReplayView:
+        async with opened(data, database_url) as database:
+            bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+            )
+            with bar:
+                sending = bar.add_task("sending events", total=None)
+                try:
+                    started = await start_replay(
+                        database,
+                        resolved,
+                        signature,
+                        actor=actor or getpass.getuser(),
+                        reason=reason,
+                        limit=limit,
+                        progress=lambda done, of: bar.update(sending, completed=done, total=of),
+                    )
+                except UnknownSignature as error:
+                    raise _failed(f"there is no signature {signature!r}; `shadow report TASK` lists them") from error
+                except ReplayRefused as refusal:
+                    raise _failed(f"refused: {refusal}") from refusal
+                return await _verdicts(database, started.id, bar, patience if wait else 0)
+
+    found = asyncio.run(run())
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        _show(found)
+    if wait:
+        raise typer.Exit(2 if found.pending else 0 if found.cleared and not found.shown else 1)
+
+
+async def _verdicts(database: Database, started: UUID, bar: Progress, patience: float) -> ReplayView:
+    judging = bar.add_task("waiting for verdicts", total=None)
+    until = time.monotonic() + patience
+    while True:
+        found = await replays.one(database.engine, started)
+        assert found is not None
+        bar.update(judging, completed=found.pairs - found.pending, total=found.pairs)
+        if not found.pending or time.monotonic() >= until:
+            return found
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _show(found: ReplayView) -> None:
+    console = Console()
+    table = Table(title=f"{found.task}, replay {found.id}")
+    for heading in ("events", "cleared", "shown still", "inconclusive", "pending", "not run again"):
+        table.add_column(heading, justify="right")
+    numbers = (found.pairs, found.cleared, found.shown, found.inconclusive, found.pending, len(found.skipped))
+    table.add_row(*(f"{number:,}" for number in numbers))
+    console.print(table)
+    for other in found.others:
+        console.print(f"also: {escape(other.sentence)} ({other.pairs:,} pairs, {other.signature})")
+    for pair, because in found.skipped.items():
+        console.print(f"not run again: {pair}: {escape(because)}")
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(2)
