@@ -68,12 +68,13 @@ ORDER = {
     "shadow/cutover": {"causes", "egress", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/intake": {"causes", "egress", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/platforms": {"causes", "egress", "fanout", "outcomes", "judge", "reports"},
-    "shadow/causes": {"egress", "fanout", "outcomes", "judge", "reports"},
+    "shadow/causes": {"egress", "fanout", "replays", "outcomes", "judge", "reports"},
     "shadow/egress": {"fanout", "outcomes", "judge", "reports"},
     "shadow/fanout": {"egress", "outcomes", "judge", "reports"},
-    "shadow/world": {"outcomes", "judge", "reports"},
-    "shadow/outcomes": {"world", "judge", "reports"},
-    "shadow/judge": {"intake", "platforms", "reports"},
+    "shadow/world": {"replays", "outcomes", "judge", "reports"},
+    "shadow/outcomes": {"world", "replays", "judge", "reports"},
+    "shadow/replays": {"egress", "outcomes", "judge", "reports"},
+    "shadow/judge": {"intake", "platforms", "replays", "reports"},
 }
 LONGEST = 600
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "misc"}

@@ -11,7 +11,7 @@ import pytest
 
 from shadow.containment.record import withdraw
 from shadow.cutover.decision import Phase
-from shadow.replays.starting import LARGEST_LIMIT, ReplayRefused, Started, UnknownSignature, start_replay
+from shadow.replays.starting import DEFAULT_LIMIT, LARGEST_LIMIT, ReplayRefused, Started, UnknownSignature, start_replay
 from shadow.reports import replays
 from shadow.reports.shapes import ReplayView
 from shadow.store.database import Database
@@ -39,8 +39,8 @@ async def signature_of(world: Chain) -> str:
     return str(signature)
 
 
-async def start(world: Chain, signature: str, **options: int) -> Started:
-    return await start_replay(world.database, world.catalogue, signature, actor="ann", reason="fixed", **options)
+async def start(world: Chain, signature: str, limit: int = DEFAULT_LIMIT) -> Started:
+    return await start_replay(world.database, world.catalogue, signature, actor="ann", reason="fixed", limit=limit)
 
 
 async def judged(world: Chain, started: Started) -> ReplayView:
