@@ -41,7 +41,7 @@ INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id
 """
 _REPLAYS = b"""
-SELECT original, expected_at > now() - %(patience)s::interval FROM replays
+SELECT original, expected_at > now() - %(patience)s::interval FROM expected_replays
 WHERE platform = %(platform)s AND task = %(task)s
   AND expected_at BETWEEN %(made)s - %(patience)s::interval AND %(made)s + %(slack)s::interval
 ORDER BY expected_at DESC LIMIT 1

@@ -81,8 +81,8 @@ _UNSOLICITED = b"""
 INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
 VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
 """
-_EXPECT_REPLAY = b"INSERT INTO replays (id, platform, task, original) VALUES (%s, %s, %s, %s)"
-_FORGET_REPLAY = b"DELETE FROM replays WHERE id = %s"
+_EXPECT_REPLAY = b"INSERT INTO expected_replays (id, platform, task, original) VALUES (%s, %s, %s, %s)"
+_FORGET_REPLAY = b"DELETE FROM expected_replays WHERE id = %s"
 _ALIAS = b"""
 INSERT INTO run_aliases (platform, alias, run_id) VALUES (%s, %s, %s)
 ON CONFLICT (platform, alias) DO NOTHING RETURNING run_id

@@ -343,8 +343,8 @@ tokens = Table(
     Column("revoked_at", Moment),
 )
 
-replays = Table(
-    "replays",
+expected_replays = Table(
+    "expected_replays",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("platform", Text, nullable=False),
@@ -357,7 +357,7 @@ replays = Table(
         " the row goes when the new run is known",
     ),
     Column("expected_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
-    Index("replays_task", "platform", "task", "expected_at"),
+    Index("expected_replays_task", "platform", "task", "expected_at"),
 )
 
 trigger_batches = Table(

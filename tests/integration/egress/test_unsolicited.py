@@ -122,7 +122,7 @@ async def replay_asked_for(world: World, seconds_ago: float) -> Any:
     """A door has asked the platform to run again what legacy ran without authority; it has no answer yet."""
     twins = await world.twins(real=None)
     await world.execute(
-        "INSERT INTO replays (id, platform, task, original, expected_at)"
+        "INSERT INTO expected_replays (id, platform, task, original, expected_at)"
         " VALUES (%s, 'trigger', 'payout', %s, now() - %s * interval '1 second')",
         new_id(),
         twins.run(Side.LEGACY),

@@ -514,7 +514,7 @@ async def test_a_replay_is_real_if_the_first_was_and_legacy_has_the_route_still(
         "SELECT authority, parent_run, decided FROM runs WHERE platform_run_id = %s", answer.json()["id"]
     )
     assert rows == [(replay, run, True)]
-    assert await world.count("replays") == 0  # nobody is to wait for it any more
+    assert await world.count("expected_replays") == 0  # nobody is to wait for it any more
 
 
 async def test_a_replay_of_a_run_without_authority_is_written_down_before_it_is_asked_for(world: World) -> None:
@@ -530,12 +530,12 @@ async def test_a_replay_of_a_run_without_authority_is_written_down_before_it_is_
     world.services.http.event_hooks["response"] = [lost]
     assert (await world.client.post(f"/api/v1/runs/{first}/replay", headers=KEY)).status_code == 502
     world.services.http.event_hooks["response"] = []
-    assert await world.rows("SELECT task, original FROM replays") == [("hello", run)]
-    await world.rows("DELETE FROM replays RETURNING id")
+    assert await world.rows("SELECT task, original FROM expected_replays") == [("hello", run)]
+    await world.rows("DELETE FROM expected_replays RETURNING id")
     # What the platform refuses starts nothing.
     refused = await world.client.post(f"/api/v1/runs/{first}/replay", headers={**KEY, "authorization": "Bearer wrong"})
     assert refused.status_code == 401
-    assert await world.count("replays") == 0
+    assert await world.count("expected_replays") == 0
 
 
 async def test_reads_pass_through(world: World) -> None:

@@ -26,16 +26,16 @@ COMMENT ON COLUMN runs.decided IS 'of a run that no event expected: its authorit
 COMMENT ON COLUMN runs.world IS 'how the rows that it needs were copied: copied, or why they are stale';
 ALTER TABLE pairs ADD COLUMN parent_pair UUID;
 COMMENT ON COLUMN pairs.parent_pair IS 'the pair of the two runs that triggered these';
-CREATE TABLE replays (
+CREATE TABLE expected_replays (
     id UUID NOT NULL,
     platform TEXT NOT NULL,
     task TEXT NOT NULL,
     original UUID NOT NULL,
     expected_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT replays_pkey PRIMARY KEY (id)
+    CONSTRAINT expected_replays_pkey PRIMARY KEY (id)
 );
-CREATE INDEX replays_task ON replays (platform, task, expected_at);
-COMMENT ON COLUMN replays.original IS 'the run without authority that somebody has asked its platform to run again; the row goes when the new run is known';
+CREATE INDEX expected_replays_task ON expected_replays (platform, task, expected_at);
+COMMENT ON COLUMN expected_replays.original IS 'the run without authority that somebody has asked its platform to run again; the row goes when the new run is known';
 CREATE TABLE trigger_batches (
     platform TEXT NOT NULL,
     name TEXT NOT NULL,
