@@ -253,6 +253,12 @@ class Correspondence:
             moments=list(self.moments),
         )
 
+    def adopt(self, trial: Correspondence) -> None:
+        """Know what a copy learned."""
+        self.forward, self.backward = trial.forward, trial.backward
+        self.unified, self.kept, self.moments = trial.unified, trial.kept, trial.moments
+        self._bound = trial._bound
+
     def _may_map(self, legacy: Token, candidate: Token, parts: Parts) -> bool:
         self._bind_births()
         reason = self._why_not(legacy, candidate)

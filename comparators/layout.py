@@ -48,7 +48,23 @@ class Layout:
         """What differs once all that corresponds is unified."""
         if same_layout(self.legacy, self.candidate):
             return Comparison(self.legacy, self.candidate)
+        if self.treatment.unordered and (in_order := self._in_order(correspondence)) is not None:
+            return in_order
         return Comparison(self.legacy, correspondence.reconcile(self.legacy, self.candidate, self.treatment.checks))
+
+    def _in_order(self, correspondence: Correspondence) -> Comparison | None:
+        """What corresponds as it stands is the same, whatever else its items might be paired with; None: it does not.
+
+        Two moments of each run's clock may read as if each were another's.
+        """
+        mine, theirs = (pruned(value, self.treatment.ignored, self.treatment.rules) for value in self.read)
+        legacy, candidate = align(mine, theirs, lambda item: shape(item, correspondence.known.texts))
+        trial = correspondence.trial()
+        reconciled = trial.reconcile(legacy, candidate, self.treatment.checks)
+        if not same_layout(legacy, reconciled):
+            return None
+        correspondence.adopt(trial)
+        return Comparison(legacy, reconciled)
 
 
 def same_layout(legacy: Aligned, candidate: Aligned) -> bool:

@@ -115,7 +115,7 @@ def _alike(legacy: JSON | Missing, candidate: JSON | Missing, parts: Parts, corr
     if legacy is MISSING or candidate is MISSING:
         return False
     mine, theirs = align(legacy, candidate, lambda item: shape(item, correspondence.known.texts))
-    return same_layout(mine, correspondence.trial().reconcile(mine, theirs, parts=parts))
+    return same_layout(mine, theirs) or same_layout(mine, correspondence.trial().reconcile(mine, theirs, parts=parts))
 
 
 def _counterpart(legacy: Aligned, parts: Parts) -> Parts:

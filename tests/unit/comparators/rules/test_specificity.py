@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from comparators import JSON, IgnoreRule, Rules, ValueRule
-from comparators.rules import ExactRule, NumberRule, PresenceRule, TextRule
+from comparators.rules import EmbeddedJsonRule, ExactRule, KeyedListRule, NumberRule, PresenceRule, TextRule
 from tests.unit.comparators.rules.places import judged, same
 
 
@@ -106,3 +106,15 @@ def test_an_ignored_value_whose_ids_correspond_hides_nothing() -> None:
     legacy, candidate = "0190d5f2-7c1a-7d3e-9b5f-000000000001", "0190d5f6-aaaa-7bbb-8ccc-000000000009"
     uses = judged({"job": legacy, "n": 1}, {"job": candidate, "n": 2}, rule).uses
     assert [(use.selected, use.hid) for use in uses] == [(1, 0)]
+
+
+def test_what_is_hidden_within_items_that_moved_and_texts_that_were_read_is_counted_where_it_is() -> None:
+    rules = (
+        EmbeddedJsonRule("effect", "$.doc"),
+        KeyedListRule("effect", "$.doc.lines", by=("$.sku",)),
+        number("$.doc.lines[*].score"),
+    )
+    legacy = '{"lines": [{"sku": "A", "score": 1}, {"sku": "B", "score": 5}]}'
+    candidate = '{"lines": [{"sku": "B", "score": 5}, {"sku": "A", "score": 1.5}]}'
+    uses = {use.rule: (use.selected, use.hid) for use in judged({"doc": legacy}, {"doc": candidate}, *rules).uses}
+    assert uses == {rules[0].id: (1, 1), rules[1].id: (1, 1), rules[2].id: (2, 1)}

@@ -212,6 +212,14 @@ def test_a_set_has_no_order(legacy: JSON, candidate: JSON, expected: bool) -> No
     assert same({"note": legacy}, {"note": candidate}, SetRule(*NOTE)) is expected
 
 
+def test_a_set_of_moments_is_the_same_in_the_order_in_which_it_stands() -> None:
+    # Paired by what they say, the candidate's first would be legacy's last.
+    legacy: list[JSON] = [{"at": LEGACY_START}, {"at": CANDIDATE_START}]
+    candidate: list[JSON] = [{"at": CANDIDATE_START}, {"at": 2 * CANDIDATE_START - LEGACY_START}]
+    assert same({"note": legacy}, {"note": candidate})
+    assert same({"note": legacy}, {"note": candidate}, SetRule(*NOTE))
+
+
 def test_recipients_may_be_a_set_for_that_hides_nobody() -> None:
     rule = SetRule("effect", "$.to")
     assert same({"to": ["a@x.test", "b@x.test"]}, {"to": ["b@x.test", "a@x.test"]}, rule)
