@@ -1,0 +1,124 @@
+"""Every count is kept by delta. Whatever happens at once, each is what counting anew would give."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+from shadow.catalogue import parse
+from shadow.catalogue.model import Side
+from shadow.judge.again import Again, judge_again
+from shadow.judge.allowances import Grant, grant, revoke
+from shadow.judge.loop import JudgeLoop
+from shadow.judge.rulebook import Rulebook
+from shadow.judge.sweeping import AllowanceLoop
+from tests.integration.judge.world import CATALOGUE, Told, World
+
+MEMBERS = ("n", "m", "host", "tookMs")
+RULES = [
+    Rulebook(parse(CATALOGUE.replace("$.tookMs", path), "test.yaml", {})) for path in ("$.tookMs", "$.host", "$.other")
+]
+LATER = timedelta(minutes=1)
+
+_TALLIED = """
+SELECT verdict, count(*) FROM pairs WHERE verdict IS NOT NULL GROUP BY 1 ORDER BY 1
+"""
+_SIGNATURES = """
+SELECT signatures.id, pairs, allowed,
+       (SELECT count(DISTINCT pair_id) FROM differences WHERE signature = signatures.id),
+       (SELECT count(*) FROM (SELECT pair_id FROM differences WHERE signature = signatures.id GROUP BY 1
+                              HAVING bool_and(allowance IS NOT NULL)) AS covered),
+       pairs = 0 OR EXISTS (SELECT FROM differences WHERE signature = signatures.id AND pair_id = example_pair)
+FROM signatures
+"""
+_TENANTS_KEPT = "SELECT signature, tenant, pairs FROM signature_tenants WHERE pairs <> 0"
+_TENANTS = """
+SELECT signature, coalesce(tenant, ''), count(DISTINCT pair_id)
+FROM differences JOIN pairs ON pairs.id = pair_id GROUP BY 1, 2
+"""
+_ALLOWABLE = "SELECT id FROM signatures WHERE path <> $p$$['output']['m']$p$ ORDER BY id"
+_ALLOWANCES = """
+SELECT pairs, (SELECT count(DISTINCT pair_id) FROM differences WHERE allowance = allowances.id) FROM allowances
+"""
+_DECIDED = """
+SELECT verdict, array_agg(differences.allowance IS NOT NULL ORDER BY ordinal) FROM pairs
+JOIN differences ON differences.pair_id = pairs.id WHERE differences.pair_id IS NOT NULL GROUP BY pairs.id, verdict
+"""
+_STANDING = "SELECT count(*) FROM differences JOIN allowances ON allowances.id = allowance WHERE ended_at IS NOT NULL"
+
+
+class Turmoil:
+    """People and loops at work at once, as a seed has it."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.random = random.Random(seed)
+        self.told: list[Told] = []
+
+    async def happen(self) -> None:
+        for tenant in self.random.choices(["acme", "other", None], k=24):
+            told = await self.world.event(tenant=tenant)
+            legacy, candidate = self._output(), self._output()
+            await told.both(legacy, candidate=candidate)
+            self.told.append(told)
+        await self._judge()
+        await asyncio.gather(
+            self._news(), self._decide(), self._decide(), self._judge(), self._judge(), self._sweep(), self._again()
+        )
+        await self._judge()
+        while (await AllowanceLoop(self.world.database, batch=5).once()).more:
+            pass
+
+    def _output(self) -> dict[str, int]:
+        return {name: self.random.choice([1, 1, 2]) for name in MEMBERS}
+
+    async def _news(self) -> None:
+        """Late outcomes and second runs."""
+        for told in self.random.sample(self.told, 12):
+            if self.random.random() < 0.3:
+                await told.doubled(Side.LEGACY)
+            else:
+                await told.finished(self.random.choice(list(Side)), output=self._output())
+
+    async def _judge(self) -> None:
+        loop = JudgeLoop(self.world.database, self.world.catalogue, batch=7)
+        for _ in range(8):
+            await loop.once(datetime.now(UTC) + LATER)
+
+    async def _decide(self) -> None:
+        made = []
+        for _ in range(5):
+            now = datetime.now(UTC)
+            ((signature,),) = self.random.choices(await self.world.rows(_ALLOWABLE))
+            tenant = self.random.choice([None, None, "acme"])
+            wanted = Grant(signature, "agreed", now + LATER, tenant, acknowledge_critical=True)
+            made.append(await grant(self.world.database, wanted, actor="ann", now=now))
+            if self.random.random() < 0.4:
+                await revoke(self.world.database, self.random.choice(made), actor="ann")
+
+    async def _sweep(self) -> None:
+        loop = AllowanceLoop(self.world.database, batch=5)
+        for _ in range(15):
+            await loop.once()
+
+    async def _again(self) -> None:
+        for rules in self.random.choices(RULES, k=4):
+            wanted = Again("order-sync", datetime(2020, 1, 1, tzinfo=UTC))
+            await judge_again(self.world.database, rules, wanted, limit=20, write=True)
+
+
+async def test_whatever_happens_at_once_every_count_is_what_counting_anew_would_give(world: World) -> None:
+    turmoil = Turmoil(world, seed=4)
+    await turmoil.happen()
+    tallied = await world.rows(_TALLIED)
+    assert await world.verdicts() == dict(tallied)
+    assert {"match", "mismatch", "allowed"} <= {verdict for verdict, _ in tallied}  # or the test shows nothing
+    for signature, pairs, allowed, counted, covered, example in await world.rows(_SIGNATURES):
+        assert (pairs, allowed, example) == (counted, covered, True), signature
+    assert sorted(await world.rows(_TENANTS_KEPT)) == sorted(await world.rows(_TENANTS))
+    for kept, counted in await world.rows(_ALLOWANCES):
+        assert kept == counted
+    for verdict, covered in await world.rows(_DECIDED):
+        assert (verdict == "mismatch") == (False in covered), (verdict, covered)
+    assert await world.rows(_STANDING) == [(0,)]
