@@ -15,7 +15,6 @@ from api.control.parameters import Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.judge.again import Again, judge_again
-from shadow.judge.rulebook import Rulebook
 from shadow.reports.judgements import Changes
 from shadow.reports.paging import read_cursor
 from shadow.reports.shapes import Judgements
@@ -64,14 +63,13 @@ async def judge(
     if wanted.until is not None and wanted.until <= wanted.since:
         expected = f"a moment after {wanted.since.isoformat()}"
         raise invalid([FieldProblem(field="body.until", found=wanted.until.isoformat(), expected=expected)])
-    rulebook = Rulebook(services.catalogue)
     again = Again(task, wanted.since, wanted.until, wanted.everything)
-    changes = Changes(again, rulebook.fingerprint(task), wanted.dry_run)
+    changes = Changes(again, wanted.dry_run)
     before = None if wanted.cursor is None else read_cursor(wanted.cursor)
     changes.add(
         await judge_again(
             services.database,
-            rulebook,
+            services.rulebook,
             again,
             limit=wanted.limit,
             before=before,

@@ -85,7 +85,7 @@ def moment(text: str, now: datetime) -> datetime:
 
 async def _judge(database: Database, catalogue: ResolvedCatalogue, wanted: Again, dry_run: bool) -> Judgements:
     rulebook = Rulebook(catalogue)
-    changes = Changes(wanted, rulebook.fingerprint(wanted.task), dry_run)
+    changes = Changes(wanted, dry_run)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("judging", total=await number_of(database, wanted))

@@ -98,6 +98,8 @@ class Rejudged:
 class Page:
     """What one page of pairs, newest first, came to."""
 
+    rules: str = ""
+    """Fingerprint of the rules that hold now, what was learned included."""
     examined: int = 0
     current: int = 0
     """Judged with the very rules that hold now: left alone."""
@@ -147,13 +149,13 @@ async def judge_again(
         await rulebook.look(connection)
         cursor = await connection.execute(_PAGE, {**wanted.bounds(), "before": before or _LAST, "limit": limit})
         rows = await cursor.fetchall()
-    page = Page(examined=len(rows), last=rows[-1][0] if len(rows) == limit else None)
+    page = Page(rulebook.fingerprint(wanted.task), len(rows), last=rows[-1][0] if len(rows) == limit else None)
     asked: list[_Asked] = []
     for row in rows:
         *_, verdict, revision, rules, due = row
         if verdict is None or due:
             page.waiting += 1
-        elif rules == rulebook.fingerprint(wanted.task) and not wanted.everything:
+        elif rules == page.rules and not wanted.everything:
             page.current += 1
         else:
             asked.append(_Asked(ClaimedPair(*row[:10]), verdict, revision))

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from comparators import Judgement
+from comparators import Judgement, Verdict
+from shadow.judge.deciding import undecided
 from shadow.judge.explaining import explained
 from shadow.judge.rulebook import Rulebook
 from shadow.reports.shapes import JudgedAnew, JudgedDifference, PairDetail
 from shadow.store.database import Database, Work
-
-_ALLOWED = "allowed"
 
 
 async def with_explanation(database: Database, rulebook: Rulebook, pair: PairDetail) -> PairDetail:
@@ -38,12 +37,13 @@ def _anew(judgement: Judgement, stored: PairDetail) -> JudgedAnew:
         )
         for one in judgement.differences
     ]
-    # An allowance changes what a mismatch is called, not what the judge found.
-    verdict = "mismatch" if stored.verdict == _ALLOWED else stored.verdict
+    # Allowances change what a mismatch is called, not what the judge found.
+    covered = [one.allowance for one in stored.differences]
+    verdict = None if stored.verdict is None else undecided(Verdict(stored.verdict), covered)
     return JudgedAnew(
         verdict=judgement.verdict.value,
         reason=judgement.reason,
-        as_stored=verdict == judgement.verdict.value
+        as_stored=verdict is judgement.verdict
         and len(found) == stored.difference_count
         # Of very many only some are kept.
         and Counter(one.signature for one in stored.differences) <= Counter(one.signature for one in found),

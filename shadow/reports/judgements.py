@@ -19,8 +19,8 @@ class Changes:
     """All pages of one run so far."""
 
     wanted: Again
-    rules: str
     dry_run: bool
+    rules: str = ""
     examined: int = 0
     current: int = 0
     waiting: int = 0
@@ -35,6 +35,7 @@ class Changes:
 
     def add(self, page: Page) -> None:
         self.page = page
+        self.rules = page.rules
         self.examined += page.examined
         self.current += page.current
         self.waiting += page.waiting

@@ -13,6 +13,7 @@ from psycopg import sql
 from shadow.observe import metrics
 from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.store.partitions import ensure_partitions
+from shadow.store.recount import recount_signatures
 from shadow.store.retention import expire
 
 log = structlog.get_logger(__name__)
@@ -118,6 +119,7 @@ class Upkeep:
         metrics.expired("originals", gone.originals)
         metrics.expired("evidence", gone.rows)
         log.info("upkeep.expired", originals=gone.originals, partitions=gone.partitions, rows=gone.rows)
+        await recount_signatures(connection, now - max(self._evidence, self._originals))
 
 
 async def _locked(connection: Connection, lock: int) -> bool:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from shadow.access.tokens import Scope, issue
+from shadow.catalogue.model import Side
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
 from tests.integration.judge.world import World
@@ -73,6 +74,22 @@ async def test_allowed_pairs_are_counted_apart_everywhere(
     detail = await get(client, f"/v1/signatures/{signature}")
     assert (detail["pairs"], detail["allowed"], detail["tenant_count"]) == (2, 1, 2)
     assert [one["id"] for one in detail["allowances"]] == [allowance["id"]]
+
+
+async def test_an_explanation_says_that_an_allowed_pair_is_as_stored(
+    world: World, client: httpx.AsyncClient, judge: JudgeLoop, signature: str
+) -> None:
+    await made(client, request(signature), world)
+    doubtful = await world.event()
+    await doubtful.both({"count": 1}, candidate={"count": 2})
+    await doubtful.doubled(Side.LEGACY)
+    await judge.once(doubtful.accepted_at + LATER)
+    verdicts = set()
+    for pair in (await get(client, "/v1/pairs"))["items"]:
+        explained = (await get(client, f"/v1/pairs/{pair['id']}", explain="true"))["explanation"]
+        assert (explained["verdict"], explained["as_stored"]) == ("mismatch", True)
+        verdicts.add(pair["verdict"])
+    assert verdicts == {"allowed", "not_comparable"}
 
 
 async def test_what_is_not_allowed_comes_before_what_is(

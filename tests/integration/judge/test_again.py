@@ -53,7 +53,7 @@ async def run(
 ) -> Judgements:
     """All pages (or the first few) of judging order-sync again."""
     again = Again("order-sync", wanted.pop("since", BEGINNING), **wanted)
-    changes = Changes(again, rules.fingerprint("order-sync"), not write)
+    changes = Changes(again, not write)
     before = None
     for _ in range(pages):
         page = await judge_again(world.database, rules, again, limit=limit, before=before, write=write)

@@ -13,6 +13,7 @@ from shadow.judge.allowances import Grant, grant, revoke
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.sweeping import AllowanceLoop
+from shadow.store.recount import recount_signatures
 from tests.integration.judge.world import CATALOGUE, Told, World
 
 MEMBERS = ("n", "m", "host", "tookMs")
@@ -108,17 +109,43 @@ class Turmoil:
             await judge_again(self.world.database, rules, wanted, limit=20, write=True)
 
 
+async def consistent(world: World) -> None:
+    """Fail unless every count of signatures and allowances is what counting anew gives."""
+    for signature, pairs, allowed, counted, covered, example in await world.rows(_SIGNATURES):
+        assert (pairs, allowed, example) == (counted, covered, True), signature
+    assert sorted(await world.rows(_TENANTS_KEPT)) == sorted(await world.rows(_TENANTS))
+    for kept, counted in await world.rows(_ALLOWANCES):
+        assert kept == counted
+
+
 async def test_whatever_happens_at_once_every_count_is_what_counting_anew_would_give(world: World) -> None:
     turmoil = Turmoil(world, seed=4)
     await turmoil.happen()
     tallied = await world.rows(_TALLIED)
     assert await world.verdicts() == dict(tallied)
     assert {"match", "mismatch", "allowed"} <= {verdict for verdict, _ in tallied}  # or the test shows nothing
-    for signature, pairs, allowed, counted, covered, example in await world.rows(_SIGNATURES):
-        assert (pairs, allowed, example) == (counted, covered, True), signature
-    assert sorted(await world.rows(_TENANTS_KEPT)) == sorted(await world.rows(_TENANTS))
-    for kept, counted in await world.rows(_ALLOWANCES):
-        assert kept == counted
+    await consistent(world)
     for verdict, covered in await world.rows(_DECIDED):
         assert (verdict == "mismatch") == (False in covered), (verdict, covered)
     assert await world.rows(_STANDING) == [(0,)]
+
+
+async def test_what_retention_has_deleted_is_counted_no_more(world: World, judge: JudgeLoop) -> None:
+    told = []
+    for tenant in ("acme", "acme", "other", None):
+        told.append(await world.event(tenant=tenant))
+        await told[-1].both({"n": 1}, candidate={"n": 2})
+        await judge.once(told[-1].accepted_at + LATER)
+    ((signature,),) = await world.rows("SELECT id FROM signatures")
+    now = datetime.now(UTC)
+    await grant(world.database, Grant(signature, "agreed", now + LATER, "acme"), actor="ann", now=now)
+    while (await AllowanceLoop(world.database).once()).more:
+        pass
+    gone = [told[0].pair, told[3].pair]  # one of them the example
+    for table, column in (("differences", "pair_id"), ("pairs", "id")):
+        await world.rows(f"DELETE FROM {table} WHERE {column} = ANY(%s) RETURNING 1", gone)
+    async with world.database.direct() as connection:
+        assert await recount_signatures(connection, now - LATER) == 0  # nothing so old was ever shown
+        assert await recount_signatures(connection, now + LATER) == 1
+    assert await world.rows("SELECT pairs, allowed FROM signatures") == [(2, 1)]
+    await consistent(world)
