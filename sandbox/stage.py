@@ -7,6 +7,7 @@ it does through Shadow's gateway.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -45,6 +46,8 @@ STUMBLES = 0.08
 """Share of business keys whose first call fails transiently."""
 REPORT_PATIENCE_SECONDS = 300.0
 """For so long a front that does not answer is told again what rows were written."""
+VERSIONS = {"legacy": "legacy-1", "candidate": "candidate-1"}
+"""Of each side's deployment."""
 MOST_CONNECTIONS = 16
 """To one place at a time: a pool of many costs more than it gains on a loopback."""
 
@@ -149,7 +152,7 @@ class Stage:
         served_inngest = Served(self.inngest.app, port=self._ports.inngest)
         await self._stack.enter_async_context(served_inngest)
 
-        legacy = self._capture(self._egress.legacy, self.keys.report_legacy)
+        legacy = self._capture(self._egress.legacy, self.keys.report_legacy, VERSIONS["legacy"])
         outside = await self._outside(legacy, self._databases.legacy)
         trigger_url = await self.trigger.start(port=self._ports.trigger)
         self._stack.push_async_callback(self.trigger.stop)
@@ -157,7 +160,10 @@ class Stage:
             self.trigger.task(task.id, task.handler(outside, legacy), retry=task.retry)
 
         candidate = self._capture(
-            self._egress.candidate, self.keys.report_candidate, allow=(urlsplit(served_inngest.url).netloc,)
+            self._egress.candidate,
+            self.keys.report_candidate,
+            VERSIONS["candidate"],
+            allow=(urlsplit(served_inngest.url).netloc,),
         )
         client = inngest.Inngest(
             app_id=APP_ID,
@@ -172,15 +178,21 @@ class Stage:
         self._stack.push_async_callback(sdk.close, client)
         worker = Worker(client, await self._outside(candidate, self._databases.candidate), self.faults)
         inngest.fast_api.serve(app, client, functions(worker), serve_path=SERVE_PATH)
-        self._control(app)
+        self._control(app, candidate)
         app.mount("/targets", self.targets.app)
         await self.inngest.sync(f"{served_app.url}{SERVE_PATH}")
         self._urls = StageUrls(trigger=trigger_url, inngest=served_inngest.url, app=served_app.url)
 
-    def _capture(self, key: str, report_key: str, allow: tuple[str, ...] = ()) -> Capture:
+    def _capture(self, key: str, report_key: str, version: str, allow: tuple[str, ...] = ()) -> Capture:
         """A worker's client package: the targets' hosts by way of the gateway, nothing else at all."""
         capture = Capture(
-            self._front_url, key, TARGETS, report_key=report_key, allow=allow, report_patience=REPORT_PATIENCE_SECONDS
+            self._front_url,
+            key,
+            TARGETS,
+            report_key=report_key,
+            version=version,
+            allow=allow,
+            report_patience=REPORT_PATIENCE_SECONDS,
         )
         self._stack.push_async_callback(capture.aclose)
         self._captures.append(capture)
@@ -198,8 +210,9 @@ class Stage:
         self._stack.callback(database.close)
         return Outside(client, database)
 
-    def _control(self, app: FastAPI) -> None:
-        """`GET /books`, and `POST /sync {"url"}` which has another app registered at the pretend Inngest."""
+    def _control(self, app: FastAPI, candidate: Capture) -> None:
+        """`GET /books`; `POST /sync {"url"}`, which has another app registered at the pretend Inngest; `POST /guard`,
+        which has the candidate's worker show its guard and what it holds, as it would when it starts."""
 
         @app.get("/books")
         async def books() -> Response:
@@ -215,6 +228,22 @@ class Stage:
             except (httpx.HTTPError, RuntimeError) as error:
                 return _json({"error": f"{type(error).__name__}: {error}"}, 502)
             return _json({"functions": [function.id for function in self.inngest.functions()]})
+
+        @app.post("/guard")
+        async def guard() -> Response:
+            taken = await asyncio.to_thread(candidate.report_guard, self._held_by_candidate())
+            return _json({"taken": taken}, 200 if taken else 502)
+
+    def _held_by_candidate(self) -> dict[str, str]:
+        """The environment that the candidate's worker would have, were it a process of its own."""
+        held = {
+            "SHADOW_EGRESS_KEY": self._egress.candidate,
+            "SHADOW_REPORT_KEY": self.keys.report_candidate,
+            "DATABASE_URL": self._databases.candidate,
+            "INNGEST_EVENT_KEY": self.keys.event_worker,
+            "PATH": "/usr/local/bin:/usr/bin",
+        }
+        return held if self.keys.signing_key is None else {**held, "INNGEST_SIGNING_KEY": self.keys.signing_key}
 
     def books(self) -> dict[str, Any]:
         """What happened: calls at the targets, all runs of both platforms, and how many reports were lost."""

@@ -35,6 +35,8 @@ _LAST = ("O'Neill", "Müller", "García", "Nguyễn", "Smith", "Kowalski", "Okaf
 _CHANNELS = ("email", "google", "instagram", "tiktok", "newsletter", "direct")
 _CAMPAIGNS = ("spring-sale", "brand", "creator-drop", "winback")
 _REVIEW_ORDERS = "54"
+EARLIER = "request-earlier-"
+"""What ids of withdrawals begin with that are paid before the load."""
 """How the ids of orders begin that were delivered some time ago."""
 METRIC_DAYS = 4
 LONG_QUEUES = (120, 70)
@@ -69,6 +71,11 @@ class Dataset:
         rows["order_items"] = [row for row in rows["order_items"] if not _is_of_a_review(row["order_id"])]
         return rows
 
+    @property
+    def earlier_payouts(self) -> tuple[str, ...]:
+        """Requests that are paid before the load, while legacy is still alone: one for each provider."""
+        return tuple(row["id"] for row in self.rows["withdrawals"] if row["id"].startswith(EARLIER))
+
     def day(self, days_ago: int) -> str:
         """The date so many days before today, ISO 8601."""
         return (self.today - timedelta(days=days_ago)).isoformat()
@@ -101,6 +108,7 @@ class _Builder:
             self._conversion(index, tenant)
         for index in range(self._scale // 4):
             self._shop_customer(index, active[index % len(active)])
+        self._earlier_withdrawals()
         for tenant in tenants:
             self._past_days(tenant)
         for index, tenant in enumerate(active):
@@ -259,6 +267,20 @@ class _Builder:
             currency=currency,
             status="approved",
         )
+
+    def _earlier_withdrawals(self) -> None:
+        """One for each provider, paid before the load."""
+        for provider in ("swiftpay", "bankwire"):
+            creator = next(one for one in self._rows["creators"] if one["provider"] == provider)
+            currency = next(t["currency"] for t in self._rows["tenants"] if t["id"] == creator["tenant_id"])
+            self._add(
+                "withdrawals",
+                id=f"{EARLIER}{provider}",
+                creator_id=creator["id"],
+                amount_cents=12_300,
+                currency=currency,
+                status="approved",
+            )
 
     def _application(self, index: int, tenant: Row) -> None:
         name, _ = self._person()

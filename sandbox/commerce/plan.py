@@ -101,6 +101,13 @@ def build_plan(dataset: Dataset, *, scale: int = 40) -> Plan:
     return _Planner(dataset, scale).plan()
 
 
+def earlier_payouts(dataset: Dataset) -> Plan:
+    """The payouts that are made before the load."""
+    requests = dataset.earlier_payouts
+    events = [_event("payout/approved", f"payout-{request}", {"requestId": request}) for request in requests]
+    return Plan(tuple(SendEvents((event,)) for event in events))
+
+
 class _Planner:
     def __init__(self, dataset: Dataset, scale: int) -> None:
         self._dataset = dataset
@@ -140,7 +147,8 @@ class _Planner:
             sequence = 1 + index % 3 // 2
             data = {"orderId": order["id"], "sequence": sequence, "tenantId": order["tenant_id"]}
             events.append(_event("review/email.scheduled", f"review-{order['id']}-{sequence}", data))
-        for request in rows["withdrawals"][: self._scale]:
+        requests = [row for row in rows["withdrawals"] if row["id"] not in self._dataset.earlier_payouts]
+        for request in requests[: self._scale]:
             events.append(_event("payout/approved", f"payout-{request['id']}", {"requestId": request["id"]}))
         for conversion in rows["conversions"][: self._scale]:
             data = {"orderId": conversion["id"], "tenantId": conversion["tenant_id"]}

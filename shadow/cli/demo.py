@@ -46,11 +46,19 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line instead.")] = False,
     seed: Annotated[int, typer.Option(help="Of the events and the tenants' data.")] = 7,
     scale: Annotated[int, typer.Option(min=3, help="Events for each of the busy tasks.")] = 40,
+    proof: Annotated[
+        bool,
+        typer.Option(
+            "--proof/--no-proof",
+            help="Prove the containment of payouts; without, it is declared like that of the other tasks.",
+        ),
+    ] = True,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name every fault and end.")] = False,
 ) -> None:
     """Run the whole loop here: events in, both platforms run, differences out."""
     from sandbox.commerce.faults import DEFAULT_FAULTS, FAULTS
     from shadow.demo.processes import StartFailed
+    from shadow.demo.proving import NotReady
     from shadow.demo.run import NotAccepted, Options
 
     console = Console()
@@ -67,8 +75,8 @@ def demo(
         raise typer.Exit(2)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     try:
-        ok = asyncio.run(_play(Options(chosen, seed, scale), console, keep=keep, as_json=as_json))
-    except (StartFailed, NotAccepted) as error:
+        ok = asyncio.run(_play(Options(chosen, seed, scale, proof), console, keep=keep, as_json=as_json))
+    except (StartFailed, NotAccepted, NotReady) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -36,6 +36,8 @@ class TaskFinding:
     """Writes of its runs without authority that reached a target."""
     dispositions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Side -> disposition -> calls through the gateway."""
+    containment: str = "none"
+    """Why it might enter the dual run: proven or declared."""
 
     @property
     def complete(self) -> bool:
@@ -162,7 +164,12 @@ class Inspector:
         signatures.sort(key=lambda signature: (severities.index(signature.severity), -signature.pairs))
         seen = await testimony(self._database, self._stage_url)
         tasks = {
-            task: replace(finding, leaks=seen.leaks.get(task, 0), dispositions=seen.dispositions.get(task, {}))
+            task: replace(
+                finding,
+                leaks=seen.leaks.get(task, 0),
+                dispositions=seen.dispositions.get(task, {}),
+                containment=(await self._get(f"/v1/tasks/{task}/containment", limit=1))["state"],
+            )
             for task, finding in (await self.tasks()).items()
         }
         return Findings(tasks, signatures, seen.leaked, seen.writes)

@@ -19,7 +19,7 @@ from sandbox.commerce.catalogue import catalogue as catalogue_text
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.faults import Faults
 from sandbox.commerce.keys import Keys
-from sandbox.commerce.plan import Plan, build_plan
+from sandbox.commerce.plan import Plan, build_plan, earlier_payouts
 from sandbox.commerce.producers import Sent, produce
 from sandbox.stage import EgressKeys, Ports
 from shadow.access import tokens
@@ -30,6 +30,7 @@ from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, move
 from shadow.demo.findings import Findings, Inspector
 from shadow.demo.processes import ServiceProcess, StageProcess, StageSettings, free_port
+from shadow.demo.proving import ACTOR, PRETENDED, PROVEN, Proving
 from shadow.egress import keys as egress_keys
 from shadow.store import embedded
 from shadow.store.database import Database
@@ -58,6 +59,8 @@ class Options:
     seed: int = 7
     scale: int = 40
     """Events for each of the busy tasks."""
+    prove: bool = True
+    """Whether the containment of payouts is proven; else it is declared, like that of the other tasks."""
 
 
 @dataclass
@@ -144,7 +147,7 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
                     keys=keys,
                 )
             )
-            token = await _move_to_shadow(database, catalogue)
+            token = await _move_to_shadow(database, catalogue, but=PROVEN if options.prove else None)
         finally:
             await database.close()
         progress.stage("starting the pretended platforms and targets, and Shadow")
@@ -153,7 +156,13 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             synced = await client.post(f"{stage.urls.app}/sync", json={"url": f"{service.front_url}/shadow/inngest"})
             synced.raise_for_status()
-        yield Cast(folder, options, stage, service, dataset, keys, token, url)
+        players = Cast(folder, options, stage, service, dataset, keys, token, url)
+        if options.prove:
+            progress.stage("proving that a candidate which pays can't reach the providers")
+            async with Proving(service, stage, url, token) as proving:
+                await players.produce(earlier_payouts(dataset), progress)
+                await proving.prove(PROVEN, legacy_runs=len(dataset.earlier_payouts))
+        yield players
     finally:
         progress.stage("stopping")
         if service is not None:
@@ -165,12 +174,13 @@ async def cast(options: Options, progress: Progress) -> AsyncIterator[Cast]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _move_to_shadow(database: Database, catalogue: Path) -> str:
-    """Put every task into the dual run and make a token."""
+async def _move_to_shadow(database: Database, catalogue: Path, *, but: str | None) -> str:
+    """Put every task but one into the dual run and make a token."""
     resolved = load(catalogue)
-    for task in resolved.tasks:
-        await declare(database, task, actor="demo", reason="its targets are pretended")
+    for task in resolved.tasks.keys() - {but}:
+        await declare(database, task, actor=ACTOR, reason=PRETENDED)
     for route in resolved.routes.values():
-        await move(database, resolved, route.tasks[0], Phase.SHADOW, actor="demo", reason="the demo's dual run")
+        if but not in route.tasks:
+            await move(database, resolved, route.tasks[0], Phase.SHADOW, actor=ACTOR, reason="the demo's dual run")
     secret, _ = await tokens.issue(database.engine, "demo", tokens.Scope)
     return secret

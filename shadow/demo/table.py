@@ -50,6 +50,11 @@ def show(console: Console, findings: Findings) -> None:
         else f"Leaks: {leaks} of {findings.writes} writes in the targets' own books.",
         highlight=False,
     )
+    proven = ", ".join(task for task, finding in findings.tasks.items() if finding.containment == "proven")
+    if proven:
+        console.print(
+            f"Contained: {proven} by proof (shadow contain shows it), the others by declaration.", highlight=False
+        )
     later = sum(finding.scheduled for finding in findings.tasks.values())
     if later:
         console.print(

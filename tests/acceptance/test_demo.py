@@ -33,6 +33,7 @@ FIELDS = {
     "scheduled",
     "leaks",
     "dispositions",
+    "containment",
 }
 """Of a task in `--json`. The first nine are what others read; they only ever get company."""
 REACHING = {
@@ -77,15 +78,17 @@ def test_without_faults_every_event_is_paired_and_every_pair_matches() -> None:
         assert finding["pending"] == finding["missing"] == finding["not_comparable"] == 0, task
         assert finding["fault"] is None
         assert finding["leaks"] == 0
+        assert finding["containment"] == ("proven" if task == "process-payout" else "declared")
     assert found["leaks"] == 0
     assert found["writes"] > 0
 
 
 def test_what_legacy_forwards_the_candidate_is_answered_from() -> None:
-    code, output = demo("--faults", "none", "--json")
+    code, output = demo("--faults", "none", "--no-proof", "--json")
     found = as_json(output)
     assert code == 0
     for task, finding in found["tasks"].items():
+        assert finding["containment"] == "declared"
         calls = finding["dispositions"]
         if task not in REACHING:
             assert calls == {}, task
@@ -97,7 +100,8 @@ def test_what_legacy_forwards_the_candidate_is_answered_from() -> None:
 
 
 def test_the_faulted_tasks_and_only_they_fall_short() -> None:
-    code, output = demo("--faults", "payout-in-dollars,application-missing-slack,email-sent-twice", "--json")
+    faults = "payout-in-dollars,application-missing-slack,email-sent-twice"
+    code, output = demo("--faults", faults, "--no-proof", "--json")
     found = as_json(output)
     assert code == 0
     assert found["ok"] is True
@@ -113,6 +117,7 @@ def test_people_get_a_table_and_the_three_worst_differences() -> None:
     assert code == 0
     assert all(task in output for task in TASKS)
     assert "payout-twice" in output
+    assert "Contained: process-payout by proof" in output
     assert output.count("critical") == 3
     assert " 1. " in output
     assert " 3. " in output
@@ -121,7 +126,7 @@ def test_people_get_a_table_and_the_three_worst_differences() -> None:
 
 def test_told_to_end_it_leaves_nothing_running() -> None:
     running = subprocess.Popen(
-        [sys.executable, "-m", "shadow", "demo", "--keep", "--scale", "3", "--faults", "none"],
+        [sys.executable, "-m", "shadow", "demo", "--keep", "--no-proof", "--scale", "3", "--faults", "none"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
