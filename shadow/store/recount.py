@@ -1,7 +1,7 @@
 """Counts of signatures after the evidence of their oldest pairs was deleted: they say how many pairs show one now.
 
 The judge changes these counts by delta, and locks the signature's row before it does. Under that lock they can be
-counted anew: what it has committed is seen, and what it has not comes on top.
+counted anew: what it has committed is seen, and what it has not comes on top. Pairs of replays are not in them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ UPDATE signatures SET pairs = counted.pairs, allowed = counted.allowed
 FROM (
     SELECT old.id, count(shown.pair_id) AS pairs, count(*) FILTER (WHERE shown.allowed) AS allowed
     FROM unnest(%s::text[]) AS old (id) LEFT JOIN LATERAL (
-        SELECT pair_id, bool_and(allowance IS NOT NULL) AS allowed FROM differences WHERE signature = old.id GROUP BY 1
+        SELECT pair_id, bool_and(allowance IS NOT NULL) AS allowed FROM differences JOIN pairs ON pairs.id = pair_id
+        WHERE signature = old.id AND pairs.replay IS NULL GROUP BY 1
     ) AS shown ON true
     GROUP BY 1
 ) AS counted
@@ -33,13 +34,15 @@ _TENANTS = """
 UPDATE signature_tenants AS kept SET pairs = (
     SELECT count(DISTINCT differences.pair_id) FROM differences JOIN pairs ON pairs.id = differences.pair_id
     WHERE differences.signature = kept.signature AND coalesce(pairs.tenant, '') = kept.tenant
+      AND pairs.replay IS NULL
 )
 WHERE kept.signature = ANY(%s)
 """
 _ALLOWANCES = """
 UPDATE allowances SET pairs = (
-    SELECT count(DISTINCT pair_id) FROM differences
+    SELECT count(DISTINCT pair_id) FROM differences JOIN pairs ON pairs.id = pair_id
     WHERE differences.signature = allowances.signature AND differences.allowance = allowances.id
+      AND pairs.replay IS NULL
 )
 WHERE allowances.signature = ANY(%s)
 """
@@ -49,7 +52,9 @@ UPDATE signatures SET example_pair = other.pair_id, path = other.path, sentence 
 FROM unnest(%s::text[]) AS old (id), LATERAL (
     SELECT newest.pair_id, newest.path, newest.sentence, newest.severity, pairs.difference_count
     FROM (SELECT DISTINCT ON (pair_id) pair_id, path, sentence, severity FROM differences
-          WHERE differences.signature = old.id ORDER BY pair_id DESC, ordinal LIMIT 100) AS newest
+          WHERE differences.signature = old.id
+            AND NOT EXISTS (SELECT FROM pairs WHERE pairs.id = pair_id AND pairs.replay IS NOT NULL)
+          ORDER BY pair_id DESC, ordinal LIMIT 100) AS newest
     JOIN pairs ON pairs.id = newest.pair_id ORDER BY pairs.difference_count, pair_id DESC LIMIT 1
 ) AS other
 WHERE signatures.id = old.id AND NOT EXISTS (SELECT FROM pairs WHERE pairs.id = signatures.example_pair)

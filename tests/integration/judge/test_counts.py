@@ -25,22 +25,23 @@ LATER = timedelta(minutes=1)
 _TALLIED = """
 SELECT verdict, count(*) FROM pairs WHERE verdict IS NOT NULL GROUP BY 1 ORDER BY 1
 """
-_SIGNATURES = """
+_COUNTED = """
+WITH counted AS (SELECT differences.*, coalesce(tenant, '') AS tenant FROM differences
+                 JOIN pairs ON pairs.id = pair_id WHERE pairs.replay IS NULL)
+"""
+_SIGNATURES = f"""{_COUNTED}
 SELECT signatures.id, pairs, allowed,
-       (SELECT count(DISTINCT pair_id) FROM differences WHERE signature = signatures.id),
-       (SELECT count(*) FROM (SELECT pair_id FROM differences WHERE signature = signatures.id GROUP BY 1
+       (SELECT count(DISTINCT pair_id) FROM counted WHERE signature = signatures.id),
+       (SELECT count(*) FROM (SELECT pair_id FROM counted WHERE signature = signatures.id GROUP BY 1
                               HAVING bool_and(allowance IS NOT NULL)) AS covered),
-       pairs = 0 OR EXISTS (SELECT FROM differences WHERE signature = signatures.id AND pair_id = example_pair)
+       pairs = 0 OR EXISTS (SELECT FROM counted WHERE signature = signatures.id AND pair_id = example_pair)
 FROM signatures
 """
 _TENANTS_KEPT = "SELECT signature, tenant, pairs FROM signature_tenants WHERE pairs <> 0"
-_TENANTS = """
-SELECT signature, coalesce(tenant, ''), count(DISTINCT pair_id)
-FROM differences JOIN pairs ON pairs.id = pair_id GROUP BY 1, 2
-"""
+_TENANTS = f"{_COUNTED} SELECT signature, tenant, count(DISTINCT pair_id) FROM counted GROUP BY 1, 2"
 _ALLOWABLE = "SELECT id FROM signatures WHERE path <> $p$$['output']['m']$p$ ORDER BY id"
-_ALLOWANCES = """
-SELECT pairs, (SELECT count(DISTINCT pair_id) FROM differences WHERE allowance = allowances.id) FROM allowances
+_ALLOWANCES = f"""{_COUNTED}
+SELECT pairs, (SELECT count(DISTINCT pair_id) FROM counted WHERE allowance = allowances.id) FROM allowances
 """
 _DECIDED = """
 SELECT verdict, array_agg(differences.allowance IS NOT NULL ORDER BY ordinal) FROM pairs
@@ -141,6 +142,11 @@ async def test_what_retention_has_deleted_is_counted_no_more(world: World, judge
     await grant(world.database, Grant(signature, "agreed", now + LATER, "acme"), actor="ann", now=now)
     while (await AllowanceLoop(world.database).once()).more:
         pass
+    replayed = await world.event()  # which shows it too, and is counted with its replay alone
+    await world.rows("UPDATE pairs SET replay = id WHERE id = %s RETURNING 1", replayed.pair)
+    await replayed.both({"n": 1}, candidate={"n": 2})
+    await judge.once(replayed.accepted_at + LATER)
+    assert await world.rows("SELECT pairs FROM signatures") == [(4,)]
     gone = [told[0].pair, told[3].pair]  # one of them the example
     for table, column in (("differences", "pair_id"), ("pairs", "id")):
         await world.rows(f"DELETE FROM {table} WHERE {column} = ANY(%s) RETURNING 1", gone)
