@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
-from comparators.align import Aligned, align, pruned
+from comparators.align import Aligned, Items, align, pruned
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
+from comparators.path import MISSING, Parts, value_at
 from comparators.shape import shape
 from comparators.treatment import Treatment, rewritten
 
@@ -40,8 +43,16 @@ class Layout:
     def of(cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known) -> Layout:
         """The layout of two values: the one place where the rules of a task meet the values they speak of."""
         read = (rewritten(legacy, treatment.rewrites), rewritten(candidate, treatment.rewrites))
-        mine, theirs = (pruned(value, treatment.ignored, treatment.rules) for value in read)
+        ignored, spoken_of = treatment.ignored.keys() - treatment.keys, treatment.rules.keys() | treatment.keys
+        mine, theirs = (pruned(value, ignored, spoken_of) for value in read)
         laid_out = align(mine, theirs, lambda item: shape(item, known.texts), treatment.unordered)
+        if treatment.keys:
+            # They told which items belong together; whether they are compared is another matter.
+            left = [pruned(value, treatment.ignored, treatment.rules) for value in read]
+            laid_out = (
+                _without(laid_out[0], treatment.keys, left[0], 0),
+                _without(laid_out[1], treatment.keys, left[1], 1),
+            )
         return cls(*laid_out, treatment, (legacy, candidate), read)
 
     def compared(self, correspondence: Correspondence) -> Comparison:
@@ -65,6 +76,25 @@ class Layout:
             return None
         correspondence.adopt(trial)
         return Comparison(legacy, reconciled)
+
+
+def _without(value: Aligned, places: Collection[Parts], left: JSON, side: int, parts: Parts = ()) -> Aligned:
+    """The value of one side without what stands at these of its places and is not in what is `left` of it."""
+    if isinstance(value, Items):
+        return Items(
+            {
+                label: _without(item, places, left, side, (*parts, index if (index := label[side]) is not None else -1))
+                for label, item in value.items()
+            }
+        )
+    if not isinstance(value, dict):
+        return value
+    members = cast("dict[str, Aligned]", value)
+    return {
+        name: _without(member, places, left, side, (*parts, name))
+        for name, member in members.items()
+        if (*parts, name) not in places or value_at(left, (*parts, name)) is not MISSING
+    }
 
 
 def same_layout(legacy: Aligned, candidate: Aligned) -> bool:

@@ -17,9 +17,9 @@ from typing import TypeAlias
 from comparators.align import ItemKey
 from comparators.canonical import JSON
 from comparators.correspondence import Check, Correspondence
-from comparators.path import Parts, find
+from comparators.path import Parts, find, value_at
 from comparators.protected import is_protected
-from comparators.rules import EmbeddedJsonRule, Place, Rules, ValueRule
+from comparators.rules import EmbeddedJsonRule, KeyedListRule, Place, Rules, ValueRule
 
 Rewrite: TypeAlias = Callable[[JSON], JSON]
 """Reads a value in another notation; applied to both sides alike. Raises nothing."""
@@ -43,6 +43,9 @@ class Treatment:
     """The rule that holds at each place, whatever it does."""
     readers: Mapping[Parts, ValueRule] = field(default_factory=dict)
     """The rules behind `rewrites`."""
+
+    keys: frozenset[Parts] = frozenset()
+    """Values by which items of arrays are paired, where something is left out that might be one."""
 
     @classmethod
     def of_output(cls, rules: Rules, legacy: JSON, candidate: JSON) -> Treatment:
@@ -68,8 +71,9 @@ class Treatment:
                 held.update((parts, rule) for value in (legacy, candidate) for parts, _ in find(rule.path, value))
         if not held and not readers:
             return UNTREATED
+        ignored = {parts: rule for parts, rule in held.items() if rule.leaves_out}
         return cls(
-            ignored={parts: rule for parts, rule in held.items() if rule.leaves_out},
+            ignored=ignored,
             rewrites=rewrites,
             unordered={parts: key for parts, rule in held.items() if (key := rule.item_key()) is not None},
             checks={
@@ -79,6 +83,7 @@ class Treatment:
             },
             rules=held,
             readers=readers,
+            keys=_keys(held, (legacy, candidate)) if ignored else frozenset(),
         )
 
 
@@ -115,6 +120,19 @@ def _readers(rules: Sequence[ValueRule], values: tuple[JSON, JSON]) -> dict[Part
         if len(found) == before:
             break
     return found
+
+
+def _keys(held: Mapping[Parts, ValueRule], values: tuple[JSON, JSON]) -> frozenset[Parts]:
+    """Where the values stand by which items are paired."""
+    found: set[Parts] = set()
+    for parts, rule in held.items():
+        if not isinstance(rule, KeyedListRule):
+            continue
+        for value in values:
+            array = value_at(value, parts)
+            for index, item in enumerate(array if isinstance(array, list) else ()):
+                found.update((*parts, index, *inner) for path in rule.by for inner, _ in find(path, item))
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)

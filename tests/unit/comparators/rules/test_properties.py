@@ -131,3 +131,23 @@ def test_no_rule_depends_on_which_side_is_called_legacy(
     forth, back = judged(one, other, made), judged(other, one, made)
     assert forth.verdict is back.verdict
     assert len(forth.differences) == len(back.differences)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    one=ledgers,
+    other=ledgers | st.none(),
+    some=st.lists(st.tuples(st.sampled_from([*WIDENING, *NARROWING]), paths, scopes), max_size=3),
+    ignored=st.lists(st.tuples(paths, scopes), min_size=1, max_size=2),
+)
+def test_beside_whatever_rules_an_ignore_rule_never_turns_a_match_into_a_mismatch(
+    one: Ledger,
+    other: Ledger | None,
+    some: list[tuple[tuple[type[ValueRule], dict[str, Any]], str, str]],
+    ignored: list[tuple[str, str]],
+) -> None:
+    candidate = rerun(one) if other is None else other
+    values = tuple(rule(scope, path, "r", **fields) for (rule, fields), path, scope in some)  # type: ignore[arg-type]
+    assume(judged(one, candidate, Rules(values=values)).verdict is Verdict.match)
+    more = tuple(IgnoreRule(scope, path, "r") for path, scope in ignored)  # type: ignore[arg-type]  # as above
+    assert judged(one, candidate, Rules(values=values, ignore=more)).verdict is Verdict.match

@@ -10,6 +10,7 @@ from comparators import JSON, RuleError, ValueRule
 from comparators.rules import (
     EmbeddedJsonRule,
     ExactRule,
+    IgnoreRule,
     KeyedListRule,
     MoneyRule,
     NumberRule,
@@ -233,6 +234,17 @@ def test_a_list_is_paired_by_its_keys_and_compared_within() -> None:
     assert same({"lines": [one, two]}, {"lines": [two, one]}, rule)
     assert not same({"lines": [one, two]}, {"lines": [{**two, "n": 2}, one]}, rule)
     assert not same({"lines": [one, two]}, {"lines": [two]}, rule)
+
+
+def test_what_a_list_is_paired_by_may_be_left_out_of_the_comparison() -> None:
+    listed = KeyedListRule("effect", "$.lines", by=("$.ref",))
+    one: dict[str, JSON] = {"ref": 1, "n": 1}
+    two: dict[str, JSON] = {"ref": 2, "n": 2}
+    for path in ("$.lines[*].ref", "$..ref"):
+        ignored = IgnoreRule("effect", path, "r")
+        assert same({"lines": [one, two]}, {"lines": [two, one]}, listed, ignored)
+        assert same({"lines": [one, two]}, {"lines": [{**one, "ref": 3}, two]}, listed, ignored)
+        assert not same({"lines": [one, two]}, {"lines": [{**two, "n": 1}, one]}, listed, ignored)
 
 
 @pytest.mark.parametrize(
