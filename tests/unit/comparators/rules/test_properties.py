@@ -26,7 +26,7 @@ from comparators.rules import (
 )
 from tests.unit.comparators.test_properties import judged, ledgers, rerun
 
-FEWER = settings(max_examples=25, deadline=None)
+FEWER = settings(max_examples=15, deadline=None)
 """Of each of thirteen types."""
 
 PATHS = ["$.note", "$.jobId", "$..items", "$.items[*]", "$[0].note", "$..created_at", "$.items[?@.note].note"]
@@ -133,7 +133,7 @@ def test_no_rule_depends_on_which_side_is_called_legacy(
     assert len(forth.differences) == len(back.differences)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     one=ledgers,
     other=ledgers | st.none(),
