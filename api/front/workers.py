@@ -10,7 +10,7 @@ from api.front.plans import Plan
 from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side
-from shadow.causes.authority import Cause, Lineage, ParentAuthority, Purpose, lineage_of
+from shadow.causes.authority import Cause, Lineage, ParentAuthority, Purpose, lineage_of, waits_for_its_twin
 from shadow.causes.emissions import note_emissions
 from shadow.causes.parents import Parent, Parents, Told
 from shadow.cutover.decision import Decision
@@ -86,7 +86,14 @@ class Workers:
             task: the one that it means, where a call names it.
         """
         decision, lineage = self._lineage(worker, event_name)
-        descent = Descent(lineage.authority, lineage.sides, worker.parent.run_id, worker.parent.purpose.value, task)
+        descent = Descent(
+            lineage.authority,
+            lineage.sides,
+            worker.parent.run_id,
+            worker.parent.purpose.value,
+            task,
+            waits_for_its_twin(_cause(worker), decision),
+        )
         metrics.child(
             worker.side.value,
             worker.parent.authority.value,
@@ -102,7 +109,7 @@ class Workers:
     def _lineage(self, worker: Worker, event_name: str) -> tuple[Decision | None, Lineage]:
         fed = self._catalogue.tasks_of_event(event_name)
         decision = self._services.routing.decision(fed[0].route) if fed else None
-        return decision, lineage_of(Cause(worker.origin, worker.parent.authority, worker.parent.purpose), decision)
+        return decision, lineage_of(_cause(worker), decision)
 
     async def note(self, worker: Worker, events: Iterable[UUID]) -> None:
         """Keep the events as effects of the run. Harmless to repeat.
@@ -119,6 +126,10 @@ class Workers:
         async with self._services.database.connection(Work.CAUSES) as connection:
             await note_emissions(connection, self._catalogue, await load_events(connection, ids), said)
         return [None] * len(emissions)
+
+
+def _cause(worker: Worker) -> Cause:
+    return Cause(worker.origin, worker.parent.authority, worker.parent.purpose)
 
 
 def unknown(side: Side) -> Worker:

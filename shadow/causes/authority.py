@@ -112,6 +112,11 @@ def has_twin(cause: Cause, decision: Decision | None) -> bool:
     return lineage_of(cause, decision).sides == (own,) and lineage_of(twin, decision).sides == (other,)
 
 
+def waits_for_its_twin(cause: Cause, decision: Decision | None) -> bool:
+    """Whether a child is to start after its twin where its task says so: it has no authority, and its twin has."""
+    return cause.purpose is Purpose.LIVE and cause.parent is ParentAuthority.NONE and has_twin(cause, decision)
+
+
 def resent(*, by_person: bool, delivered: bool) -> bool:
     """Whether a dead letter that is sent again keeps the authority that its event was accepted with.
 

@@ -15,6 +15,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
+from shadow.causes.authority import Cause, ParentAuthority, Purpose, waits_for_its_twin
 from shadow.causes.children import Child, place
 from shadow.causes.emissions import note_emissions
 from shadow.causes.late_parents import with_parents
@@ -109,6 +110,21 @@ _LOOK_AGAIN = b"""
 UPDATE dispatches SET due_at = now()
 WHERE id IN (
     SELECT id FROM dispatches WHERE event_id = ANY(%s::uuid[]) AND state = 'sequenced' ORDER BY id FOR UPDATE)
+"""
+# What waits for the twin of a child is another event: what the twin of the child's parent emitted. One that nobody has
+# emitted yet is waited for until the parent itself has settled.
+_LOOK_AGAIN_AT_CHILDREN = b"""
+UPDATE dispatches SET due_at = now()
+WHERE id IN (
+    SELECT waiting.id FROM dispatches AS waiting
+    WHERE waiting.state = 'sequenced' AND waiting.event_id IN (
+        SELECT twin.id FROM runs AS parent
+        JOIN pairs AS pair ON pair.id = parent.pair_id
+        JOIN events AS twin ON twin.parent_run IN (pair.legacy_run, pair.candidate_run) AND twin.parent_run <> parent.id
+        WHERE parent.authority = 'real' AND (
+            parent.event_id = ANY(%(events)s::uuid[])
+            OR parent.id IN (SELECT child.parent_run FROM events AS child WHERE child.id = ANY(%(events)s::uuid[]))))
+    ORDER BY waiting.id FOR UPDATE)
 """
 
 
@@ -239,6 +255,7 @@ async def look_again(conn: Connection, events: Collection[UUID]) -> None:
     """
     if events:
         await conn.execute(_LOOK_AGAIN, (sorted(events),))
+        await conn.execute(_LOOK_AGAIN_AT_CHILDREN, {"events": sorted(events)})
 
 
 def tasks_of(catalogue: ResolvedCatalogue, event: EventRow) -> list[ResolvedTask]:
@@ -276,9 +293,20 @@ def patience_of(
     catalogue: ResolvedCatalogue, event: EventRow, side: Side, platform: str, task: str | None
 ) -> timedelta | None:
     """How long, from the event's start, a dispatch waits for its twins to settle at most; None: it does not wait."""
-    if not is_second(side, Side(event.authority) if event.authority else None, sides_of(event)):
+    is_beside = is_second(side, Side(event.authority) if event.authority else None, sides_of(event))
+    if not is_beside and not _follows(event, side):
         return None
     return sequence_patience(started_tasks(catalogue, event, side, platform, task))
+
+
+def _follows(event: EventRow, side: Side) -> bool:
+    """Whether it is a child without authority, whose twin, another event, has it."""
+    if event.parent_run is None or event.authority is not None or event.route is None or event.phase is None:
+        return False
+    if event.origin != side.value or event.origin == Origin.PRODUCER:
+        return False
+    cause = Cause(Origin(event.origin), ParentAuthority.NONE, Purpose(event.purpose))
+    return waits_for_its_twin(cause, decide(event.route, Phase(event.phase)))
 
 
 def _deadline(catalogue: ResolvedCatalogue, event: EventRow, task: ResolvedTask) -> datetime:

@@ -71,6 +71,8 @@ class Descent:
     """live, replay, canary or legacy_twice."""
     task: str | None = None
     """The one task that it means, where a call named it; None: all that its name feeds."""
+    follows: bool = False
+    """Its twin is another event, with authority, and starts first where its task says so."""
 
 
 class DedupeKey(NamedTuple):

@@ -87,20 +87,32 @@ def _deliveries(
             contained = descent is not None and descent.authority is not Side.LEGACY
             rest = CONTAINED_REST if contained else timedelta(0)
             dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id, delay=rest)
-            dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides))
+            dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides, descent))
     if Side.CANDIDATE in sides:
         for name in sorted({task.candidate.platform for task in tasks}):
             dispatch = PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, name, None)
             started = [task for task in tasks if task.candidate.platform == name]
-            dispatches.append(_in_sequence(dispatch, started, decision.authority, sides))
+            dispatches.append(_in_sequence(dispatch, started, decision.authority, sides, descent))
     return tuple(dispatches)
 
 
 def _in_sequence(
-    dispatch: PlannedDispatch, tasks: Sequence[ResolvedTask], authority: Side | None, sides: Sequence[Side]
+    dispatch: PlannedDispatch,
+    tasks: Sequence[ResolvedTask],
+    authority: Side | None,
+    sides: Sequence[Side],
+    descent: Descent | None,
 ) -> PlannedDispatch:
-    patience = sequence_patience(tasks) if is_second(dispatch.side, authority, sides) else None
-    return dispatch if patience is None else replace(dispatch, state=State.SEQUENCED, delay=min(patience, LONGEST_REST))
+    patience = sequence_patience(tasks)
+    if patience is None:
+        return dispatch
+    if descent is not None and descent.follows:
+        # Its twin may have settled before it was emitted: it is looked at when its time has come, and not at the end of
+        # its patience.
+        return replace(dispatch, state=State.SEQUENCED)
+    if is_second(dispatch.side, authority, sides):
+        return replace(dispatch, state=State.SEQUENCED, delay=min(patience, LONGEST_REST))
+    return dispatch
 
 
 def is_second(side: Side, authority: Side | None, sides: Sequence[Side]) -> bool:

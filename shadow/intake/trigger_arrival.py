@@ -106,7 +106,8 @@ def arrival(
 
 def _waiting(dispatch: PlannedDispatch, patience: timedelta, mapped: Mapped, is_alone: bool) -> PlannedDispatch:
     if dispatch.side is Side.LEGACY:
-        return replace(dispatch, delay=patience)
+        # Never kept back for its twin: the answer to the call is the run's id.
+        return replace(dispatch, state=State.DUE, delay=patience)
     waits = State.DUE if is_alone else State.HELD
     if mapped.deferred:
         return replace(dispatch, stage=Stage.MAP, state=waits)

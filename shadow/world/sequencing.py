@@ -21,6 +21,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.causes.children import Child
 from shadow.effects.evidence import data_of_events
 from shadow.fanout.handoff import open_pairs, patience_of, started_tasks
 from shadow.fanout.stored_events import load_events
@@ -33,6 +34,7 @@ from shadow.platforms.event import EventRow
 from shadow.store.database import Connection, Database, Work
 from shadow.world.copying import Worlds
 from shadow.world.release import TwinsKnown, next_step
+from shadow.world.twins import places, twins_of_children
 
 log = structlog.get_logger(__name__)
 
@@ -112,14 +114,25 @@ class _Claimed:
     """The end of its patience."""
     seen: datetime
     """Its due time while it is ours: another one says that something was learned since."""
+    child: Child | None = None
+    """Of an event that a run emitted: which child it is."""
 
     @property
     def authority(self) -> Side:
         return Side.LEGACY if self.side is Side.CANDIDATE else Side.CANDIDATE
 
     @property
+    def is_child(self) -> bool:
+        """Whether its twins are of another event, which the parent's twin emits."""
+        return self.event.authority is None
+
+    @property
     def twins(self) -> list[UUID]:
+        """Of an event that both sides got."""
         return [derived_id(self.event.id, task.id, self.authority) for task in self.tasks]
+
+    def pair(self, task: ResolvedTask) -> UUID:
+        return derived_id(self.event.id, task.id) if self.child is None else self.child.pair(task.id)
 
     def run(self, task: ResolvedTask) -> UUID:
         """The run that it starts for one of the tasks."""
@@ -221,6 +234,7 @@ class Sequencer:
             if not rows:
                 return None
             events = {event.id: event for event in await load_events(conn, {row[1] for row in rows})}
+        children = await places(self._database, self._catalogue, list(events.values()))
         claims = _Claims([], [], rows[0][6])
         for dispatch, event_id, told_side, platform, task, seen, _now in rows:
             event, side = events.get(event_id), Side(told_side)
@@ -228,8 +242,12 @@ class Sequencer:
             if event is None or late_at is None:
                 claims.free.append(dispatch)  # the lane says what is wrong with it
                 continue
+            child = children.get(event.id)
+            if event.authority is None and (child is None or not child.paired):
+                claims.free.append(dispatch)  # its parent has no twin that would emit one
+                continue
             tasks = started_tasks(self._catalogue, event, side, platform, task)
-            claims.waiting.append(_Claimed(dispatch, event, side, tasks, late_at, seen))
+            claims.waiting.append(_Claimed(dispatch, event, side, tasks, late_at, seen, child))
         return claims
 
     def _late_at(self, event: EventRow, side: Side, platform: str, task: str | None) -> datetime | None:
@@ -241,9 +259,10 @@ class Sequencer:
             return None
 
     async def _known(self, claimed: Sequence[_Claimed]) -> dict[UUID, TwinsKnown]:
-        runs = [run for item in claimed for run in item.twins]
         last: dict[UUID, datetime] = {}
         async with self._database.connection(Work.WORLD) as conn:
+            twins = await _twins(conn, claimed)
+            runs = [run for item in claimed for run in twins[item.id]]
             ended = dict(await (await conn.execute(_ENDED, (runs,))).fetchall())
             if ended:
                 cursor = await conn.execute(_LAST_EFFECTS, {"runs": list(ended)})
@@ -251,8 +270,8 @@ class Sequencer:
                     last[run] = max(moment, last.get(run, moment))
         return {
             item.id: TwinsKnown(
-                finished_at=[ended.get(run) for run in item.twins],
-                last_effect_at=max((last[run] for run in item.twins if run in last), default=None),
+                finished_at=[ended.get(run) for run in twins[item.id]],
+                last_effect_at=max((last[run] for run in twins[item.id] if run in last), default=None),
                 settle=max(task.settle for task in item.tasks),
                 late_at=item.late_at,
             )
@@ -368,6 +387,25 @@ class Sequencer:
                 await asyncio.sleep(_GATHER_SECONDS)
 
 
+async def _twins(conn: Connection, claimed: Sequence[_Claimed]) -> dict[UUID, list[UUID]]:
+    """By dispatch, the runs that are to settle before it."""
+    keys = {
+        derived_id(item.id, task.id): (item, item.pair(task))
+        for item in claimed
+        if item.is_child and item.child is not None
+        for task in item.tasks
+    }
+    pairs = {key: pair for key, (_item, pair) in keys.items()}
+    parents = {key: item.event.parent_run for key, (item, _pair) in keys.items() if item.event.parent_run is not None}
+    found = await twins_of_children(conn, pairs, parents) if keys else {}
+    return {
+        item.id: [found[key] for task in item.tasks if (key := derived_id(item.id, task.id)) in found]
+        if item.is_child
+        else item.twins
+        for item in claimed
+    }
+
+
 async def _let_go(conn: Connection, ready: Sequence[_Ready], free: Sequence[UUID], lease: UUID) -> set[UUID]:
     worlds = [(run, world, one.claimed.id) for one in ready for run, world in one.worlds.items()]
     if worlds:
@@ -383,7 +421,7 @@ async def _let_go(conn: Connection, ready: Sequence[_Ready], free: Sequence[UUID
     cursor = await conn.execute(_RELEASE, {"ids": [*(one.claimed.id for one in ready), *free], "lease": lease})
     released = {row[0] for row in await cursor.fetchall()}
     pairs = {
-        derived_id(one.claimed.event.id, task.id): task.deadline
+        one.claimed.pair(task): task.deadline
         for one in ready
         if one.claimed.id in released
         for task in one.claimed.tasks

@@ -59,6 +59,7 @@ report_keys: {{legacy: [legacy-reports], candidate: [candidate-reports]}}
 defaults:
   deadline: 60s
   settle: 200ms
+  sequence: {sequence}
   rules: {{identities: [{{kind: event, paths: [$.order, $.part]}}]}}
 tasks:
   first: {{event: chain/first, sources: [app], legacy: {{platform: trigger}}, candidate: {{platform: inngest}}}}
@@ -83,6 +84,8 @@ class Chain:
     """How much later `second` is to run."""
     invokes: bool = False
     """Whether the candidate's `first` invokes `second` as a step, and waits for it."""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until when what takes long takes."""
     faults: set[str] = field(default_factory=set)
 
     async def send(self, *orders: int, event: str = "chain/first") -> None:
@@ -161,7 +164,7 @@ class Chain:
 
 @asynccontextmanager
 async def chain(
-    database: Database, folder: Path, *, legacy: Way = "door", candidate: Way = "door"
+    database: Database, folder: Path, *, legacy: Way = "door", candidate: Way = "door", sequence: str = "together"
 ) -> AsyncIterator[Chain]:
     """Everything, for as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -174,7 +177,9 @@ async def chain(
         client = await stack.enter_async_context(
             httpx.AsyncClient(base_url=front, timeout=60, limits=httpx.Limits(max_connections=64), trust_env=False)
         )
-        text = CATALOGUE.format(trigger=trigger.url, inngest=inngest_served.url, root=ROOT, worker=WORKER)
+        text = CATALOGUE.format(
+            trigger=trigger.url, inngest=inngest_served.url, root=ROOT, worker=WORKER, sequence=sequence
+        )
         catalogue = parse(text, "chain.yaml", {})
         world = Chain(front, catalogue, database, trigger, pretend, client, inngest_served.url)
         for task in EVENTS:
@@ -201,6 +206,8 @@ async def chain(
 
 def _legacy(world: Chain, task: str, way: Way) -> Any:
     async def run(payload: Any, context: TaskContext) -> Any:
+        if f"legacy {task} takes long" in world.faults:
+            await world.gate.wait()
         following = NEXT.get(task)
         if following is not None and f"legacy {task} stays silent" not in world.faults:
             data = {"order": payload["order"], "part": following}

@@ -223,6 +223,51 @@ async def test_a_straight_child_whose_task_stands_elsewhere_goes_there_and_has_n
         )
 
 
+async def eventually(world: Chain, query: str, expected: list[tuple[Any, ...]], within: float = 30) -> None:
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                if await world.rows(query) == expected:
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"expected {expected}, found {await world.rows(query)}; {await world.state()}") from None
+
+
+async def test_a_child_without_authority_starts_when_its_twin_has_settled(database: Database, tmp_path: Path) -> None:
+    async with chain(database, tmp_path, sequence="after") as world:
+        world.faults |= {"legacy second takes long", "candidate second stays silent", "legacy second stays silent"}
+        await world.phases(ALL)
+        await world.send(1)
+        waiting = (
+            "SELECT event.name, event.origin, dispatch.side, dispatch.state FROM dispatches AS dispatch"
+            " JOIN events AS event ON event.id = dispatch.event_id WHERE event.parent_run IS NOT NULL"
+        )
+        await eventually(world, waiting, [("chain/second", "candidate", "candidate", "sequenced")])
+        assert world.candidate_runs() == {"first": 1}
+        world.gate.set()
+        await world.settled(4)
+        assert await world.verdicts() == {("first", "match"): 1, ("second", "match"): 1}, await world.differences()
+        ((after,),) = await world.rows(
+            "SELECT candidate.started_at >= legacy.finished_at + interval '200 milliseconds' FROM runs AS candidate"
+            " JOIN runs AS legacy ON legacy.pair_id = candidate.pair_id AND legacy.side = 'legacy'"
+            " WHERE candidate.task = 'second' AND candidate.side = 'candidate'"
+        )
+        assert after is True
+
+
+async def test_a_child_whose_twin_nobody_emits_waits_for_their_parents_only(database: Database, tmp_path: Path) -> None:
+    async with chain(database, tmp_path, sequence="after") as world:
+        world.faults |= {"legacy first stays silent", "candidate second stays silent"}
+        await world.phases(ALL)
+        await world.send(1)
+        await eventually(
+            world,
+            "SELECT task, side, authority, world FROM runs WHERE task = 'second' AND state = 'finished'",
+            [("second", "candidate", "none", None)],  # not `late`: it has waited long enough
+        )
+
+
 @pytest.mark.parametrize("legacy", ["door", "straight"])
 async def test_an_invoked_child_is_the_twin_of_the_one_that_legacy_triggers(
     database: Database, tmp_path: Path, legacy: Way

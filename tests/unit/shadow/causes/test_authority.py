@@ -9,7 +9,7 @@ import pytest
 from ulid import ULID
 
 from shadow.catalogue.model import Origin, Side
-from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin, lineage_of, resent
+from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin, lineage_of, resent, waits_for_its_twin
 from shadow.cutover.decision import Authority, Decision, Phase, decide
 from shadow.egress.outsiders import Replay, authority_of_outsider
 from shadow.model.run_names import may_be, needs_proof
@@ -98,6 +98,13 @@ def test_a_cause_decides(
     lineage = lineage_of(cause, decision)
     assert (lineage.authority, lineage.sides, lineage.bridged) == (authority, sides, bridged)
     assert has_twin(cause, decision) is paired
+
+
+def test_only_a_child_without_authority_whose_twin_has_it_follows_its_twin() -> None:
+    following = [
+        (cause.origin, phase) for cause, phase, *_rest in CASES if waits_for_its_twin(cause, decide("route", phase))
+    ]
+    assert following == [(C, SHADOW), (L, LIVE)]
 
 
 RAMPS = [

@@ -82,8 +82,29 @@ def test_a_side_that_is_alone_waits_for_nobody(phase: Phase) -> None:
     assert [d.state for d in dispatches] == [State.DUE]
 
 
-def test_the_child_of_a_run_waits_for_nobody() -> None:
-    dispatches = planned(AFTER, "candidate-workers", PAYOUT, Origin.CANDIDATE, decide("pay", Phase.SHADOW))
+@pytest.mark.parametrize(
+    ("side", "authority", "follows", "state"),
+    [
+        (Side.CANDIDATE, None, True, State.SEQUENCED),  # its twin, another event, has authority
+        (Side.CANDIDATE, None, False, State.DUE),  # it has no twin, or that has none either
+        (Side.CANDIDATE, Side.CANDIDATE, False, State.DUE),
+        (Side.LEGACY, None, True, State.SEQUENCED),  # in a reverse shadow
+        (Side.LEGACY, Side.LEGACY, False, State.DUE),
+    ],
+)
+def test_a_child_waits_for_its_twin_only_without_the_authority_that_the_twin_has(
+    side: Side, authority: Side | None, follows: bool, state: State
+) -> None:
+    descent = Descent(authority, (side,), follows=follows)
+    source = f"{side.value}-workers"
+    (dispatch,) = planned(AFTER, source, PAYOUT, Origin(side.value), decide("pay", Phase.SHADOW), descent)
+    assert dispatch.state is state
+    assert dispatch.delay <= CONTAINED_REST  # its twin may have settled already: it is looked at soon
+
+
+def test_a_child_of_a_task_that_goes_together_waits_for_nobody() -> None:
+    descent = Descent(None, (Side.CANDIDATE,), follows=True)
+    dispatches = planned(CATALOGUE, "candidate-workers", PAYOUT, Origin.CANDIDATE, decide("pay", Phase.SHADOW), descent)
     assert [d.state for d in dispatches] == [State.DUE]
 
 
