@@ -68,6 +68,18 @@ def align(
     return _alone(legacy), _alone(candidate)
 
 
+def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
+    """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
+    if type(legacy) is not type(candidate):
+        return False
+    if isinstance(legacy, dict) and isinstance(candidate, dict):
+        return legacy.keys() == candidate.keys() and all(
+            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
+            for name, member in legacy.items()
+        )
+    return legacy == candidate
+
+
 def restored(value: Aligned) -> JSON:
     """The JSON value that an aligned value stands for."""
     if isinstance(value, Items):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
-from comparators.align import Aligned, Items, align, pruned
+from comparators.align import Aligned, Items, align, pruned, same_layout
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
 from comparators.path import MISSING, Parts, value_at
@@ -95,15 +95,3 @@ def _without(value: Aligned, places: Collection[Parts], left: JSON, side: int, p
         for name, member in members.items()
         if (*parts, name) not in places or value_at(left, (*parts, name)) is not MISSING
     }
-
-
-def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
-    """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
-    if type(legacy) is not type(candidate):
-        return False
-    if isinstance(legacy, dict) and isinstance(candidate, dict):
-        return legacy.keys() == candidate.keys() and all(
-            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
-            for name, member in legacy.items()
-        )
-    return legacy == candidate
