@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from comparators.align import Aligned, Items, align, pruned, same_layout
@@ -40,12 +41,20 @@ class Layout:
     """Both values with nothing left out, in the notation that rules ask for."""
 
     @classmethod
-    def of(cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known) -> Layout:
-        """The layout of two values: the one place where the rules of a task meet the values they speak of."""
+    def of(
+        cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known, ties: Callable[[], Mapping[str, str]]
+    ) -> Layout:
+        """The layout of two values: the one place where the rules of a task meet the values they speak of.
+
+        Args:
+            ties: by id, what stands for it on both sides; asked for only where items have no order.
+        """
         read = (rewritten(legacy, treatment.rewrites), rewritten(candidate, treatment.rewrites))
         ignored, spoken_of = treatment.ignored.keys() - treatment.keys, treatment.rules.keys() | treatment.keys
         mine, theirs = (pruned(value, ignored, spoken_of) for value in read)
-        laid_out = align(mine, theirs, lambda item: shape(item, known.texts), treatment.unordered)
+        shape_of = partial(shape, constants=known.texts)
+        tied = partial(shape_of, colours=ties()) if treatment.unordered else None
+        laid_out = align(mine, theirs, shape_of, treatment.unordered, tied=tied)
         if treatment.keys:
             # They told which items belong together; whether they are compared is another matter.
             left = [pruned(value, treatment.ignored, treatment.rules) for value in read]
