@@ -1,24 +1,28 @@
 """Alignment: two JSON values laid out so that what belongs together stands at the same place.
 
-Arrays become mappings from (legacy index, candidate index) to item. Equal beginnings and ends are aligned
-first, so one item more or less in an array is one difference; ignored parts are left out. The layout does not
-depend on which side is called legacy.
+Arrays become mappings from (legacy index, candidate index) to item. Of arrays of different length a longest common
+subsequence stands together, so one item more or less is one difference; ignored parts are left out. The layout does
+not depend on which side is called legacy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import TypeAlias
 
+from comparators.assignment import assign
 from comparators.canonical import JSON, canonical
 from comparators.path import Parts
 from comparators.protected import is_protected
+from comparators.shape import leaves
 
 Label: TypeAlias = "tuple[int | None, int | None]"
 ItemKey: TypeAlias = Callable[[JSON], Hashable]
 """What identifies an item of an array whose order does not matter; None: its content."""
+_LARGEST = 250_000
+"""Cells of the table beyond which no common subsequence is looked for between the equal ends of two arrays."""
 NOWHERE: Mapping[Parts, ItemKey | None] = MappingProxyType({})
 Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
 
@@ -33,19 +37,23 @@ def align(
     shape_of: Callable[[JSON], bytes],
     unordered: Mapping[Parts, ItemKey | None] = NOWHERE,
     parts: Parts = (),
+    tied: Callable[[JSON], bytes] | None = None,
 ) -> tuple[Aligned, Aligned]:
     """Both values laid out alike.
 
     Args:
         shape_of: tells which items of arrays of different length, or without order, correspond.
         unordered: arrays (by their place in legacy's value) whose order does not matter, and what identifies an item.
+        tied: the same as `shape_of`, with what is known already of which ids are the same thing.
     """
     if isinstance(legacy, dict) and isinstance(candidate, dict):
         mine: dict[str, Aligned] = {}
         theirs: dict[str, Aligned] = {}
         for name in sorted(legacy.keys() | candidate.keys()):
             if name in legacy and name in candidate:
-                mine[name], theirs[name] = align(legacy[name], candidate[name], shape_of, unordered, (*parts, name))
+                mine[name], theirs[name] = align(
+                    legacy[name], candidate[name], shape_of, unordered, (*parts, name), tied
+                )
             elif name in legacy:
                 mine[name] = _alone(legacy[name])
             else:
@@ -54,18 +62,32 @@ def align(
     if isinstance(legacy, list) and isinstance(candidate, list):
         mine_items, their_items = Items(), Items()
         if parts in unordered:
-            labels = _by_key(legacy, candidate, unordered[parts] or canonical, shape_of)
+            labels = _by_key(legacy, candidate, unordered[parts] or canonical, tied or shape_of, shape_of)
         else:
             labels = _labels(legacy, candidate, shape_of)
         for i, j in labels:
             if i is not None and j is not None:
-                mine_items[i, j], their_items[i, j] = align(legacy[i], candidate[j], shape_of, unordered, (*parts, i))
+                mine_items[i, j], their_items[i, j] = align(
+                    legacy[i], candidate[j], shape_of, unordered, (*parts, i), tied
+                )
             elif i is not None:
                 mine_items[i, j] = _alone(legacy[i])
             elif j is not None:
                 their_items[i, j] = _alone(candidate[j])
         return mine_items, their_items
     return _alone(legacy), _alone(candidate)
+
+
+def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
+    """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
+    if type(legacy) is not type(candidate):
+        return False
+    if isinstance(legacy, dict) and isinstance(candidate, dict):
+        return legacy.keys() == candidate.keys() and all(
+            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
+            for name, member in legacy.items()
+        )
+    return legacy == candidate
 
 
 def restored(value: Aligned) -> JSON:
@@ -128,12 +150,17 @@ def _alone(value: JSON) -> Aligned:
 
 
 def _by_key(
-    legacy: list[JSON], candidate: list[JSON], key: Callable[[JSON], Hashable], shape_of: Callable[[JSON], bytes]
+    legacy: list[JSON],
+    candidate: list[JSON],
+    key: Callable[[JSON], Hashable],
+    tied: Callable[[JSON], Hashable],
+    shape_of: Callable[[JSON], bytes],
 ) -> list[Label]:
-    """Items of equal keys go together, then items of equal shapes; the rest two by two as they come."""
+    """Items of equal keys go together, then those that say the same but for ids, first where these are tied; the rest
+    so that all of it is as alike as can be."""
     labels: list[Label] = []
     mine, theirs = list(range(len(legacy))), list(range(len(candidate)))
-    for by in (key, shape_of):
+    for by in (key, tied, shape_of):
         waiting: dict[Hashable, list[int]] = {}
         for j in theirs:
             waiting.setdefault(by(candidate[j]), []).append(j)
@@ -144,8 +171,28 @@ def _by_key(
             else:
                 left.append(i)
         mine, theirs = left, sorted(j for found in waiting.values() for j in found)
-    labels += zip_longest(mine, theirs)
+    labels += _likest(legacy, candidate, mine, theirs)
     return sorted(labels, key=lambda label: (label[0] is None, label[0] or 0, label[1] or 0))
+
+
+def _likest(legacy: list[JSON], candidate: list[JSON], mine: list[int], theirs: list[int]) -> list[Label]:
+    """Two by two of what is left of either array, and each that has no counterpart."""
+    ours = sorted((canonical(legacy[i]), i) for i in mine)
+    others = sorted((canonical(candidate[j]), j) for j in theirs)
+    swapped = [said for said, _ in ours] > [said for said, _ in others]
+    mine_said = [_said(legacy[i]) for _, i in ours]
+    their_said = [_said(candidate[j]) for _, j in others]
+    # Among equally good choices it must not matter which side is called legacy.
+    couples = assign(their_said, mine_said) if swapped else assign(mine_said, their_said)
+    found = [(ours[b][1], others[a][1]) if swapped else (ours[a][1], others[b][1]) for a, b in couples]
+    labels: list[Label] = list(found)
+    labels += [(i, None) for i in mine if i not in {i for i, _ in found}]
+    labels += [(None, j) for j in theirs if j not in {j for _, j in found}]
+    return labels
+
+
+def _said(item: JSON) -> dict[Hashable, int]:
+    return {(parts, canonical(leaf)): 1 for parts, leaf in leaves(item)}
 
 
 def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON], bytes]) -> list[Label]:
@@ -159,10 +206,40 @@ def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON]
     end = 0
     while end < shorter - start and mine[-1 - end] == theirs[-1 - end]:
         end += 1
-    # Between the equal ends the items go two by two, and what the longer side has more comes last.
-    middle = shorter - end
-    labels: list[Label] = [(index, index) for index in range(middle)]
-    labels += [(index, None) for index in range(middle, len(legacy) - end)]
-    labels += [(None, index) for index in range(middle, len(candidate) - end)]
+    labels: list[Label] = [(index, index) for index in range(start)]
+    anchors = _common(mine[start : len(mine) - end], theirs[start : len(theirs) - end])
+    i = j = start
+    for a, b in [*((start + a, start + b) for a, b in anchors), (len(mine) - end, len(theirs) - end)]:
+        # Between two items that are there on both sides the others go two by two; the longer side has more.
+        labels += zip_longest(range(i, a), range(j, b))
+        labels.append((a, b))
+        i, j = a + 1, b + 1
+    labels.pop()
     labels += [(len(legacy) - back, len(candidate) - back) for back in range(end, 0, -1)]
     return labels
+
+
+def _common(mine: Sequence[bytes], theirs: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Places of a longest common subsequence, the same whichever comes first; none where it would take too long."""
+    if not mine or not theirs or len(mine) * len(theirs) > _LARGEST:
+        return []
+    if list(mine) > list(theirs):
+        return [(i, j) for j, i in _common(theirs, mine)]
+    longest = [[0] * (len(theirs) + 1) for _ in range(len(mine) + 1)]
+    for i in range(len(mine) - 1, -1, -1):
+        for j in range(len(theirs) - 1, -1, -1):
+            if mine[i] == theirs[j]:
+                longest[i][j] = longest[i + 1][j + 1] + 1
+            else:
+                longest[i][j] = max(longest[i + 1][j], longest[i][j + 1])
+    found: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(mine) and j < len(theirs):
+        if mine[i] == theirs[j]:
+            found.append((i, j))
+            i, j = i + 1, j + 1
+        elif longest[i + 1][j] >= longest[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -19,7 +19,6 @@ from comparators.generated import Token, take_apart
 from comparators.normalise import Entry
 from comparators.path import Parts
 from comparators.protected import REFERENCES, word_set, words
-from comparators.shape import leaves
 
 _ENTITIES = word_set(
     "affiliate agency app applicant asset audience author brand business buyer campaign cart category client collection"
@@ -174,19 +173,30 @@ class Births:
         return None
 
 
-def id_tokens(value: JSON, operation: str = "") -> Iterator[tuple[Parts, Token]]:
+def id_tokens(value: JSON, operation: str = "") -> list[tuple[Parts, Token]]:
     """The generated-looking ids in a value, and the numbers that stand where ids do, with their paths.
 
     An id that is a member's own name stands at `*` of what it is a member of.
     """
-    for parts, leaf in leaves(value):
-        for depth, name in enumerate(parts):
-            if isinstance(name, str) and (tokens := take_apart(name).tokens):
-                yield from (((*parts[:depth], "*"), token) for token in tokens if not token.is_instant)
-        if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
-            yield from ((parts, token) for token in tokens if not token.is_instant)
-        elif (number := number_token(leaf, parts, operation)) is not None:
-            yield parts, number
+    found: list[tuple[Parts, Token]] = []
+    _collect(value, (), operation, found)
+    return found
+
+
+def _collect(value: JSON, parts: Parts, operation: str, found: list[tuple[Parts, Token]]) -> None:
+    if isinstance(value, dict):
+        for name in sorted(value):
+            for token in take_apart(name).tokens:
+                if not token.is_instant:
+                    found.append(((*parts, "*"), token))
+            _collect(value[name], (*parts, name), operation, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _collect(item, (*parts, index), operation, found)
+    elif isinstance(value, str) and (tokens := take_apart(value).tokens):
+        found.extend((parts, token) for token in tokens if not token.is_instant)
+    elif (number := number_token(value, parts, operation)) is not None:
+        found.append((parts, number))
 
 
 def ids_only(value: JSON, parts: Parts = ()) -> JSON:
@@ -218,7 +228,7 @@ def number_token(leaf: JSON, parts: Parts, operation: str) -> Token | None:
 
     The same number may be the key of a row in each of many tables, so what it is the key of belongs to it.
     """
-    if isinstance(leaf, bool) or not isinstance(leaf, int | str):
+    if isinstance(leaf, bool) or not (isinstance(leaf, int) or (isinstance(leaf, str) and leaf.isdigit())):
         return None
     digits = str(leaf)
     if not digits.isascii() or not digits.isdigit() or not names_id(parts):

@@ -82,11 +82,13 @@ class Case:
         )
         compares_output = rules.output and {legacy.outcome.status, candidate.outcome.status} == {COMPLETED}
         compared_outputs = outputs if compares_output else (None, None)
-        layouts = [Layout.of(*compared_outputs, Treatment.of_output(rules, *compared_outputs), before)]
+        layouts = [
+            Layout.of(*compared_outputs, Treatment.of_output(rules, *compared_outputs), before, correspondence.ties)
+        ]
         for entry, counterpart in pairing.pairs:
             both = (entry.data, counterpart.data)
             treatment = Treatment.of_effect(rules, (entry.kind, entry.target, entry.spelled), *both)
-            layouts.append(Layout.of(*both, treatment, before))
+            layouts.append(Layout.of(*both, treatment, before, correspondence.ties))
         # What is equal on both sides is known to both before anything else is mapped.
         for layout in layouts:
             correspondence.learn_equal(layout.legacy, layout.candidate)

@@ -295,6 +295,11 @@ class Correspondence:
             births = self.legacy_births.birth(legacy).where, self.candidate_births.birth(candidate).where
             self.unified[legacy] = Unified(legacy, candidate, self._where(parts), *births)
 
+    def ties(self) -> Mapping[str, str]:
+        """By id, what stands for it on both sides: of all that was certainly born with two paired effects."""
+        self._bind_births()
+        return {**{theirs: theirs for theirs in self.backward}, **self.forward}
+
     def _bind_births(self) -> None:
         """Map what was born at the same place of two paired effects, before any use of it is looked at."""
         if self._bound:

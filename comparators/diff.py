@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from deepdiff import DeepDiff
 
-from comparators.align import Aligned, part, restored
+from comparators.align import Aligned, Items, part, restored, same_layout
 from comparators.canonical import JSON
 from comparators.path import Parts
 
@@ -50,8 +50,7 @@ _REPORTED = {
 def changes(legacy: Aligned, candidate: Aligned) -> Iterator[Change]:
     """All differences of two values that were laid out alike, in no particular order."""
     found = DeepDiff(
-        legacy,
-        candidate,
+        *_differing(legacy, candidate),
         view="tree",
         ignore_private_variables=False,
         threshold_to_diff_deeper=0,
@@ -68,6 +67,21 @@ def changes(legacy: Aligned, candidate: Aligned) -> Iterator[Change]:
             else:
                 how_here = how
             yield Change(how_here, parts, mine, theirs)
+
+
+def _differing(legacy: Aligned, candidate: Aligned) -> tuple[Aligned, Aligned]:
+    """Both values without the members and items that are equal: DeepDiff takes long to find nothing."""
+    if not isinstance(legacy, dict) or not isinstance(candidate, dict) or type(legacy) is not type(candidate):
+        return legacy, candidate
+    mine: Items | dict[str, Aligned] = Items() if isinstance(legacy, Items) else {}
+    theirs: Items | dict[str, Aligned] = Items() if isinstance(legacy, Items) else {}
+    for label, member in legacy.items():
+        if label not in candidate:
+            mine[label] = member  # type: ignore[index]  # a label of its own
+        elif not same_layout(member, other := candidate[label]):  # type: ignore[index]  # both are of one type
+            mine[label], theirs[label] = _differing(member, other)  # type: ignore[index]  # as above
+    theirs.update((label, member) for label, member in candidate.items() if label not in legacy)  # type: ignore[misc]
+    return mine, theirs
 
 
 def type_name(value: JSON) -> str:

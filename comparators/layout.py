@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
-from comparators.align import Aligned, Items, align, pruned
+from comparators.align import Aligned, Items, align, pruned, same_layout
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
 from comparators.path import MISSING, Parts, value_at
@@ -40,12 +41,20 @@ class Layout:
     """Both values with nothing left out, in the notation that rules ask for."""
 
     @classmethod
-    def of(cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known) -> Layout:
-        """The layout of two values: the one place where the rules of a task meet the values they speak of."""
+    def of(
+        cls, legacy: JSON, candidate: JSON, treatment: Treatment, known: Known, ties: Callable[[], Mapping[str, str]]
+    ) -> Layout:
+        """The layout of two values: the one place where the rules of a task meet the values they speak of.
+
+        Args:
+            ties: by id, what stands for it on both sides; asked for only where items have no order.
+        """
         read = (rewritten(legacy, treatment.rewrites), rewritten(candidate, treatment.rewrites))
         ignored, spoken_of = treatment.ignored.keys() - treatment.keys, treatment.rules.keys() | treatment.keys
         mine, theirs = (pruned(value, ignored, spoken_of) for value in read)
-        laid_out = align(mine, theirs, lambda item: shape(item, known.texts), treatment.unordered)
+        shape_of = partial(shape, constants=known.texts)
+        tied = partial(shape_of, colours=ties()) if treatment.unordered else None
+        laid_out = align(mine, theirs, shape_of, treatment.unordered, tied=tied)
         if treatment.keys:
             # They told which items belong together; whether they are compared is another matter.
             left = [pruned(value, treatment.ignored, treatment.rules) for value in read]
@@ -95,15 +104,3 @@ def _without(value: Aligned, places: Collection[Parts], left: JSON, side: int, p
         for name, member in members.items()
         if (*parts, name) not in places or value_at(left, (*parts, name)) is not MISSING
     }
-
-
-def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
-    """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
-    if type(legacy) is not type(candidate):
-        return False
-    if isinstance(legacy, dict) and isinstance(candidate, dict):
-        return legacy.keys() == candidate.keys() and all(
-            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
-            for name, member in legacy.items()
-        )
-    return legacy == candidate

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from comparators.align import Aligned, Items, align
+from comparators.align import Aligned, Items, align, same_layout
 from comparators.canonical import JSON, plain
 from comparators.correspondence import Correspondence
 from comparators.kinds import normal
-from comparators.layout import Comparison, Layout, same_layout
+from comparators.layout import Comparison, Layout
 from comparators.ledger import COMPLETED, Ledger
 from comparators.normalise import Entry
 from comparators.path import MISSING, Missing, Parts, find, value_at
@@ -59,12 +59,13 @@ class UseCount:
             if entry.effect.identity is None:
                 self.identity(rules.chosen(entry.kind, entry.target, entry.spelled).identities, entry.data)
 
-    def identity(self, rules: Iterable[IdentityRule], data: JSON) -> None:
-        """Count the one of these rules that tells what an effect with that data is about."""
+    def identity(self, rules: Iterable[IdentityRule], data: JSON) -> bool:
+        """Count the one of these rules that tells what an effect with that data is about; False where none does."""
         for rule in rules:
             if any(find(path, data) for path in rule.paths):
                 self.selected[rule.id] += 1
-                return
+                return True
+        return False
 
     def ordered(self, rules: Rules, effects: Sequence[tuple[str, str, str]]) -> None:
         """Count the rules for order that had something, by kind, target and operation, to put in order."""
@@ -88,9 +89,12 @@ def uses_in_one(ledger: Ledger, rules: Rules) -> tuple[RuleUse, ...]:
     for effect in ledger.effects:
         chosen = rules.chosen(effect.kind, effect.target, effect.operation)
         identities = chosen.identities if effect.identity is None else ()
-        if identities or chosen.values:
+        # An identity is nearly always found in what was recorded, too.
+        named = not identities or count.identity(identities, effect.data)
+        if not named or chosen.values:
             data = normal(effect.kind, effect.data)
-            count.identity(identities, data)
+            if not named:
+                count.identity(identities, data)
             count.alone(chosen.values, data)
     if (of_output := rules.of_output()) and rules.output and ledger.outcome.status == COMPLETED:
         count.alone(of_output, plain(ledger.outcome.output))

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from comparators.align import Aligned, Items, align, restored
+from comparators.align import Aligned, Items, align, restored, same_layout
 from comparators.canonical import JSON
-from comparators.layout import Comparison, same_layout
+from comparators.layout import Comparison
 from comparators.patch import Operation, patch
 
 _CONTEXT = 2

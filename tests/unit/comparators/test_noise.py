@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from comparators import JSON, IgnoreRule, Ledger, Rules, Verdict
-from comparators.rules import NumberRule
+from comparators.rules import NumberRule, SetRule
 from tests.unit.comparators.ledgers import (
     CANDIDATE_START,
     LEGACY_START,
@@ -218,3 +218,16 @@ def test_numbers_within_a_declared_tolerance_are_equal() -> None:
     rules = Rules(values=(NumberRule("effect", "$.score", "model noise", absolute=0.5),))
     assert judged(single({"score": 10}), single({"score": 10.5}), rules).verdict is Verdict.match
     assert judged(single({"score": 10}), single({"score": 10.6}), rules).verdict is Verdict.mismatch
+
+
+def test_items_without_order_are_paired_by_the_ids_that_their_rows_were_born_with() -> None:
+    def ledger(ids: list[str], listed: list[int]) -> Ledger:
+        rows = [effect("sql", "db", "insert jobs", {"id": one, "name": f"job {n}"}) for n, one in enumerate(ids)]
+        return Ledger(completed({"jobs": [ids[n] for n in listed]}), tuple(rows))
+
+    rules = Rules(values=(SetRule("output", "$.jobs"),))
+    legacy = ledger([f"0190d5f2-7c1a-7d3e-9b5f-00000000000{n}" for n in "abc"], [0, 1, 2])
+    candidate = ledger([f"0190d5f6-aaaa-7bbb-8ccc-00000000000{n}" for n in "bca"], [2, 0, 1])
+    assert judged(legacy, candidate, rules).verdict is Verdict.match
+    other = ledger([f"0190d5f6-aaaa-7bbb-8ccc-00000000000{n}" for n in "bca"], [2, 0, 0])
+    assert judged(legacy, other, rules).verdict is Verdict.mismatch

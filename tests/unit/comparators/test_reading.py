@@ -20,6 +20,7 @@ from comparators import (
     judge,
     signature_of,
 )
+from comparators.path import parse
 from tests.unit.comparators.ledgers import (
     completed,
     effect,
@@ -293,3 +294,24 @@ EFFECT = "s1-d75190aabe96cdcd4b34d6fe"
 def test_severities_are_ordered_and_have_words() -> None:
     assert Severity.critical > Severity.major > Severity.minor
     assert [str(severity) for severity in Severity] == ["minor", "major", "critical"]
+
+
+@pytest.mark.parametrize(
+    ("legacy", "candidate", "expected"),
+    [
+        # two items less, apart from each other
+        ([0, 1, 2, 3, 4], [1, 3, 4], [("output.field_dropped", 0), ("output.field_dropped", 2)]),
+        ([1, 3, 4], [0, 1, 2, 3, 4], [("output.field_added", 0), ("output.field_added", 2)]),
+        # one less, and another changed
+        ([0, 1, 2, 3, 4], [0, 9, 2, 4], [("output.field_dropped", 3), ("output.changed", 1)]),
+        ([], [1], [("output.field_added", 0)]),
+    ],
+)
+def test_an_item_more_or_less_is_one_difference(
+    legacy: list[JSON], candidate: list[JSON], expected: list[tuple[str, int]]
+) -> None:
+    def ledger(items: list[JSON]) -> Ledger:
+        return with_outcome(order_ledger(), output=[{"n": item, "name": f"item {item}"} for item in items])
+
+    found = judged(ledger(legacy), ledger(candidate)).differences
+    assert {(d.kind, parse(d.path)[1]) for d in found} == set(expected)
