@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ PREFIX = "shadow"
 
 _BOOLEAN, _FLOATS, _JSON = 16, frozenset({700, 701}), frozenset({114, 3802})
 _INTEGERS = frozenset({20, 21, 23, 26})
+_NUMERIC = 1700
 _TIMESTAMPTZ, _TIMESTAMP = 1184, 1114
 
 
@@ -189,13 +191,25 @@ def _value(value: Value, type_oid: int) -> Any:
             return number if number - number == 0 else value  # NaN and infinities are no JSON
         if type_oid in _JSON:
             return orjson.loads(value)
+        if type_oid == _NUMERIC:
+            return exact(Decimal(value))
         if type_oid == _TIMESTAMPTZ:
             return datetime.fromisoformat(value).isoformat()
         if type_oid == _TIMESTAMP:
             return datetime.fromisoformat(value).isoformat()
-    except ValueError:
+    except (ValueError, InvalidOperation):
         return value
     return value
+
+
+def exact(number: Decimal) -> str:
+    """An exact number as text, without the zeros at its end: 12.50 is 12.5. That it is exact stays to be seen: to the
+    comparators a text is not a number."""
+    if not number.is_finite():
+        return str(number)
+    text = f"{number:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
 
 
 def _teller(content: bytes) -> Teller | None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shadow.catalogue.outside import DatabaseSide
+from shadow.effects.rows import exact
 
 POOL = 2
 """Connections to one database, and threads that use them."""
@@ -135,7 +136,9 @@ def _json(value: Any) -> Any:
             return value
         case float():
             return value if value - value == 0 else str(value)
-        case Decimal() | UUID():
+        case Decimal():
+            return exact(value)
+        case UUID():
             return str(value)
         case datetime() | date() | time_of_day():
             return value.isoformat()

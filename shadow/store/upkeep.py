@@ -48,7 +48,7 @@ DELETE FROM dedupe_keys WHERE ctid = ANY (ARRAY(
 
 _OLD_BATCHES = "DELETE FROM trigger_batches WHERE created_at < now() - interval '30 days'"
 """As long as Trigger.dev keeps a batch's key (reference 6.2)."""
-_OLD_REPLAYS = "DELETE FROM replays WHERE expected_at < now() - interval '30 days'"
+_OLD_REPLAYS = "DELETE FROM expected_replays WHERE expected_at < now() - interval '30 days'"
 """Whose outcome nobody has learned: a run may wait that long before it calls out."""
 
 

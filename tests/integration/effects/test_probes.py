@@ -201,7 +201,7 @@ class TestPostgres:
 
     async def test_rows_are_read_from_the_namespace_as_json(self, shop: SqlReader) -> None:
         assert await shop.read("SELECT * FROM orders WHERE id = :id", {"id": 4711}, rows=5, within=SECOND) == [
-            {"id": 4711, "total": "12.50", "at": "2026-05-01T12:00:00+00:00", "tags": [1]}
+            {"id": 4711, "total": "12.5", "at": "2026-05-01T12:00:00+00:00", "tags": [1]}
         ]
 
     @pytest.mark.parametrize(

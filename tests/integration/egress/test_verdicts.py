@@ -132,11 +132,48 @@ async def test_what_says_something_else_is_found_where_it_stands(world: World) -
         assert any(found.partition("[0]")[2].startswith(path) for found in paths), (name, paths)
 
 
+A_TRANSFER, ANOTHER = "tr_4f9a81c2d3e4b5a6", "tr_00b1d2c3e4f5a697"
+A_CUSTOMER, A_FRIEND = "0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f", "0190d5f6-aaaa-7bbb-8ccc-1234567890ab"
+
+
+async def test_what_a_write_was_answered_with_is_the_runs_own_and_nothing_else_is(world: World) -> None:
+    answers = {"content-type": "application/json"}, orjson.dumps({"id": A_TRANSFER})
+    for used, expected in ((A_TRANSFER, "match"), (ANOTHER, "mismatch")):
+        twins = await world.twins()
+        world.books.answers = [(201, *answers)]
+        for side, transfer in ((LEGACY, A_TRANSFER), (CANDIDATE, used)):
+            answer = await twins.call(side, json={"requestId": "wd_1"})
+            assert answer.json() == {"id": A_TRANSFER}
+            await twins.call(side, path="pay/v1/refunds", json={"transfer": transfer})
+            await _finished(twins, side)
+        verdict, paths = await verdict_of(twins)
+        assert verdict == expected, paths
+
+
+async def test_what_a_run_read_is_never_taken_for_its_own(world: World) -> None:
+    read = orjson.dumps({"id": "9", "ref": A_CUSTOMER, "friend": A_FRIEND})
+    for used, expected in ((A_CUSTOMER, "match"), (A_FRIEND, "mismatch")):
+        twins = await world.twins()
+        world.books.answers = [(200, {"content-type": "application/json"}, read)]
+        for side, ref in ((LEGACY, A_CUSTOMER), (CANDIDATE, used)):
+            assert (await twins.call(side, "GET", "pay/v1/transfers/9")).content == read
+            await twins.call(side, path="pay/v1/refunds", json={"ref": ref})
+            await _finished(twins, side)
+        verdict, paths = await verdict_of(twins)
+        assert verdict == expected, paths
+
+
 async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list[str]]:
     """The verdict on two runs that each made one call, and the paths of the differences."""
     twins = await world.twins()
     await _called(twins, LEGACY, legacy)
     await _called(twins, CANDIDATE, candidate)
+    return await verdict_of(twins)
+
+
+async def verdict_of(twins: Twins) -> tuple[str, list[str]]:
+    """The verdict on two runs that have ended, and the paths of the differences."""
+    world = twins.world
     empty = codec.encode_evidence(b"{}", codec.UNTAGGED)
     bodies: list[tuple[UUID, str, bytes]] = [(twins.event, "evidence", empty)]
     bodies += [(twins.run(side), "output", empty) for side in Side]
@@ -155,5 +192,9 @@ async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list
 async def _called(twins: Twins, side: Side, said: Said) -> None:
     content_type, body = said
     await twins.call(side, path=PATH, headers={"content-type": content_type}, content=body)
+    await _finished(twins, side)
+
+
+async def _finished(twins: Twins, side: Side) -> None:
     await twins.world.execute("UPDATE runs SET started_at = now() WHERE id = %s", twins.run(side))
     await twins.finish(side)

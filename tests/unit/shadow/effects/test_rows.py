@@ -16,8 +16,10 @@ def text(value: str) -> bytes:
     return value.encode() + b"\x00"
 
 
-def relation() -> bytes:
-    columns = b"".join(struct.pack("!B", key) + text(name) + struct.pack("!Ii", oid, -1) for name, oid, key in COLUMNS)
+def relation(described: tuple[tuple[str, int, bool], ...] = COLUMNS) -> bytes:
+    columns = b"".join(
+        struct.pack("!B", key) + text(name) + struct.pack("!Ii", oid, -1) for name, oid, key in described
+    )
     return b"R" + struct.pack("!I", 1) + text("public") + text("orders") + b"d" + struct.pack("!H", 2) + columns
 
 
@@ -103,3 +105,23 @@ def test_what_was_changed_before_the_first_word_is_the_first_tellers() -> None:
 
 def test_others_messages_say_nothing() -> None:
     assert [effect.teller for effect in left(told(b"r1", "elsewhere"), insert(1, "new"))] == [None]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("12.50", "12.5"),
+        ("12.5", "12.5"),
+        ("12.00", "12"),
+        ("1200", "1200"),
+        ("0.00", "0"),
+        ("-0.10", "-0.1"),
+        ("123456789012345678901234567890.1230", "123456789012345678901234567890.123"),
+        ("NaN", "NaN"),
+    ],
+)
+def test_an_exact_number_is_a_text_whatever_its_scale(written: str, told: str) -> None:
+    totals = relation((("id", 23, True), ("total", 1700, False)))
+    begin, commit = b"B" + struct.pack("!QqI", 9, 1000, 7), b"C\x00" + struct.pack("!QQq", 9, 10, 1000)
+    (transaction,) = transactions([begin, totals, insert(1, written), commit], {"orders": ("id",)})
+    assert [dict(effect.data) for effect in transaction.effects] == [{"id": 1, "total": told}]
