@@ -3,12 +3,13 @@
 Whether an id was born in a run or known to it is told by the answers of its calls (`comparators/births.py`). Answers
 are kept sealed, for replay, and go with their retention; what the judge needs of one is a small part, which is redacted
 like all evidence and stays with the effect. It is made when a pair is judged for the first time: whose it is is known
-by then.
+by then. Of what the gateway itself answered a contained call, the twin's answer or a stub, nothing else is kept, so
+that is written down with the call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import orjson
@@ -54,20 +55,28 @@ async def make_of_effects(conn: Connection, tenants: Mapping[UUID, str | None]) 
     await evidence.ready(conn, [tenants[owner] for owner in answers])
     made: dict[UUID, bytes] = {}
     for owner, content in answers.items():
-        if (kept := _ids(content, opened.get((owner, "answer_headers"), b"[]"))) is not None:
+        if (kept := ids_of(content, _headers(opened.get((owner, "answer_headers"), b"[]")))) is not None:
             made[owner] = evidence.of_document(conn.vault, tenants[owner], kept)
     await evidence.keep(conn, [(owner, PART, body) for owner, body in made.items()])
     return made
 
 
-def _ids(content: bytes, headers: bytes) -> bytes | None:
+def _headers(stored: bytes) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in orjson.loads(stored)]
+
+
+def ids_of(content: bytes, headers: Iterable[tuple[str, str]]) -> bytes | None:
     """The ids of an answer as a JSON document; None where it can't be told which it has."""
-    told = {str(name).lower(): str(value) for name, value in orjson.loads(headers)}
+    told = {name.lower(): value for name, value in headers}
     seen = SeenBody(len(content), "", content)
+    # Who answers without a type mostly answers JSON.
+    content_type = told.get("content-type", "application/json")
     try:
-        body: JSON = parsed_body(seen, told.get("content-type", ""), told.get("content-encoding", ""), most=_MOST_BYTES)
+        body: JSON = parsed_body(seen, content_type, told.get("content-encoding", ""), most=_MOST_BYTES)
     except Unparsable as problem:
         log.info("evidence.answer_unreadable", problem=str(problem)[:100])
         return None
+    if isinstance(body, dict) and body.keys() == {"bytes", "sha256"}:
+        return None  # what is no text, or in an encoding that is not read here, may have any
     kept = written({"body": ids_only(body)})
     return kept if len(kept) <= _MOST_IDS_BYTES else None

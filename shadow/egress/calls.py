@@ -15,6 +15,7 @@ import structlog
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
+from shadow.effects.answered import PART as ANSWERED
 from shadow.effects.evidence import NOT_YET, PENDING, Nobody, Redacted, Tenant, Told
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
@@ -102,6 +103,8 @@ class Call:
     answer: bytes | None = None
     """The body of the target's answer, to be replayed; None for answers of the gateway's own."""
     answer_headers: bytes | None = None
+    given: bytes | None = None
+    """The ids in an answer that the gateway gave instead of the target, as JSON; see `answered.ids_of`."""
     incomparable: tuple[UUID, str] | None = None
     """The pair that can't be compared from here on, and why."""
     wakes: bool = False
@@ -264,6 +267,8 @@ def _bodies(
             found[item.id, PENDING] = kept.pending
     elif item.document is not None:
         found[item.id, "data"] = evidence.of_document(vault, tenant, item.document, names)
+    if isinstance(item, Call) and item.given is not None and not isinstance(tenant, Nobody):
+        found[item.id, ANSWERED] = evidence.of_document(vault, tenant, item.given)
     owner = None if isinstance(tenant, Nobody) else tenant
     for part, content in (("answer", item.answer), ("answer_headers", item.answer_headers)):
         if content is not None:

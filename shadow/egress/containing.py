@@ -12,6 +12,8 @@ import psycopg
 import structlog
 
 from shadow.catalogue import MappingFailed
+from shadow.effects.answered import ids_of
+from shadow.egress.answers import RawHeaders
 from shadow.egress.calls import Call
 from shadow.egress.disposition import Disposition, Knowledge, ReadsPolicy, decide
 from shadow.egress.incoming import Understood
@@ -118,19 +120,24 @@ class Containing:
         head = call.outgoing.method == "HEAD"
         disposition, detail = decided.disposition, "this run has no authority, and there is no answer to give it"
         reply: Reply | None = None
+        given: bytes | None = None
         if disposition is Disposition.REPLAY and decided.found.answer is not None:
             answer = decided.found.answer.for_client(call.fields.get("accept-encoding", ""))
             reply = own(answer.status, answer.headers, answer.body, gateway="replay", head=head)
+            given = _ids(answer.headers, answer.body)
         elif disposition is Disposition.STUB and call.operation.stub is not None:
             stub = call.operation.stub
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stub.headers]
             try:
-                reply = own(stub.status, headers, stub.answer(call.evidence.document), gateway="stub", head=head)
+                body = stub.answer(call.evidence.document)
+                reply = own(stub.status, headers, body, gateway="stub", head=head)
+                given = _ids(headers, body)
             except MappingFailed as error:
                 detail = f"the stub can't be made: {error}"
         if reply is None:
             disposition, reply = Disposition.REFUSE, problem(403, detail)
-        await self.written(call.record(run, disposition), reply.status, decided, run.pair_id)
+        record = replace(call.record(run, disposition), given=given)
+        await self.written(record, reply.status, decided, run.pair_id)
         return reply
 
     async def written(self, record: Call, status: int, decided: Decided | None, pair: UUID | None) -> None:
@@ -170,3 +177,7 @@ class Containing:
 
 def _decided(found: Found, question: Question) -> Disposition:
     return decide("none", question.asked.effect, found.knowledge, question.reads, question.has_stub)
+
+
+def _ids(headers: RawHeaders, body: bytes) -> bytes | None:
+    return ids_of(body, ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers))

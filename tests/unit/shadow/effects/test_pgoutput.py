@@ -64,7 +64,7 @@ def test_values_become_json_by_their_type() -> None:
     assert row == {
         "id": 7,
         "status": "new",
-        "total": "12.50",  # exact, as numeric is
+        "total": "12.5",  # exact, as numeric is, whatever its scale
         "tags": {"a": [1]},
         "paid": True,
         "at": "2026-05-01T12:00:00+00:00",
