@@ -41,9 +41,10 @@ async def test_an_id_that_was_read_is_no_newborn(world: World, theirs: str, verd
     kept = await world.rows(
         "SELECT content FROM bodies JOIN effects ON effects.id = bodies.id AND part = 'evidence' AND NOT writes"
     )
+    # of the target's answer, and of the same as it was replayed to the candidate
     assert [orjson.loads(codec.decode(content)) for (content,) in kept] == [
         {"body": {"people": [{"id": ANNA}, {"id": BERT}]}}
-    ]
+    ] * 2
 
 
 async def test_what_was_made_is_a_newborn(world: World) -> None:
