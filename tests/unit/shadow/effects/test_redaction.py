@@ -16,6 +16,7 @@ from comparators import Effect, Ledger, Outcome, Rules, Verdict, judge
 from comparators.generated import take_apart
 from shadow.catalogue.outside import Redaction
 from shadow.effects.redaction import HASH_BITS, Redactor
+from shadow.effects.sensitive import Kind
 
 KEY = b"acme" * 8
 ACME = Redactor(KEY)
@@ -107,7 +108,7 @@ def test_a_secret_by_name_never_stays_in_clear(secret: str, name: str) -> None:
 
 @given(LOCALS, DOMAINS)
 def test_an_address_never_stays_in_clear_wherever_it_stands(local: str, domain: str) -> None:
-    assume(len(local) > 2)
+    assume(len(local) > 2 and local not in set(Kind))  # a hash names its kind
     address = f"{local}@{domain}"
     for document in (
         {"email": address},
