@@ -275,14 +275,15 @@ JUDGEMENTS: Example = {
     "until": None,
     "dry_run": True,
     "rules": "r1-0c9d5b8e7f6a4132",
-    "examined": 411,
+    "examined": 403,
     "judged": 400,
     "current": 0,
     "waiting": 2,
     "unreadable": [
         {
             "reason": "the event's data can't be read any more: its originals were deleted",
-            "pairs": 9,
+            "pairs": 1,
+            "listed": [_PAIR],
         }
     ],
     "changed": 8,

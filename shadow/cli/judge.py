@@ -23,6 +23,8 @@ from shadow.reports.judgements import Changes
 from shadow.reports.shapes import Judgements
 from shadow.store.database import Database
 
+_SHOWN = 5
+"""Pairs named one by one that can't be judged any more."""
 PAGE = 500
 """Pairs looked at between two steps of the progress bar."""
 
@@ -111,6 +113,10 @@ def _print(found: Judgements) -> None:
         console.print(f"{found.waiting:,} are to be judged by the service anyway")
     for one in found.unreadable:
         console.print(f"{one.pairs:,} can't be judged any more and keep their verdict: {escape(one.reason)}")
+        for pair in one.listed[:_SHOWN]:
+            console.print(f"  {pair}")
+        if one.pairs > _SHOWN:
+            console.print("  ... (--json lists up to 100)")
     if found.verdicts:
         verdicts = Table(title="Verdicts", title_justify="left")
         for heading in ("before", "after"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -62,9 +63,19 @@ async def views(
     return [AllowanceView.model_validate(row._mapping) for row in await connection.execute(query)]
 
 
-async def standing_by_task(connection: AsyncConnection) -> dict[str, int]:
-    """Task -> how many stand."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The allowances of a task that stand."""
+
+    number: int
+    left_seconds: float
+    """Until the next of them expires."""
+
+
+async def standing_by_task(connection: AsyncConnection) -> dict[str, Standing]:
+    """By task, where any stands."""
+    left = func.extract("epoch", func.min(allowances.c.expires_at) - func.now()).label("left")
     rows = await connection.execute(
-        select(allowances.c.task, func.count().label("number")).where(_STANDS).group_by(allowances.c.task)
+        select(allowances.c.task, func.count().label("number"), left).where(_STANDS).group_by(allowances.c.task)
     )
-    return {row.task: row.number for row in rows}
+    return {row.task: Standing(row.number, float(row.left)) for row in rows}

@@ -21,7 +21,7 @@ from comparators import Verdict
 from shadow.catalogue import ResolvedCatalogue
 from shadow.containment.record import State
 from shadow.cutover.decision import Phase
-from shadow.reports.allowances import standing_by_task
+from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.incidents import leaks_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
@@ -46,6 +46,10 @@ GAUGES = {
         ["task"],
     ),
     "shadow_allowances": ("Allowances that stand.", ["task"]),
+    "shadow_allowance_left_seconds": (
+        "Until the next allowance of the task expires; absent where none stands.",
+        ["task"],
+    ),
     "shadow_dead_rules": ("Rules that spoke of nothing for 30 days in which pairs were judged.", ["task"]),
     "shadow_signature_pairs": (
         f"Pairs that show this difference and are not allowed to, of the {SIGNATURES} most frequent.",
@@ -81,8 +85,8 @@ class Installation:
     """Task -> the state of its containment; `none` where nothing is on record."""
     leaks: dict[str, int]
     """By task; every task of the catalogue has an entry."""
-    allowances: dict[str, int]
-    """By task, those that stand; every task of the catalogue has an entry."""
+    allowances: dict[str, Standing]
+    """By task, where any stands."""
     dead_rules: dict[str, int]
     """By task; every task of the catalogue has an entry."""
     signatures: list[SignatureSummary]
@@ -120,7 +124,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
-        allowances={task: allowed.get(task, 0) for task in catalogue.tasks},
+        allowances=allowed,
         dead_rules={task: len(keys) for task, keys in dead_rules.items()},
         signatures=[signature for signature in found.items if signature.open],
         queue={(row.side, row.state): row.number for row in rows},
@@ -160,8 +164,11 @@ class _Gauges(Collector):
                 made["shadow_containment"].add_metric([task, str(state)], float(contained == state))
         for found in self.installation.signatures:
             made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.open)
-        for task, number in self.installation.allowances.items():
-            made["shadow_allowances"].add_metric([task], number)
+        for task in self.installation.figures:
+            allowed = self.installation.allowances.get(task)
+            made["shadow_allowances"].add_metric([task], allowed.number if allowed else 0)
+            if allowed is not None:
+                made["shadow_allowance_left_seconds"].add_metric([task], allowed.left_seconds)
         for task, number in self.installation.dead_rules.items():
             made["shadow_dead_rules"].add_metric([task], number)
         for side in _SIDES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from shadow.judge.again import Again, Difference, Page, Rejudged
 from shadow.reports.paging import cursor_of
@@ -12,6 +13,8 @@ from shadow.reports.shapes import Judgements
 EXAMPLES = 3
 """Pairs named for each change of verdict."""
 MOST_SIGNATURES = 50
+MOST_UNREADABLE = 100
+"""Pairs named for each reason why they can't be judged any more."""
 
 
 @dataclass
@@ -26,6 +29,9 @@ class Changes:
     waiting: int = 0
     changed: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    listed: dict[str, list[UUID]] = field(default_factory=dict)
+    """Which pairs those are, as far as they are told one by one."""
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
@@ -39,7 +45,11 @@ class Changes:
         self.examined += page.examined
         self.current += page.current
         self.waiting += page.waiting
-        self.unreadable.update(page.unreadable.values())
+        for pair, reason in page.unreadable.items():
+            self.unreadable[reason] += 1
+            listed = self.listed.setdefault(reason, [])
+            if len(listed) < MOST_UNREADABLE:
+                listed.append(pair)
         for one in page.judged:
             self._add(one)
 
@@ -70,7 +80,10 @@ class Changes:
                 "judged": self.verdicts.total(),
                 "current": self.current,
                 "waiting": self.waiting,
-                "unreadable": [{"reason": reason, "pairs": number} for reason, number in self.unreadable.most_common()],
+                "unreadable": [
+                    {"reason": reason, "pairs": number, "listed": self.listed[reason]}
+                    for reason, number in self.unreadable.most_common()
+                ],
                 "changed": self.changed,
                 "verdicts": [
                     {"before": before, "after": after, "pairs": number}

@@ -288,9 +288,10 @@ class ChangeExample(Shape):
     sentence: str | None = Field(description="A difference that it shows now and did not, or did and does not now.")
 
 
-class UnreadableCount(Shape):
+class UnreadablePairs(Shape):
     reason: str
     pairs: int
+    listed: list[UUID] = Field(description="Which, newest first, at most 100.")
 
 
 class Judgements(Shape):
@@ -305,7 +306,7 @@ class Judgements(Shape):
     judged: int = Field(description="Of them, those that were judged again.")
     current: int = Field(description="Judged with these very rules already, and left alone.")
     waiting: int = Field(description="Without a verdict yet, or about to be judged anyway.")
-    unreadable: list[UnreadableCount] = Field(
+    unreadable: list[UnreadablePairs] = Field(
         description="Those that can't be judged any more, since their evidence is gone: they keep their verdict."
     )
     changed: int = Field(description="Of those judged, how many have another verdict or show other signatures.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,10 @@ async def test_allowed_pairs_are_counted_apart_everywhere(
     metrics = (await client.get("/metrics/parity")).text
     assert 'shadow_pairs{task="order-sync",verdict="allowed"} 1.0' in metrics
     assert 'shadow_allowances{task="order-sync"} 1.0' in metrics
+    assert 'shadow_allowances{task="digest"} 0.0' in metrics
+    (left,) = re.findall(r'shadow_allowance_left_seconds\{task="(.*)"\} (.*)', metrics)
+    assert left[0] == "order-sync"
+    assert timedelta(days=6) < timedelta(seconds=float(left[1])) <= timedelta(days=7)
     detail = await get(client, f"/v1/signatures/{signature}")
     assert (detail["pairs"], detail["allowed"], detail["tenant_count"]) == (2, 1, 2)
     assert [one["id"] for one in detail["allowances"]] == [allowance["id"]]

@@ -18,6 +18,7 @@ from shadow.judge.rulebook import Rulebook
 from shadow.judge.writing import write_judgements
 from shadow.reports.judgements import Changes
 from shadow.reports.shapes import Judgements
+from shadow.store.retention import expire
 from tests.integration.judge.world import CATALOGUE, Told, World
 
 LATER = timedelta(minutes=1)
@@ -138,11 +139,25 @@ async def test_a_pair_whose_evidence_is_gone_keeps_its_verdict_and_is_counted_ap
         await world.rows("DELETE FROM runs WHERE id = %s RETURNING id", told[0].run(Side.CANDIDATE))
     for write in (False, True):
         found = await run(world, rules, write=write)
-        ((gone, pairs),) = [(one.reason, one.pairs) for one in found.unreadable]
-        assert pairs == 1
-        assert reason in gone
+        (gone,) = found.unreadable
+        assert (gone.pairs, gone.listed) == (1, [told[0].pair])
+        assert reason in gone.reason
     assert await world.rows("SELECT verdict, revision FROM pairs WHERE id = %s", told[0].pair) == [("mismatch", 1)]
     assert await world.verdicts() == {"mismatch": 3}
+
+
+async def test_originals_are_not_needed_where_their_evidence_was_made_in_time(
+    world: World, judge: JudgeLoop, rules: Rulebook
+) -> None:
+    kept, never_made = [await judged(world, judge, {"host": "a"}, {"host": "b"}) for _ in range(2)]
+    await world.rows("DELETE FROM bodies WHERE id = %s AND part = 'evidence' RETURNING id", never_made.event)
+    async with world.database.direct() as connection:
+        later = datetime.now(UTC) + timedelta(days=31)
+        await expire(connection, later, originals=timedelta(days=30), evidence=timedelta(days=400))
+    found = await run(world, rules, write=True)
+    assert verdicts(found) == {("mismatch", "match"): 1}
+    assert [one.listed for one in found.unreadable] == [[never_made.pair]]
+    assert await world.rows("SELECT verdict FROM pairs WHERE id = %s", kept.pair) == [("match",)]
 
 
 async def test_what_the_loop_is_to_judge_anyway_is_left_to_it(world: World, judge: JudgeLoop, rules: Rulebook) -> None:
