@@ -1,7 +1,7 @@
 """A case: two ledgers made comparable, which is all that comparators see.
 
-Built in the order normalise (and leave out surrogate keys) -> collapse attempts -> pair effects -> unify what was born. A
-comparator then only has to say what still differs.
+Built in the order normalise (surrogate keys go, too) -> collapse attempts -> pair effects -> unify what was born in the
+runs. A comparator then only has to say what still differs.
 """
 
 from __future__ import annotations
