@@ -170,10 +170,15 @@ def _compared(entry: Entry, counterpart: Entry, layout: Layout, correspondence: 
     return EffectComparison(entry, counterpart, data, same_operation)
 
 
-def effect_parts(entry: Entry, ordinal: int) -> Parts:
-    """The path of an effect within the pair: by its identity, or by its place among its like."""
+def effect_parts(entry: Entry, ordinal: int, *, alone: bool = False) -> Parts:
+    """The path of an effect within the pair: by its identity, or by its place among its like.
+
+    Args:
+        alone: it has no counterpart, so a key that was made up for it names it all the better.
+    """
     operation = entry.operation.replace(HOLE, "{id}")
-    which = ordinal if entry.identity is None else entry.identity
+    identity = entry.named if alone else entry.identity
+    which = ordinal if identity is None else identity.replace(HOLE, "{id}")
     return ("effects", entry.kind, entry.target, operation, which)
 
 

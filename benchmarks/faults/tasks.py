@@ -269,10 +269,10 @@ def process_creator_application(shop: Shop) -> Script:
     script.deeds.append(Call("meta", "POST", path, {"data": [lead]}, stage=1, answer=received))
     if rng.random() < 0.2:
         # Kept word by word, and by nothing but a key that the database or the worker makes up.
-        form = rng.choice(("uuid", "ulid", "cuid", "serial"))
+        looks = rng.choice(("uuid", "ulid", "cuid", "serial"))
         for number in range(rng.randint(1, 3)):
-            note = {"id": born(f"activity-{number}", form), "kind": "applied", "about": creator_id, "at": clock()}
-            script.deeds.append(Row("activities", note, "insert", stage=2))
+            entry = {"id": born(f"activity-{number}", looks), "kind": "applied", "about": creator_id, "at": clock()}
+            script.deeds.append(Row("activities", entry, "insert", stage=2))
     if rng.random() < 0.2:
         told = {"creatorId": creator_id, "applicationEventId": born("told", "uuid"), "tenantId": tenant.id}
         script.deeds.append(Emission("creator/welcome.requested", told, stage=2))

@@ -16,7 +16,7 @@ class EventRenamed(Fault):
             return None
         again = event.again()
         assert isinstance(again, Emission)
-        again.name = it.rng.choice((event.name.replace("/", "."), event.name.replace("scheduled", "schedule")))
+        again.name = it.rng.choice((event.name.replace("/", "."), f"{event.name}.v2", event.name.upper()))
         numbers = it.take(event)
         it.replace(event, again)
         return Expected(ANY, (*numbers, *it.take(again)))

@@ -40,7 +40,11 @@ def test_what_differs_in_them_is_one_change(legacy: JSON, candidate: JSON) -> No
 @pytest.mark.parametrize(("legacy", "candidate"), [(A, B), (101, 102)])
 def test_one_more_is_one_more(legacy: JSON, candidate: JSON) -> None:
     more = run(written("insert log", candidate, text="a"), written("insert log", B2, text="b"))
-    assert kinds(judged(run(written("insert log", legacy, text="a")), more)) == ["effect.extra"]
+    found = judged(run(written("insert log", legacy, text="a")), more)
+    assert kinds(found) == ["effect.extra"]
+    # nothing else says which it is
+    assert B2 in found.differences[0].path
+    assert B2 in found.differences[0].sentence
 
 
 def test_a_row_that_is_changed_later_under_its_number_is_the_same_row() -> None:
@@ -78,5 +82,5 @@ def test_a_made_up_part_of_an_identity_is_left_out() -> None:
     assert judged(legacy, run(line("8", B2), line("7", B))).verdict is Verdict.match
     gone = judged(legacy, run(line("7", B)))
     assert kinds(gone) == ["effect.missing"]
-    assert "8/" in gone.differences[0].path
+    assert f"8/{A2}" in gone.differences[0].path
     assert judged(legacy, replace(legacy, effects=legacy.effects[::-1])).verdict is Verdict.match
