@@ -52,7 +52,7 @@ class EventIdentityDropped(Fault):
     """An event that does not say whose it is."""
 
     def spoil(self, it: Spoiling) -> Expected | None:
-        event = it.pick(it.script.events())
+        event = it.pick(event for event in it.script.events() if "orderId" in event.data)
         if event is None:
             return None
         del event.data["orderId"]
@@ -96,7 +96,7 @@ class EventForAnotherOrder(Fault):
     """The right event about the wrong order."""
 
     def spoil(self, it: Spoiling) -> Expected | None:
-        event = it.pick(it.script.events())
+        event = it.pick(event for event in it.script.events() if "orderId" in event.data)
         if event is None:
             return None
         again = event.again()
