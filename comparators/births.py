@@ -42,6 +42,8 @@ _VERBS = word_set("post put insert upsert create add into new api send row")
 _NUMBER = "#"
 """Between what a number is the key of, and the number."""
 _OPERATION: Parts = ("operation",)
+_HEADERS: Parts = ("headers",)
+"""Of an answer: what is generated there is an id of the call itself, of a read as well."""
 _IN_URL = frozenset({"operation", "params", "path"})
 
 
@@ -160,7 +162,7 @@ class Births:
             # What it was asked with, its answer only repeats.
             if entry in seen.mentioned or seen.certain is not None or seen.read is not None:
                 continue
-            if entry.reads:
+            if entry.reads and parts[:1] != _HEADERS:
                 seen.read = f"in the answer of {_name(entry)}"
             else:
                 seen.certain = f"in the answer of {_name(entry)}"

@@ -1,12 +1,12 @@
 """A case: two ledgers made comparable, which is all that comparators see.
 
-Built in the order normalise -> collapse attempts -> pair effects -> unify what was born in the runs. A
-comparator then only has to say what still differs.
+Built in the order normalise (surrogate keys go, too) -> collapse attempts -> pair effects -> unify what was born in the
+runs. A comparator then only has to say what still differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from comparators.attempts import Collapsed, collapse
@@ -22,6 +22,7 @@ from comparators.pairing import Pairing, pair
 from comparators.path import Parts, normalised
 from comparators.rules import Rules
 from comparators.signature import signature_of
+from comparators.surrogates import without_surrogates
 from comparators.treatment import Treatment
 from comparators.uses import UseCount
 from comparators.verdict import Difference, RuleUse, Severity
@@ -66,10 +67,11 @@ class Case:
         Raises ValueError or TypeError when a ledger holds what JSON cannot say.
         """
         before = Known.of(known)
-        recorded = entries(legacy.effects, rules, before.texts)
-        recorded_theirs = entries(candidate.effects, rules, before.texts)
-        mine, theirs = collapse(recorded, before.texts), collapse(recorded_theirs, before.texts)
+        recorded: Sequence[Entry] = entries(legacy.effects, rules, before.texts)
+        recorded_theirs: Sequence[Entry] = entries(candidate.effects, rules, before.texts)
         outputs = (plain(legacy.outcome.output), plain(candidate.outcome.output))
+        recorded, recorded_theirs = without_surrogates(recorded, recorded_theirs, outputs, before.texts)
+        mine, theirs = collapse(recorded, before.texts), collapse(recorded_theirs, before.texts)
         pairing = pair(mine.kept, theirs.kept, outputs=outputs, known=before.texts)
         correspondence = Correspondence(
             before,
@@ -168,10 +170,15 @@ def _compared(entry: Entry, counterpart: Entry, layout: Layout, correspondence: 
     return EffectComparison(entry, counterpart, data, same_operation)
 
 
-def effect_parts(entry: Entry, ordinal: int) -> Parts:
-    """The path of an effect within the pair: by its identity, or by its place among its like."""
+def effect_parts(entry: Entry, ordinal: int, *, alone: bool = False) -> Parts:
+    """The path of an effect within the pair: by its identity, or by its place among its like.
+
+    Args:
+        alone: it has no counterpart, so a key that was made up for it names it all the better.
+    """
     operation = entry.operation.replace(HOLE, "{id}")
-    which = ordinal if entry.identity is None else entry.identity
+    identity = entry.named if alone else entry.identity
+    which = ordinal if identity is None else identity.replace(HOLE, "{id}")
     return ("effects", entry.kind, entry.target, operation, which)
 
 

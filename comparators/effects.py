@@ -34,7 +34,7 @@ def compare_effects(case: Case) -> Iterator[Difference]:
         answered = max(candidate[same], paired_legacy[same])
         yield case.difference(
             "effect.missing",
-            _parts(entry, ordinals),
+            _parts(entry, ordinals, alone=True),
             legacy=entry.data,
             candidate=None,
             severity=Severity.critical,
@@ -45,7 +45,7 @@ def compare_effects(case: Case) -> Iterator[Difference]:
         answered = max(legacy[same], paired_candidate[same])
         yield case.difference(
             "effect.duplicate" if answered else "effect.extra",
-            _parts(entry, ordinals),
+            _parts(entry, ordinals, alone=True),
             legacy=None,
             candidate=entry.data,
             severity=Severity.critical,
@@ -119,8 +119,8 @@ def _same(case: Case, entry: Entry) -> Hashable:
     return (entry.group, shape(entry.data, case.known.texts))
 
 
-def _parts(entry: Entry, ordinals: Counter[tuple[str, str, str]]) -> Parts:
+def _parts(entry: Entry, ordinals: Counter[tuple[str, str, str]], *, alone: bool = False) -> Parts:
     ordinal = ordinals[entry.group]
     if entry.identity is None:
         ordinals[entry.group] += 1
-    return effect_parts(entry, ordinal)
+    return effect_parts(entry, ordinal, alone=alone)

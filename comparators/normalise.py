@@ -28,6 +28,8 @@ class Entry:
     operation: str
     """The operation with a hole for each generated id in it."""
     identity: str | None
+    named: str | None
+    """The identity as it was recorded, even where no counterpart can be found by it."""
     label: str | None
     """What a person calls the identity."""
     spelled: str
@@ -91,6 +93,7 @@ def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) 
         target=effect.target,
         operation=_template(effect.operation, known),
         identity=identity,
+        named=identity,
         label=label,
         spelled=effect.operation,
         data=data,

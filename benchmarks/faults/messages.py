@@ -65,6 +65,15 @@ def application_received(shop: Shop, applicant: Person, creator_id: str) -> Call
     )
 
 
+def manager_told(shop: Shop, mail: Call) -> Call:
+    """The same mail, of the same template and reference, to somebody else."""
+    again = mail.again()
+    assert isinstance(again, Call)
+    again.body["personalizations"] = [{"to": [{"email": shop.person().email}]}]
+    again.told = {"x-message-id": born("other-message", "message")}
+    return again
+
+
 def _mail(
     shop: Shop, template: str, to: list[Person], sender: str, subject: str, parts: list[str], reference: str
 ) -> Call:
@@ -90,4 +99,5 @@ def _mail(
             "custom_args": arguments,
         },
         status=202,
+        told={"x-message-id": born("mail-message", "message")},
     )

@@ -17,7 +17,7 @@ from shadow.model.ids import derived_id, new_id
 
 _LATEST = datetime(2026, 11, 20, tzinfo=UTC)
 _ERRORS = {Side.LEGACY: "AbortTaskRunError", Side.CANDIDATE: "NonRetriableError"}
-_GIVEN = ("transfer",)
+_GIVEN = ("transfer", "mail-message", "other-message", "fb-trace")
 """Ids that come with answers: contained runs get those of their twins."""
 
 

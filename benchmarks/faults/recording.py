@@ -135,6 +135,9 @@ class Recorder:
             most=self._largest[call.target],
         )
         query = calls.parsed_query(speller.query(hand.value(call.query, at)))
+        # What did not take it says nothing of it.
+        answer = hand.value(call.answer, at) if call.status < 500 and call.status != 429 else {"error": "try again"}
+        told = {name: str(hand.value(value, at)) for name, value in call.told.items()}
         evidence = calls.evidence(call.method, where.path, operation.params, query, said)
         return WrittenCall(
             id=new_id(),
@@ -157,6 +160,8 @@ class Recorder:
             document=evidence.encoded(),
             status=call.status,
             answered_at=at,
+            answer=b"" if answer is None else speller.json(answer),
+            answer_headers=orjson.dumps([["content-type", "application/json"], *map(list, told.items())]),
             tenant=tenant,
             of_tenant=True,
         )

@@ -44,6 +44,10 @@ class Call(Deed):
     status: int = 200
     form: bool = False
     """Whether the body is sent as form fields."""
+    answer: JSON = None
+    """What the target answers; None for nothing."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Headers of the answer that say something."""
 
     @property
     def reads(self) -> bool:

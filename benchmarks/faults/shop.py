@@ -102,8 +102,11 @@ class Shop:
 
     def visitor_id(self) -> str:
         rng = self.rng
-        if rng.random() < 0.7:
+        kind = rng.random()
+        if kind < 0.6:
             return f"visitor-{rng.randrange(10**5):05d}"
+        if kind < 0.8:
+            return str(uuid.UUID(int=rng.getrandbits(128), version=4))
         return f"GA1.1.{rng.randrange(10**9)}.{rng.randrange(1_600_000_000, 1_700_000_000)}"
 
     def moment(self, *, within_days: int = 40) -> datetime:

@@ -39,7 +39,7 @@ def sync_shopify_order(shop: Shop) -> Script:
     fetch = Call("shopify", "GET", f"/admin/api/{API_VERSION}/orders/{order_id}.json")
     script.deeds.append(fetch)
     if rng.random() < 0.03:
-        fetch.status = 404
+        fetch.status, fetch.answer = 404, {"errors": "Not Found"}
         return _failed(script, 'shopify answered 404: {"errors":"Not Found"}')
     items, customer = shop.items(), shop.person()
     total = sum(item.quantity * item.price_cents for item in items)
@@ -61,6 +61,19 @@ def sync_shopify_order(shop: Shop) -> Script:
     if rng.random() < 0.2:
         row["sync_id"] = born("sync", rng.choice(MADE_BY_WORKERS))
     script.deeds.append(Row("orders", row, stage=1))
+    visitor = shop.visitor_id()
+    fetch.answer = {
+        "order": {
+            "id": int(order_id) if order_id.isdigit() else order_id,
+            "admin_graphql_api_id": f"gid://shopify/Order/{order_id}",
+            "email": customer.email,
+            "total_price": units(total),
+            "created_at": created.isoformat(),
+            "line_items": [{"id": 13_000_000_000 + n, "title": item.title} for n, item in enumerate(items)],
+            "note_attributes": [{"name": "visitor_id", "value": visitor}],
+            "fulfillments": [{"id": rng.randrange(4_400_000_000, 4_500_000_000), "status": "success"}],
+        }
+    }
     for place, item in enumerate(items):
         values = {
             "id": f"{order_id}/{place}",
@@ -77,7 +90,7 @@ def sync_shopify_order(shop: Shop) -> Script:
             "id": order_id,
             "order_id": order_id,
             "tenant_id": tenant.id,
-            "visitor_id": shop.visitor_id(),
+            "visitor_id": visitor,
             "channel": rng.choice(CHANNELS),
             "campaign": rng.choice(CAMPAIGNS),
             "updated_at": clock(),
@@ -101,6 +114,10 @@ def sync_shopify_order(shop: Shop) -> Script:
         due = instant(shop.moment() + timedelta(days=rng.randint(110, 140)))
         data = {"orderId": order_id, "sequence": 1, "tenantId": tenant.id}
         script.deeds.append(Emission("review/email.scheduled", data, due, stage=2))
+        if rng.random() < 0.1:
+            again = {**data, "sequence": 2}
+            later = instant(shop.moment() + timedelta(days=rng.randint(150, 160)))
+            script.deeds.append(Emission("review/email.scheduled", again, later, stage=2))
     script.output = {"success": True, "orderId": order_id}
     if "sync_id" in row:
         script.output["syncId"] = row["sync_id"]
@@ -124,6 +141,15 @@ def send_review_email(shop: Shop) -> Script:
         script.deeds.append(
             Emission("review/email.scheduled", reminder, clock("moment", plus=REMINDER_SECONDS), stage=1)
         )
+    if rng.random() < 0.3:
+        sent = {
+            "id": born("log", rng.choice(("uuid", "uuid7", "ulid", "serial"))),
+            "order_id": order_id,
+            "sequence": sequence,
+            "message_id": born("mail-message", "message"),
+            "sent_at": clock(),
+        }
+        script.deeds.append(Row("email_log", sent, "insert", stage=1))
     script.output = {"success": True, "sequence": sequence}
     if rng.random() < 0.1:
         return _rejected_mail(script)
@@ -133,7 +159,7 @@ def send_review_email(shop: Shop) -> Script:
 def _rejected_mail(script: Script) -> Script:
     """The mail provider takes no more, and both sides give up: neither schedules anything."""
     mail = script.mails()[0]
-    mail.status = 400
+    mail.status, mail.told = 400, {}
     script.deeds = [mail]
     return _failed(script, 'mail answered 400: {"errors":[{"message":"sender is suspended"}]}')
 
@@ -162,9 +188,13 @@ def process_payout(shop: Shop) -> Script:
         pay.status = 422 if wire else 402
         reason = "the receiving account is closed" if wire else "destination account is closed"
         error = f"{pay.target}: {reason}"
+        pay.answer = {"problem": reason} if wire else {"error": {"type": "declined", "message": reason}}
+        if rng.random() < 0.3:
+            error = f"{error} (request {born('request', 'uuid')} at {clock()})"
         script.deeds.append(_withdrawal(request_id, status="failed", error=error, stage=1))
         return _failed(script, error)
     transfer = born("transfer", "uuid" if wire else rng.choice(("transfer", "transfer", "base62", "object")))
+    pay.answer = {"payout": {"id": transfer, "state": "accepted"}} if wire else {"id": transfer, "status": "pending"}
     script.deeds.append(_withdrawal(request_id, status="completed", transfer_id=transfer, stage=1))
     lines = [("payout", -amount)]
     if rng.random() < 0.35:
@@ -205,6 +235,8 @@ def process_creator_application(shop: Shop) -> Script:
     )
     applicant = shop.person()
     script.deeds.append(messages.application_received(shop, applicant, creator_id))
+    if rng.random() < 0.15:
+        script.deeds.append(messages.manager_told(shop, script.mails()[0]))
     followers, handle = rng.randint(500, 200_000), f"@{applicant.first.lower()}{rng.randrange(1000)}"
     note = f"{applicant.name} ({handle}, {followers:,} followers) applied at {tenant.name}"
     if rng.random() < 0.3:
@@ -217,7 +249,12 @@ def process_creator_application(shop: Shop) -> Script:
     for text in posts:
         body = {"channel": APPLICATIONS_CHANNEL, "text": text}
         form = rng.random() < 0.2
-        script.deeds.append(Call("slack", "POST", "/api/chat.postMessage", body, stage=1, form=form))
+        posted = {
+            "ok": True,
+            "channel": APPLICATIONS_CHANNEL,
+            "ts": f"{rng.randrange(10**9)}.{rng.randrange(10**6):06d}",
+        }
+        script.deeds.append(Call("slack", "POST", "/api/chat.postMessage", body, stage=1, form=form, answer=posted))
     lead = {
         "event_name": "Lead",
         "event_time": clock("seconds"),
@@ -228,7 +265,17 @@ def process_creator_application(shop: Shop) -> Script:
     if rng.random() < 0.2:
         lead["custom_data"] = {"content_ids": [handle, creator_id], "trace": born("run-trace", "uuid")}
     path = f"/{META_API_VERSION}/{tenant.pixel_id}/events"
-    script.deeds.append(Call("meta", "POST", path, {"data": [lead]}, stage=1))
+    received = {"events_received": 1, "fbtrace_id": born("fb-trace", "cuid")}
+    script.deeds.append(Call("meta", "POST", path, {"data": [lead]}, stage=1, answer=received))
+    if rng.random() < 0.2:
+        # Kept word by word, and by nothing but a key that the database or the worker makes up.
+        looks = rng.choice(("uuid", "ulid", "cuid", "serial"))
+        for number in range(rng.randint(1, 3)):
+            entry = {"id": born(f"activity-{number}", looks), "kind": "applied", "about": creator_id, "at": clock()}
+            script.deeds.append(Row("activities", entry, "insert", stage=2))
+    if rng.random() < 0.2:
+        told = {"creatorId": creator_id, "applicationEventId": born("told", "uuid"), "tenantId": tenant.id}
+        script.deeds.append(Emission("creator/welcome.requested", told, stage=2))
     script.output = {"success": True}
     return script
 
@@ -283,7 +330,8 @@ def process_attribution(shop: Shop) -> Script:
         "custom_data": {"value": value, "currency": tenant.currency, "order_id": order_id},
     }
     path = f"/{META_API_VERSION}/{tenant.pixel_id}/events"
-    script.deeds.append(Call("meta", "POST", path, {"data": [purchase]}, stage=1))
+    received = {"events_received": 1, "fbtrace_id": born("fb-trace", "cuid")}
+    script.deeds.append(Call("meta", "POST", path, {"data": [purchase]}, stage=1, answer=received))
     script.output = {"success": True, "models": list(MODELS)}
     return script
 

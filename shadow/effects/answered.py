@@ -78,5 +78,8 @@ def ids_of(content: bytes, headers: Iterable[tuple[str, str]]) -> bytes | None:
         return None
     if isinstance(body, dict) and body.keys() == {"bytes", "sha256"}:
         return None  # what is no text, or in an encoding that is not read here, may have any
-    kept = written({"body": ids_only(body)})
+    found: dict[str, JSON] = {"body": ids_only(body)}
+    if named := ids_only(dict(told)):  # mailers tell a message's id in a header
+        found["headers"] = named
+    kept = written(found)
     return kept if len(kept) <= _MOST_IDS_BYTES else None

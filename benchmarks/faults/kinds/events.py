@@ -16,7 +16,7 @@ class EventRenamed(Fault):
             return None
         again = event.again()
         assert isinstance(again, Emission)
-        again.name = it.rng.choice((event.name.replace("/", "."), event.name.replace("scheduled", "schedule")))
+        again.name = it.rng.choice((event.name.replace("/", "."), f"{event.name}.v2", event.name.upper()))
         numbers = it.take(event)
         it.replace(event, again)
         return Expected(ANY, (*numbers, *it.take(again)))
@@ -52,7 +52,7 @@ class EventIdentityDropped(Fault):
     """An event that does not say whose it is."""
 
     def spoil(self, it: Spoiling) -> Expected | None:
-        event = it.pick(it.script.events())
+        event = it.pick(event for event in it.script.events() if "orderId" in event.data)
         if event is None:
             return None
         del event.data["orderId"]
@@ -96,7 +96,7 @@ class EventForAnotherOrder(Fault):
     """The right event about the wrong order."""
 
     def spoil(self, it: Spoiling) -> Expected | None:
-        event = it.pick(it.script.events())
+        event = it.pick(event for event in it.script.events() if "orderId" in event.data)
         if event is None:
             return None
         again = event.again()

@@ -55,6 +55,19 @@ async def test_what_was_made_is_a_newborn(world: World) -> None:
     assert await judged(world, twins) == "match"
 
 
+async def test_the_ids_in_headers_of_an_answer_are_kept_too(world: World) -> None:
+    twins = await world.twins()
+    headers = {"content-type": "application/json", "x-message-id": ANNA, "x-cost": "12"}
+    world.books.answers = [(202, headers, b"")]
+    await twins.call(LEGACY, "POST", "pay/v1/refunds", json={"to": "x"})
+    await twins.finish(LEGACY)
+    await twins.call(CANDIDATE, "POST", "pay/v1/refunds", json={"to": "x"})
+    await twins.finish(CANDIDATE)
+    assert await judged(world, twins) == "match"
+    kept = await world.rows("SELECT content FROM bodies JOIN effects ON effects.id = bodies.id AND part = 'evidence'")
+    assert {"body": None, "headers": {"x-message-id": ANNA}} in [orjson.loads(codec.decode(c)) for (c,) in kept]
+
+
 async def judged(world: World, twins: Twins) -> str:
     empty = codec.encode_evidence(b"{}", codec.UNTAGGED)
     bodies: list[tuple[UUID, str, bytes]] = [(twins.event, "evidence", empty)]

@@ -45,6 +45,23 @@ NEWBORN: list[tuple[str, Callable[[str], Ledger], tuple[str, str]]] = [
         lambda i: run(http("POST /customers", {"n": 1}, {"id": i}), http("POST /notes", {"customerId": i}, {})),
         (A, B),
     ),
+    (
+        "a header of the answer to a write",
+        lambda i: run(
+            http("POST /send", {"to": "x"}, {"body": None, "headers": {"x-message-id": i}}),
+            insert("mails", key="1", message_id=i),
+        ),
+        (TR_A, TR_B),
+    ),
+    # a target makes it for the call, whatever is asked
+    (
+        "the call's own id in a header of the answer to a read",
+        lambda i: run(
+            http("GET /jobs", None, {"body": {}, "headers": {"x-request-id": i}}, reads=True),
+            http("POST /notes", {"seen": i}, {}),
+        ),
+        (A, B),
+    ),
     # nobody saw the answer, but there was something that may have had it
     (
         "the answer to a write that was not seen",
