@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +50,8 @@ _SHOWN = """
 SELECT DISTINCT ON (pair_id, signature) pair_id, signature, severity, sentence FROM differences
 WHERE pair_id = ANY(%s) ORDER BY pair_id, signature, ordinal
 """
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""No id is of a time before."""
 _LAST = UUID(int=(1 << 128) - 1)
 
 
@@ -66,8 +68,8 @@ class Again:
     """Also those that were judged with the very rules that hold now: after an upgrade of Shadow, say."""
 
     def bounds(self) -> dict[str, object]:
-        until = _LAST if self.until is None else first_id_at(self.until)
-        return {"task": self.task, "since": first_id_at(self.since), "until": until}
+        until = _LAST if self.until is None else first_id_at(max(self.until, _EPOCH))
+        return {"task": self.task, "since": first_id_at(max(self.since, _EPOCH)), "until": until}
 
 
 @dataclass(frozen=True, slots=True)

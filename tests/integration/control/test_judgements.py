@@ -82,6 +82,12 @@ async def test_a_wrong_request_is_named_by_its_field(
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_any_moment_that_can_be_written_can_be_asked_for(client: httpx.AsyncClient, moment: str) -> None:
+    assert (await asked(client, dry_run=True, since=moment))["examined"] == 0
+    assert await asked(client, dry_run=True, since="0001-01-01T00:00:00Z", until=moment.replace("0001-", "0002-"))
+
+
 async def test_an_unknown_task_is_none(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/tasks/none/judgements", json={"since": SINCE, "dry_run": True})
     assert answer.status_code == 404

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
 
 from shadow.catalogue import parse
 from shadow.catalogue.model import Side
@@ -129,6 +135,46 @@ async def test_whatever_happens_at_once_every_count_is_what_counting_anew_would_
     for verdict, covered in await world.rows(_DECIDED):
         assert (verdict == "mismatch") == (False in covered), (verdict, covered)
     assert await world.rows(_STANDING) == [(0,)]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def test_judging_again_and_deciding_may_be_killed_between_any_two_statements(
+    world: World, judge: JudgeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tenant in ("acme", "acme", "other", None):
+        told = await world.event(tenant=tenant)
+        await told.both({"n": 1, "host": "a"}, candidate={"n": 2, "host": "b"})
+        await judge.once(told.accepted_at + LATER)
+    signatures = [signature for (signature,) in await world.rows(_ALLOWABLE)]
+    real = psycopg.AsyncConnection.execute
+    left = [0]
+
+    async def dying(self: Any, *arguments: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return await real(self, *arguments, **more)
+
+    killed = 0
+    for statement in itertools.count(1):
+        wanted = Again("order-sync", datetime(2020, 1, 1, tzinfo=UTC), everything=True)
+        now = datetime.now(UTC)
+        made = await grant(world.database, Grant(signatures[statement % 2], "agreed", now + LATER), actor="a", now=now)
+        left[0] = statement
+        with monkeypatch.context() as patched, contextlib.suppress(Killed):
+            patched.setattr(psycopg.AsyncConnection, "execute", dying)
+            await judge_again(world.database, RULES[statement % 3], wanted, limit=20, write=True)
+            await AllowanceLoop(world.database, batch=2).once()
+        await revoke(world.database, made, actor="a")
+        await consistent(world)
+        assert await world.verdicts() == dict(await world.rows(_TALLIED))
+        if left[0] > 0:
+            break
+        killed += 1
+    assert killed > 20
 
 
 async def test_what_retention_has_deleted_is_counted_no_more(world: World, judge: JudgeLoop) -> None:
