@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from comparators.canonical import JSON
-from comparators.protected import word_set
+from comparators.protected import word_set, words
 
 _NOISE = word_set(
     "accept accept-charset accept-encoding accept-language age baggage cache-control connection content-digest"
@@ -25,6 +25,15 @@ _NOISY_PREFIXES = (
     "sec-",
     "cf-",
 )
+_BEHALF = word_set(
+    "account tenant organization organisation project workspace shop store site merchant location channel customer user"
+    " market region impersonate behalf"
+)
+"""The words of `Stripe-Account`, `OpenAI-Organization`, `X-Tenant-Id`."""
+_VERSIONED = word_set("app application build client integration library node package plugin python runtime sdk x")
+"""What has a version that says nothing of the call: `Stripe-Version` does."""
+_SECRETS = word_set("authorization auth cookie key password secret signature token")
+_CONDITIONS = frozenset({("if", "match"), ("if", "none", "match"), ("prefer",), ("range",), ("content", "language")})
 _CONTENT_TYPE = "content-type"
 
 
@@ -50,6 +59,28 @@ def meant(value: JSON) -> JSON:
         before = found.get(lower)
         found[lower] = f"{before}, {held}" if isinstance(before, str) and isinstance(held, str) else held
     return found
+
+
+def telling(headers: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """Of the headers of a call, by lower-case name, those that say on whose behalf, under which condition or in which
+    version of an API it is made. What else there may be is up to libraries, and is not kept.
+
+    Args:
+        without: names of headers that carry a credential.
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in without and name not in _NOISE and not name.startswith(_NOISY_PREFIXES) and _tells(words(name))
+    }
+
+
+def _tells(found: tuple[str, ...]) -> bool:
+    if not found or _SECRETS & set(found):
+        return False
+    if found[-1] == "version":
+        return "api" in found or (len(found) == 2 and found[0] not in _VERSIONED)
+    return bool(_BEHALF & set(found)) or found in _CONDITIONS
 
 
 def content_type(text: str) -> str:

@@ -73,7 +73,8 @@ class Evidence:
     """What is kept of a call."""
 
     document: Mapping[str, JSON]
-    """`{"method", "path", "params", "query", "body"}`, and with a body its `content_type`: as it was said."""
+    """`{"method", "path", "params", "query", "body"}`, with a body its `content_type`, and `headers` where some tell
+    something: as it was said."""
     normal: Mapping[str, JSON]
     """The same in its normal form, as it is kept."""
     digest: bytes
@@ -84,7 +85,13 @@ class Evidence:
 
 
 def evidence(
-    method: str, path: str, params: Mapping[str, str], query: JSON, body: JSON, content_type: str = ""
+    method: str,
+    path: str,
+    params: Mapping[str, str],
+    query: JSON,
+    body: JSON,
+    content_type: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Evidence:
     """The evidence of one call.
 
@@ -92,10 +99,13 @@ def evidence(
         query: of `parsed_query`.
         body: of `parsed_body`; None for a call without one.
         content_type: as the call says it.
+        headers: those that tell something, of `telling`.
     """
     document = {"method": method, "path": path, "params": dict(params), "query": query, "body": body}
     if body is not None and content_type:
         document["content_type"] = normal_type(content_type)
+    if headers:
+        document["headers"] = dict(headers)
     normal = in_normal_form("http", document)
     return Evidence(document, normal, hashlib.sha256(canonical(normal)).digest())
 

@@ -114,7 +114,7 @@ class Gateway:
                 Operations.of(name, target),
                 Upstream(name, target),
                 Quota.of(target, time.monotonic()),
-                Reading(target.recorded_bytes, target.credential.query if target.credential else None),
+                _reading(target),
             )
             for name, target in catalogue.targets.items()
             if target.url.startswith(("http://", "https://"))
@@ -362,3 +362,11 @@ def _in_its_place(call: Understood, credential: Credential) -> list[str]:
         return [call.fields.get(credential.header.lower(), "")]
     value = Reading(0).query(call.outgoing.query).get(credential.query or "", "")
     return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+
+
+def _reading(target: Target) -> Reading:
+    credential = target.credential
+    own = {name.lower() for name in target.headers}
+    if credential is not None and credential.header is not None:
+        own.add(credential.header.lower())
+    return Reading(target.recorded_bytes, credential.query if credential else None, frozenset(own))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from comparators.kinds.headers import telling
 from shadow.catalogue.model import Side
 from shadow.effects.call import (
     BodyRecorder,
@@ -166,6 +167,7 @@ class Understood:
                 self.query,
                 told(body),
                 self.content_type,
+                self.evidence.document.get("headers"),
             ),
             complete=True,
         )
@@ -181,6 +183,8 @@ class Reading:
 
     recorded_bytes: int
     credential_parameter: str | None = None
+    own_headers: frozenset[str] = frozenset()
+    """The headers that the gateway sets itself: the credential, and what the catalogue says of this target."""
 
     def query(self, raw: bytes) -> dict[str, object]:
         """The parameters, without the credential; raises `Unparsable`."""
@@ -211,4 +215,6 @@ class Reading:
                 problem = str(error)
                 content = told(body.seen)
         said = fields.get("content-type", "")
-        return evidence(incoming.method, address.path, operation.params, dict(query), content, said), problem
+        meant = telling(fields, self.own_headers)
+        document = evidence(incoming.method, address.path, operation.params, dict(query), content, said, meant)
+        return document, problem

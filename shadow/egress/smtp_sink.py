@@ -26,6 +26,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.correlation import CallTraits
 from shadow.effects.evidence import UNKNOWN, Nobody
 from shadow.effects.mail import UnreadableMail, read_mail, without_ours
+from shadow.effects.notation import in_normal_form
 from shadow.effects.record import SeenBy
 from shadow.egress.answers import encoded_headers
 from shadow.egress.callers import Callers
@@ -163,7 +164,7 @@ class SmtpSink:
         except UnreadableMail as error:
             return f"554 5.6.0 {error}"
         told, traits = Told.of(mail.headers), CallTraits.of(mail.headers, dict(mail.document))
-        document = orjson.dumps(mail.document)
+        document = orjson.dumps(in_normal_form("email", dict(mail.document)))
         try:
             run = await self._callers.run(login.side, told, traits, target=login.target, operation=OPERATION)
         except Unknown as error:

@@ -132,6 +132,20 @@ async def test_what_says_something_else_is_found_where_it_stands(world: World) -
         assert any(found.partition("[0]")[2].startswith(path) for found in paths), (name, paths)
 
 
+async def test_on_whose_behalf_a_call_is_made_is_compared_and_what_libraries_add_is_not(world: World) -> None:
+    for account, expected in (("acct_2", "match"), ("acct_3", "mismatch")):
+        twins = await world.twins()
+        for side, headers in (
+            (LEGACY, {"Stripe-Account": "acct_2", "X-Sdk-Version": "1"}),
+            (CANDIDATE, {"stripe-account": account, "x-sdk-version": "2"}),
+        ):
+            await twins.call(side, path=PATH, headers=headers, json={"amount": 5})
+            await _finished(twins, side)
+        verdict, paths = await verdict_of(twins)
+        assert verdict == expected
+        assert all(path.endswith("['headers']['stripe-account']") for path in paths)
+
+
 A_TRANSFER, ANOTHER = "tr_4f9a81c2d3e4b5a6", "tr_00b1d2c3e4f5a697"
 A_CUSTOMER, A_FRIEND = "0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f", "0190d5f6-aaaa-7bbb-8ccc-1234567890ab"
 

@@ -8,7 +8,7 @@ from comparators import JSON, canonical
 from comparators.kinds import normal
 from comparators.kinds.form import fields
 from comparators.kinds.graphql_query import normal_query
-from comparators.kinds.headers import content_type
+from comparators.kinds.headers import content_type, telling
 from comparators.kinds.url import url
 
 FORM = "application/x-www-form-urlencoded"
@@ -168,3 +168,31 @@ def test_what_was_reported_without_a_call_around_it_is_a_body() -> None:
 def test_a_row_may_have_columns_named_like_a_call() -> None:
     row: JSON = {"method": "post", "body": '{"a": 1}', "path": "/%7e"}
     assert normal("sql", row) == row
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["stripe-account", "stripe-version", "openai-organization", "x-tenant-id", "x-shopify-api-version", "if-match"],
+)
+def test_a_header_that_says_on_whose_behalf_or_in_which_version_is_kept(name: str) -> None:
+    assert telling({name: "acct_1", "user-agent": "node"}) == {name: "acct_1"}
+    assert telling({name: "acct_1"}, without={name}) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "authorization",
+            "x-account-token",
+            "cookie",
+            "x-api-key",
+            "x-shop-access-token",
+            "x-shadow-task",
+            "x-version",
+        ),
+        *("x-sdk-version", "x-stripe-client-user-agent", "x-request-id", "idempotency-key", "x-custom", "accept"),
+    ],
+)
+def test_other_headers_are_up_to_libraries_or_secret(name: str) -> None:
+    assert telling({name: "v"}) == {}
