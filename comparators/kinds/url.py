@@ -38,7 +38,8 @@ def url(text: str) -> str:
     said += f"//{host}" if host else ""
     said += path
     said += f"?{query}" if query else ""
-    return said + (f"#{escapes(parts.fragment)}" if parts.fragment else "")
+    said += f"#{escapes(parts.fragment)}" if parts.fragment else ""
+    return _AROUND.sub("", said)  # an empty fragment leaves the space before it
 
 
 def escapes(text: str) -> str:
