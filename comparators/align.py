@@ -7,6 +7,8 @@ not depend on which side is called legacy.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import zip_longest
 from types import MappingProxyType
@@ -22,7 +24,7 @@ Label: TypeAlias = "tuple[int | None, int | None]"
 ItemKey: TypeAlias = Callable[[JSON], Hashable]
 """What identifies an item of an array whose order does not matter; None: its content."""
 _LARGEST = 250_000
-"""Cells of the table beyond which no common subsequence is looked for between the equal ends of two arrays."""
+"""Cells of the table beyond which only items that are there once are looked at between the equal ends of two arrays."""
 NOWHERE: Mapping[Parts, ItemKey | None] = MappingProxyType({})
 Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
 
@@ -220,11 +222,14 @@ def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON]
 
 
 def _common(mine: Sequence[bytes], theirs: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Places of a longest common subsequence, the same whichever comes first; none where it would take too long."""
-    if not mine or not theirs or len(mine) * len(theirs) > _LARGEST:
+    """Places of a longest common subsequence, the same whichever comes first. Where looking for it would take too long,
+    it is one of those items that are there once on both sides."""
+    if not mine or not theirs:
         return []
     if list(mine) > list(theirs):
         return [(i, j) for j, i in _common(theirs, mine)]
+    if len(mine) * len(theirs) > _LARGEST:
+        return _common_of_unique(mine, theirs)
     longest = [[0] * (len(theirs) + 1) for _ in range(len(mine) + 1)]
     for i in range(len(mine) - 1, -1, -1):
         for j in range(len(theirs) - 1, -1, -1):
@@ -243,3 +248,25 @@ def _common(mine: Sequence[bytes], theirs: Sequence[bytes]) -> list[tuple[int, i
         else:
             j += 1
     return found
+
+
+def _common_of_unique(mine: Sequence[bytes], theirs: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Places of a longest common subsequence of the items that are there once on both sides."""
+    here, there = Counter(mine), Counter(theirs)
+    places = {item: j for j, item in enumerate(theirs) if there[item] == 1}
+    couples = [(i, places[item]) for i, item in enumerate(mine) if here[item] == 1 and item in places]
+    # A longest rising subsequence: of each length the couple with the smallest end, and what came before it.
+    ends: list[int] = []
+    last: list[int] = []
+    before: list[int | None] = []
+    for number, (_, j) in enumerate(couples):
+        length = bisect_left(ends, j)
+        before.append(last[length - 1] if length else None)
+        ends[length : length + 1] = [j]
+        last[length : length + 1] = [number]
+    found: list[tuple[int, int]] = []
+    end = last[-1] if last else None
+    while end is not None:
+        found.append(couples[end])
+        end = before[end]
+    return found[::-1]

@@ -9,6 +9,7 @@ change what is paired.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from comparators.shape import ids, leaves, masked, shape
 
 _ROUNDS = 3
 """How far around an id is looked: at what mentions it, at what else that mentions, and so on."""
+_MOST_STEPS = 1_000
+"""From effect to effect, following what tied ids tell of others."""
 
 
 class Found(StrEnum):
@@ -74,6 +77,10 @@ class _Work:
     """By entry of either side."""
     forward: dict[str, str] = field(default_factory=dict)
     backward: dict[str, str] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
+    """By id of `other` that is tied to one of `one`, itself."""
+    fresh: list[str] = field(default_factory=list)
+    """Ids of both that were tied lately."""
     mentioned: dict[Entry, tuple[tuple[Parts, str], ...]] = field(default_factory=dict)
     """The ids of the entries looked at so far, with their places."""
     waits: bool = True
@@ -95,14 +102,30 @@ class _Work:
                         break
         self._forget_paired()
 
+    def match_tied(self) -> None:
+        """Pair what says the same once ids that are tied together are one; what that ties may tell of others."""
+        mentions: dict[str, list[Entry]] = defaultdict(list)
+        for entry in (*self.one, *self.other):
+            for _, identifier in self._ids(entry):
+                mentions[identifier].append(entry)
+        ties = dict.fromkeys(self.one, self.forward) | dict.fromkeys(self.other, self.tied)
+        seen: dict[Entry, bytes] = {}
+        stale: Iterable[Entry] = ties
+        for _ in range(_MOST_STEPS):
+            seen.update((entry, shape(_unit(entry), self.constants, ties[entry])) for entry in stale)
+            self.fresh.clear()
+            self.match(lambda e: (e.group, e.identity, seen[e]), Found.ids, alone=True)
+            stale = [entry for found in self.fresh for entry in mentions[found] if entry not in self.found]
+            if not stale:
+                return
+
     def match_alike(self, key: Callable[[Entry], Hashable], found: Found) -> None:
         """Pair what is left within equal keys so that all of it together is as alike as can be."""
         of_other = _by(key, self.other)
         for value, mine in _by(key, self.one).items():
             if theirs := of_other.get(value, []):
-                tied = {b: b for b in self.backward}
                 ours = [_features(entry, self.constants, self.forward) for entry in mine]
-                others = [_features(entry, self.constants, tied) for entry in theirs]
+                others = [_features(entry, self.constants, self.tied) for entry in theirs]
                 for i, j in assign(ours, others):
                     self._pair(mine[i], theirs[j], found)
         self._forget_paired()
@@ -118,7 +141,8 @@ class _Work:
         for parts, found in mine.items():
             for a, b in zip(found, theirs.get(parts, []), strict=False):
                 if a not in self.forward and b not in self.backward:
-                    self.forward[a], self.backward[b] = b, a
+                    self.forward[a], self.backward[b], self.tied[b] = b, a, b
+                    self.fresh += (a, b)
 
     def _pair(self, entry: Entry, counterpart: Entry, found: Found) -> None:
         if found is Found.identity and entry.identity is None:
@@ -194,7 +218,9 @@ def _run(work: _Work, outputs: tuple[JSON, JSON], known: Collection[str]) -> Non
     work.match(lambda e: (e.group, e.identity, shapes[e]), Found.shape, alone=True)
     work.bind_pairs()
     work.bind(*(ids(output, constants) for output in outputs))
+    work.match_tied()
     work.match(lambda e: (e.group, e.identity, seen[e]), Found.ids)
+    work.match_tied()
     work.match(lambda e: (e.group, e.identity, shapes[e]), Found.shape)
     work.match_alike(lambda e: (e.group, e.identity), Found.likeness)
     _match_unidentified(work)
@@ -260,8 +286,12 @@ def _colours(entries: Sequence[Entry], output: JSON, constants: Collection[str])
         for (tag, value), found in zip(units, places, strict=True):
             if not found:
                 continue
-            surroundings = shape(value, constants, colours).decode()
+            surroundings = _digest(shape(value, constants, colours))
             for place, identifier in found:
                 contexts[identifier].append(f"{tag} {place} {surroundings}")
-        colours = {identifier: fingerprint("".join(sorted(found))) for identifier, found in contexts.items()}
+        colours = {identifier: _digest("".join(sorted(found)).encode()) for identifier, found in contexts.items()}
     return colours
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

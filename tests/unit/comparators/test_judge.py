@@ -153,6 +153,19 @@ def test_a_thousand_similar_effects_with_new_ids_and_one_change_are_judged_quick
     assert [(d.kind, d.legacy, d.candidate) for d in judgement.differences] == [("effect.changed", 1, 7)]
 
 
+def test_effects_that_only_name_each_other_are_paired_along_the_names() -> None:
+    def chain(stem: str, turned: int) -> Ledger:
+        names = [f"{stem}-{n * turned % 97:012x}" for n in range(60)]
+        links = [
+            effect("sql", "db", "insert nodes", {"id": name, "after_node": names[n - 1] if n else None})
+            for n, name in enumerate(names)
+        ]
+        return Ledger(completed(), tuple(sorted(links, key=lambda link: str(link.data))))
+
+    judgement = judged(chain("0190d5f2-7c1a-7d3e-9b5f", 5), chain("0190d5f6-aaaa-7bbb-8ccc", 7))
+    assert judgement.verdict is Verdict.match
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_json_cannot_say_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="NaN"):

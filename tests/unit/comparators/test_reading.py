@@ -305,6 +305,12 @@ def test_severities_are_ordered_and_have_words() -> None:
         # one less, and another changed
         ([0, 1, 2, 3, 4], [0, 9, 2, 4], [("output.field_dropped", 3), ("output.changed", 1)]),
         ([], [1], [("output.field_added", 0)]),
+        # as many as no table of all with all has room for
+        (
+            list(range(900)),
+            [n for n in range(900) if n not in (100, 500)],
+            [("output.field_dropped", 100), ("output.field_dropped", 500)],
+        ),
     ],
 )
 def test_an_item_more_or_less_is_one_difference(
