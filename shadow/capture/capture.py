@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadow.capture.errors import Misconfigured
 from shadow.capture.guard import Guard
+from shadow.capture.process import ProcessGuard
 from shadow.capture.reports import Reports
 from shadow.capture.routes import Routes
 from shadow.capture.row_effects import RowEffects
@@ -174,6 +175,17 @@ class Capture:
 
         return AsyncCapturedTransport(inner, self._equipment.routes, self._equipment.guard)
 
+    def install(self) -> Callable[[], None]:
+        """Guard the whole process; returns what takes that out again.
+
+        Every httpx client is captured, those inside of providers' SDKs too. Whatever else is called with (urllib,
+        requests, aiohttp, smtplib) can reach the gateway and what is allowed, nothing more: databases and caches have
+        to be allowed by host and port, unless their driver is written in C.
+        """
+        if self._equipment is None:
+            return _nothing
+        return self._equipment.process.install()
+
     # -- databases ----------------------------------------------------------------------------------
 
     def connection(
@@ -245,10 +257,15 @@ class _Equipment:
         self.routes = Routes(settings)
         self.reports = Reports(settings)
         self.guard = Guard(settings, self.reports)
+        self.process = ProcessGuard(self.routes, self.guard)
 
     def expect_reports(self, what: str) -> None:
         if not self.reports.possible:
             raise Misconfigured(f"{what} reports to Shadow, so SHADOW_REPORT_KEY must hold a report key of the side")
+
+
+def _nothing() -> None:
+    """There is nothing to take out."""
 
 
 def _as_it_is(work: Task) -> Task:

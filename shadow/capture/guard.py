@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from shadow.capture.reports import Reports
@@ -24,6 +24,9 @@ SHORTEST = 6
 _MOST_UNTOLD = 1000
 _TOLD_EVERY = 60.0
 """Seconds within which a host is told once."""
+
+Covers: TypeAlias = Literal["clients", "process"]
+"""What a guard reaches: the clients that the package made, or whatever the process calls with."""
 
 _log = logging.getLogger("shadow.capture")
 
@@ -98,6 +101,7 @@ class Guard:
         self._told: dict[str, float] = {}
         self._untold: list[dict[str, Any]] = []
         self._lock = threading.Lock()
+        self.covers: Covers = "clients"
 
     @property
     def denies(self) -> bool:
@@ -135,6 +139,7 @@ class Guard:
             **({} if self._settings.app is None else {"app": self._settings.app}),
             "gateway": urlsplit(self._settings.gateway_url).netloc,
             "denies_other_hosts": self.denies,
+            "covers": self.covers,
             "allowed_hosts": list(self._settings.allow),
         }
 

@@ -84,6 +84,13 @@ class Routes:
         allowed = any(_is(place, host, port) for place in self._allowed)
         return Route(Way.PAST if allowed else Way.OTHER, named)
 
+    def reachable(self, host: str, port: int | None) -> bool:
+        """Whether a socket may connect there: to the gateway, or to what is allowed. None: any port."""
+        host = host.lower().strip("[]")
+        if host == self._front[0] and port in (None, self._front[1]):
+            return True
+        return any(_is(place, host, port if port is not None else place.port) for place in self._allowed)
+
     def headers(self, way: Way, run: Run | None) -> dict[str, str]:
         """What the gateway, or a door, is told beside the call."""
         headers = self.marks(run)

@@ -23,6 +23,12 @@ _INSTALL = (
 )
 
 
+_CLIENTS_ONLY = (
+    "the guard does not reach what else the worker may call with: have the client package guard the whole process"
+    " (`capture.install()`)"
+)
+
+
 def judge_guard(
     report: GuardReport | None, catalogue: ResolvedCatalogue, secrets: Mapping[str, Iterable[str]], key: bytes
 ) -> Part:
@@ -54,6 +60,7 @@ def judge_guard(
     facts: dict[str, Any] = {
         "version": report.version,
         "reported_at": report.made_at.isoformat() if report.made_at else None,
+        "covers": report.covers,
         "allowed": list(report.allowed),
         "fingerprints": len(report.fingerprints),
         "compared_with": len(secrets),
@@ -61,10 +68,12 @@ def judge_guard(
     }
     if wrong:
         return failed(*wrong, todo=_once(todo), **facts)
+    reach = "" if report.covers == "process" else " to the HTTP clients that the client package made"
     return passed(
-        "every host but the gateway is denied"
+        f"every host but the gateway is denied{reach}"
         + (f", and {', '.join(report.allowed)} (the candidate's own platform or database)" if report.allowed else ""),
         f"none of the worker's {len(report.fingerprints)} secrets is one of the {len(secrets)} real ones",
+        warnings=[] if report.covers == "process" else [_CLIENTS_ONLY],
         **facts,
     )
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from shadow.catalogue.model import Side
 from shadow.model.ids import new_id
 from shadow.store.database import Connection
 
+Covers: TypeAlias = Literal["clients", "process"]
+"""What a guard reaches: the HTTP clients that the client package made, or whatever the worker's process calls with."""
+
 _STORE = """
-INSERT INTO guard_reports (id, side, version, gateway, denies, allowed, reached, fingerprints, tasks)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO guard_reports (id, side, version, gateway, denies, allowed, reached, fingerprints, tasks, covers)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-_COLUMNS = "id, side, version, gateway, denies, allowed, reached, fingerprints, made_at, tasks"
+_COLUMNS = "id, side, version, gateway, denies, allowed, reached, fingerprints, made_at, tasks, covers"
 _NEWEST = f"""
 SELECT {_COLUMNS} FROM guard_reports
 WHERE side = %(side)s AND (tasks IS NULL OR %(task)s = ANY(tasks))
@@ -46,6 +50,7 @@ class GuardReport:
     """The guard's log: hosts other than the gateway and `allowed` that calls went to, as when it only watches."""
     tasks: frozenset[str] | None = None
     """That the worker runs; None: it may be any of its side."""
+    covers: Covers = "clients"
     id: UUID | None = None
     made_at: datetime | None = None
 
@@ -65,6 +70,7 @@ async def store_report(connection: Connection, report: GuardReport) -> UUID:
             list(report.reached),
             sorted(report.fingerprints),
             None if report.tasks is None else sorted(report.tasks),
+            report.covers,
         ),
     )
     return identifier
@@ -85,9 +91,7 @@ async def reports_since(connection: Connection, side: Side, task: str, moment: d
     return [_report(row) for row in await cursor.fetchall()]
 
 
-def _report(
-    row: tuple[UUID, str, str | None, str | None, bool, list[str], list[str], list[str], datetime, list[str] | None],
-) -> GuardReport:
+def _report(row: tuple[Any, ...]) -> GuardReport:
     return GuardReport(
         id=row[0],
         side=Side(row[1]),
@@ -99,4 +103,5 @@ def _report(
         fingerprints=frozenset(row[7]),
         made_at=row[8],
         tasks=None if row[9] is None else frozenset(row[9]),
+        covers=row[10],
     )

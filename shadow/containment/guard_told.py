@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pydantic import BaseModel, ConfigDict, Field
 
 from shadow.catalogue.model import Side
-from shadow.containment.guard_reports import GuardReport, store_report
+from shadow.containment.guard_reports import Covers, GuardReport, store_report
 from shadow.containment.version import Sighting, saw_versions
 from shadow.model.ids import new_id
 from shadow.store.database import Connection
@@ -43,6 +43,7 @@ class GuardTold(BaseModel):
     """Which app of its side the worker serves, where several are deployed apart."""
     gateway: str | None = None
     denies_other_hosts: bool
+    covers: Covers = "clients"
     allowed_hosts: list[str] = Field(default=[], max_length=_MOST)
     fingerprints: list[str] | None = Field(default=None, max_length=_MOST)
     hosts: list[MetHost] = Field(default=[], max_length=_MOST)
@@ -67,6 +68,7 @@ async def keep(connection: Connection, side: Side, told: GuardTold, tasks: Colle
             allowed=tuple(told.allowed_hosts),
             fingerprints=frozenset(told.fingerprints or ()),
             reached=reached,
+            covers=told.covers,
             tasks=None if told.app is None else frozenset(tasks),
         )
         await store_report(connection, report)

@@ -107,6 +107,13 @@ guard_reports = Table(
         comment="HMAC-SHA256 of every secret that the worker holds, in hexadecimal",
     ),
     Column("tasks", ARRAY(Text), comment="that the worker runs; null: any of its side"),
+    Column(
+        "covers",
+        Text,
+        nullable=False,
+        server_default="clients",
+        comment="what the guard reaches: the package's own clients, or the whole process",
+    ),
     Column("made_at", Moment, nullable=False, server_default=NOW),
     Index("guard_reports_side", "side", "made_at"),
 )

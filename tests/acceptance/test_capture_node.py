@@ -104,6 +104,8 @@ async def test_fetch_and_undici_go_through_the_gateway_or_nowhere(front: Front) 
     shown = next(report for report in told if "fingerprints" in report)
     assert shown["fingerprints"] == fingerprints({"KEY": "sk_live_1"}, b"kk", ["from-a-file"])
     assert (shown["version"], shown["denies_other_hosts"], shown["allowed_hosts"]) == ("v7", True, [])
+    assert {report["covers"] for report in told if "hosts" in report} == {"process"}
+    assert shown["covers"] == "clients"  # by then it was undone
 
 
 async def test_both_packages_take_the_same_fingerprints(front: Front) -> None:

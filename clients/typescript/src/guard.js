@@ -65,6 +65,8 @@ function unescaped(text) {
 
 /** Denies hosts, and tells Shadow of those that calls were made to. */
 export class Guard {
+  /** What it reaches: the `clients` that the package made, or whatever the `process` calls with. */
+  covers = "clients";
   #told = new Map();
   #untold = [];
 
@@ -108,6 +110,7 @@ export class Guard {
       ...(this.settings.app ? { app: this.settings.app } : {}),
       gateway: new URL(this.settings.gatewayUrl).host,
       denies_other_hosts: this.denies,
+      covers: this.covers,
       allowed_hosts: this.settings.allow,
     };
   }

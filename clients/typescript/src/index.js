@@ -52,7 +52,9 @@ function made(settings) {
       const before = globalThis.fetch;
       globalThis.fetch = fetch;
       const undoHttp = installHttp(equipment);
+      equipment.guard.covers = "process";
       return () => {
+        equipment.guard.covers = "clients";
         globalThis.fetch = before;
         undoHttp();
       };

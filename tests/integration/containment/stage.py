@@ -14,7 +14,7 @@ from sandbox.serving import Served
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
 from shadow.containment.fingerprints import fingerprint, fingerprint_key
-from shadow.containment.guard_reports import GuardReport, store_report
+from shadow.containment.guard_reports import Covers, GuardReport, store_report
 from shadow.containment.proof import Prover
 from shadow.containment.version import Sighting, saw_versions
 from shadow.egress.reading import TargetReads
@@ -211,15 +211,19 @@ class Stage:
         self.answers[identifier] = orjson.dumps(answer)
 
     async def guard(
-        self, *held: str, version: str | None = "v1", denies: bool = True, allowed: Sequence[str] = ()
+        self,
+        *held: str,
+        version: str | None = "v1",
+        denies: bool = True,
+        allowed: Sequence[str] = (),
+        covers: Covers = "clients",
     ) -> None:
         """A worker starts: its guard reports, with the fingerprints of what it holds."""
         async with self.database.connection(Work.CONTROL) as connection:
             key = await fingerprint_key(connection)
             prints = frozenset(fingerprint(key, secret) for secret in ("/usr/bin", *held))
-            await store_report(
-                connection, GuardReport(Side.CANDIDATE, version, GATEWAY, denies, tuple(allowed), prints)
-            )
+            report = GuardReport(Side.CANDIDATE, version, GATEWAY, denies, tuple(allowed), prints, covers=covers)
+            await store_report(connection, report)
             if version is not None:
                 await saw_versions(connection, [Sighting(TASK, Side.CANDIDATE, version)])
 

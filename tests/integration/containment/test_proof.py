@@ -157,6 +157,16 @@ async def test_only_the_gateway_and_the_platform_may_be_let_through(
     assert said in says(found, "guard")
 
 
+async def test_a_guard_that_reaches_only_its_own_clients_is_warned_of(stage: Stage) -> None:
+    found = await proven(stage)
+    assert "to the HTTP clients that the client package made" in says(found, "guard")
+    assert "capture.install()" in says(found, "guard")
+    await stage.guard(covers="process")
+    found = await proven(stage)
+    assert found.parts["guard"]["warnings"] == []
+    assert found.parts["guard"]["says"][0] == "every host but the gateway is denied"
+
+
 async def test_a_guard_of_another_version_than_runs_now_shows_nothing(stage: Stage) -> None:
     async with stage.database.connection(Work.CONTROL) as connection:
         await saw_versions(connection, [Sighting(TASK, Side.CANDIDATE, "v2")])

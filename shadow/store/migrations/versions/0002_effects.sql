@@ -174,6 +174,7 @@ CREATE TABLE guard_reports (
     reached TEXT[] NOT NULL,
     fingerprints TEXT[] NOT NULL,
     tasks TEXT[],
+    covers TEXT DEFAULT 'clients' NOT NULL,
     made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT guard_reports_pkey PRIMARY KEY (id)
 );
@@ -184,6 +185,7 @@ COMMENT ON COLUMN guard_reports.denies IS 'whether every other host is denied';
 COMMENT ON COLUMN guard_reports.allowed IS 'hosts that are let through beside the gateway';
 COMMENT ON COLUMN guard_reports.reached IS 'hosts beyond these that calls went to all the same';
 COMMENT ON COLUMN guard_reports.fingerprints IS 'HMAC-SHA256 of every secret that the worker holds, in hexadecimal';
+COMMENT ON COLUMN guard_reports.covers IS 'what the guard reaches: the package''s own clients, or the whole process';
 COMMENT ON COLUMN guard_reports.tasks IS 'that the worker runs; null: any of its side';
 CREATE TABLE versions_seen (
     task TEXT NOT NULL,
