@@ -306,7 +306,8 @@ JUDGEMENTS: Example = {
             "pair": _PAIR,
             "before": "mismatch",
             "after": "match",
-            "sentence": "The candidate made no POST /v1/transfers to stripe for payout-77.",
+            "shows": None,
+            "shows_no_longer": "The candidate made no POST /v1/transfers to stripe for payout-77.",
         }
     ],
     "next_cursor": None,

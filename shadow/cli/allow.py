@@ -66,9 +66,8 @@ def allow(
             shown = await signatures.detail(database.engine, signature)
             assert shown is not None
             typer.echo(f"allowed until {wanted.until:%Y-%m-%d %H:%M} UTC: {shown.sentence}")
-            typer.echo(
-                f"{made}: the {shown.pairs:,} pairs that show it get their verdict anew while `shadow work` runs"
-            )
+            pairs = "pair that shows it gets its" if shown.pairs == 1 else "pairs that show it get their"
+            typer.echo(f"{made}: {shown.pairs:,} {pairs} verdict anew while `shadow work` runs")
 
     asyncio.run(run())
 

@@ -143,5 +143,7 @@ def _print(found: Judgements) -> None:
             )
         console.print(signatures)
     for example in found.examples:
-        told = f": {escape(example.sentence)}" if example.sentence else ""
-        console.print(f"{example.pair}  {example.before} -> {example.after}{told}", soft_wrap=True)
+        console.print(f"{example.pair}  {example.before} -> {example.after}")
+        for when, sentence in (("now", example.shows), ("no longer", example.shows_no_longer)):
+            if sentence is not None:
+                console.print(f"  {when}: {escape(sentence)}", soft_wrap=True)

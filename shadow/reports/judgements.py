@@ -99,16 +99,19 @@ class Changes:
                     }
                     for signature, _ in touched.most_common(MOST_SIGNATURES)
                 ],
-                "examples": [
-                    {"pair": one.pair, "before": one.before, "after": one.after, "sentence": _sentence(one)}
-                    for examples in self.examples.values()
-                    for one in examples
-                ],
+                "examples": [_example(one) for examples in self.examples.values() for one in examples],
                 "next_cursor": cursor_of(self.page.last) if self.page is not None and self.page.last else None,
             }
         )
 
 
-def _sentence(one: Rejudged) -> str | None:
-    told = (*one.added.values(), *one.removed.values())
-    return told[0].sentence if told else None
+def _example(one: Rejudged) -> dict[str, object]:
+    shows = next((how.sentence for how in one.added.values()), None)
+    shows_no_longer = next((how.sentence for how in one.removed.values()), None)
+    return {
+        "pair": one.pair,
+        "before": one.before,
+        "after": one.after,
+        "shows": shows,
+        "shows_no_longer": shows_no_longer,
+    }

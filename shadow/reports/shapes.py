@@ -285,7 +285,8 @@ class ChangeExample(Shape):
     pair: UUID
     before: VerdictName
     after: VerdictName
-    sentence: str | None = Field(description="A difference that it shows now and did not, or did and does not now.")
+    shows: str | None = Field(description="A difference that it shows now and did not.")
+    shows_no_longer: str | None = Field(description="A difference that it showed and does not now.")
 
 
 class UnreadablePairs(Shape):

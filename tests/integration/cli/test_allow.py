@@ -75,7 +75,7 @@ def test_a_difference_is_allowed_listed_and_taken_back(
     shadow: Callable[..., str], database_url: str, signature: str
 ) -> None:
     said = shadow("allow", signature, "--reason", REASON, "--until", "14d", "--actor", "ann")
-    assert "the 1 pairs that show it get their verdict anew" in said
+    assert "1 pair that shows it gets its verdict anew" in said
     within(database_url, sweep)
     assert verdicts(database_url) == ["allowed"]
     listed = shadow("allowances")

@@ -86,11 +86,13 @@ async def test_a_dry_run_shows_what_would_change_and_changes_nothing(
     assert verdicts(found) == {("mismatch", "match"): 1, ("match", "mismatch"): 1, ("mismatch", "mismatch"): 1}
     changes = {(one.added, one.removed) for one in found.signatures}
     assert changes == {(1, 0), (0, 1)}
-    examples = {one.pair: (one.after, one.sentence) for one in found.examples}
+    examples = {one.pair: one for one in found.examples}
     assert examples.keys() == {told[0].pair, told[1].pair}
-    after, sentence = examples[told[1].pair]
-    assert after == "mismatch"
-    assert "tookMs" in str(sentence)
+    gone, new = examples[told[0].pair], examples[told[1].pair]
+    assert (gone.after, gone.shows) == ("match", None)
+    assert "host" in str(gone.shows_no_longer)
+    assert (new.after, new.shows_no_longer) == ("mismatch", None)
+    assert "tookMs" in str(new.shows)
 
 
 async def test_what_is_done_is_what_was_foretold_and_every_count_follows(
