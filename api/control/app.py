@@ -15,6 +15,7 @@ from api.control import (
     pairs,
     phases,
     process,
+    proposals,
     replays,
     signatures,
     tasks,
@@ -34,7 +35,20 @@ def control_app(services: ControlServices) -> FastAPI:
     )
     app.state.services = services
     install(app)
-    parts = (tasks, judgements, containment, pairs, signatures, allowances, replays, events, phases, incidents, process)
+    parts = (
+        tasks,
+        judgements,
+        containment,
+        pairs,
+        signatures,
+        allowances,
+        proposals,
+        replays,
+        events,
+        phases,
+        incidents,
+        process,
+    )
     routers = [part.router for part in parts]
     for router in routers:
         app.include_router(router)

@@ -24,6 +24,7 @@ TAGS = [
     {"name": "pairs", "description": "Pairs of runs, their verdicts and differences."},
     {"name": "signatures", "description": "The same difference over many pairs."},
     {"name": "allowances", "description": "What is acceptable by a reviewed decision: who, why, for what, until when."},
+    {"name": "proposals", "description": "Rules that would explain what differs without meaning anything, for review."},
     {"name": "replays", "description": "Recorded events, run again on the candidate to see what a fix has cleared."},
     {"name": "events", "description": "Events, and those that could not be delivered."},
     {"name": "phases", "description": "Where routes stand and how they were moved."},

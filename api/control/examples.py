@@ -422,6 +422,7 @@ PARITY_METRICS = 'shadow_parity_ratio{task="order-sync"} 0.9706\n'
 REPLAY: Example = {
     "id": "01997fc5-b2c0-7d10-8e4f-5a6b7c8d9e0f",
     "task": "order-sync",
+    "purpose": "replay",
     "signature": _SIGNATURE,
     "actor": "token:oncall",
     "reason": "the transfer is made by a step of its own now (SHOP-830)",
@@ -440,4 +441,38 @@ REPLAY_REQUEST: Example = {
     "signature": _SIGNATURE,
     "reason": "the transfer is made by a step of its own now (SHOP-830)",
     "limit": 50,
+}
+PROPOSAL: Example = {
+    "id": "01997fc5-c0d0-7a20-9b3c-4d5e6f708192",
+    "task": "order-sync",
+    "place": 'output $["tookMs"]',
+    "state": "open",
+    "source": "legacy_twice",
+    "settings": {
+        "type": "presence",
+        "scope": "output",
+        "path": '$["tookMs"]',
+        "reason": "differs in 20 of 20 pairs of legacy with itself",
+    },
+    "rule": "r1-5b8c0d9e7f6a4132",
+    "refusal": None,
+    "because": None,
+    "evidence": {
+        "live": {"compared": 411, "differed": 409},
+        "legacy_twice": {"compared": 20, "differed": 20},
+        "samples": [{"legacy": 120, "candidate": 87}],
+        "hides": {"tried_on": 200, "pairs": 199, "to_match": 196, "signatures": {"s1-0f1e2d3c4b5a69788796a5b4": 199}},
+    },
+    "made_at": "2026-05-01T12:00:00Z",
+    "seen_at": "2026-05-01T12:00:00Z",
+    "decided_at": None,
+    "decided_by": None,
+    "reason": None,
+    "expires_at": None,
+}
+PROPOSALS: Example = {"items": [PROPOSAL]}
+PROPOSAL_DECISION: Example = {
+    "decision": "accept",
+    "reason": "how long the run took; legacy measures it, too",
+    "until": "2026-10-01T00:00:00Z",
 }

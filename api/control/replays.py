@@ -12,7 +12,7 @@ from api.control import examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
 from api.control.parameters import Limit, Services, TaskFilter
-from api.control.problems import Refusal, not_found
+from api.control.problems import FieldProblem, Refusal, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.replays.starting import (
     DEFAULT_LIMIT,
@@ -20,6 +20,7 @@ from shadow.replays.starting import (
     LONGEST_REASON,
     ReplayRefused,
     UnknownSignature,
+    start_legacy_twice,
     start_replay,
 )
 from shadow.reports import paging, replays
@@ -33,7 +34,14 @@ class ReplayRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    signature: str = Field(max_length=200, description="The events of the newest pairs that show it.")
+    signature: str | None = Field(
+        None, max_length=200, description="Run the events of the newest pairs that show it again, on the candidate."
+    )
+    legacy_twice: str | None = Field(
+        None,
+        max_length=200,
+        description="A task: have legacy run its newest events again instead, to see what is noise. Give one of both.",
+    )
     reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="Events at most.")
 
@@ -50,22 +58,39 @@ async def start(
     services: Services,
     token: Annotated[Token, Security(operator)],
 ) -> ReplayView:
-    """Send recorded events to the candidate once more, hermetically, and compare with the recorded runs of legacy.
+    """Run recorded events once more, hermetically, and compare with the recorded runs of legacy.
 
     Nobody has authority: every call is answered with what legacy's run was answered. The pairs are judged as any
     other and counted apart from live ones; ask `GET /v1/replays/{replay}` how they came out.
     """
-    try:
-        started = await start_replay(
+    if (wanted.signature is None) == (wanted.legacy_twice is None):
+        expected = "either the signature or legacy_twice"
+        found = "neither" if wanted.signature is None else "both"
+        raise invalid([FieldProblem(field="body", found=found, expected=expected)])
+    actor = f"token:{token.name}"
+    start_this = (
+        start_legacy_twice(
             services.database,
             services.catalogue,
-            wanted.signature,
-            actor=f"token:{token.name}",
+            wanted.legacy_twice,
+            actor=actor,
             reason=wanted.reason,
             limit=wanted.limit,
         )
+        if wanted.legacy_twice is not None
+        else start_replay(
+            services.database,
+            services.catalogue,
+            wanted.signature or "",
+            actor=actor,
+            reason=wanted.reason,
+            limit=wanted.limit,
+        )
+    )
+    try:
+        started = await start_this
     except UnknownSignature as error:
-        raise not_found("signature", wanted.signature) from error
+        raise not_found("signature", wanted.signature or "") from error
     except ReplayRefused as error:
         raise Refusal(409, str(error), kind="replay-refused", title="Replay refused") from error
     return await _view(services, started.id)

@@ -14,6 +14,7 @@ from shadow.cli import (
     forget,
     judge,
     map,
+    noise,
     phase,
     processes,
     replay,
@@ -46,6 +47,7 @@ app.add_typer(allow.app, name="allowances")
 app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
+app.add_typer(noise.app, name="noise")
 app.add_typer(token.app, name="token")
 app.add_typer(egress_key.app, name="egress-key")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -21,7 +21,7 @@ from shadow.judge.rulebook import Rulebook
 from shadow.observe import logs
 from shadow.reports.judgements import Changes
 from shadow.reports.shapes import Judgements
-from shadow.store.database import Database
+from shadow.store.database import Database, Work
 
 _SHOWN = 5
 """Pairs named one by one that can't be judged any more."""
@@ -87,6 +87,8 @@ def moment(text: str, now: datetime) -> datetime:
 
 async def _judge(database: Database, catalogue: ResolvedCatalogue, wanted: Again, dry_run: bool) -> Judgements:
     rulebook = Rulebook(catalogue)
+    async with database.connection(Work.JUDGE) as connection:
+        await rulebook.look(connection)
     changes = Changes(wanted, dry_run)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -30,6 +32,8 @@ from shadow.store.database import Database
 
 _LOOK_SECONDS = 0.5
 
+Wait = Annotated[bool, typer.Option(help="Wait for the verdicts; `shadow work` must be running.")]
+
 
 def replay(
     signature: Annotated[str, typer.Option("--signature", "-s", help="The signature, as in `shadow report`.")],
@@ -37,7 +41,7 @@ def replay(
     limit: Annotated[
         int, typer.Option(min=1, max=LARGEST_LIMIT, help="Events at most, those of the newest pairs first.")
     ] = DEFAULT_LIMIT,
-    wait: Annotated[bool, typer.Option(help="Wait for the verdicts; `shadow work` must be running.")] = True,
+    wait: Wait = True,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 900,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     catalogue: CatalogueFile = Path("catalogue.yaml"),
@@ -55,30 +59,17 @@ def replay(
 
     async def run() -> ReplayView:
         async with opened(data, database_url) as database:
-            bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-            )
-            with bar:
-                sending = bar.add_task("sending events", total=None)
-                try:
-                    started = await start_replay(
-                        database,
-                        resolved,
-                        signature,
-                        actor=actor or getpass.getuser(),
-                        reason=reason,
-                        limit=limit,
-                        progress=lambda done, of: bar.update(sending, completed=done, total=of),
-                    )
-                except UnknownSignature as error:
-                    raise _failed(f"there is no signature {signature!r}; `shadow report TASK` lists them") from error
-                except ReplayRefused as refusal:
-                    raise _failed(f"refused: {refusal}") from refusal
-                return await _verdicts(database, started.id, bar, patience if wait else 0)
+            with bars() as progress, told_when_refused():
+                started = await start_replay(
+                    database,
+                    resolved,
+                    signature,
+                    actor=actor or getpass.getuser(),
+                    reason=reason,
+                    limit=limit,
+                    progress=counted(progress, "sending events"),
+                )
+                return await verdicts_of(database, started.id, progress, patience if wait else 0)
 
     found = asyncio.run(run())
     if as_json:
@@ -89,13 +80,39 @@ def replay(
         raise typer.Exit(2 if found.pending else 0 if found.cleared and not found.shown else 1)
 
 
-async def _verdicts(database: Database, started: UUID, bar: Progress, patience: float) -> ReplayView:
-    judging = bar.add_task("waiting for verdicts", total=None)
+def bars() -> Progress:
+    """How far it is, on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """A bar that is told how far it is."""
+    bar = progress.add_task(what, total=None)
+    return lambda done, of: progress.update(bar, completed=done, total=of)
+
+
+@contextmanager
+def told_when_refused() -> Iterator[None]:
+    """Exit 2 with the reason when nothing is started."""
+    try:
+        yield
+    except UnknownSignature as error:
+        typer.echo(f"there is no signature {str(error)!r}; `shadow report TASK` lists them", err=True)
+        raise typer.Exit(2) from error
+    except ReplayRefused as refusal:
+        typer.echo(f"refused: {refusal}", err=True)
+        raise typer.Exit(2) from refusal
+
+
+async def verdicts_of(database: Database, started: UUID, progress: Progress, patience: float) -> ReplayView:
+    """The replay, once all of it is judged or so many seconds have passed."""
+    told = counted(progress, "waiting for verdicts")
     until = time.monotonic() + patience
     while True:
         found = await replays.one(database.engine, started)
         assert found is not None
-        bar.update(judging, completed=found.pairs - found.pending, total=found.pairs)
+        told(found.pairs - found.pending, found.pairs)
         if not found.pending or time.monotonic() >= until:
             return found
         await asyncio.sleep(_LOOK_SECONDS)
@@ -113,8 +130,3 @@ def _show(found: ReplayView) -> None:
         console.print(f"also: {escape(other.sentence)} ({other.pairs:,} pairs, {other.signature})")
     for pair, because in found.skipped.items():
         console.print(f"not run again: {pair}: {escape(because)}")
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(2)

@@ -93,6 +93,7 @@ class JudgeLoop:
         self._woken = asyncio.Event()
         self._targets: set[tuple[str, str]] = set()
         self._looked: float | None = None
+        self._noted: dict[str, list[str]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -128,13 +129,15 @@ class JudgeLoop:
         return Round(len(pairs), len(waiting), judged)
 
     async def _look_around(self) -> None:
-        """Say which rules are in force, once, and read now and then what order legacy keeps."""
-        if self._looked is None:
-            await committed(self._database, lambda connection: note_rules(connection, self._rulebook))
-        elif time.monotonic() - self._looked < _LOOK_SECONDS:
+        """Read now and then what order legacy keeps and which rules were accepted; say which are in force, once."""
+        if self._looked is not None and time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         async with self._database.connection(Work.JUDGE) as connection:
             await self._rulebook.look(connection)
+        rules = self._rulebook.ids()
+        if rules != self._noted:
+            await committed(self._database, lambda connection: note_rules(connection, self._rulebook))
+            self._noted = rules
         self._looked = time.monotonic()
 
     def _steps(

@@ -43,6 +43,7 @@ async def count_uses(connection: Connection, locked: Sequence[Locked], uses: Map
         counts["selected"] += selected
         counts["hid"] += hid
 
+    locked = [pair for pair in locked if not pair.replayed]
     again = {pair.id: pair for pair in locked if pair.verdict is not None}
     if again:
         cursor = await connection.execute(_BEFORE, (list(again),))

@@ -1,14 +1,18 @@
-"""What a task's catalogue entry asks of the judge: its rules, how long it settles, its flow control."""
+"""What the judge is told of a task: its rules, declared or accepted, how long it settles, its flow control."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 from comparators import Rules
+from comparators.rules import ValueRule
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import RuleSettings
 from shadow.catalogue.rule_settings import cost_rule, identity_rule, ignore_rule, latency_rule, order_rule, value_rule
+from shadow.judge.accepted import in_force, joined
 from shadow.judge.fingerprint import fingerprint_of
 from shadow.judge.orders import Orders, kept_orders
 from shadow.store.database import Connection
@@ -36,14 +40,21 @@ def rules_of(settings: RuleSettings) -> Rules:
 
 
 class Rulebook:
-    """The rules of every task, made once.
+    """The rules of every task: those of the catalogue, made once, and with `look` those that people accepted.
+
+    Args:
+        on_trial: by task, rules that are taken for accepted, to see what they would do.
 
     Raises:
         ValueError: a task's rules are refused; the message names the task.
     """
 
-    def __init__(self, catalogue: ResolvedCatalogue) -> None:
+    def __init__(
+        self, catalogue: ResolvedCatalogue, on_trial: Mapping[str, Sequence[ValueRule]] = MappingProxyType({})
+    ) -> None:
         self.orders = Orders()
+        self._on_trial = on_trial
+        self._accepted: Mapping[str, Sequence[ValueRule]] = {}
         self._tasks = catalogue.tasks
         self._declared = {task.id: _rules_of(task) for task in catalogue.tasks.values()}
         self._rules = dict(self._declared)
@@ -58,18 +69,25 @@ class Rulebook:
         return self._fingerprints.get(task) or fingerprint_of(Rules())
 
     def ids(self) -> dict[str, list[str]]:
-        """By task, the ids of its rules, by which they are counted."""
-        return {task: [rule.id for rule in rules.all()] for task, rules in self._declared.items()}
+        """By task, the ids of its rules, by which they are counted; learned order is counted apart."""
+        return {
+            task: [rule.id for rule in joined(rules, self._accepted.get(task, ())).all()]
+            for task, rules in self._declared.items()
+        }
 
     async def look(self, connection: Connection) -> None:
-        """Read what order legacy keeps, and hold candidates to it where their tasks ask for that."""
+        """Read which rules were accepted, and what order legacy keeps where tasks ask that candidates keep it too."""
         await self.orders.refresh(connection)
+        self._accepted = await in_force(connection)
         for task in self._tasks.values():
+            accepted = (*self._accepted.get(task.id, ()), *self._on_trial.get(task.id, ()))
+            rules = joined(self._declared[task.id], accepted)
             if task.rules.order == "learned":
-                declared = self._declared[task.id]
                 learned = kept_orders(self.orders.of(task.id), task.rules.order_runs)
-                self._rules[task.id] = replace(declared, before=(*declared.before, *learned))
-                self._fingerprints[task.id] = fingerprint_of(self._rules[task.id])
+                rules = replace(rules, before=(*rules.before, *learned))
+            if rules != self._rules[task.id]:
+                self._rules[task.id] = rules
+                self._fingerprints[task.id] = fingerprint_of(rules)
 
     def settle(self, task: str) -> timedelta:
         found = self._tasks.get(task)

@@ -119,8 +119,9 @@ async def write_judgements(
     verdicts = {one.pair.id: one.verdict for one in written}
     await tally(connection, locked, verdicts)
     await count_uses(connection, locked, {one.pair.id: one.judgement.uses for one in written})
-    # A pair that is judged again tells nothing new of the order that legacy keeps.
-    first = [one for one in written if one.pair.verdict is None and one.judgement.orders]
+    # A pair that is judged again, or a replay of one, tells nothing new of the order that legacy keeps.
+    new = [one for one in written if one.pair.verdict is None and not one.pair.replayed]
+    first = [one for one in new if one.judgement.orders]
     await rulebook.orders.count(connection, [(one.pair.task, one.judgement.orders) for one in first])
     await connection.execute(_VERDICTS, _verdicts(written, rulebook))
     return verdicts

@@ -1,16 +1,18 @@
-"""Starting a replay: the events of the pairs that show a signature go to the candidate once more, hermetically.
+"""Starting a replay: recorded events run once more, hermetically, and are compared with legacy's runs on record.
 
-Each is an event of its own with an id that the platform has not seen (Inngest would swallow the first one's), gives
-nobody authority, and its calls get the answers that legacy's run got. Its run is paired with the run of legacy that is
-on record. Such pairs are judged like any other and counted apart: neither tallies nor signatures know of them.
+Either on the candidate, for the events behind a signature (what has a fix cleared?), or on legacy itself (what differs
+though nothing was changed: noise). Each is an event of its own with an id that the platform has not seen (Inngest would
+swallow the first one's), gives nobody authority, and its calls get the answers that legacy's run got. Such pairs are
+judged like any other and counted apart: neither tallies nor signatures know of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -34,6 +36,7 @@ log = structlog.get_logger(__name__)
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 500
 LONGEST_REASON = 2000
+_MOST_NAMED = 5
 
 _TASK = b"SELECT task FROM signatures WHERE id = %s"
 _SHOWING = b"""
@@ -45,11 +48,29 @@ JOIN events AS event ON event.id = pair.event_id
 LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
 ORDER BY pair.id DESC
 """
-_BEGIN = b"INSERT INTO replays (id, task, signature, actor, reason, skipped) VALUES (%s, %s, %s, %s, %s, %s)"
+_NEWEST = b"""
+SELECT pair.id, pair.event_id, pair.tenant, pair.legacy_run, event.accepted_at,
+       legacy.state = 'finished' AND legacy.authority = 'real', event.repeats IS NULL
+FROM pairs AS pair JOIN events AS event ON event.id = pair.event_id
+LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
+WHERE pair.task = %s AND pair.replay IS NULL AND pair.verdict IS NOT NULL
+ORDER BY pair.id DESC LIMIT %s
+"""
+_PAST_THE_GATEWAY = b"""
+SELECT coalesce(bool_or(effect.seen_by IN ('gateway', 'mail')), false),
+       array_agg(DISTINCT effect.kind || ' ' || effect.target || '/' || effect.operation)
+           FILTER (WHERE effect.seen_by IN ('report', 'rows') AND effect.kind <> 'event')
+FROM runs AS run JOIN effects AS effect
+  ON effect.run_id = run.id OR (effect.platform_run_id = run.platform_run_id AND effect.side = run.side)
+WHERE run.id = %s
+"""
+_BEGIN = b"""
+INSERT INTO replays (id, task, purpose, signature, actor, reason, skipped) VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
 _SKIPPED = b"UPDATE replays SET skipped = %s WHERE id = %s"
 _RUN = b"""
 INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state, world)
-VALUES (%s, %s, %s, %s, 'candidate', %s, 'none', 'expected', %s)
+VALUES (%s, %s, %s, %s, %s, %s, 'none', 'expected', %s)
 """
 _PAIR = b"""
 INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, replay, replays)
@@ -65,10 +86,8 @@ class UnknownSignature(LookupError):
     """No pair ever showed it."""
 
 
-class Progress(Protocol):
-    """Is told how far it is."""
-
-    def __call__(self, done: int, of: int) -> None: ...
+Progress: TypeAlias = "Callable[[int, int], None]"
+"""Is told how many events are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +140,105 @@ async def start_replay(
         ReplayRefused: its task is not in the catalogue any more, the candidate is not contained, or no pair shows
             the signature now.
     """
-    if not 1 <= limit <= LARGEST_LIMIT:
-        raise ReplayRefused(f"expected a limit from 1 to {LARGEST_LIMIT}, found {limit}")
+    _check_limit(limit)
     async with database.connection(Work.CONTROL) as connection:
         task = await _task(connection, catalogue, signature)
         await _check_contained(connection, catalogue, task)
         originals = await _showing(connection, signature, limit)
-        if not originals:
-            raise ReplayRefused(f"no pair shows {signature} now, so there is no event to replay")
-        replay = new_id()
-        await connection.execute(_BEGIN, (replay, task.id, signature, actor, reason, Jsonb({})))
+    if not originals:
+        raise ReplayRefused(f"no pair shows {signature} now, so there is no event to replay")
+    asked = _Asked(task, Purpose.REPLAY, Side.CANDIDATE, signature, actor, reason)
+    return await _start_all(database, catalogue, asked, originals, progress)
+
+
+async def start_legacy_twice(
+    database: Database,
+    catalogue: ResolvedCatalogue,
+    task: str,
+    *,
+    actor: str,
+    reason: str,
+    limit: int = DEFAULT_LIMIT,
+    progress: Progress = _silent,
+) -> Started:
+    """Have legacy run the newest events of a task once more, without authority, to see what it does not do alike.
+
+    The gateway contains what goes through it and nothing else. So an event is left out unless legacy's recorded run of
+    it was seen at the gateway, and seen to do nothing past it; that this is all it does is what the actor vouches for.
+
+    Args:
+        reason: why a second run of legacy does no harm; kept.
+        limit: events at most, from 1 to `LARGEST_LIMIT`.
+
+    Raises:
+        ReplayRefused: the task is not in the catalogue, or no pair of it was judged.
+    """
+    _check_limit(limit)
+    found = catalogue.tasks.get(task)
+    if found is None:
+        raise ReplayRefused(f"the catalogue has no task {task!r}")
+    async with database.connection(Work.CONTROL) as connection:
+        originals = _by_event(await (await connection.execute(_NEWEST, (task, limit))).fetchall())
+    if not originals:
+        raise ReplayRefused(f"no pair of {task} was judged yet, so there is no event to run again")
+    asked = _Asked(found, Purpose.LEGACY_TWICE, Side.LEGACY, None, actor, reason)
+    return await _start_all(database, catalogue, asked, originals, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be run again, where, and who wants it."""
+
+    task: ResolvedTask
+    purpose: Purpose
+    side: Side
+    signature: str | None
+    actor: str
+    reason: str
+
+    @property
+    def platform(self) -> str:
+        return self.task.legacy.platform if self.side is Side.LEGACY else self.task.candidate.platform
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise ReplayRefused(f"expected a limit from 1 to {LARGEST_LIMIT}, found {limit}")
+
+
+async def _start_all(
+    database: Database,
+    catalogue: ResolvedCatalogue,
+    asked: _Asked,
+    originals: list[_Original],
+    progress: Progress,
+) -> Started:
+    replay = new_id()
+    async with database.connection(Work.CONTROL) as connection:
+        values = (asked.task.id, asked.purpose.value, asked.signature, asked.actor, asked.reason)
+        await connection.execute(_BEGIN, (replay, *values, Jsonb({})))
     repeater = await Repeater.of(database, catalogue)
     skipped: dict[str, str] = {}
     async with aclosing(_Copies(catalogue)) as copies:
         for done, original in enumerate(originals):
             progress(done, len(originals))
-            if (because := await _start(database, repeater, copies, task, replay, original)) is not None:
+            if (because := await _start(database, repeater, copies, asked, replay, original)) is not None:
                 skipped[str(original.pair)] = because
     progress(len(originals), len(originals))
     if skipped:
         async with database.connection(Work.CONTROL) as connection:
             await connection.execute(_SKIPPED, (Jsonb(skipped), replay))
     started = len(originals) - len(skipped)
-    log.info("replay.started", replay=str(replay), task=task.id, events=started, skipped=len(skipped), actor=actor)
-    return Started(replay, task.id, started, skipped)
+    log.info(
+        "replay.started",
+        replay=str(replay),
+        task=asked.task.id,
+        purpose=asked.purpose.value,
+        events=started,
+        skipped=len(skipped),
+        actor=asked.actor,
+    )
+    return Started(replay, asked.task.id, started, skipped)
 
 
 async def _task(connection: Connection, catalogue: ResolvedCatalogue, signature: str) -> ResolvedTask:
@@ -167,11 +261,16 @@ async def _check_contained(connection: Connection, catalogue: ResolvedCatalogue,
 async def _showing(connection: Connection, signature: str, limit: int) -> list[_Original]:
     # Replays show signatures too: some more are looked at, so that they take nobody's place.
     cursor = await connection.execute(_SHOWING, (signature, limit * 10))
+    return _by_event(await cursor.fetchall())[:limit]
+
+
+def _by_event(rows: Sequence[Sequence[Any]]) -> list[_Original]:
+    """One of each event, in their order."""
     found: dict[UUID, _Original] = {}
-    for row in await cursor.fetchall():
+    for row in rows:
         original = _Original(*row)
         found.setdefault(original.event, original)
-    return list(found.values())[:limit]
+    return list(found.values())
 
 
 class _Copies:
@@ -197,7 +296,7 @@ async def _start(
     database: Database,
     repeater: Repeater,
     copies: _Copies,
-    task: ResolvedTask,
+    asked: _Asked,
     replay: UUID,
     original: _Original,
 ) -> str | None:
@@ -206,25 +305,42 @@ async def _start(
         return "its event is a repetition itself"
     if not original.recorded:
         return "legacy's run with its recorded answers is not there: it has not ended, or had no authority"
+    world = data = None
     async with database.connection(Work.CONTROL) as connection:
-        data = (await data_of_events(connection, {original.event})).get(original.event)
-    world = None if data is None else await copies.copied(task, orjson.loads(data), original.accepted_at)
+        if asked.side is Side.LEGACY:
+            if (past := await _past_the_gateway(connection, original)) is not None:
+                return past
+        else:
+            data = (await data_of_events(connection, {original.event})).get(original.event)
+    if data is not None:
+        world = await copies.copied(asked.task, orjson.loads(data), original.accepted_at)
     async with database.connection(Work.CONTROL) as connection:
         try:
-            again = await repeater.repeat(connection, original.event, Purpose.REPLAY, (Side.CANDIDATE,))
+            again = await repeater.repeat(connection, original.event, asked.purpose, (asked.side,))
         except LookupError as error:
             await connection.rollback()
             return str(error)
-        await _pair(connection, task, replay, original, again, world)
+        await _pair(connection, asked, replay, original, again, world)
     return None
 
 
+async def _past_the_gateway(connection: Connection, original: _Original) -> str | None:
+    """Why a second run of legacy could reach the world, as far as the first one shows."""
+    row = await (await connection.execute(_PAST_THE_GATEWAY, (original.legacy_run,))).fetchone()
+    assert row is not None
+    seen, past = row
+    if past:
+        return f"legacy's run did something past the gateway: {', '.join(past[:_MOST_NAMED])}"
+    return None if seen else "nothing of legacy's run was seen at the gateway, which alone would contain a second one"
+
+
 async def _pair(
-    connection: Connection, task: ResolvedTask, replay: UUID, original: _Original, again: UUID, world: str | None
+    connection: Connection, asked: _Asked, replay: UUID, original: _Original, again: UUID, world: str | None
 ) -> None:
     """Write the run that is to come and its pair, before anybody can hand the event over."""
-    pair, run = derived_id(again, task.id), derived_id(again, task.id, Side.CANDIDATE)
-    await connection.execute(_RUN, (run, again, pair, task.id, task.candidate.platform, world))
+    task = asked.task
+    pair, run = derived_id(again, task.id), derived_id(again, task.id, asked.side)
+    await connection.execute(_RUN, (run, again, pair, task.id, asked.side.value, asked.platform, world))
     await connection.execute(
         _PAIR,
         (

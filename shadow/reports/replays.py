@@ -48,7 +48,7 @@ async def one(engine: AsyncEngine, replay: UUID) -> ReplayView | None:
                 func.min(differences.c.sentence).label("sentence"),
             )
             .join(pairs, pairs.c.id == differences.c.pair_id)
-            .where(pairs.c.replay == replay, differences.c.signature != row.signature)
+            .where(pairs.c.replay == replay, differences.c.signature.is_distinct_from(row.signature))
             .group_by(differences.c.signature)
             .order_by(func.count(differences.c.pair_id.distinct()).desc(), differences.c.signature)
             .limit(_MOST_SHOWN)

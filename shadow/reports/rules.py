@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from comparators import EffectPattern, IdentityRule, OrderRule, Rules, ValueRule, Verdict
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.values import Strict
+from shadow.judge.accepted import joined, usable
 from shadow.judge.fingerprint import fingerprint_of
 from shadow.judge.orders import Relation, shape_in
 from shadow.judge.rulebook import rules_of
 from shadow.reports.shapes import OrderView, RuleView, TaskRules
-from shadow.store.tables import orders_seen, rule_tallies, tallies, task_rules
+from shadow.store.tables import orders_seen, proposals, rule_tallies, tallies, task_rules
 
 DAYS = 30
 """A rule that spoke of nothing for so long is dead."""
@@ -54,7 +55,10 @@ async def of_task(engine: AsyncEngine, catalogue: ResolvedCatalogue, task: str) 
         uses = (await _uses(connection, now, task)).get(task, {})
         judged = (await _judged(connection, now, task)).get(task, 0)
         orders = await _orders(connection, found)
-    views = [_view(entry, uses.get(entry.rule, _Use()), judged, now) for entry in _entries(found, rules)]
+        accepted = (await _accepted(connection, task)).get(task, [])
+    rules = joined(rules, [rule for rule, _ in accepted])
+    entries = [*_entries(found, rules_of(found.rules)), *(entry for _, entry in accepted)]
+    views = [_view(entry, uses.get(entry.rule, _Use()), judged, now) for entry in entries]
     return TaskRules(
         task=task,
         fingerprint=fingerprint_of(rules),
@@ -70,10 +74,14 @@ async def dead(connection: AsyncConnection, catalogue: ResolvedCatalogue) -> dic
     """Task to the keys of its dead rules; every task of the catalogue has an entry."""
     now = await _now(connection)
     uses, judged = await _uses(connection, now), await _judged(connection, now)
+    accepted = await _accepted(connection)
     return {
         task.id: [
             entry.key
-            for entry in _entries(task, rules_of(task.rules))
+            for entry in (
+                *_entries(task, rules_of(task.rules)),
+                *(entry for _, entry in accepted.get(task.id, ())),
+            )
             if _state(uses.get(task.id, {}).get(entry.rule, _Use()), judged.get(task.id, 0), now) == "dead"
         ]
         for task in catalogue.tasks.values()
@@ -103,6 +111,24 @@ def _entries(task: ResolvedTask, rules: Rules) -> Iterator[_Entry]:
     ]
     for rule, (key, setting) in zip(rules.all(), written, strict=True):
         yield _Entry(rule.id, key, _type(rule), _said(setting))
+
+
+async def _accepted(connection: AsyncConnection, task: str | None = None) -> dict[str, list[tuple[ValueRule, _Entry]]]:
+    """Task to the rules that people accepted and that are in force."""
+    query = (
+        select(proposals.c.id, proposals.c.task, proposals.c.settings)
+        .where(proposals.c.state == "accepted", proposals.c.expires_at > func.now())
+        .order_by(proposals.c.decided_at, proposals.c.id)
+    )
+    if task is not None:
+        query = query.where(proposals.c.task == task)
+    found: dict[str, list[tuple[ValueRule, _Entry]]] = {}
+    for row in await connection.execute(query):
+        rule = usable(row.task, row.settings)
+        if rule is not None:
+            entry = _Entry(rule.id, f"proposals[{row.id}]", rule.type, row.settings)
+            found.setdefault(row.task, []).append((rule, entry))
+    return found
 
 
 def _type(rule: IdentityRule | ValueRule | OrderRule) -> str:

@@ -507,17 +507,20 @@ class ShownAnew(Shape):
 
 
 class ReplayView(Shape):
-    """Events that were run again on the candidate, compared with the recorded runs of legacy."""
+    """Events that were run again, compared with the recorded runs of legacy."""
 
     id: UUID
     task: str
-    signature: str = Field(description="Shown by the pairs whose events were run again.")
+    purpose: Literal["replay", "legacy_twice"] = Field(description="Run again on the candidate, or by legacy itself.")
+    signature: str | None = Field(
+        description="Shown by the pairs whose events were run again; null when legacy ran any of the task's."
+    )
     actor: str
     reason: str
     made_at: datetime
     pairs: int = Field(description="Events that were run again.")
     pending: int = Field(description="Without a verdict yet.")
-    cleared: int = Field(description="Compared, and the signature is shown no more.")
+    cleared: int = Field(description="Compared, and the signature is shown no more; of legacy itself: all compared.")
     shown: int = Field(description="The signature is shown still.")
     inconclusive: int = Field(description="Missing or not comparable: it says nothing of the signature.")
     verdicts: dict[VerdictName, int]

@@ -34,6 +34,7 @@ from shadow.store.judge_tables import allowance_sweeps as allowance_sweeps
 from shadow.store.judge_tables import allowances as allowances
 from shadow.store.judge_tables import differences as differences
 from shadow.store.judge_tables import pairs as pairs
+from shadow.store.judge_tables import proposals as proposals
 from shadow.store.judge_tables import replays as replays
 from shadow.store.judge_tables import signature_tenants as signature_tenants
 from shadow.store.judge_tables import signatures as signatures

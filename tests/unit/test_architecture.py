@@ -74,7 +74,8 @@ ORDER = {
     "shadow/world": {"replays", "outcomes", "judge", "reports"},
     "shadow/outcomes": {"world", "replays", "judge", "reports"},
     "shadow/replays": {"egress", "outcomes", "judge", "reports"},
-    "shadow/judge": {"intake", "platforms", "replays", "reports"},
+    "shadow/judge": {"intake", "platforms", "replays", "learning", "reports"},
+    "shadow/learning": {"intake", "platforms", "causes", "fanout", "replays", "reports"},
 }
 LONGEST = 600
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "misc"}

@@ -78,7 +78,8 @@ COMMENT ON COLUMN orders_seen.mixed IS 'neither';
 CREATE TABLE replays (
     id UUID NOT NULL,
     task TEXT NOT NULL,
-    signature TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    signature TEXT,
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
     made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -86,10 +87,42 @@ CREATE TABLE replays (
     CONSTRAINT replays_pkey PRIMARY KEY (id)
 );
 CREATE INDEX replays_task ON replays (task, id);
-COMMENT ON COLUMN replays.signature IS 'shown by the pairs whose events were run again';
+COMMENT ON COLUMN replays.purpose IS 'replay (on the candidate) or legacy_twice';
+COMMENT ON COLUMN replays.signature IS 'shown by the pairs whose events were run again; null: any of the task''s';
 COMMENT ON COLUMN replays.skipped IS 'pair -> why its event could not be run again';
 ALTER TABLE pairs ADD COLUMN replay UUID;
 ALTER TABLE pairs ADD COLUMN replays UUID;
 CREATE INDEX pairs_replay ON pairs (replay, id) WHERE replay IS NOT NULL;
 COMMENT ON COLUMN pairs.replay IS 'that it belongs to; such pairs are counted apart';
 COMMENT ON COLUMN pairs.replays IS 'the pair whose event was run again';
+CREATE TABLE proposals (
+    id UUID NOT NULL,
+    task TEXT NOT NULL,
+    place TEXT NOT NULL,
+    state TEXT NOT NULL,
+    source TEXT NOT NULL,
+    settings JSONB,
+    rule TEXT,
+    refusal TEXT,
+    because TEXT,
+    evidence JSONB NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    decided_at TIMESTAMP WITH TIME ZONE,
+    decided_by TEXT,
+    reason TEXT,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT proposals_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX proposals_place ON proposals (task, place);
+COMMENT ON COLUMN proposals.place IS 'where values differ, as a rule can name it';
+COMMENT ON COLUMN proposals.state IS 'open, refused, accepted or rejected';
+COMMENT ON COLUMN proposals.source IS 'legacy_twice or history';
+COMMENT ON COLUMN proposals.settings IS 'the rule; null: refused';
+COMMENT ON COLUMN proposals.rule IS 'its id, by which its uses are counted';
+COMMENT ON COLUMN proposals.refusal IS 'why no rule is proposed';
+COMMENT ON COLUMN proposals.because IS 'the same in words';
+COMMENT ON COLUMN proposals.evidence IS 'how often values differed, some of them, what it would hide';
+COMMENT ON COLUMN proposals.seen_at IS 'when it was last looked at';
+COMMENT ON COLUMN proposals.reason IS 'of the decision';
+COMMENT ON COLUMN proposals.expires_at IS 'until when an accepted rule is in force';

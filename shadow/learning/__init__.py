@@ -1,0 +1,1 @@
+"""Noise, learned and reviewed: rules that are proposed from what differs without meaning anything."""
