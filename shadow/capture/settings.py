@@ -14,7 +14,7 @@ OtherHosts: TypeAlias = Literal["deny", "report"]
 """What becomes of calls to hosts that are neither targets nor allowed: `report` lets them through and says so."""
 
 _INNGEST = ("INNGEST_EVENT_API_BASE_URL", "INNGEST_API_BASE_URL", "INNGEST_BASE_URL")
-_TRIGGER = ("TRIGGER_API_URL", "TRIGGER_STREAM_URL")
+_TRIGGER = ("TRIGGER_API_URL", "TRIGGER_STREAM_URL", "TRIGGER_OTEL_EXPORTER_OTLP_ENDPOINT")
 _INNGEST_KEYS = ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY")
 _TRIGGER_KEYS = ("TRIGGER_SECRET_KEY",)
 

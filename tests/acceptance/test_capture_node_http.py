@@ -37,9 +37,11 @@ async def test_calls_to_targets_go_through_the_gateway_and_to_others_nowhere(fro
     for path in ("/v1/wait", "/v1/balance"):
         front.answers[f"/egress/stripe{path}"] = WAIT
     front.answers["/egress/stripe/v1/redirect"] = (302, {"location": "http://evil.test/"})
-    got = await drive(
-        "capture_http.mjs", "http", environment(front, PLAIN=PLAIN, SECURE=SECURE, SHADOW_TARGETS=TARGETS)
-    )
+    elsewhere, allowed = Front(), Front()
+    async with served(elsewhere) as elsewhere_url, served(allowed) as allowed_url:
+        ports = {"ELSEWHERE": port_of(elsewhere_url), "ALLOWED": port_of(allowed_url)}
+        more = {"SHADOW_TARGETS": TARGETS, "SHADOW_ALLOW": urlsplit(allowed_url).netloc, **ports}
+        got = await drive("capture_http.mjs", "http", environment(front, PLAIN=PLAIN, SECURE=SECURE, **more))
     assert (got["sameHttp"], got["undone"]) == (False, True)
     assert [got[call] for call in (*CALLS, "named")] == [{"status": 200}] * 7
     calls = reached(front)
@@ -63,7 +65,23 @@ async def test_calls_to_targets_go_through_the_gateway_and_to_others_nowhere(fro
     for denied in (got["denied"], got["axiosDenied"], got["axiosRedirected"]):
         assert "SHADOW_TARGETS=evil.test=NAME" in denied["message"]
     assert "unix:/nowhere/evil.sock" in got["socket"]["message"]
-    assert told(front) == {"evil.test", "unix:/nowhere/evil.sock"}
+    # whatever opens a socket: SMTP, HTTP/2, a driver of a database
+    sockets = got["sockets"]
+    assert sockets.pop("allowed") == {"status": "connected"}
+    assert {name: denied["name"] for name, denied in sockets.items()} == dict.fromkeys(sockets, "HostDenied")
+    assert told(front) == {
+        "evil.test",
+        "unix:/nowhere/evil.sock",
+        f"127.0.0.1:{ports['ELSEWHERE']}",
+        f"localhost:{ports['ELSEWHERE']}",
+        "mail.evil.test:25",
+        "mail.evil.test:465",
+        "push.evil.test",
+    }
+
+
+def port_of(url: str) -> str:
+    return str(urlsplit(url).port)
 
 
 def told(front: Front) -> set[str]:
@@ -79,12 +97,15 @@ async def test_without_a_gateway_nothing_happens_at_all(front: Front) -> None:
     async with served(target) as url:
         target.answers["/v1/redirect"] = (302, {"location": f"{url}/v1/after"})
         target.answers["/v1/wait"] = WAIT
-        everything = environment(front, PLAIN=url, SHADOW_GATEWAY_URL="")
+        ports = {"ELSEWHERE": port_of(url), "ALLOWED": port_of(url)}
+        everything = environment(front, PLAIN=url, SHADOW_GATEWAY_URL="", **ports)
         got = await drive("capture_http.mjs", "http", everything)
     assert (got["sameHttp"], got["undone"]) == (True, True)
     assert [got[call] for call in CALLS] == [{"status": 200}] * 6
     assert got["waited"] == got["outside"] == got["axiosWaited"] == {"status": 425}
     assert got["axiosRedirected"] == {"status": 200}
     assert got["denied"]["code"] in ("ENOTFOUND", "EAI_AGAIN")  # asked for by name: there is none such
+    connected = {name: outcome.get("status") for name, outcome in got["sockets"].items()}
+    assert [connected[name] for name in ("port", "options", "allowed")] == ["connected"] * 3
     assert front.raw == []
     assert not [name for _, headers, _ in target.raw for name in headers if "shadow" in name]

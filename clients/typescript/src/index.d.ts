@@ -57,7 +57,10 @@ export interface Capture {
   readonly active: boolean;
   /** Calls to targets go through the gateway, other hosts are denied. */
   readonly fetch: typeof globalThis.fetch;
-  /** Make that the global fetch, and have `node:http` and `node:https` do the same; returns what undoes it. */
+  /**
+   * Make that the global fetch, have `node:http` and `node:https` do the same, and deny sockets to other hosts;
+   * returns what undoes it.
+   */
   install(): () => void;
   /** The same for undici: `setGlobalDispatcher(new Agent().compose(capture.undici()))`. */
   undici(): Interceptor;

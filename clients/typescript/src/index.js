@@ -9,6 +9,7 @@ import { Reports } from "./reports.js";
 import { Routes } from "./routes.js";
 import { within } from "./run.js";
 import { settingsFrom, settingsOf } from "./settings.js";
+import { installSockets } from "./sockets.js";
 import { triggerHooks } from "./trigger.js";
 import { interceptor } from "./undici.js";
 
@@ -51,12 +52,12 @@ function made(settings) {
     install: () => {
       const before = globalThis.fetch;
       globalThis.fetch = fetch;
-      const undoHttp = installHttp(equipment);
+      const undo = [installHttp(equipment), installSockets(equipment)];
       equipment.guard.covers = "process";
       return () => {
         equipment.guard.covers = "clients";
         globalThis.fetch = before;
-        undoHttp();
+        for (const each of undo) each();
       };
     },
     undici: () => interceptor(equipment),

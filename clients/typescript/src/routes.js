@@ -31,6 +31,18 @@ export class Routes {
     return { way: this.allowed.some((known) => is(known, url)) ? "past" : "other", host, url };
   }
 
+  /** Whether a socket may connect there: to the gateway, or to what is allowed. */
+  reachable(host, port) {
+    const name = host.toLowerCase().replace(/^\[|\]$/g, "");
+    const at = String(port);
+    if (name === this.gateway.hostname.replace(/^\[|\]$/g, "") && at === (this.gateway.port || PORTS[this.gateway.protocol])) return true;
+    return this.allowed.some(
+      (known) =>
+        (known.port ? known.port === at : Object.values(PORTS).includes(at)) &&
+        (known.under ? name.endsWith(`.${known.host}`) : name === known.host),
+    );
+  }
+
   /** What the gateway or a door is told beside a call. */
   headers(way, run) {
     const marks = {};

