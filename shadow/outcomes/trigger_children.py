@@ -74,7 +74,7 @@ class TriggerChildren:
             AskedToWait, httpx.HTTPError, TimeoutError, TooLarge: the platform could not be asked.
             psycopg.Error: the database is away.
         """
-        parents = {child: name for name, run in runs.items() for child in self._named(run)}
+        parents = {child: name for name, run in runs.items() for child in self.named(run)}
         if not parents:
             return set()
         missing = await self._retrieve(await self._unknown(list(parents)), permits, parents)
@@ -89,7 +89,7 @@ class TriggerChildren:
         until, run = self._ended.pop(name, (0.0, None))
         return run if time.monotonic() < until else None
 
-    def _named(self, run: Json) -> list[str]:
+    def named(self, run: Json) -> list[str]:
         """The children of tasks of ours that its record names."""
         related = run.get("relatedRuns")
         children = related.get("children") if isinstance(related, Mapping) else None

@@ -137,7 +137,15 @@ class TriggerReader:
                 *(self._retrieved(run_id, permits) for run_id, _awaited in portion), return_exceptions=True
             )
             told = {run_id: run for (run_id, _), run in zip(portion, read, strict=True) if isinstance(run, Mapping)}
-            incomplete = await self._children.of(told, permits) if self._children is not None else set()
+            incomplete: set[str] = set()
+            failed: Exception | None = None
+            if self._children is not None:
+                try:
+                    incomplete = await self._children.of(told, permits)
+                except Exception as error:
+                    # Raised below: those without children have ended all the same.
+                    failed = error
+                    told = {run_id: run for run_id, run in told.items() if not self._children.named(run)}
             answers = [
                 *await asyncio.gather(
                     *(
@@ -148,6 +156,7 @@ class TriggerReader:
                     return_exceptions=True,
                 ),
                 *(answer for answer in read if isinstance(answer, BaseException)),
+                *((failed,) if failed is not None else ()),
             ]
             yield [answer for answer in answers if isinstance(answer, RunOutcome)]
             for answer in answers:
