@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-
-import structlog
 from starlette.types import Receive, Scope, Send
 
+from api.front.streaming import Upload, announces_body, while_connected
 from shadow.egress.gateway import Gateway
 from shadow.egress.incoming import ClientLeft, Incoming
 from shadow.egress.replies import BrokeOff, Reply, problem
 
-log = structlog.get_logger(__name__)
-
 PREFIX = b"/egress/"
 _KEY_MARK = b"~"
-
-
-@dataclass
-class _Upload:
-    """The request's body on its way up."""
-
-    receive: Receive
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = not self.done.is_set()
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            more = message.get("more_body", False)
-            if not more:
-                self.done.set()
-            if chunk := message.get("body", b""):
-                yield chunk
-
-    async def disconnected(self) -> None:
-        """Returns when the worker goes away after its request was read."""
-        await self.done.wait()
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
 
 
 class EgressEdge:
@@ -53,24 +20,12 @@ class EgressEdge:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        upload = _Upload(receive)
+        upload = Upload.of(scope, receive, ClientLeft)
         incoming = _incoming(scope, upload)
         if incoming is None:
-            reply = problem(404, "expected /egress/TARGET/PATH")
-            await respond_with(send, reply)
+            await respond_with(send, problem(404, "expected /egress/TARGET/PATH"))
             return
-        exchange = asyncio.create_task(self._exchange(incoming, send))
-        watch = asyncio.create_task(upload.disconnected())
-        try:
-            await asyncio.wait({exchange, watch}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (exchange, watch):
-                if not task.done():
-                    task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
-        with contextlib.suppress(asyncio.CancelledError, ClientLeft):
-            await exchange
+        await while_connected(upload, self._exchange(incoming, send))
 
     async def _exchange(self, incoming: Incoming, send: Send) -> None:
         await respond_with(send, await self._gateway.answer(incoming))
@@ -97,7 +52,7 @@ async def respond_with(send: Send, reply: Reply) -> None:
             await close()
 
 
-def _incoming(scope: Scope, upload: _Upload) -> Incoming | None:
+def _incoming(scope: Scope, upload: Upload) -> Incoming | None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if not raw.startswith(PREFIX):
         return None
@@ -106,10 +61,6 @@ def _incoming(scope: Scope, upload: _Upload) -> Incoming | None:
     if rest.startswith(_KEY_MARK):
         key_text, _, rest = rest.partition(b"/")
         key = key_text.removeprefix(_KEY_MARK).decode("latin-1")
-    named = {name for name, _value in scope["headers"]}
-    announces = b"content-length" in named or b"transfer-encoding" in named
-    if not announces:
-        upload.done.set()
     if not target:
         return None
     return Incoming(
@@ -120,5 +71,5 @@ def _incoming(scope: Scope, upload: _Upload) -> Incoming | None:
         headers=scope["headers"],
         key_in_path=key,
         body=upload.chunks(),
-        announces_body=announces,
+        announces_body=announces_body(scope),
     )

@@ -6,16 +6,13 @@ slash stays encoded, a body's announced length stays announced, and both bodies 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
 import httpx
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from api.front.exchange import Disconnected
+from api.front.streaming import Upload, announces_body, while_connected
 from shadow.platforms.client import HOP_BY_HOP, end_to_end
 
 log = structlog.get_logger(__name__)
@@ -27,31 +24,6 @@ _TIMEOUTS = httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=10.0)
 """Long polls hold for some 20 seconds, a realtime one may for 60."""
 _NO_BODY = frozenset({204, 304})
 """Answers whose Content-Length, if any, speaks of a body that is not there."""
-
-
-@dataclass
-class _Upload:
-    """The request's body on its way up."""
-
-    receive: Receive
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            if chunk := message.get("body", b""):
-                yield chunk
-        self.done.set()
-
-    async def disconnected(self) -> None:
-        """Returns when the client goes away after its request was read."""
-        await self.done.wait()
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
 
 
 async def pass_through(
@@ -67,34 +39,18 @@ async def pass_through(
     A client that goes away takes its upstream request with it. An answer that breaks off upstream breaks off
     here too.
     """
-    upload = _Upload(receive)
-    request = _request(base, scope, upload)
-    exchange = asyncio.create_task(_exchange(http, request, send, unreachable))
-    watch = asyncio.create_task(upload.disconnected())
-    try:
-        await asyncio.wait({exchange, watch}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (exchange, watch):
-            if not task.done():
-                task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
-    with contextlib.suppress(asyncio.CancelledError, Disconnected):
-        await exchange
+    upload = Upload.of(scope, receive)
+    await while_connected(upload, _exchange(http, _request(base, scope, upload), send, unreachable))
 
 
-def _request(base: str, scope: Scope, upload: _Upload) -> httpx.Request:
+def _request(base: str, scope: Scope, upload: Upload) -> httpx.Request:
     url = httpx.URL(base)
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string", b"")
     target = url.raw_path.rstrip(b"/") + raw_path + (b"?" + query if query else b"")
     headers = end_to_end([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
     named = dict(scope["headers"])
-    content: AsyncIterator[bytes] | None = None
-    if b"content-length" in named or b"transfer-encoding" in named:
-        content = upload.chunks()
-    else:
-        upload.done.set()
+    content = upload.chunks() if announces_body(scope) else None
     if b"content-length" in named:
         headers.append(("content-length", named[b"content-length"].decode("latin-1")))
     return httpx.Request(

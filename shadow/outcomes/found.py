@@ -119,8 +119,12 @@ async def record_found(
     conn: Connection, catalogue: ResolvedCatalogue, routing: Routing, found: Sequence[FoundRun]
 ) -> None:
     """Write the events of runs that were found, oldest first. Harmless to repeat, by anybody."""
-    for run in sorted(found, key=lambda item: (item.occurred_at is not None, item.occurred_at, item.platform_run_id)):
+    ordered = sorted(found, key=lambda item: (item.occurred_at is not None, item.occurred_at, item.platform_run_id))
+    for run in ordered:
         await _record(conn, catalogue, routing.decision(run.task.route), run)
+    started = [Started(None, run.id, run.side, run.task.id, run.platform, run.platform_run_id) for run in ordered]
+    # All at once: it locks in the one order in which everybody does.
+    await record_started(conn, catalogue, started)
 
 
 async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Decision, run: FoundRun) -> None:
@@ -166,8 +170,6 @@ async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Deci
             await _bridge(conn, run, dispatches, seed)
     if lineage.bridged:
         await _astray(conn, catalogue, run)
-    started = Started(None, run.id, run.side, run.task.id, run.platform, run.platform_run_id)
-    await record_started(conn, catalogue, [started])
 
 
 async def _bridge(conn: Connection, run: FoundRun, dispatches: Sequence[PlannedDispatch], seed: Seed) -> None:

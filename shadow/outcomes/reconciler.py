@@ -27,7 +27,8 @@ from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
 
-_MOST = 100
+_MOST = 500
+"""Runs that are asked for at once: what a list costs is shared by them."""
 _IDLE_SECONDS = 0.5
 """Between looks at what is to be asked for."""
 _TROUBLE_SECONDS = 5.0

@@ -4,6 +4,7 @@ from the run list, their payloads by retrieving them (reference 3.1, 7)."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from shadow.intake.trigger_arrival import mapped_payload
 from shadow.model.moments import moment
 from shadow.outcomes.found import FoundRun, at_the_door, decisions_now, known_runs, record_found
 from shadow.outcomes.reader import AskedToWait, Permits
+from shadow.outcomes.statuses import TRIGGER_DEV
 from shadow.platforms import packets
 from shadow.platforms.client import TooLarge
 from shadow.platforms.json_text import write_json
@@ -40,6 +42,10 @@ _TROUBLE_SECONDS = 10.0
 _PATIENCE_SECONDS = 2.0
 """How long a worker's call waits for the platform to say whose it is."""
 _AT_ONCE = 8
+_ENDED = 500
+"""Children whose records are kept, as they had ended when they were found."""
+_ENDED_SECONDS = 60.0
+"""The addresses in a record are good for a few minutes."""
 
 _BY_NAME = b"""
 SELECT run.id FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
@@ -56,23 +62,43 @@ class TriggerChildren:
         self._catalogue = catalogue
         self._database = database
         self._strangers: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, tuple[float, Json]] = OrderedDict()
 
-    async def of(self, parent: str, run: Json, permits: Permits) -> bool:
-        """Write down the children of a run that has been retrieved.
+    async def of(self, runs: Mapping[str, Json], permits: Permits) -> set[str]:
+        """Write down the children of runs that have been retrieved, all at once.
 
         Returns:
-            whether all of them are known now; False where one could not be read yet.
+            the runs of which not all children are known now: one could not be read yet.
 
         Raises:
             AskedToWait, httpx.HTTPError, TimeoutError, TooLarge: the platform could not be asked.
             psycopg.Error: the database is away.
         """
+        parents = {child: name for name, run in runs.items() for child in self.named(run)}
+        if not parents:
+            return set()
+        missing = await self._retrieve(await self._unknown(list(parents)), permits, parents)
+        return {parents[child] for child in missing}
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a child was read lately that had ended by then."""
+        return name in self._ended and time.monotonic() < self._ended[name][0]
+
+    def ended(self, name: str) -> Json | None:
+        """The record of such a child, which needs no request any more; it is told once."""
+        until, run = self._ended.pop(name, (0.0, None))
+        return run if time.monotonic() < until else None
+
+    def named(self, run: Json) -> list[str]:
+        """The children of tasks of ours that its record names."""
         related = run.get("relatedRuns")
         children = related.get("children") if isinstance(related, Mapping) else None
-        if not isinstance(children, list) or not children:
-            return True
-        named = [child for child in children if isinstance(child, Mapping) and self._task(child) is not None]
-        return await self.take_in([str(child["id"]) for child in named if child.get("id")], permits, parent)
+        named = children if isinstance(children, list) else []
+        return [
+            str(child["id"])
+            for child in named
+            if isinstance(child, Mapping) and child.get("id") and self._task(child) is not None
+        ]
 
     async def sweep(self, permits: Permits, now: datetime | None = None) -> int:
         """Look for children in the run list: those of runs whose own records nobody reads, or not yet.
@@ -103,9 +129,9 @@ class TriggerChildren:
                 break
         return retrieved
 
-    async def take_in(self, names: Sequence[str], permits: Permits, parent: str | None = None) -> bool:
+    async def take_in(self, names: Sequence[str], permits: Permits) -> None:
         """Write down those of the runs that are children of ours; see `of`."""
-        return await self._retrieve(await self._unknown(names), permits, parent)
+        await self._retrieve(await self._unknown(names), permits)
 
     async def _unknown(self, names: Sequence[str]) -> list[str]:
         if not names:
@@ -114,15 +140,25 @@ class TriggerChildren:
             known = await known_runs(conn, self._platform, names)
         return [name for name in dict.fromkeys(names) if name not in known]
 
-    async def _retrieve(self, unknown: Sequence[str], permits: Permits, parent: str | None = None) -> bool:
-        complete = True
+    async def _retrieve(
+        self, unknown: Sequence[str], permits: Permits, parents: Mapping[str, str] | None = None
+    ) -> set[str]:
+        """Read these runs and write down the children among them.
+
+        Args:
+            parents: by child, where that is known.
+
+        Returns:
+            those that could not be read or written yet.
+        """
+        missing: set[str] = set()
         for start in range(0, len(unknown), _AT_ONCE):
             portion = unknown[start : start + _AT_ONCE]
             read = await asyncio.gather(*(self._read(name, permits) for name in portion))
-            complete = complete and all(run is not None for run in read)
             told = {name: run for name, run in zip(portion, read, strict=True) if run is not None}
-            complete = await self._write(told, parent) and complete
-        return complete
+            missing |= set(portion) - told.keys()
+            missing |= await self._write(told, parents or {})
+        return missing
 
     async def _read(self, name: str, permits: Permits) -> tuple[Json, object, str | None] | None:
         """The run, its payload and why that can't be read; None where it is not to be seen yet."""
@@ -135,6 +171,10 @@ class TriggerChildren:
             log.info("causes.child_unread", platform=self._platform, status=error.answer.status)
             return None
         permits.learn(quota(answer.fields))
+        if str(run.get("status")) in TRIGGER_DEV:
+            self._ended[name] = (time.monotonic() + _ENDED_SECONDS, run)
+            while len(self._ended) > _ENDED:
+                self._ended.popitem(last=False)
         url = run.get("payloadPresignedUrl")
         if not isinstance(url, str):
             return run, run.get("payload"), None
@@ -146,17 +186,17 @@ class TriggerChildren:
         except ValueError as error:
             return run, None, f"the payload cannot be read: {error}"[:300]
 
-    async def _write(self, runs: Mapping[str, tuple[Json, object, str | None]], parent: str | None) -> bool:
+    async def _write(self, runs: Mapping[str, tuple[Json, object, str | None]], parents: Mapping[str, str]) -> set[str]:
         """Write down those whose parents are runs of ours; remember the others as nobody's.
 
         Returns:
-            False where a door may be about to write down one of them.
+            those that a door may be about to write down.
         """
         routing = await decisions_now(self._catalogue, self._database)
         async with self._database.connection(Work.OUTCOMES) as conn:
             found = []
             for name, (run, payload, problem) in runs.items():
-                above, task = parent or _parent_of(run), self._task(run)
+                above, task = parents.get(name) or _parent_of(run), self._task(run)
                 its = None
                 if above is not None and task is not None:
                     its = await known_parent(conn, self._catalogue, Side.LEGACY, Told(above))
@@ -180,8 +220,8 @@ class TriggerChildren:
                         scheduled_at=_later(moment(run.get("delayedUntil")), moment(run.get("createdAt"))),
                     )
                 )
-            parents = [run.parent.run_id for run in found if run.parent.run_id is not None]
-            coming = await at_the_door(conn, parents)
+            above_all = [run.parent.run_id for run in found if run.parent.run_id is not None]
+            coming = await at_the_door(conn, above_all)
             # In this order: what a door has written down since is known by now.
             known = await known_runs(conn, self._platform, list(runs))
             ours = [
@@ -192,7 +232,7 @@ class TriggerChildren:
             await record_found(
                 conn, self._catalogue, routing, [run for run in ours if run.platform_run_id not in known]
             )
-        return len(ours) == len(found)
+        return {run.platform_run_id for run in found} - {run.platform_run_id for run in ours}
 
     def _forget(self, name: str, parent: str | None) -> None:
         """A child of a run that is none of ours; one whose parent may become known is looked at again."""

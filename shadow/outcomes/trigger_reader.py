@@ -32,7 +32,8 @@ _FEW = 3
 _AT_ONCE = 8
 """Requests in flight."""
 _PAGES = 10
-"""Pages of the list that are read of one stretch of time."""
+"""Pages of the list that are read of one stretch of time; as many as there are runs to find, where that is more: only
+then would reading them one by one cost less."""
 _STRETCH = timedelta(minutes=10)
 """Awaited runs that lie further apart are looked for separately."""
 _REACH = timedelta(hours=1)
@@ -69,7 +70,9 @@ class TriggerReader:
         """See `Reader.read`."""
         nameless = {run.id: run for run in awaited if run.platform_run_id is None}
         known = {run.platform_run_id: run for run in awaited if run.platform_run_id is not None}
-        direct = [run for run in known.values() if len(known) <= _FEW or _is_turn(run)]
+        direct = [
+            run for name, run in known.items() if len(known) <= _FEW or _is_turn(run) or self._was_found_ended(name)
+        ]
         async for portion in self._read_each([(str(run.platform_run_id), run) for run in direct], permits):
             yield portion
         sought = {run_id: run for run_id, run in known.items() if run not in direct}
@@ -94,7 +97,8 @@ class TriggerReader:
         until = max(run.accepted_at for run in stretch) + _REACH
         ended: list[tuple[str, Awaited]] = []
         after: str | None = None
-        for _page in range(_PAGES):
+        found: set[UUID] = set()
+        for _page in range(max(_PAGES, len(stretch))):
             await permits.take()
             try:
                 page = await self._api.list(
@@ -106,8 +110,9 @@ class TriggerReader:
             ended += [(str(run["id"]), sought[run["id"]]) for run in page.runs if run.get("id") in sought]
             if nameless:
                 ended += await self._by_key(page.runs, nameless, named)
+            found.update(run.id for _name, run in ended)
             after = page.after
-            if after is None:
+            if after is None or all(run.id in found for run in stretch):
                 break
         return ended
 
@@ -128,17 +133,43 @@ class TriggerReader:
     ) -> AsyncIterator[Sequence[RunOutcome]]:
         for start in range(0, len(runs), _AT_ONCE):
             portion = runs[start : start + _AT_ONCE]
-            answers = await asyncio.gather(
-                *(self._read_one(run_id, awaited, permits) for run_id, awaited in portion),
-                return_exceptions=True,
+            read = await asyncio.gather(
+                *(self._retrieved(run_id, permits) for run_id, _awaited in portion), return_exceptions=True
             )
+            told = {run_id: run for (run_id, _), run in zip(portion, read, strict=True) if isinstance(run, Mapping)}
+            incomplete: set[str] = set()
+            failed: Exception | None = None
+            if self._children is not None:
+                try:
+                    incomplete = await self._children.of(told, permits)
+                except Exception as error:
+                    # Raised below: those without children have ended all the same.
+                    failed = error
+                    told = {run_id: run for run_id, run in told.items() if not self._children.named(run)}
+            answers = [
+                *await asyncio.gather(
+                    *(
+                        self._outcome(run_id, told[run_id], awaited, complete=run_id not in incomplete)
+                        for run_id, awaited in portion
+                        if run_id in told
+                    ),
+                    return_exceptions=True,
+                ),
+                *(answer for answer in read if isinstance(answer, BaseException)),
+                *((failed,) if failed is not None else ()),
+            ]
             yield [answer for answer in answers if isinstance(answer, RunOutcome)]
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
 
-    async def _read_one(self, run_id: str, awaited: Awaited, permits: Permits) -> RunOutcome | None:
-        """The run's outcome; None while it is under way, or not to be seen yet."""
+    def _was_found_ended(self, name: str) -> bool:
+        return self._children is not None and self._children.has_ended(name)
+
+    async def _retrieved(self, run_id: str, permits: Permits) -> Json | None:
+        """The run's record; None while it is not to be seen yet."""
+        if self._children is not None and (run := self._children.ended(run_id)) is not None:
+            return run
         await permits.take()
         try:
             run, answer = await self._api.retrieve(run_id)
@@ -147,8 +178,15 @@ class TriggerReader:
                 return None  # the replica lags (reference 3.1); or it is gone, and the deadline tells
             raise _wait(error.answer) or error from None
         permits.learn(quota(answer.fields))
+        return run
+
+    async def _outcome(self, run_id: str, run: Json, awaited: Awaited, *, complete: bool) -> RunOutcome | None:
+        """How a run ended; None while it is under way.
+
+        Args:
+            complete: whether all its children are known.
+        """
         status = TRIGGER_DEV.get(str(run.get("status")))
-        complete = self._children is None or await self._children.of(run_id, run, permits)
         if status is None or (not complete and awaited.polls < _PACKET_POLLS):
             return None
         output = None

@@ -22,6 +22,8 @@ class Front:
     """The same with the query and the body's bytes."""
     answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
     """Path to status and headers."""
+    once: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    """The same for the first time that it is asked for."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -36,7 +38,7 @@ class Front:
         query = f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
         self.raw.append((asked + query, headers, body))
         self.calls.append((asked, headers, orjson.loads(body) if body[:1] in (b"{", b"[") else None))
-        status, answered = self.answers.get(scope["path"], (200, {}))
+        status, answered = self.once.pop(scope["path"], self.answers.get(scope["path"], (200, {})))
         raw = [
             (name.encode(), value.encode()) for name, value in {**answered, "content-type": "application/json"}.items()
         ]

@@ -12,8 +12,10 @@ from shadow.catalogue.model import TriggerPlatform
 from shadow.model.ids import new_id
 from shadow.outcomes.outcome import RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited
+from shadow.outcomes.trigger_children import TriggerChildren
 from shadow.outcomes.trigger_reader import TriggerReader
 from shadow.platforms.trigger_api import TriggerApi
+from shadow.store.database import Database
 from tests.unit.sandbox.trigger_dev.transcripts import read
 from tests.unit.shadow.outcomes.reading import FreePermits, nobody, read_all
 from tests.unit.shadow.platforms.platforms import Wire, catalogue
@@ -163,6 +165,41 @@ async def test_pages_are_followed() -> None:
         return httpx.Response(200, json={"data": [{"id": "run_3"}], "pagination": {}})
 
     assert len(await read_all(reader(Wire(answer)), [awaited(f"run_{number}") for number in range(5)])) == 1
+
+
+@pytest.mark.parametrize(("awaited_runs", "shown_on_page", "found"), [(40, 25, 40), (12, 25, 0), (5, 10, 5)])
+async def test_a_long_list_is_followed_for_as_long_as_it_costs_less_than_reading_each(
+    awaited_runs: int, shown_on_page: int, found: int
+) -> None:
+    """The newest come first: runs that ended a while ago lie behind all that have ended since."""
+    pages = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal pages
+        if request.url.path != "/api/v1/runs":
+            return httpx.Response(200, json={"id": request.url.path.rpartition("/")[2], "status": "COMPLETED"})
+        pages += 1
+        shown = [{"id": f"run_{number}"} for number in range(awaited_runs)] if pages == shown_on_page else []
+        return httpx.Response(200, json={"data": shown, "pagination": {"next": "cursor"}})
+
+    outcomes = await read_all(reader(Wire(answer)), [awaited(f"run_{number}") for number in range(awaited_runs)])
+    assert len(outcomes) == found
+    assert pages == (shown_on_page if found else awaited_runs)
+
+
+@pytest.mark.parametrize(("status", "requests"), [("COMPLETED", 1), ("EXECUTING", 2)])
+async def test_a_child_that_had_ended_when_it_was_found_is_not_asked_for_again(status: str, requests: int) -> None:
+    told = [status, "COMPLETED"]
+    wire = Wire(lambda request: httpx.Response(200, json={"id": "run_c", "status": told.pop(0), "output": 7}))
+    platform = catalogue().platforms["trigger"]
+    assert isinstance(platform, TriggerPlatform)
+    api = TriggerApi(platform, wire.client)
+    children = TriggerChildren("trigger", api, catalogue(), Database("postgresql://127.0.0.1:1/none"))
+    await children._read("run_c", FreePermits())
+    asking = TriggerReader("trigger", api, catalogue(), children)
+    (outcome,) = await read_all(asking, [awaited("run_c")])
+    assert (outcome.status, outcome.output) == (Status.COMPLETED, b"7")
+    assert len(wire.requests) == requests
 
 
 async def test_what_was_read_before_a_rate_limit_is_kept() -> None:
