@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from comparators.canonical import JSON, canonical
@@ -14,6 +15,9 @@ from comparators.path import Parts
 
 _LONGEST_VALUE = 60
 _MOST_RECIPIENTS = 3
+_TO = frozenset({"to", "toaddresses", "recipients"})
+_SUBJECT = frozenset({"subject"})
+_TEMPLATE = frozenset({"template", "templateid", "templatealias", "templatename"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +49,47 @@ def _named(entry: Entry) -> _Named:
 def _message(entry: Entry) -> dict[str, JSON] | None:
     """What an effect mailed, whether a mailer or a provider's API was told to; None for anything but a mail."""
     data = entry.data
-    if entry.kind == "email":
-        return data if isinstance(data, dict) else {}
     body = data.get("body") if isinstance(data, dict) else None
-    return body if entry.kind == "http" and isinstance(body, dict) and is_mail(body) else None
+    if isinstance(body, dict) and entry.kind in ("email", "http") and is_mail(body):
+        return body
+    return (data if isinstance(data, dict) else {}) if entry.kind == "email" else None
 
 
 def _mail(message: dict[str, JSON]) -> str:
-    said = {name.lower().replace("_", ""): value for name, value in message.items()}
-    template = next((said[name] for name in ("template", "templateid", "templatealias") if name in said), None)
-    subject = said.get("subject")
-    if isinstance(template, str) and template:
+    template = next((text for text in _said(message, _TEMPLATE) if text), None)
+    subject = next((text for text in _said(message, _SUBJECT) if text), None)
+    if template is not None:
         name = f"the {template} email"
-    elif isinstance(subject, str) and subject:
-        name = f"the email {shown(subject)}"
     else:
-        name = "an email"
-    to = said.get("to")
-    recipients = [_address(one) for one in (to if isinstance(to, list) else [to])]
-    told = [one for one in recipients if one]
+        name = "an email" if subject is None else f"the email {shown(subject)}"
+    told = list(dict.fromkeys(_said(message, _TO)))
     if not told:
         return name
     more = f" and {len(told) - _MOST_RECIPIENTS} more" if len(told) > _MOST_RECIPIENTS else ""
     return f"{name} to {', '.join(told[:_MOST_RECIPIENTS])}{more}"
 
 
-def _address(value: JSON) -> str | None:
-    if isinstance(value, dict):
-        value = next((value[name] for name in ("email", "address", "Email") if name in value), None)
-    return value if isinstance(value, str) else None
+def _said(value: JSON, names: frozenset[str]) -> Iterator[str]:
+    """The texts at members of these names, however deep: providers nest a mail in many ways."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _said(item, names)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            if name.lower().replace("_", "") in names:
+                yield from _texts(member)
+            else:
+                yield from _said(member, names)
+
+
+def _texts(value: JSON) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from _texts(next((value[name] for name in ("address", "email", "Email") if name in value), None))
 
 
 def counted(entry: Entry, legacy: int, candidate: int) -> str:

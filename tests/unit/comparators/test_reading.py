@@ -156,6 +156,16 @@ CONFIRMATION: JSON = {"to": ["a@x.test"], "template": "confirmation"}
             "sent an email to a@x.test, b@x.test, c@x.test and 2 more",
         ),
         (effect("email", "mail", "send", {}), "sent an email"),
+        # as a provider nests it, seen by the gateway of a target whose kind is email
+        (
+            effect(
+                "email",
+                "mail",
+                "POST /v3/mail/send",
+                {"body": {"personalizations": [{"to": [{"email": "a@x.test"}]}], "subject": "Welcome"}},
+            ),
+            'sent the email "Welcome" to a@x.test',
+        ),
         (
             effect("http", "bank", "POST /transfers", {"body": {"n": 1}}, "r-7"),
             "called POST /transfers at bank for r-7",
