@@ -16,7 +16,8 @@ _NAME_KEYS = ("name", "Name", "displayName", "display_name")
 
 
 def recipients(value: JSON) -> JSON:
-    """The addresses of a field as a sorted list; each is a text, or `{"address", "name"}` where it has a display name.
+    """The addresses of a field as a sorted list; each is a text, or `{"address", "name"}` where it has a display name
+    (and `type`, where it is said of each whether it is a copy).
 
     What is no notation of addresses stays as it is.
     """
@@ -57,15 +58,19 @@ def _of_text(text: str) -> JSON:
 
 
 def _of_object(item: dict[str, JSON]) -> JSON:
-    """None for what holds more, or something else, than an address and a name."""
+    """None for what holds more, or something else, than an address, a name and a type."""
     where = [key for key in _ADDRESS_KEYS if isinstance(item.get(key), str)]
     named = [key for key in _NAME_KEYS if key in item]
-    if len(where) != 1 or len(named) > 1 or len(item) != 1 + len(named):
+    typed = "type" in item
+    if len(where) != 1 or len(named) > 1 or len(item) != 1 + len(named) + typed:
         return None
     name = item[named[0]] if named else None
     if name is not None and not isinstance(name, str):
         return None
-    return _told(str(item[where[0]]), name or "")
+    told = _told(str(item[where[0]]), name or "")
+    if not typed:
+        return told
+    return {**(told if isinstance(told, dict) else {"address": told}), "type": item["type"]}
 
 
 def _told(where: str, name: str) -> JSON:
