@@ -10,6 +10,8 @@ from comparators.kinds.text import line
 
 _MAILBOX = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^<>]*)>$", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ODD = re.compile(r"[<>,;\"\\]")
+"""What no address has that was read rightly."""
 _ESCAPED = re.compile(r"\\(.)")
 _ADDRESS_KEYS = ("address", "email", "Email", "Address", "mail")
 _NAME_KEYS = ("name", "Name", "displayName", "display_name")
@@ -21,7 +23,7 @@ def recipients(value: JSON) -> JSON:
 
     What is no notation of addresses stays as it is.
     """
-    if value is None or value in ("", []):
+    if value is None:
         return []
     found: list[JSON] = []
     for item in value if isinstance(value, list) else [value]:
@@ -31,7 +33,10 @@ def recipients(value: JSON) -> JSON:
             found.append(told)
         else:
             return value
-    return sorted(found, key=_order)
+    if any(_ODD.search(str(told["address"]) if isinstance(told, dict) else str(told)) for told in found):
+        return value
+    # Nobody, however that is written.
+    return sorted((told for told in found if told != ""), key=_order)
 
 
 def address(text: str) -> str:
@@ -41,7 +46,7 @@ def address(text: str) -> str:
 
 
 def _domain(domain: str) -> str:
-    lower = domain.strip().rstrip(".").lower()
+    lower = domain.strip().rstrip(".").strip().lower()
     if "xn--" not in lower:
         return lower
     try:
