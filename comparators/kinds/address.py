@@ -10,17 +10,20 @@ from comparators.kinds.text import line
 
 _MAILBOX = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^<>]*)>$", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ODD = re.compile(r"[<>,;\"\\]")
+"""What no address has that was read rightly."""
 _ESCAPED = re.compile(r"\\(.)")
 _ADDRESS_KEYS = ("address", "email", "Email", "Address", "mail")
 _NAME_KEYS = ("name", "Name", "displayName", "display_name")
 
 
 def recipients(value: JSON) -> JSON:
-    """The addresses of a field as a sorted list; each is a text, or `{"address", "name"}` where it has a display name.
+    """The addresses of a field as a sorted list; each is a text, or `{"address", "name"}` where it has a display name
+    (and `type`, where it is said of each whether it is a copy).
 
     What is no notation of addresses stays as it is.
     """
-    if value is None or value in ("", []):
+    if value is None:
         return []
     found: list[JSON] = []
     for item in value if isinstance(value, list) else [value]:
@@ -30,7 +33,10 @@ def recipients(value: JSON) -> JSON:
             found.append(told)
         else:
             return value
-    return sorted(found, key=_order)
+    if any(_ODD.search(str(told["address"]) if isinstance(told, dict) else str(told)) for told in found):
+        return value
+    # Nobody, however that is written.
+    return sorted((told for told in found if told != ""), key=_order)
 
 
 def address(text: str) -> str:
@@ -40,7 +46,7 @@ def address(text: str) -> str:
 
 
 def _domain(domain: str) -> str:
-    lower = domain.strip().rstrip(".").lower()
+    lower = domain.strip().rstrip(".").strip().lower()
     if "xn--" not in lower:
         return lower
     try:
@@ -57,15 +63,19 @@ def _of_text(text: str) -> JSON:
 
 
 def _of_object(item: dict[str, JSON]) -> JSON:
-    """None for what holds more, or something else, than an address and a name."""
+    """None for what holds more, or something else, than an address, a name and a type."""
     where = [key for key in _ADDRESS_KEYS if isinstance(item.get(key), str)]
     named = [key for key in _NAME_KEYS if key in item]
-    if len(where) != 1 or len(named) > 1 or len(item) != 1 + len(named):
+    typed = "type" in item
+    if len(where) != 1 or len(named) > 1 or len(item) != 1 + len(named) + typed:
         return None
     name = item[named[0]] if named else None
     if name is not None and not isinstance(name, str):
         return None
-    return _told(str(item[where[0]]), name or "")
+    told = _told(str(item[where[0]]), name or "")
+    if not typed:
+        return told
+    return {**(told if isinstance(told, dict) else {"address": told}), "type": item["type"]}
 
 
 def _told(where: str, name: str) -> JSON:

@@ -40,18 +40,30 @@ def is_mail(value: JSON) -> bool:
         return bool(value) and all(is_mail(item) for item in value)
     if not isinstance(value, dict):
         return False
-    if isinstance(messages := value.get("Messages", value.get("messages")), list):  # Postmark, Mailjet
-        return is_mail(messages)
-    names = {_squeezed(name) for name in value}
-    return bool(names & _SOMEBODY) and bool(names & _SOMETHING)
+    names = {_squeezed(name): name for name in value}
+    if names.keys() & _SOMEBODY and names.keys() & _SOMETHING:
+        return True
+    within = [value[name] for squeezed, name in names.items() if squeezed in _ENVELOPES]
+    return any(isinstance(held, dict | list) and is_mail(held) for held in within)
 
 
 def _member(name: str, value: JSON) -> JSON:
     squeezed = _squeezed(name)
     if squeezed in _DATA:
         return value
-    normal = _MEMBERS.get(squeezed, mail)
-    return normal(value)
+    normal = _MEMBERS.get(squeezed)
+    return mail(value) if normal is None else normal(_unwrapped(value))
+
+
+def _unwrapped(value: JSON) -> JSON:
+    """What a part of a multipart body holds, where it is a field and no file; as it is what is none."""
+    if isinstance(value, list) and value and all(_is_field(item) for item in value):
+        return [item["content"] for item in value if isinstance(item, dict)]
+    return value["content"] if isinstance(value, dict) and _is_field(value) else value
+
+
+def _is_field(value: JSON) -> bool:
+    return isinstance(value, dict) and value.keys() == {"type", "content"} and isinstance(value["content"], str)
 
 
 def _typed(value: dict[str, JSON]) -> JSON:
@@ -67,16 +79,24 @@ def _typed(value: dict[str, JSON]) -> JSON:
     return {"type": kind, "text": lines(content)} if kind.startswith("text/plain") else None
 
 
+def _said(value: JSON, notation: Callable[[str], JSON]) -> JSON:
+    if isinstance(value, str):
+        return notation(value)
+    if isinstance(value, dict) and isinstance(data := value.get("Data"), str):  # Amazon's SES
+        return {**value, "Data": notation(data)}
+    return value
+
+
 def _subject(value: JSON) -> JSON:
-    return line(value) if isinstance(value, str) else value
+    return _said(value, line)
 
 
 def _html(value: JSON) -> JSON:
-    return seen(value) if isinstance(value, str) else value
+    return _said(value, seen)
 
 
 def _text(value: JSON) -> JSON:
-    return lines(value) if isinstance(value, str) else value
+    return _said(value, lines)
 
 
 def _either(value: JSON) -> JSON:
@@ -159,9 +179,11 @@ _MEMBERS: Mapping[str, Callable[[JSON], JSON]] = MappingProxyType(
     }
 )
 _SOMEBODY = word_set("to toaddresses personalizations recipients destination")
+_ENVELOPES = word_set("message messages mail email")
+"""In which some providers wrap a mail, or several."""
 _SOMETHING = word_set(
     "subject html htmlbody htmlcontent htmlpart textbody template templateid templatealias templatename"
-    " dynamictemplatedata personalizations"
+    " dynamictemplatedata personalizations content"
 )
 _DATA = word_set(
     "dynamictemplatedata templatemodel templatedata templatevariables substitutions customargs metadata variables"

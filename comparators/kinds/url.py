@@ -33,7 +33,8 @@ def url(text: str) -> str:
             where = where.removesuffix(f":{port}")
         host = f"{user}{at}{where}"
     path = escapes(parts.path) or ("/" if host else "")
-    query = "&".join(sorted((escapes(pair).replace("%20", "+") for pair in parts.query.split("&") if pair), key=_name))
+    pairs = (_AROUND.sub("", escapes(pair).replace("%20", "+")) for pair in parts.query.split("&"))
+    query = "&".join(sorted(filter(None, pairs), key=_name))
     said = f"{scheme}:" if scheme else ""
     said += f"//{host}" if host else ""
     said += path

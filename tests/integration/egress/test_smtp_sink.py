@@ -22,6 +22,7 @@ from shadow.egress.keys import issue
 from shadow.egress.mail_relay import MailRelay
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.platforms.client import carrying_client
+from shadow.store import codec
 from shadow.store.database import Database
 from tests.integration.effects.world import SeenWorld, catalogue
 from tests.integration.egress.world import ToldRouting, outage, until
@@ -115,13 +116,17 @@ class Workers:
     def __init__(self, port: int, keys: dict[Side, str]) -> None:
         self.port, self.keys = port, keys
 
-    async def send(self, side: Side, *, to: str = "zoe@example.com", login: Any = None, **headers: str) -> str:
+    async def send(
+        self, side: Side, *, to: str = "zoe@example.com", login: Any = None, html: str | None = None, **headers: str
+    ) -> str:
         """Send a mail; the answer to it."""
         message = EmailMessage()
         message["Subject"], message["From"], message["To"] = "Order order-1234", "shop@example.com", to
         for name, value in headers.items():
             message[name.replace("_", "-")] = value
         message.set_content("Thanks!\n")
+        if html is not None:
+            message.add_alternative(html, subtype="html")
 
         def send() -> str:
             with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
@@ -221,6 +226,24 @@ async def test_it_is_told_what_its_twin_was_told(
         ("replay", 550),
         ("replay", 550),
     ]
+
+
+async def test_a_mail_that_reads_the_same_is_kept_as_the_same(world: SeenWorld, workers: Workers) -> None:
+    """What is notation goes before what is personal is hashed, or else two hashes would differ."""
+    told = await world.keyed(ORDER)
+    for side, html in (
+        (Side.LEGACY, "<p>Hello Zoe, call +49&nbsp;30 1234567 or write to help&#64;x.test</p>"),
+        (Side.CANDIDATE, "<table><tr><td>Hello Zoe,\n call <b>+49 30\n1234567</b> or write to help@x.test</table>"),
+    ):
+        await workers.send(side, html=html, X_Shadow_Run=told.platform_run(side))
+        await ended(world, told)
+    rows = await world.rows("SELECT content FROM bodies JOIN effects USING (id) WHERE part = 'data'")
+    legacy, candidate = (orjson.loads(codec.decode(content)) for (content,) in rows)
+    assert legacy == candidate
+    (line,) = legacy["html"]["lines"]
+    assert line.startswith("Hello Zoe, call ~phone:")
+    assert line.endswith("@x.test")
+    assert "1234567" not in line
 
 
 async def test_with_both_under_way_it_waits_for_its_twins_answer(

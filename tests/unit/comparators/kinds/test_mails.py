@@ -73,6 +73,63 @@ def test_another_notation_of_a_mail_is_the_same_mail(one: JSON, other: JSON) -> 
     assert normal("email", by_call[0]) == normal("email", by_call[1])
 
 
+WRAPPED: list[tuple[str, JSON, JSON, JSON]] = [
+    (
+        "Mandrill",
+        {"key": "k", "message": mail(to=[{"email": "ada@X.test", "type": "to"}, {"email": "b@x.test", "type": "cc"}])},
+        {"key": "k", "message": mail(to=[{"email": "b@x.test", "type": "cc"}, {"type": "to", "email": "ada@x.test"}])},
+        {"key": "k", "message": mail(to=[{"email": "b@x.test", "type": "bcc"}, {"type": "to", "email": "ada@x.test"}])},
+    ),
+    (
+        "Mailjet",
+        {"Messages": [{"To": [{"Email": "ada@X.test", "Name": "Ada"}], "Subject": "Hi", "HTMLPart": "<p>Hi</p>"}]},
+        {"Messages": [{"To": [{"Name": "Ada", "Email": "ada@x.test"}], "Subject": "Hi ", "HTMLPart": "<div>Hi"}]},
+        {"Messages": [{"To": [{"Name": "Ada", "Email": "ada@x.test"}], "Subject": "Hi", "HTMLPart": "<p>Ho</p>"}]},
+    ),
+    (
+        "SES",
+        {
+            "Destination": {"ToAddresses": ["ada@X.test", "b@x.test"]},
+            "Content": {"Simple": {"Body": {"Html": {"Data": "<p>Hi</p>"}}}},
+        },
+        {
+            "Destination": {"ToAddresses": ["b@x.test", "ada@x.test"]},
+            "Content": {"Simple": {"Body": {"Html": {"Data": "<b>Hi</b>"}}}},
+        },
+        {
+            "Destination": {"ToAddresses": ["ada@x.test"]},
+            "Content": {"Simple": {"Body": {"Html": {"Data": "<p>Hi</p>"}}}},
+        },
+    ),
+    (
+        "Mailgun",
+        {
+            "to": [{"type": "text/plain", "content": "b@x.test"}, {"type": "text/plain", "content": "ada@x.test"}],
+            "subject": {"type": "text/plain", "content": "Hi"},
+            "html": {"type": "text/plain", "content": "<p>Hi</p>"},
+        },
+        {
+            "to": {"type": "text/plain", "content": "ada@x.test, b@X.test"},
+            "subject": {"type": "text/plain", "content": "Hi"},
+            "html": {"type": "text/plain", "content": "<div>Hi</div>"},
+        },
+        {
+            "to": {"type": "text/plain", "content": "ada@x.test, eve@x.test"},
+            "subject": {"type": "text/plain", "content": "Hi"},
+            "html": {"type": "text/plain", "content": "<p>Hi</p>"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "same", "other"), [row[1:] for row in WRAPPED], ids=[row[0] for row in WRAPPED])
+def test_a_mail_is_known_in_the_ways_that_providers_wrap_it(one: JSON, same: JSON, other: JSON) -> None:
+    said: list[JSON] = [normal("http", {"method": "POST", "path": "/", "body": body}) for body in (one, same, other)]
+    assert said[0] == said[1]
+    assert canonical(said[0]) != canonical(said[2])
+    assert [normal("http", each) for each in said] == said
+
+
 OTHER: list[tuple[str, JSON, JSON]] = [
     ("another recipient", mail(), mail(to=["bob@x.test"])),
     ("the case of a mailbox", mail(), mail(to=["Ada@x.test"])),

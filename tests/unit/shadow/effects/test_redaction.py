@@ -108,7 +108,8 @@ def test_a_secret_by_name_never_stays_in_clear(secret: str, name: str) -> None:
 
 @given(LOCALS, DOMAINS)
 def test_an_address_never_stays_in_clear_wherever_it_stands(local: str, domain: str) -> None:
-    assume(len(local) > 2 and local not in set(Kind))  # a hash names its kind
+    around = "{text: write to <>, please} {url: https://x.test/u?mail=} " + " ".join(Kind)  # a hash names its kind
+    assume(len(local) > 2 and local not in around)
     address = f"{local}@{domain}"
     for document in (
         {"email": address},
