@@ -121,7 +121,7 @@ class IssuedDoor:
     async def _batch(self, source: CallingSource | None, name: str) -> Batch | None:
         if source is None:
             return None
-        async with self._services.database.connection(Work.CAUSES) as connection:
+        async with self._services.database.connection(Work.ACCEPT) as connection:
             return await batches.find(connection, source.platform_name, name)
 
     async def _allowed(self, scope: Scope, send: Send, what: _Read) -> CallingSource | None:

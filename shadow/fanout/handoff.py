@@ -114,17 +114,21 @@ WHERE id IN (
 # What waits for the twin of a child is another event: what the twin of the child's parent emitted. One that nobody has
 # emitted yet is waited for until the parent itself has settled.
 _LOOK_AGAIN_AT_CHILDREN = b"""
+WITH parent AS MATERIALIZED (
+    SELECT run.id, run.pair_id FROM runs AS run WHERE run.event_id = ANY(%(events)s::uuid[]) AND run.authority = 'real'
+    UNION
+    SELECT run.id, run.pair_id FROM events AS child JOIN runs AS run ON run.id = child.parent_run
+    WHERE child.id = ANY(%(events)s::uuid[]) AND run.authority = 'real'
+),
+other AS MATERIALIZED (
+    SELECT CASE pair.legacy_run WHEN parent.id THEN pair.candidate_run ELSE pair.legacy_run END AS id
+    FROM parent JOIN pairs AS pair ON pair.id = parent.pair_id
+)
 UPDATE dispatches SET due_at = now()
 WHERE id IN (
-    SELECT waiting.id FROM dispatches AS waiting
-    WHERE waiting.state = 'sequenced' AND waiting.event_id IN (
-        SELECT twin.id FROM runs AS parent
-        JOIN pairs AS pair ON pair.id = parent.pair_id
-        JOIN events AS twin ON twin.parent_run IN (pair.legacy_run, pair.candidate_run) AND twin.parent_run <> parent.id
-        WHERE parent.authority = 'real' AND (
-            parent.event_id = ANY(%(events)s::uuid[])
-            OR parent.id IN (SELECT child.parent_run FROM events AS child WHERE child.id = ANY(%(events)s::uuid[]))))
-    ORDER BY waiting.id FOR UPDATE)
+    SELECT waiting.id FROM other JOIN events AS twin ON twin.parent_run = other.id
+    JOIN dispatches AS waiting ON waiting.event_id = twin.id AND waiting.state = 'sequenced'
+    ORDER BY waiting.id FOR UPDATE OF waiting)
 """
 
 

@@ -170,6 +170,19 @@ async def test_a_batch_whose_items_stay_is_trigger_devs_own_and_its_parent_is_kn
     assert rows == [(parent.run, "legacy")] * 2  # their lines do not name it
 
 
+async def test_what_is_bridged_rests_on_disk_until_the_rest_has_been_taken(parent: Parent) -> None:
+    """Should the process die meanwhile, both parts are the workers'."""
+    seen: list[tuple[Any, ...]] = []
+
+    async def look(request: httpx.Request) -> None:
+        seen.extend(await parent.world.rows("SELECT side, due_at > now() FROM dispatches ORDER BY side"))
+
+    parent.world.services.http.event_hooks["request"] = [look]
+    assert (await parent.batch("/api/v2/tasks/batch", MIXED)).status_code == 202
+    assert seen == [("candidate", True), ("legacy", True), ("legacy", True)]
+    assert await parent.waits() == [False]
+
+
 @pytest.mark.parametrize("path", ONE_CALL)
 async def test_what_trigger_dev_refuses_starts_nothing_on_the_candidate(parent: Parent, path: str) -> None:
     bad = {"task": "hello", "payload": {}, "options": {"maxAttempts": "x"}}
