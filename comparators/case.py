@@ -96,12 +96,11 @@ class Case:
             correspondence.learn_equal(layout.legacy, layout.candidate)
         for entry, counterpart in pairing.pairs:
             correspondence.learn_equal(entry.spelled, counterpart.spelled)
-        effects = tuple(
-            _compared(entry, counterpart, layout, correspondence)
-            for (entry, counterpart), layout in zip(pairing.pairs, layouts[1:], strict=True)
-        )
-        correspondence.operation, correspondence.place = "", "output"
-        output = layouts[0].compared(correspondence)
+        effects, output = _all_compared(pairing, layouts, correspondence)
+        if correspondence.ambiguous:
+            # Which of several alike is which is told by what else mentions them.
+            correspondence.names_wait = False
+            effects, output = _all_compared(pairing, layouts, correspondence)
         count = UseCount()
         for layout, comparison in zip(layouts, (output, *(effect.data for effect in effects)), strict=True):
             count.compared(layout, comparison, correspondence)
@@ -160,6 +159,17 @@ class Case:
             sentence=sentence,
             signature=signature_of(self.task, located),
         )
+
+
+def _all_compared(
+    pairing: Pairing, layouts: Sequence[Layout], correspondence: Correspondence
+) -> tuple[tuple[EffectComparison, ...], Comparison]:
+    effects = tuple(
+        _compared(entry, counterpart, layout, correspondence)
+        for (entry, counterpart), layout in zip(pairing.pairs, layouts[1:], strict=True)
+    )
+    correspondence.operation, correspondence.place = "", "output"
+    return effects, layouts[0].compared(correspondence)
 
 
 def _compared(entry: Entry, counterpart: Entry, layout: Layout, correspondence: Correspondence) -> EffectComparison:

@@ -122,6 +122,10 @@ class Correspondence:
     """Of the effects that are being compared."""
     place: str = ""
     """Where in the pair they are, for people."""
+    names_wait: bool = True
+    """Whether members that could go by several names of legacy's are left until everything else has told its ids."""
+    ambiguous: bool = False
+    """Whether there were any."""
     _bound: bool = False
 
     def learn_equal(self, legacy: Aligned, candidate: Aligned) -> None:
@@ -187,6 +191,10 @@ class Correspondence:
             held = shape(restored(candidate[name]), self.known.texts)
             # First what is known to be the same, then what holds the same.
             mine.sort(key=lambda other: (self._as_candidate(other) != name, seen[other] != held, other))
+            alike = sum(seen[other] == held for other in mine)
+            if self.names_wait and alike > 1 and self._as_candidate(mine[0]) != name:
+                self.ambiguous = True
+                continue
             for other in mine:
                 if self.texts_correspond(other, name, parts):
                     found[name] = other

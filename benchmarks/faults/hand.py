@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
 from benchmarks.faults.ids import FORMS
-from benchmarks.faults.symbols import BEGIN, BORN, CLOCK, GAP, INSTANT, MARKUP, SEPARATOR, SYMBOL
+from benchmarks.faults.symbols import (
+    BEGIN,
+    BORN,
+    CLOCK,
+    EMBEDDED,
+    GAP,
+    INSTANT,
+    MARKUP,
+    NEWLINE,
+    SEPARATOR,
+    STOLEN,
+    SYMBOL,
+)
 
 _INSTANTS = ("milliseconds, Z", "milliseconds, offset", "microseconds, offset", "Z", "another offset")
 _ESCAPES = ("named", "decimal", "hexadecimal", "least")
@@ -35,6 +49,12 @@ class Hand:
         self.hours = self.rng.choice((1, 2, -5, -8, 9))
         self.foreign = self.rng.random() < 0.5
         """Whether it escapes what is no ASCII, too."""
+        self.tags = (
+            "plain" if self.plain else self.rng.choice(("plain", "plain", "capitals", "quotes", "xhtml", "broken"))
+        )
+        self.newline = self.rng.choice(("\n", "\r\n"))
+        self.legacys: dict[str, str] = {}
+        """The other run's ids, for who uses them by mistake."""
 
     def value(self, value: Any, at: datetime) -> Any:
         """What a script says, as this run writes it at that moment."""
@@ -54,7 +74,8 @@ class Hand:
         whole = SYMBOL.fullmatch(text)
         if whole is not None:
             return self._symbol(whole[1], whole[2].split(SEPARATOR), at)
-        return SYMBOL.sub(lambda found: str(self._symbol(found[1], found[2].split(SEPARATOR), at)), text)
+        written = SYMBOL.sub(lambda found: str(self._symbol(found[1], found[2].split(SEPARATOR), at)), text)
+        return self._tagged(written) if written.startswith("<p>") else written
 
     def moment(self, symbol: str, at: datetime) -> datetime:
         """The moment that a symbol of one names."""
@@ -67,6 +88,8 @@ class Hand:
         return at + timedelta(seconds=float(arguments[1]))
 
     def id(self, name: str, form: str) -> Any:
+        if form == STOLEN:
+            return self.legacys.get(name, name)
         if name not in self.ids:
             self.ids[name] = FORMS[form](self.rng)
         made = self.ids[name]
@@ -86,8 +109,28 @@ class Hand:
             return self._instant(moment)
         if kind == MARKUP:
             return self._escaped(arguments[0])
+        if kind == EMBEDDED:
+            value = json.loads(arguments[0])
+            return json.dumps(dict(sorted(value.items(), reverse=self.foreign)), indent=2 if self.hours < 0 else None)
+        if kind == NEWLINE:
+            return self.newline
         assert kind == GAP, kind
         return self.gap
+
+    def _tagged(self, html: str) -> str:
+        """HTML in another spelling that looks the same."""
+        match self.tags:
+            case "capitals":
+                return re.sub(r"</?[a-z]+", lambda found: found[0].upper(), html)
+            case "quotes":
+                return re.sub(r'="([^"\']*)"', r"='\1'", html)
+            case "xhtml":
+                return "<!-- made by another library -->" + re.sub(r"<(img[^>]*)>", r"<\1 />", html)
+            case "broken":
+                return "".join(
+                    part if part.startswith("<") else part.replace(" ", "\n  ") for part in re.split(r"(<[^>]*>)", html)
+                )
+        return html
 
     def _instant(self, moment: datetime) -> str:
         moment = moment.astimezone(UTC)

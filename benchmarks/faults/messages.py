@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.faults.script import Call
 from benchmarks.faults.shop import Person, Shop
-from benchmarks.faults.symbols import GAP_SYMBOL, born, markup
+from benchmarks.faults.symbols import GAP_SYMBOL, NEWLINE_SYMBOL, born, markup
 from sandbox.commerce.messages import APPLICATION_RECEIVED, PAYOUT_CONFIRMATION, REVIEW_REQUEST
 from sandbox.commerce.money import units
 
@@ -86,15 +86,22 @@ def _mail(
     if rng.random() < 0.2:
         token = born("unsubscribe", "cuid")
         parts = [*parts, f'<p><a href="https://mail.example/u?to={reference}&amp;t={token}">Unsubscribe</a></p>']
+    content = [{"type": "text/html", "value": GAP_SYMBOL.join(parts)}]
+    if rng.random() < 0.25:
+        lines = ["Hello,", "", f"this is about {reference}.", "Yours, — the team \U0001f49b"]
+        content.insert(0, {"type": "text/plain", "value": NEWLINE_SYMBOL.join(lines)})
+    envelopes = [{"to": [{"email": person.email} for person in to]}]
+    if len(to) > 1 and rng.random() < 0.5:
+        envelopes = [{"to": [{"email": person.email}]} for person in to]
     return Call(
         "mail",
         "POST",
         "/v3/mail/send",
         {
-            "personalizations": [{"to": [{"email": person.email} for person in to]}],
+            "personalizations": envelopes,
             "from": {"email": sender},
             "subject": subject,
-            "content": [{"type": "text/html", "value": GAP_SYMBOL.join(parts)}],
+            "content": content,
             "categories": [template],
             "custom_args": arguments,
         },

@@ -62,6 +62,8 @@ class Pairing:
         self._rng = rng
         self._recorder = recorder
         self._noise = noise
+        self._ids: dict[str, str] = {}
+        """Of the run that was made last."""
 
     def pair(self, legacy: Script, candidate: Script | None) -> Pair:
         """The pair in which the sides did as these scripts say; None: the candidate's run never came."""
@@ -107,6 +109,8 @@ class Pairing:
     ) -> Run:
         rng = self._rng
         hand = Hand(rng, started_at, given, plain=not self._noise)
+        if side is Side.CANDIDATE:
+            hand.legacys = self._ids
         speller = Speller(rng, plain=not self._noise)
         performance = perform(script, rng, started_at, seconds, whole=side is Side.LEGACY)
         identifier = derived_id(event, script.task, side)

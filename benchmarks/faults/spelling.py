@@ -77,7 +77,9 @@ class Speller:
 
     def form(self, fields: dict[str, Any]) -> bytes:
         """Form fields; what is no text is written as JSON."""
-        pairs = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items()]
+        pairs = [
+            (name, value if isinstance(value, str) else self.json(value).decode()) for name, value in fields.items()
+        ]
         self._rng.shuffle(pairs)
         return urlencode(pairs, quote_via=quote if self.spaces else quote_plus).encode()
 

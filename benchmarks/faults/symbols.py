@@ -6,6 +6,7 @@ is decided for each side by itself (see `hand`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -16,12 +17,17 @@ SYMBOL = re.compile(f"{BEGIN}(\\w+){SEPARATOR}([^{BEGIN}{END}]*){END}")
 
 BORN = "born"
 """An id that is made in the run."""
+STOLEN = "stolen"
+"""As the form of an id: the one that legacy's run made."""
 CLOCK = "clock"
 """A moment by the run's own clock."""
 INSTANT = "instant"
 """A moment that stands in the data, in whatever notation."""
 MARKUP = "markup"
 """A text that stands in HTML."""
+EMBEDDED = "embedded"
+"""JSON within a text, of which the notation is free."""
+NEWLINE = "newline"
 GAP = "gap"
 """Where HTML may have white space that nobody sees."""
 
@@ -46,7 +52,13 @@ def markup(text: str) -> str:
     return _symbol(MARKUP, text)
 
 
+def embedded(value: Any) -> str:
+    """JSON within a text."""
+    return _symbol(EMBEDDED, json.dumps(value))
+
+
 GAP_SYMBOL = f"{BEGIN}{GAP}{SEPARATOR}{END}"
+NEWLINE_SYMBOL = f"{BEGIN}{NEWLINE}{SEPARATOR}{END}"
 
 
 def _symbol(kind: str, *arguments: str) -> str:

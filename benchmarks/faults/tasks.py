@@ -13,7 +13,7 @@ from benchmarks.faults import messages
 from benchmarks.faults.ids import MADE_BY_WORKERS
 from benchmarks.faults.script import Call, Emission, Row, Script
 from benchmarks.faults.shop import CAMPAIGNS, CHANNELS, TENANTS, Shop
-from benchmarks.faults.symbols import born, clock, instant
+from benchmarks.faults.symbols import born, clock, embedded, instant
 from sandbox.commerce.attribution import MODELS
 from sandbox.commerce.messages import APPLICATIONS_CHANNEL, incentive_percent
 from sandbox.commerce.money import share, units
@@ -58,6 +58,8 @@ def sync_shopify_order(shop: Shop) -> Script:
     }
     if rng.random() < 0.3:
         row |= {"note": rng.choice((None, "", "Please ring twice")), "test": rng.random() < 0.5}
+    if rng.random() < 0.2:
+        row["attributes"] = embedded({"gift": True, "wrap": "été", "size": [1, 2], "by": customer.first})
     if rng.random() < 0.2:
         row["sync_id"] = born("sync", rng.choice(MADE_BY_WORKERS))
     script.deeds.append(Row("orders", row, stage=1))
@@ -108,7 +110,10 @@ def sync_shopify_order(shop: Shop) -> Script:
             "updated_at": clock(),
         }
         if rng.random() < 0.3:
-            commission["audit_json"] = {born("audit", "ulid"): "credited", "by": "sync"}
+            steps = [born(f"audit-{number}-{step}", "ulid") for step in range(rng.choice((1, 1, 3)))]
+            commission["audit_json"] = {**dict.fromkeys(steps, "credited"), "by": "sync"}
+            if rng.random() < 0.5:
+                commission["last_step"] = steps[-1]
         script.deeds.append(Row("commissions", commission, stage=1))
     if rng.random() < 0.65:
         due = instant(shop.moment() + timedelta(days=rng.randint(110, 140)))
@@ -247,7 +252,9 @@ def process_creator_application(shop: Shop) -> Script:
     if rng.random() < 0.1:
         posts.append("-")
     for text in posts:
-        body = {"channel": APPLICATIONS_CHANNEL, "text": text}
+        body: dict[str, Any] = {"channel": APPLICATIONS_CHANNEL, "text": text}
+        if rng.random() < 0.2:
+            body["blocks"] = [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]
         form = rng.random() < 0.2
         posted = {
             "ok": True,

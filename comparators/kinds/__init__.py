@@ -14,8 +14,8 @@ from typing import TypeAlias
 from comparators.canonical import JSON, plain
 from comparators.kinds.call import call, is_call
 from comparators.kinds.event import emitted
-from comparators.kinds.instants import instants
 from comparators.kinds.mail import mail
+from comparators.kinds.row import row
 from comparators.plugins import KINDS, plugins
 
 Normaliser: TypeAlias = Callable[[JSON], JSON]
@@ -25,8 +25,8 @@ _OWN: dict[str, Normaliser] = {
     "http": call,
     "email": mail,
     "event": emitted,
-    "sql": instants,
-    "state": instants,
+    "sql": row,
+    "state": row,
 }
 _registered: dict[str, Normaliser] = {}
 _ROWS = ("sql", "state")

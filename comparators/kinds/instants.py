@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from comparators.canonical import JSON
-
 _INSTANT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[T ](?P<minutes>\d\d:\d\d)(?P<seconds>:\d\d)?(?:\.(?P<fraction>\d{1,9}))?"
     r"(?: ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?))?"
@@ -30,14 +28,3 @@ def instant(text: str) -> str:
     fraction = (match["fraction"] or "").rstrip("0")
     told = moment.replace(tzinfo=None).isoformat() + (f".{fraction}" if fraction else "")
     return told if zone is None else f"{told}Z"
-
-
-def instants(value: JSON) -> JSON:
-    """A value in which every text that is a moment is in that notation."""
-    if isinstance(value, str):
-        return instant(value)
-    if isinstance(value, list):
-        return [instants(item) for item in value]
-    if isinstance(value, dict):
-        return {name: instants(member) for name, member in value.items()}
-    return value

@@ -8,7 +8,10 @@ from itertools import combinations
 
 from benchmarks.faults.fault import ANY, CHANGED, Expected, Fault, Spoiling, document_of
 from benchmarks.faults.script import Call, Deed, Row
-from benchmarks.faults.symbols import SEPARATOR, births, born, mapped
+from benchmarks.faults.symbols import SEPARATOR, STOLEN, SYMBOL, births, born, mapped
+
+GIVEN = ("transfer", "mail-message", "other-message", "fb-trace")
+"""Ids that come with answers: contained runs get those of their twins."""
 
 
 def _said(deed: Deed) -> object:
@@ -45,6 +48,30 @@ class IdUsedInconsistently(Fault):
         deed = it.rng.choice(deeds)
         _rename(deed, name, f"{name}-other")
         # Either of them may be said to contradict the other.
+        return Expected(ANY, it.take(*deeds))
+
+
+class LegacysIdUsed(Fault):
+    """One deed says the id that legacy's run made: it was read from a copy of legacy's database."""
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        among = [
+            (name, deeds)
+            for name, deeds in _mentions(it).items()
+            if len(deeds) > 1 and it.free(deeds) == deeds and not name.startswith(GIVEN)
+        ]
+        if not among:
+            return None
+        name, deeds = it.rng.choice(among)
+        deed = it.rng.choice([deed for deed in deeds if isinstance(deed, Row)] or [None])
+        if deed is None:
+            return None
+        deed.values = mapped(
+            deed.values,
+            lambda text: SYMBOL.sub(
+                lambda found: born(name, STOLEN) if found[2].split(SEPARATOR)[0] == name else found[0], text
+            ),
+        )
         return Expected(ANY, it.take(*deeds))
 
 

@@ -54,12 +54,12 @@ class GoodsInAnotherOrder(Fault):
         mail = it.pick(it.script.mails())
         if mail is None:
             return None
-        html = mail.body["content"][0]["value"]
+        html = mail.body["content"][-1]["value"]
         begin, end = html.index("<ul>") + 4, html.index("</ul>")
         items = html[begin:end].split(GAP_SYMBOL)
         if len(items) < 2 or items == items[::-1]:
             return None
-        mail.body["content"][0]["value"] = html[:begin] + GAP_SYMBOL.join(reversed(items)) + html[end:]
+        mail.body["content"][-1]["value"] = html[:begin] + GAP_SYMBOL.join(reversed(items)) + html[end:]
         return Expected(ANY, it.take(mail))
 
 

@@ -25,7 +25,7 @@ class _Html(Fault):
         mail = it.pick(it.script.mails())
         if mail is None:
             return None
-        content = mail.body["content"][0]
+        content = mail.body["content"][-1]
         changed = self.changed(content["value"], it)
         if changed == content["value"]:
             return None
@@ -67,7 +67,7 @@ class Mojibake(Fault):
         if it.rng.random() < 0.5 and not mail.body["subject"].isascii():
             mail.body["subject"] = _mojibake(mail.body["subject"])
             return Expected(ANY, it.take(mail))
-        content = mail.body["content"][0]
+        content = mail.body["content"][-1]
         changed = _MARKUP.sub(lambda found: markup(_mojibake(found[1])), content["value"])
         if changed == content["value"]:
             return None
@@ -232,5 +232,5 @@ class PlainTextForHtml(Fault):
         mail = it.pick(it.script.mails())
         if mail is None:
             return None
-        mail.body["content"][0]["type"] = "text/plain"
+        mail.body["content"][-1]["type"] = "text/plain"
         return Expected(ANY, it.take(mail))

@@ -242,3 +242,14 @@ def test_of_an_answer_the_ids_are_kept_in_their_places_and_nothing_else() -> Non
     kept = ids_only(answer)
     assert kept == {"id": 7, "rows": [{"id": A, "note": A2}, {}, {"customer": {"key": "12"}}], A2: {}}
     assert {token.text for _, token in id_tokens(kept)} == {token.text for _, token in id_tokens(answer)}
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_of_names_that_hold_the_same_what_else_mentions_them_tells_which_is_which(last: int) -> None:
+    def logged(ids: tuple[str, str]) -> Ledger:
+        return run(insert("logs", a_steps=dict.fromkeys(ids, "done"), b_last=ids[last]))
+
+    assert judged(logged((A, A2)), logged((B, B2))).verdict is Verdict.match
+    assert judged(logged((A, A2)), logged((B2, B))).verdict is Verdict.match
+    other = run(insert("logs", a_steps={B: "done", B2: "done"}, b_last=A2))
+    assert judged(logged((A, A2)), other).verdict is Verdict.mismatch

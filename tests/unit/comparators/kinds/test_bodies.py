@@ -166,7 +166,7 @@ def test_what_was_reported_without_a_call_around_it_is_a_body() -> None:
 
 
 def test_a_row_may_have_columns_named_like_a_call() -> None:
-    row: JSON = {"method": "post", "body": '{"a": 1}', "path": "/%7e"}
+    row: JSON = {"method": "post", "body": '{"a":1}', "path": "/%7e"}
     assert normal("sql", row) == row
 
 

@@ -36,6 +36,7 @@ EQUAL: list[tuple[str, str, JSON, JSON]] = [
     ("zones in a state", "state", [{"at": "2026-01-05T10:00:00Z"}], [{"at": "2026-01-05 05:30:00-0430"}]),
     ("a moment without a zone", "sql", {"at": "2026-01-05 10:00:00"}, {"at": "2026-01-05T10:00:00.000"}),
     ("a whole float", "sql", {"n": 1.0}, {"n": 1}),
+    ("JSON as text", "sql", {"by": '{"a": 1,\n "b": ["\\u00e9", 2.0]}'}, {"by": '{"b":["é",2],"a":1}'}),
     (
         "when an event is due",
         "event",
@@ -60,6 +61,9 @@ def test_another_notation_says_the_same(kind: str, one: JSON, other: JSON) -> No
 
 
 OTHER: list[tuple[str, str, JSON, JSON]] = [
+    ("an object for JSON as text", "sql", {"by": '{"a":1}'}, {"by": {"a": 1}}),
+    ("another value in JSON as text", "sql", {"by": '{"a":1}'}, {"by": '{"a":"1"}'}),
+    ("a text that begins like JSON", "sql", {"by": "[draft] a"}, {"by": "[draft]  a"}),
     ("a number as text", "sql", {"n": 12}, {"n": "12"}),
     ("a null for nothing", "sql", {"n": None}, {}),
     ("an exact number in a float", "sql", {"n": "12.5"}, {"n": 12.5}),
