@@ -16,8 +16,8 @@ from shadow.catalogue.model import Origin, Side
 from shadow.causes.authority import Cause, Purpose, lineage_of
 from shadow.cutover.routing import Routing
 from shadow.effects.evidence import data_of_events
-from shadow.intake.arrival import Descent, PlannedDispatch
-from shadow.intake.plan import planned
+from shadow.intake.arrival import Descent, PlannedDispatch, Stage
+from shadow.intake.plan import fed, planned
 from shadow.model.ids import Seed, new_id
 from shadow.store.database import Connection, Database, Work
 
@@ -49,16 +49,23 @@ class Repeater:
         await routing.refresh()
         return cls(catalogue, routing)
 
-    async def repeat(self, conn: Connection, event: UUID, purpose: Purpose, sides: Sequence[Side]) -> UUID:
+    async def repeat(
+        self, conn: Connection, event: UUID, purpose: Purpose, sides: Sequence[Side], task: str | None = None
+    ) -> UUID:
         """Accept a recorded event once more for those sides. The caller commits.
 
         A delayed event is not delayed again. On Trigger.dev the payload is mapped from the event's data.
+
+        Args:
+            task: which must be among those that it starts; legacy starts no other. The candidate's platform starts
+                all that the event does.
 
         Returns:
             the id of the new event.
 
         Raises:
-            LookupError: the event, or its data, is gone, or it feeds no task any more.
+            LookupError: the event, or its data, is gone, or it feeds no task any more, or that task can't be started
+                by itself.
             ValueError: the purpose is `live`, which repeats nothing.
         """
         if purpose is Purpose.LIVE:
@@ -67,7 +74,7 @@ class Repeater:
         row = await cursor.fetchone()
         if row is None:
             raise LookupError(f"event {event} is gone")
-        source, door, origin, name, tenant, route, task = row
+        source, door, origin, name, tenant, route, named = row
         if route not in self._catalogue.routes:
             raise LookupError(f"event {event} feeds no task: there is nothing to run")
         data = (await data_of_events(conn, {event})).get(event)
@@ -76,7 +83,11 @@ class Repeater:
         decision = self._routing.decision(route)
         lineage = lineage_of(Cause(Origin.PRODUCER, None, purpose, tuple(sides)), decision)
         assert lineage.authority is None, "only live events give authority"
-        descent = Descent(None, lineage.sides, None, purpose.value, task)
+        named = named or (task if Side.CANDIDATE not in sides else None)
+        descent = Descent(None, lineage.sides, None, purpose.value, named)
+        dispatches = planned(self._catalogue, source, name, Origin(origin), decision, descent)
+        if task is not None and not self._starts(dispatches, task, named, source, name, origin):
+            raise LookupError(f"event {event} is not handed to {task} by Shadow: there is nothing to run")
         again, seed = new_id(), Seed.new()
         await conn.execute(
             _REPEAT,
@@ -94,18 +105,35 @@ class Repeater:
                 decision.phase.value,
                 purpose.value,
                 [side.value for side in lineage.sides],
-                task,
+                named,
                 event,
             ),
         )
         await conn.vault.ready([tenant])
         await conn.execute(_DATA, (again, conn.vault.seal(tenant, again.bytes, "data", data)))
-        dispatches = planned(self._catalogue, source, name, Origin(origin), decision, descent)
         for dispatch in dispatches:
             await _hand_over(conn, again, tenant, dispatch, seed)
         await conn.execute(b"NOTIFY shadow_dispatches")
         log.info("causes.repeated", of=str(event), by=str(again), purpose=purpose.value)
         return again
+
+    def _starts(
+        self,
+        dispatches: Sequence[PlannedDispatch],
+        task: str,
+        named: str | None,
+        source: str,
+        name: str,
+        origin: str,
+    ) -> bool:
+        """Whether any of these starts that task. A webhook that is passed on as it came is not repeated."""
+        by_id = {one.id: one for one in fed(self._catalogue, name, source, origin, named)}
+        found = by_id.get(task)
+        return found is not None and any(
+            dispatch.task == task or (dispatch.task is None and dispatch.platform == found.candidate.platform)
+            for dispatch in dispatches
+            if dispatch.stage is Stage.DELIVER
+        )
 
 
 async def repeat(
@@ -114,15 +142,16 @@ async def repeat(
     event: UUID,
     purpose: Purpose,
     sides: Sequence[Side] = (Side.CANDIDATE,),
+    task: str | None = None,
 ) -> UUID:
     """`Repeater.repeat` in a transaction of its own."""
     repeater = await Repeater.of(database, catalogue)
     async with database.connection(Work.CONTROL) as connection:
-        return await repeater.repeat(connection, event, purpose, sides)
+        return await repeater.repeat(connection, event, purpose, sides, task)
 
 
 async def _hand_over(conn: Connection, event: UUID, tenant: str | None, dispatch: PlannedDispatch, seed: Seed) -> None:
-    if dispatch.stage.value == "forward":
+    if dispatch.stage is Stage.FORWARD:
         return
     batched = dispatch.side is Side.CANDIDATE
     await conn.execute(

@@ -18,7 +18,7 @@ from shadow.store.database import Database, Work
 log = structlog.get_logger(__name__)
 
 _DELIVERED = b"""
-SELECT dispatch.id, dispatch.event_id, dispatch.side FROM dispatches AS dispatch
+SELECT dispatch.id, dispatch.event_id, dispatch.side, dispatch.task FROM dispatches AS dispatch
 WHERE dispatch.id = ANY(%s::uuid[]) AND dispatch.state = 'dead' AND dispatch.stage = 'deliver'
   AND EXISTS (SELECT FROM runs WHERE runs.event_id = dispatch.event_id AND runs.side = dispatch.side
               AND (dispatch.task IS NULL OR runs.task = dispatch.task)
@@ -34,6 +34,7 @@ async def send_again(
 
     A person does this, who sends what never arrived: it keeps the authority with which it was accepted. What has
     arrived all the same, as its runs have shown since, is repeated without authority: they may have done their work.
+    On legacy only the task whose dispatch it was is.
     What can't be repeated is not sent at all.
 
     Returns:
@@ -67,9 +68,9 @@ async def _repeat_delivered(
         delivered = await cursor.fetchall()
     done: list[UUID] = []
     failed: dict[UUID, str] = {}
-    for dispatch, event, side in delivered:
+    for dispatch, event, side, task in delivered:
         try:
-            await repeat(database, catalogue, event, Purpose.REPLAY, (Side(side),))
+            await repeat(database, catalogue, event, Purpose.REPLAY, (Side(side),), task)
         except LookupError as error:
             log.info("fanout.not_repeated", dispatch=str(dispatch), reason=str(error))
             failed[dispatch] = f"it has arrived, and cannot be repeated: {error}"

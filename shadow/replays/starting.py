@@ -25,9 +25,11 @@ from shadow.catalogue.model import Side
 from shadow.causes.authority import Purpose
 from shadow.causes.repeats import Repeater
 from shadow.containment.record import refusal, uncontained
+from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.effects.evidence import data_of_events
 from shadow.model.ids import derived_id, new_id
 from shadow.model.world import NOT_COPIED
+from shadow.replays.second_run import why_event_is_not_run_twice, why_task_is_not_run_twice
 from shadow.store.database import Connection, Database, Work
 from shadow.world.copying import Worlds
 
@@ -36,7 +38,6 @@ log = structlog.get_logger(__name__)
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 500
 LONGEST_REASON = 2000
-_MOST_NAMED = 5
 
 _TASK = b"SELECT task FROM signatures WHERE id = %s"
 _SHOWING = b"""
@@ -55,14 +56,6 @@ FROM pairs AS pair JOIN events AS event ON event.id = pair.event_id
 LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
 WHERE pair.task = %s AND pair.replay IS NULL AND pair.verdict IS NOT NULL
 ORDER BY pair.id DESC LIMIT %s
-"""
-_PAST_THE_GATEWAY = b"""
-SELECT coalesce(bool_or(effect.seen_by IN ('gateway', 'mail')), false),
-       array_agg(DISTINCT effect.kind || ' ' || effect.target || '/' || effect.operation)
-           FILTER (WHERE effect.seen_by IN ('report', 'rows') AND effect.kind <> 'event')
-FROM runs AS run JOIN effects AS effect
-  ON effect.run_id = run.id OR (effect.platform_run_id = run.platform_run_id AND effect.side = run.side)
-WHERE run.id = %s
 """
 _BEGIN = b"""
 INSERT INTO replays (id, task, purpose, signature, actor, reason, skipped) VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -163,20 +156,22 @@ async def start_legacy_twice(
 ) -> Started:
     """Have legacy run the newest events of a task once more, without authority, to see what it does not do alike.
 
-    The gateway contains what goes through it and nothing else. So an event is left out unless legacy's recorded run of
-    it was seen at the gateway, and seen to do nothing past it; that this is all it does is what the actor vouches for.
+    Of its route only that task is run. What would not be contained is left out (`second_run.py`), as far as legacy's
+    recorded run shows it; that this was all it did is what the actor vouches for.
 
     Args:
         reason: why a second run of legacy does no harm; kept.
         limit: events at most, from 1 to `LARGEST_LIMIT`.
 
     Raises:
-        ReplayRefused: the task is not in the catalogue, or no pair of it was judged.
+        ReplayRefused: the task is not in the catalogue or is probed, or no pair of it was judged.
     """
     _check_limit(limit)
     found = catalogue.tasks.get(task)
     if found is None:
         raise ReplayRefused(f"the catalogue has no task {task!r}")
+    if (because := why_task_is_not_run_twice(found)) is not None:
+        raise ReplayRefused(because)
     async with database.connection(Work.CONTROL) as connection:
         originals = _by_event(await (await connection.execute(_NEWEST, (task, limit))).fetchall())
     if not originals:
@@ -305,33 +300,26 @@ async def _start(
         return "its event is a repetition itself"
     if not original.recorded:
         return "legacy's run with its recorded answers is not there: it has not ended, or had no authority"
-    world = data = None
+    world = None
     async with database.connection(Work.CONTROL) as connection:
         if asked.side is Side.LEGACY:
-            if (past := await _past_the_gateway(connection, original)) is not None:
-                return past
-        else:
-            data = (await data_of_events(connection, {original.event})).get(original.event)
-    if data is not None:
+            because = await why_event_is_not_run_twice(connection, original.legacy_run, original.accepted_at)
+            if because is not None:
+                return because
+        data = (await data_of_events(connection, {original.event})).get(original.event)
+    if data is not None and asked.side is Side.CANDIDATE:
         world = await copies.copied(asked.task, orjson.loads(data), original.accepted_at)
     async with database.connection(Work.CONTROL) as connection:
         try:
-            again = await repeater.repeat(connection, original.event, asked.purpose, (asked.side,))
+            again = await repeater.repeat(connection, original.event, asked.purpose, (asked.side,), asked.task.id)
         except LookupError as error:
             await connection.rollback()
             return str(error)
         await _pair(connection, asked, replay, original, again, world)
+        if data is not None and asked.task.business_keys:
+            run = derived_id(again, asked.task.id, asked.side)
+            await note_keys(connection, [KeyedRun(run, asked.side, asked.task.business_keys, data)])
     return None
-
-
-async def _past_the_gateway(connection: Connection, original: _Original) -> str | None:
-    """Why a second run of legacy could reach the world, as far as the first one shows."""
-    row = await (await connection.execute(_PAST_THE_GATEWAY, (original.legacy_run,))).fetchone()
-    assert row is not None
-    seen, past = row
-    if past:
-        return f"legacy's run did something past the gateway: {', '.join(past[:_MOST_NAMED])}"
-    return None if seen else "nothing of legacy's run was seen at the gateway, which alone would contain a second one"
 
 
 async def _pair(

@@ -8,24 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from shadow.catalogue import parse
 from shadow.cutover.decision import Phase
 from shadow.model.ids import new_id
 from shadow.replays.starting import ReplayRefused, start_legacy_twice
 from shadow.reports import replays
 from shadow.reports.shapes import ReplayView
 from shadow.store.database import Database, Work
-from tests.integration.causes.chain import Chain, chain
+from tests.integration.causes.chain import CATALOGUE, ROOT, WORKER, Chain, chain
 from tests.integration.containment.declared import declared
 
 
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[Chain]:
-    """Two orders went through both sides; only the first task is compared."""
+    """Two orders went through both sides; only the first task is compared, which starts no other."""
     async with chain(database, tmp_path) as made:
+        made.faults |= {"legacy first stays silent", "candidate first stays silent"}
         await declared(database, made.catalogue)
         await made.phases({"first": Phase.SHADOW})
         await made.send(1, 2)
-        await made.settled(2 * 3 + 2)
+        await made.settled(2 * 2)
         yield made
 
 
@@ -87,6 +89,66 @@ async def test_an_event_is_left_out_whose_second_run_nobody_would_contain(
     assert len(found.skipped) == 2
     assert all(reason.startswith(because) for reason in found.skipped.values()), found.skipped
     assert world.legacy_runs() == before
+
+
+async def test_an_event_is_left_out_whose_first_run_started_others(database: Database, tmp_path: Path) -> None:
+    async with chain(database, tmp_path) as world:
+        await declared(database, world.catalogue)
+        await world.phases({"first": Phase.SHADOW})
+        await world.send(1)
+        await world.settled(3 + 1)
+        await seen(world, "gateway")
+        before = world.legacy_runs()
+        found = await start(world)
+        assert list(found.skipped.values()) == ["legacy's run started others, which would run again too: chain/second"]
+        assert world.legacy_runs() == before
+
+
+@pytest.mark.parametrize(
+    ("nobodys", "because"),
+    [
+        (
+            "INSERT INTO events (id, source, door, origin, name, delivery_id, upstream_id)"
+            " SELECT %s, 'legacy-worker', 'trigger.dev', 'legacy', 'chain/second', id::text, id::text FROM runs"
+            " WHERE side = 'legacy' LIMIT 1 RETURNING id",
+            "meanwhile a legacy run that is not known started others, and it may have been this one: chain/second",
+        ),
+        (
+            "INSERT INTO effects (id, side, sequence, kind, target, operation, seen_by)"
+            " VALUES (%s, 'legacy', 0, 'sql', 'books', 'INSERT entries', 'rows') RETURNING id",
+            "meanwhile something was done past the gateway, and it may have been this run: sql books/INSERT entries",
+        ),
+    ],
+)
+async def test_what_is_nobodys_may_have_been_its_doing(world: Chain, nobodys: str, because: str) -> None:
+    await seen(world, "gateway")
+    await world.rows(nobodys, new_id())
+    before = world.legacy_runs()
+    assert set((await start(world)).skipped.values()) == {because}
+    assert world.legacy_runs() == before
+
+
+async def test_calls_that_are_known_by_a_key_alone_are_not_made_a_second_time(world: Chain) -> None:
+    await seen(world, "gateway")
+    await world.rows("UPDATE effects SET attributed_by = 'key' RETURNING id")
+    found = await start(world)
+    assert len(found.skipped) == 2
+    assert all("do not name their run" in because for because in found.skipped.values())
+
+
+async def test_of_a_route_only_that_task_runs_a_second_time(world: Chain) -> None:
+    # The same service, had the catalogue two tasks that one event starts.
+    text = CATALOGUE.replace("event: chain/third", "event: chain/first")
+    places = {"trigger": world.trigger.url, "inngest": world.platform, "root": ROOT, "worker": WORKER}
+    catalogue = parse(text.format(**places, sequence="together"), "chain.yaml", {})
+    await world.rows("UPDATE events SET route = 'first+third' RETURNING id")
+    await seen(world, "gateway")
+    started = await start_legacy_twice(world.database, catalogue, "first", actor="ann", reason="pretended targets")
+    assert started.skipped == {}
+    rows = await world.rows("SELECT task, sides FROM events WHERE purpose = 'legacy_twice'")
+    assert rows == [("first", ["legacy"])] * 2
+    await world.settled(2 * 2 + 2)
+    assert world.legacy_runs() == {"first": 4}
 
 
 async def test_there_must_be_something_to_run(world: Chain) -> None:
