@@ -45,7 +45,9 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM pairs
     WHERE state = 'probing' AND probed_at IS NULL AND (probe_lease IS NULL OR probe_lease < now())
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED))
-RETURNING id, event_id, task, legacy_run, candidate_run
+RETURNING id, event_id, task, legacy_run, candidate_run, replay IS NOT NULL,
+    (SELECT original.probed_at IS NOT NULL AND original.probe_failures IS NULL
+     FROM pairs AS original WHERE original.id = pairs.replays)
 """
 _OUTPUTS = b"SELECT id, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'output'"
 _NAMES = b"SELECT id, platform_run_id FROM runs WHERE id = ANY(%s::uuid[])"
@@ -87,6 +89,20 @@ class _Pair:
     event_id: UUID
     task: str
     runs: Mapping[Side, UUID]
+    """Those whose side is to be read."""
+    unread: str | None = None
+    """Why it can't be compared by what probes find, without reading anything."""
+
+    @classmethod
+    def of(
+        cls, pair: UUID, event: UUID, task: str, legacy: UUID, candidate: UUID, replayed: bool, legacy_read: bool | None
+    ) -> _Pair:
+        """Of a replay legacy's side stays as it was read when its run had ended: what is there by now is of later runs,
+        and the run is another pair's too."""
+        if not replayed:
+            return cls(pair, event, task, {Side.LEGACY: legacy, Side.CANDIDATE: candidate})
+        because = None if legacy_read else "what legacy's run had left behind was not read at that time"
+        return cls(pair, event, task, {Side.CANDIDATE: candidate} if legacy_read else {}, because)
 
 
 def findings(rows: Sequence[Mapping[str, Any]], identity: Sequence[str]) -> list[Finding]:
@@ -223,10 +239,7 @@ class ProbeLoop:
         """Read the probes of those that wait for them; how many pairs that were."""
         async with self._database.connection(Work.OUTCOMES) as conn:
             cursor = await conn.execute(_CLAIM, (LEASE, BATCH))
-            pairs = [
-                _Pair(identifier, event, task, {Side.LEGACY: legacy, Side.CANDIDATE: candidate})
-                for identifier, event, task, legacy, candidate in await cursor.fetchall()
-            ]
+            pairs = [_Pair.of(*row) for row in await cursor.fetchall()]
             if not pairs:
                 return 0
             runs = [run for pair in pairs for run in pair.runs.values()]
@@ -248,7 +261,7 @@ class ProbeLoop:
             for side, run in pair.runs.items()
         ]
         results = await asyncio.gather(*(reading for _probe, _side, reading in asked))
-        failures: list[str] = []
+        failures = [] if pair.unread is None else [pair.unread]
         effects: dict[Side, list[SeenEffect]] = {side: [] for side in Side}
         unread: set[str] = set()
         for (probe, side, _reading), result in zip(asked, results, strict=True):

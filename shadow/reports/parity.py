@@ -177,6 +177,7 @@ async def _undelivered(
             dispatches.c.stage.in_(("deliver", "map")),
             events.c.phase.in_(_COUNTED),
             events.c.origin == Origin.PRODUCER,
+            events.c.repeats.is_(None),  # no pair that is counted will be of it
             ~select(pairs.c.id).where(pairs.c.event_id == events.c.id).exists(),
         )
     )

@@ -17,6 +17,7 @@ from shadow.effects.probes import Fetched, ProbeLoop
 from shadow.effects.sql_reading import CannotRead, SqlReader
 from shadow.egress.reading import TargetReads
 from shadow.judge.loop import JudgeLoop
+from shadow.model.ids import new_id
 from shadow.store.database import Database
 from tests.integration.effects.world import SeenWorld, catalogue
 from tests.integration.judge.world import Told
@@ -301,3 +302,68 @@ class TestTargets:
         await reads.close()
         server.close()
         await server.wait_closed()
+
+
+async def test_of_a_replay_only_the_candidate_is_read_and_legacys_first_findings_stay(
+    world: SeenWorld, files: dict[Side, Path]
+) -> None:
+    known = sqlite(files, sql="SELECT id, status, total FROM orders WHERE id >= :id ORDER BY id")
+    assert await judged(world, known) == ("match", None)
+    change(files[Side.LEGACY], "INSERT INTO orders VALUES (4712, 'new', 1)")  # of a later run
+    await replayed(world)
+    await probed(world, known)
+    assert await world.rows("SELECT verdict FROM pairs ORDER BY id") == [("match",), ("match",)]
+    assert await world.rows("SELECT side, count(*) FROM effects GROUP BY 1 ORDER BY 1") == [
+        ("candidate", 2),
+        ("legacy", 1),
+    ]
+
+
+async def test_a_replay_of_what_was_not_read_in_its_time_cannot_be_compared(
+    world: SeenWorld, files: dict[Side, Path]
+) -> None:
+    known = sqlite(files)
+    await judged(world, known)
+    await world.rows("DELETE FROM effects RETURNING id")
+    await world.rows("UPDATE pairs SET probe_failures = 'probe order failed on legacy' RETURNING id")
+    await replayed(world)
+    await probed(world, known)
+    assert (await world.rows("SELECT verdict, reason FROM pairs WHERE replay IS NOT NULL"))[0] == (
+        "not_comparable",
+        "what legacy's run had left behind was not read at that time",
+    )
+
+
+async def replayed(world: SeenWorld) -> None:
+    """The event has run on the candidate once more, to the same end."""
+    pair, run = new_id(), new_id()
+    await world.rows(
+        "INSERT INTO runs (id, event_id, pair_id, task, side, platform, platform_run_id, authority, state, status,"
+        " started_at, finished_at) SELECT %s, event_id, %s, task, side, platform, 'again', 'none', state, status,"
+        " started_at, finished_at FROM runs WHERE side = 'candidate' RETURNING id",
+        run,
+        pair,
+    )
+    await world.rows(
+        "INSERT INTO bodies (id, part, content) SELECT %s, part, content FROM bodies JOIN runs ON runs.id = bodies.id"
+        " WHERE side = 'candidate' AND part = 'output' RETURNING id",
+        run,
+    )
+    await world.rows(
+        "INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, replay,"
+        " replays) SELECT %s, event_id, task, tenant, legacy_run, %s, 'open', now(), now(), %s, id FROM pairs"
+        " RETURNING id",
+        pair,
+        run,
+        new_id(),
+    )
+
+
+async def probed(world: SeenWorld, known: Any) -> None:
+    judge, loop = JudgeLoop(world.database, known), ProbeLoop(world.database, known)
+    try:
+        await judge.once()
+        assert await loop.once() == 1
+        await judge.once()
+    finally:
+        await loop.stop()
