@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from sandbox.inngest import PretendInngest
 from sandbox.serving import Served
-from sandbox.trigger_dev import PretendTriggerDev, TaskContext
+from sandbox.trigger_dev import PretendTriggerDev, RateLimit, TaskContext
 from shadow.capture import Capture
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.cutover.decision import Phase
@@ -164,14 +164,26 @@ class Chain:
 
 @asynccontextmanager
 async def chain(
-    database: Database, folder: Path, *, legacy: Way = "door", candidate: Way = "door", sequence: str = "together"
+    database: Database,
+    folder: Path,
+    *,
+    legacy: Way = "door",
+    candidate: Way = "door",
+    sequence: str = "together",
+    quota: RateLimit | None = None,
 ) -> AsyncIterator[Chain]:
-    """Everything, for as long as the block lasts."""
+    """Everything, for as long as the block lasts.
+
+    Args:
+        quota: of requests to Trigger.dev; the real one's, some 1,500 a minute, where it is not told.
+    """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     front = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
-        trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[ROOT, WORKER], concurrency=200))
+        trigger = await stack.enter_async_context(
+            PretendTriggerDev(secret_keys=[ROOT, WORKER], concurrency=200, rate_limit=quota or RateLimit())
+        )
         pretend = await stack.enter_async_context(PretendInngest(retry_delay=0.05))
         inngest_served = await stack.enter_async_context(Served(pretend.app))
         client = await stack.enter_async_context(
