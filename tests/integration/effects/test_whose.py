@@ -93,6 +93,17 @@ class TestLookingUp:
         assert found.run is not None
         assert (found.run.id, found.by) == (told.run(Side.CANDIDATE), AttributedBy.TRACE)
 
+    async def test_a_trace_that_the_platform_told_of_is_trusted_more_than_a_business_key(
+        self, world: SeenWorld
+    ) -> None:
+        named, traced = await world.keyed(ORDER), await world.keyed({"order": "order-7777"})
+        async with world.connection() as connection:
+            found = await world.correlator.whose(
+                connection, Side.LEGACY, naming("order-1234"), named.accepted_at, [traced.run(Side.LEGACY)]
+            )
+        assert found.run is not None
+        assert (found.run.id, found.by) == (traced.run(Side.LEGACY), AttributedBy.TRACE)
+
     async def test_by_a_business_key(self, world: SeenWorld) -> None:
         told = await world.keyed(ORDER)
         await world.keyed({"order": "order-7777", "customer": "customer-9"})
