@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 SHORTEST = 2
 LONGEST = 100
@@ -39,18 +39,17 @@ class Names:
         Args:
             by: what stands for a name.
         """
-        for first, pattern in self._forms:
+        for first, form in self._forms:
             if first in text:
                 # One after the other, as each is found fast by its first word. No name is found in a hash.
-                text = pattern.sub(lambda found: by(" ".join(found.group().split())), text)
+                text = _bounded(form).sub(lambda found: by(" ".join(found.group().split())), text)
         return text
 
     @cached_property
-    def _forms(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    def _forms(self) -> tuple[tuple[str, str], ...]:
+        """What is looked for, with its first word, in order."""
         forms = {form for name in self.known for form in (name, name.upper())}
-        return tuple(
-            (form.split()[0], re.compile(_bounded(form))) for form in sorted(forms, key=lambda form: (-len(form), form))
-        )
+        return tuple((form.split()[0], form) for form in sorted(forms, key=lambda form: (-len(form), form)))
 
 
 NOBODY = Names()
@@ -61,12 +60,13 @@ def _is_name(name: str) -> bool:
     return first.isalpha() and not first.islower() and not any(character.isdigit() for character in name)
 
 
-def _bounded(form: str) -> str:
+@lru_cache(maxsize=4096)
+def _bounded(form: str) -> re.Pattern[str]:
     """A name as words of their own, where its script parts words by spaces."""
     first, *others = (re.escape(word) for word in form.split())
     before = rf"(?<![\w~]{first})" if _has_cases(form[0]) else ""
     after = r"(?!\w)" if _has_cases(form[-1]) else ""
-    return r"\s+".join((first + before, *others)) + after
+    return re.compile(r"\s+".join((first + before, *others)) + after)
 
 
 def _has_cases(character: str) -> bool:
