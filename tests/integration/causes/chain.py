@@ -57,7 +57,7 @@ sources:
   candidate-worker: {{kind: inngest, keys: [candidate-key], origin: candidate}}
 report_keys: {{legacy: [legacy-reports], candidate: [candidate-reports]}}
 defaults:
-  deadline: 60s
+  deadline: {deadline}
   settle: 200ms
   sequence: {sequence}
   rules: {{identities: [{{kind: event, paths: [$.order, $.part]}}]}}
@@ -171,11 +171,13 @@ async def chain(
     candidate: Way = "door",
     sequence: str = "together",
     quota: RateLimit | None = None,
+    deadline: str = "60s",
 ) -> AsyncIterator[Chain]:
     """Everything, for as long as the block lasts.
 
     Args:
         quota: of requests to Trigger.dev; the real one's, some 1,500 a minute, where it is not told.
+        deadline: of every task.
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -190,7 +192,12 @@ async def chain(
             httpx.AsyncClient(base_url=front, timeout=60, limits=httpx.Limits(max_connections=64), trust_env=False)
         )
         text = CATALOGUE.format(
-            trigger=trigger.url, inngest=inngest_served.url, root=ROOT, worker=WORKER, sequence=sequence
+            deadline=deadline,
+            trigger=trigger.url,
+            inngest=inngest_served.url,
+            root=ROOT,
+            worker=WORKER,
+            sequence=sequence,
         )
         catalogue = parse(text, "chain.yaml", {})
         world = Chain(front, catalogue, database, trigger, pretend, client, inngest_served.url)
