@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,13 @@ LONGEST = timedelta(days=1)
 """How long an effect is asked for."""
 _BEYOND = timedelta(minutes=5)
 """How much longer than the longest deadline, at most `LONGEST`."""
+
+_FIRST_WAIT_SECONDS = 4.0
+_LONGEST_WAIT_SECONDS = 600.0
+"""Between two questions about one trace: most are told at once, and some never."""
+_ASKING_SECONDS = 10.0
+"""How long a turn asks platforms at most."""
+_ASKED = 20_000
 
 _NOBODYS = b"""
 SELECT id, side, coalesce(occurred_at, received_at), content, suspects FROM effects
@@ -80,6 +89,8 @@ class Reattribution:
         longest = max((task.deadline for task in catalogue.tasks.values()), default=LONGEST)
         self._asked_for = min(longest + _BEYOND, LONGEST)
         self._after = UUID(int=0)
+        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By `traceparent`: when its platform may be asked again, and how long to wait after that."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,8 +110,9 @@ class Reattribution:
             rows = await cursor.fetchall()
             self._after = rows[-1][0] if len(rows) == BATCH else UUID(int=0)
             opened = [_read(traits) for traits in await conn.vault.open([(row[0], "traits", row[3]) for row in rows])]
+        until = time.monotonic() + _ASKING_SECONDS
         sharing = [
-            await self._sharing(Side(side), at, call)
+            await self._sharing(Side(side), at, call) if time.monotonic() < until else ()
             for (_effect, side, at, _stored, _suspects), call in zip(rows, opened, strict=True)
         ]
         async with self._database.connection(Work.OUTCOMES) as conn:
@@ -119,7 +131,17 @@ class Reattribution:
     async def _sharing(self, side: Side, at: datetime, call: CallTraits | None) -> tuple[UUID, ...]:
         if self._traces is None or call is None or call.parent is None:
             return ()
-        return await self._traces.runs(side, call.parent, at)
+        asked = str(call.parent)
+        due, wait = self._asked.get(asked, (0.0, _FIRST_WAIT_SECONDS))
+        now = time.monotonic()
+        if now < due:
+            return ()
+        found = await self._traces.runs(side, call.parent, at)
+        self._asked[asked] = (now + wait, min(wait * 2, _LONGEST_WAIT_SECONDS))
+        self._asked.move_to_end(asked)
+        if len(self._asked) > _ASKED:
+            self._asked.popitem(last=False)
+        return found
 
     async def _write(self, conn: Connection, asked: Sequence[_Nobodys]) -> int:
         found = 0
