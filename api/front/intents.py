@@ -83,7 +83,8 @@ class Intents:
     ) -> list[Intent]:
         """Store what is asked for, all of it or nothing.
 
-        Where some of it is bridged and the rest is not, what is bridged rests until the rest has been forwarded.
+        Where some of it is bridged and the rest is not, what is bridged rests until the rest has been forwarded. What
+        was accepted before, and comes again, stays what it was: so only then it is known what can't be served.
 
         Args:
             told: what the request says of the run that makes it.
@@ -104,7 +105,12 @@ class Intents:
             Intent(task, call, key, arrival, receipt, worker, arrival.descent.sides if arrival.descent else None)
             for (task, call, key), arrival, receipt, worker in zip(wanted, arrivals, receipts, workers, strict=True)
         ]
-        return await self._as_decided(intents)
+        intents = await self._as_decided(intents)
+        unserved = next((intent for intent in intents if intent.is_bridged and not _can_go(intent.call, bridges)), None)
+        if unserved is not None:
+            await self._dropped(intents)
+            raise _not_served(unserved.call)
+        return intents
 
     async def _as_decided(self, intents: list[Intent]) -> list[Intent]:
         """The intents, those that are there already with the sides that got them then: a task may have moved since."""
@@ -170,8 +176,8 @@ class Intents:
             else:
                 plan = self._workers.plan(worker, source.name, task.event, task.id)
             decision = plan.decision
-            if decision is None or not _is_served(decision, plan.descent, bridges and not call.is_awaited):
-                raise _not_served(call, plan.descent)
+            if decision is None or not _is_served(decision, plan.descent):
+                raise NotServed.after_the_switch(call.task)
             arrivals.append(
                 trigger_arrival.arrival(
                     source.name,
@@ -190,7 +196,8 @@ class Intents:
                 )
             )
         bridged = [bool(its.descent and Side.LEGACY not in its.descent.sides) for its in arrivals]
-        if any(bridged) and not all(bridged):
+        at_once = all(bridged) and all(_can_go(call, bridges) for _task, call, _key in wanted)
+        if any(bridged) and not at_once:
             arrivals = [_resting(its) if alone else its for its, alone in zip(arrivals, bridged, strict=True)]
         return arrivals
 
@@ -263,15 +270,18 @@ class Intents:
         Returns:
             False when they could not be removed: the workers will send them.
         """
-        fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
         try:
-            if fresh:
-                async with self._services.database.connection(Work.ACCEPT) as connection:
-                    await answers.drop(connection, fresh)
+            await self._dropped(intents)
         except psycopg.Error as error:
             log.error("front.refusal_not_recorded", intents=len(intents), error=type(error).__name__)
             return False
         return True
+
+    async def _dropped(self, intents: Sequence[Intent]) -> None:
+        fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
+        if fresh:
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                await answers.drop(connection, fresh)
 
     async def without_answer(self, intents: Sequence[Intent]) -> None:
         """Leave intents to the workers, soon."""
@@ -457,17 +467,20 @@ class Intents:
         return known_again
 
 
-def _is_served(decision: Decision, descent: Descent | None, bridges: bool) -> bool:
-    """Whether something comes of a call: a producer's while legacy has authority, a run's on the side it goes to."""
+def _is_served(decision: Decision, descent: Descent | None) -> bool:
+    """Whether something may come of a call: a producer's while legacy has authority, a run's where any side gets it."""
     if descent is None:
         return decision.authority is Side.LEGACY and Side.LEGACY in decision.sides
-    return Side.LEGACY in descent.sides or (bridges and bool(descent.sides))
+    return bool(descent.sides)
 
 
-def _not_served(call: TriggerCall, descent: Descent | None) -> NotServed:
-    """Why not."""
-    if descent is None or not descent.sides:
-        return NotServed.after_the_switch(call.task)
+def _can_go(call: TriggerCall, bridges: bool) -> bool:
+    """Whether a call may be bridged."""
+    return bridges and not call.is_awaited
+
+
+def _not_served(call: TriggerCall) -> NotServed:
+    """Why a call can't be bridged."""
     return NotServed.awaited(call.task) if call.is_awaited else NotServed.announced_before(call.task)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import httpx
 import inngest
@@ -24,6 +25,7 @@ from sandbox.trigger_dev import PretendTriggerDev, RateLimit, TaskContext
 from shadow.capture import Capture
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.cutover.decision import Phase
+from shadow.cutover.routing import Routing
 from shadow.service import Listener, Service
 from shadow.store.database import Database, Work
 
@@ -80,6 +82,8 @@ class Chain:
     client: httpx.AsyncClient
     platform: str
     """Where the pretend Inngest is served."""
+    routings: list[Routing]
+    """What the service's doors know of phases."""
     delay: timedelta = timedelta(0)
     """How much later `second` is to run."""
     invokes: bool = False
@@ -105,7 +109,11 @@ class Chain:
                     (task, phase.value, phase.value),
                 )
             await conn.execute("NOTIFY shadow_routing")
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(30):
+            while True:
+                if all(routing.phase(task) is phase for routing in self.routings for task, phase in phases.items()):
+                    return
+                await asyncio.sleep(0.02)
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         async with self.database.connection(Work.CONTROL) as conn:
@@ -200,7 +208,14 @@ async def chain(
             sequence=sequence,
         )
         catalogue = parse(text, "chain.yaml", {})
-        world = Chain(front, catalogue, database, trigger, pretend, client, inngest_served.url)
+        routings: list[Routing] = []
+
+        def remembered(catalogue: ResolvedCatalogue, database: Database) -> Routing:
+            routings.append(Routing(catalogue, database))
+            return routings[-1]
+
+        stack.enter_context(patch("shadow.service.Routing", remembered))
+        world = Chain(front, catalogue, database, trigger, pretend, client, inngest_served.url, routings)
         for task in EVENTS:
             trigger.task(task, _legacy(world, task, legacy))
         app = FastAPI()

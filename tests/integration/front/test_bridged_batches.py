@@ -259,6 +259,31 @@ async def test_a_batch_that_was_announced_before_the_move_is_to_be_started_again
     assert (parent.legacy(), await parent.candidate()) == ([], [])
 
 
+async def test_a_batch_whose_answer_was_lost_before_the_move_is_what_it_was(parent: Parent) -> None:
+    """Its items come again, and are legacy's own as they were: run by the candidate too, they would run twice."""
+    parent.world.routing.of.clear()
+    name = (await parent.announce(3)).json()["id"]
+    parent.world.trigger.traps.lose_responses = 1
+    assert (await parent.stream(name, MIXED)).status_code == 500
+    parent.world.routing.of["fails"] = Phase.LIVE
+    again = await parent.stream(name, MIXED)
+    assert again.status_code == 422  # says Trigger.dev, which has them all
+    await parent.world.trigger.settled()
+    assert (parent.legacy(), await parent.candidate()) == ([0, 1, 2], [])
+
+
+async def test_a_run_that_waits_for_what_was_legacys_goes_on_waiting(parent: Parent) -> None:
+    parent.world.routing.of.clear()
+    options = {"parentRunId": parent.run, "idempotencyKey": "the-child", **AWAITED}
+    body = {"payload": {"n": 1}, "options": options}
+    first = await parent.world.client.post("/api/v1/tasks/hello/trigger", json=body, headers=HEADERS)
+    parent.world.routing.of["hello"] = Phase.LIVE
+    again = await parent.world.client.post("/api/v1/tasks/hello/trigger", json=body, headers=HEADERS)
+    assert again.status_code == 200
+    assert again.json() == {"id": first.json()["id"], "isCached": True}
+    assert await parent.candidate() == []
+
+
 async def test_an_announced_batch_takes_all_its_items_at_once(parent: Parent) -> None:
     name = (await parent.announce(3)).json()["id"]
     part = await parent.stream(name, MIXED[:2])

@@ -114,6 +114,21 @@ async def test_a_run_shows_its_raw_output_once_it_has_ended() -> None:
         assert (await client.get(f"/v2/runs/{UNKNOWN}")).status_code == 404
 
 
+async def test_a_rerun_is_another_run_of_the_same_event_that_names_the_first() -> None:
+    async with started(DONE, ORDER) as (inngest, client):
+        event_id = await send(inngest, client)
+        first = inngest.runs()[0]
+        again = (await client.post(f"/v2/runs/{first.run_id}/rerun")).json()["data"]["runId"]
+        await inngest.settled(5)
+        shown = (await client.get(f"/v1/runs/{again}")).json()["data"]
+        assert (shown["event_id"], shown["original_run_id"], shown["status"]) == (event_id, first.run_id, "Completed")
+        assert "original_run_id" not in (await client.get(f"/v1/runs/{first.run_id}")).json()["data"]
+        listed = (await client.get(f"/v1/events/{event_id}/runs?late=1")).json()["data"]
+        assert {run["run_id"] for run in listed} == {first.run_id, again}
+        assert first.run_id < again
+        assert (await client.post(f"/v2/runs/{UNKNOWN}/rerun")).status_code == 404
+
+
 async def test_the_list_may_say_scheduled_for_ever_while_the_run_itself_is_right() -> None:
     async with started(DONE, ORDER, traps=Traps(event_runs_stuck_scheduled=1.0)) as (inngest, client):
         event_id = await send(inngest, client)
