@@ -28,6 +28,8 @@ _BY_KIND = {
     "outcome.status": "the runs ended differently",
     "outcome.error": "both failed, of different causes",
     "attempts": "both gave up, after different numbers of attempts",
+    "timing": "it did the same, and took longer than was agreed on",
+    "cost": "it did the same, and cost more than was agreed on",
 }
 _BY_SEVERITY = {
     Severity.critical: "it touches an amount, a currency, a recipient, a tenant, an account or what was acted on",
