@@ -25,6 +25,8 @@ ItemKey: TypeAlias = Callable[[JSON], Hashable]
 """What identifies an item of an array whose order does not matter; None: its content."""
 _LARGEST = 250_000
 """Cells of the table beyond which only items that are there once are looked at between the equal ends of two arrays."""
+_FEW = 2
+"""Items that differ in their places and need no better explanation than that."""
 NOWHERE: Mapping[Parts, ItemKey | None] = MappingProxyType({})
 Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
 
@@ -40,6 +42,7 @@ def align(
     unordered: Mapping[Parts, ItemKey | None] = NOWHERE,
     parts: Parts = (),
     tied: Callable[[JSON], bytes] | None = None,
+    moves: bool = False,
 ) -> tuple[Aligned, Aligned]:
     """Both values laid out alike.
 
@@ -47,6 +50,7 @@ def align(
         shape_of: tells which items of arrays of different length, or without order, correspond.
         unordered: arrays (by their place in legacy's value) whose order does not matter, and what identifies an item.
         tied: the same as `shape_of`, with what is known already of which ids are the same thing.
+        moves: whether items of arrays of equal length may have moved, where one came and another went.
     """
     if isinstance(legacy, dict) and isinstance(candidate, dict):
         mine: dict[str, Aligned] = {}
@@ -54,7 +58,7 @@ def align(
         for name in sorted(legacy.keys() | candidate.keys()):
             if name in legacy and name in candidate:
                 mine[name], theirs[name] = align(
-                    legacy[name], candidate[name], shape_of, unordered, (*parts, name), tied
+                    legacy[name], candidate[name], shape_of, unordered, (*parts, name), tied, moves
                 )
             elif name in legacy:
                 mine[name] = _alone(legacy[name])
@@ -66,11 +70,11 @@ def align(
         if parts in unordered:
             labels = _by_key(legacy, candidate, unordered[parts] or canonical, tied or shape_of, shape_of)
         else:
-            labels = _labels(legacy, candidate, shape_of)
+            labels = _labels(legacy, candidate, shape_of, moves=moves)
         for i, j in labels:
             if i is not None and j is not None:
                 mine_items[i, j], their_items[i, j] = align(
-                    legacy[i], candidate[j], shape_of, unordered, (*parts, i), tied
+                    legacy[i], candidate[j], shape_of, unordered, (*parts, i), tied, moves
                 )
             elif i is not None:
                 mine_items[i, j] = _alone(legacy[i])
@@ -197,11 +201,34 @@ def _said(item: JSON) -> dict[Hashable, int]:
     return {(parts, canonical(leaf)): 1 for parts, leaf in leaves(item)}
 
 
-def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON], bytes]) -> list[Label]:
+def may_have_moved(value: JSON) -> bool:
+    """Whether there is an array in it of which items may have moved."""
+    if isinstance(value, list):
+        return len(value) > _FEW or any(may_have_moved(item) for item in value)
+    return isinstance(value, dict) and any(may_have_moved(member) for member in value.values())
+
+
+def _labels(
+    legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON], bytes], *, moves: bool
+) -> list[Label]:
     shorter = min(len(legacy), len(candidate))
-    if len(legacy) == len(candidate):
-        return [(index, index) for index in range(shorter)]
+    in_place: list[Label] = [(index, index) for index in range(shorter)]
+    equally_long = len(legacy) == len(candidate)
+    if equally_long and (not moves or shorter <= _FEW):
+        return in_place
     mine, theirs = [shape_of(item) for item in legacy], [shape_of(item) for item in candidate]
+    other = sum(a != b for a, b in zip(mine, theirs, strict=False))
+    if equally_long and other <= _FEW:
+        return in_place
+    labels = _in_sequence(mine, theirs)
+    if equally_long and 2 * sum(i is None or j is None or mine[i] != theirs[j] for i, j in labels) >= other:
+        return in_place
+    return labels
+
+
+def _in_sequence(mine: Sequence[bytes], theirs: Sequence[bytes]) -> list[Label]:
+    """Items of equal shape stand together, as many as can without changing the order."""
+    shorter = min(len(mine), len(theirs))
     start = 0
     while start < shorter and mine[start] == theirs[start]:
         start += 1
@@ -217,7 +244,7 @@ def _labels(legacy: list[JSON], candidate: list[JSON], shape_of: Callable[[JSON]
         labels.append((a, b))
         i, j = a + 1, b + 1
     labels.pop()
-    labels += [(len(legacy) - back, len(candidate) - back) for back in range(end, 0, -1)]
+    labels += [(len(mine) - back, len(theirs) - back) for back in range(end, 0, -1)]
     return labels
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from comparators.align import Aligned, Items, align, pruned, same_layout
+from comparators.align import Aligned, Items, align, may_have_moved, pruned, same_layout
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
 from comparators.path import MISSING, Parts, value_at
@@ -39,6 +39,9 @@ class Layout:
     """Both values as they were."""
     read: tuple[JSON, JSON]
     """Both values with nothing left out, in the notation that rules ask for."""
+    moved: tuple[Aligned, Aligned] | None = None
+    """Both laid out so that an item that came or went moves no other, where that makes a difference: the second choice,
+    for what corresponds in its place is the same."""
 
     @classmethod
     def of(
@@ -62,7 +65,10 @@ class Layout:
                 _without(laid_out[0], treatment.keys, left[0], 0),
                 _without(laid_out[1], treatment.keys, left[1], 1),
             )
-        return cls(*laid_out, treatment, (legacy, candidate), read)
+        moved = None
+        if not treatment.unordered and may_have_moved(mine) and not same_layout(*laid_out):
+            moved = align(mine, theirs, shape_of, moves=True)
+        return cls(*laid_out, treatment, (legacy, candidate), read, None if moved == laid_out else moved)
 
     def compared(self, correspondence: Correspondence) -> Comparison:
         """What differs once all that corresponds is unified."""
@@ -70,6 +76,11 @@ class Layout:
             return Comparison(self.legacy, self.candidate)
         if self.treatment.unordered and (in_order := self._in_order(correspondence)) is not None:
             return in_order
+        if self.moved is not None:
+            trial = correspondence.trial()
+            if not same_layout(self.legacy, trial.reconcile(self.legacy, self.candidate, self.treatment.checks)):
+                legacy, candidate = self.moved
+                return Comparison(legacy, correspondence.reconcile(legacy, candidate, self.treatment.checks))
         return Comparison(self.legacy, correspondence.reconcile(self.legacy, self.candidate, self.treatment.checks))
 
     def _in_order(self, correspondence: Correspondence) -> Comparison | None:

@@ -208,6 +208,8 @@ def _run(work: _Work, outputs: tuple[JSON, JSON], known: Collection[str]) -> Non
         return
     here, there = _mentioned(mine, outputs[0], known), _mentioned(theirs, outputs[1], known)
     work.constants = constants = frozenset(known) | (here & there)
+    # Of several that say the same, those that carry a provider's key answer those that do.
+    work.match(lambda e: (e.group, e.identity, e.content, e.idempotency_key is None), Found.content)
     work.match(lambda e: (e.group, e.identity, e.content), Found.content)
     if not work.one or not work.other:
         return

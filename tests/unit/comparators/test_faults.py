@@ -321,6 +321,14 @@ def test_a_providers_key_that_only_one_side_sends_is_found() -> None:
     assert judged(with_effects(order(), keyed, paid), with_effects(order(), paid, other)).verdict is Verdict.match
 
 
+def test_the_repetition_of_a_call_with_a_key_is_not_taken_for_one_without() -> None:
+    plain = effect("http", "payouts", "POST /transfers", {"amount": 5})
+    keyed = replace(plain, idempotency_key="k1")
+    again = replace(plain, attempt=2)
+    legacy, candidate = with_effects(order(), keyed, again), with_effects(order(), keyed, keyed, again)
+    assert kinds(judged(legacy, candidate)) == ["effect.duplicate"]
+
+
 def test_now_in_place_of_a_moment_the_event_knew_is_found() -> None:
     created = "2026-03-02T09:59:59.500Z"
     legacy = with_effects(order_ledger(), effect("state", "database", "order", {"seen": created}))

@@ -315,6 +315,11 @@ def test_severities_are_ordered_and_have_words() -> None:
         # one less, and another changed
         ([0, 1, 2, 3, 4], [0, 9, 2, 4], [("output.field_dropped", 3), ("output.changed", 1)]),
         ([], [1], [("output.field_added", 0)]),
+        # one went and another came: the others are in no other order
+        ([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [("output.field_dropped", 0), ("output.field_added", 4)]),
+        ([0, 1, 2, 3, 4], [9, 0, 1, 2, 3], [("output.field_dropped", 4), ("output.field_added", 0)]),
+        # two that changed places are two that changed
+        ([0, 1, 2, 3, 4], [1, 0, 2, 3, 4], [("output.changed", 0), ("output.changed", 1)]),
         # as many as no table of all with all has room for
         (
             list(range(900)),
