@@ -43,9 +43,13 @@ _PAGE = """
 SELECT id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable, probed_at, probe_failures,
        verdict, revision, coalesce(rules, ''), due_at IS NOT NULL
 FROM pairs WHERE task = %(task)s AND id >= %(since)s AND id < %(until)s AND id < %(before)s
+  AND (%(replays)s OR replay IS NULL)
 ORDER BY id DESC LIMIT %(limit)s
 """
-_COUNT = "SELECT count(*) FROM pairs WHERE task = %(task)s AND id >= %(since)s AND id < %(until)s"
+_COUNT = (
+    "SELECT count(*) FROM pairs WHERE task = %(task)s AND id >= %(since)s AND id < %(until)s"
+    " AND (%(replays)s OR replay IS NULL)"
+)
 _SHOWN = """
 SELECT DISTINCT ON (pair_id, signature) pair_id, signature, severity, sentence FROM differences
 WHERE pair_id = ANY(%s) ORDER BY pair_id, signature, ordinal
@@ -66,10 +70,17 @@ class Again:
     """Of events accepted before."""
     everything: bool = False
     """Also those that were judged with the very rules that hold now: after an upgrade of Shadow, say."""
+    replays: bool = True
+    """Also the pairs of replays."""
 
     def bounds(self) -> dict[str, object]:
         until = _LAST if self.until is None else first_id_at(max(self.until, _EPOCH))
-        return {"task": self.task, "since": first_id_at(max(self.since, _EPOCH)), "until": until}
+        return {
+            "task": self.task,
+            "since": first_id_at(max(self.since, _EPOCH)),
+            "until": until,
+            "replays": self.replays,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,6 @@ class _Noticed:
     signatures: dict[Place, set[str]] = field(default_factory=dict)
     compared_live: int = 0
     compared_twice: int = 0
-    replayed: set[UUID] = field(default_factory=set)
 
     def places(self) -> list[Place]:
         """The places of any difference, those that differ in most pairs first; what legacy does to itself before."""
@@ -137,8 +136,6 @@ async def _noticed(connection: Connection, task: str, since: datetime) -> _Notic
     row = await cursor.fetchone()
     assert row is not None
     noticed.compared_live, noticed.compared_twice = row
-    cursor = await connection.execute(_REPLAYED, values)
-    noticed.replayed = {row[0] for row in await cursor.fetchall()}
     cursor = await connection.execute(_DIFFERENCES, values)
     for pair, kind, path, legacy, candidate, signature, twice in await cursor.fetchall():
         place = place_of(kind, path)
@@ -166,7 +163,15 @@ async def _finding(place: Place, noticed: _Noticed, trial: _Trial) -> Finding:
         return Finding(place, source, told, None, Refusal.STEADY, because)
     at, compared = (live, noticed.compared_live) if source is Source.HISTORY else (twice, noticed.compared_twice)
     at = at or _At()
-    seen = Seen(place, compared, len(at.pairs), at.values, source is Source.LEGACY_TWICE)
+    of_legacy_alone = source is Source.LEGACY_TWICE
+    seen = Seen(
+        place,
+        compared,
+        len(at.pairs),
+        at.values,
+        of_legacy_alone,
+        live.values if of_legacy_alone and live is not None else (),
+    )
     found = propose(seen)
     if isinstance(found, Refused):
         return Finding(place, source, told, None, found.refusal, found.because)
@@ -211,16 +216,14 @@ class _Trial:
         page = await self._judged(Rulebook(self.catalogue, {self.task: [rule]}))
         signatures: Counter[str] = Counter()
         pairs = to_match = 0
-        live = [one for one in page.judged if one.pair not in self.noticed.replayed]
-        for one in live:
+        for one in page.judged:
             before, gone, come = self._without.get(one.pair, (one.before, frozenset(), frozenset()))
             hidden = (set(one.removed) - gone) | (come - set(one.added))
             signatures.update(hidden)
             pairs += bool(hidden)
             to_match += before != "match" and one.after == "match"
-        return Hidden(len(live), pairs, to_match, signatures)
+        return Hidden(len(page.judged), pairs, to_match, signatures)
 
     async def _judged(self, rulebook: Rulebook) -> Page:
-        wanted = Again(self.task, self.since, everything=True)
-        limit = TRIED_ON + len(self.noticed.replayed)
-        return await judge_again(self.database, rulebook, wanted, limit=limit, write=False, work=Work.CONTROL)
+        wanted = Again(self.task, self.since, everything=True, replays=False)
+        return await judge_again(self.database, rulebook, wanted, limit=TRIED_ON, write=False, work=Work.CONTROL)

@@ -1,8 +1,10 @@
 """From values that differ to the narrowest rule that explains them, or the reason why there shall be none. Pure.
 
 Noise is told from faults by how values differ: noise drifts on both sides, each in its own way. What follows from the
-other side's value, or stands still on one side, is a fault, however often it is seen. Two runs of legacy over one event
-are the best witnesses: what differs between them can't be the candidate's doing.
+other side's value, leans to one side of it, or stands still on one side, is a fault, however often it is seen. Two runs
+of legacy over one event are the best witnesses: what differs between them can't be the candidate's doing. Live pairs
+alone can tell that values are nearly the same, and never that a value does not matter: a candidate that makes values
+up, or takes those of another order, drifts just like noise.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ LEAST_COMPARED = 10
 LEAST_DIFFERING = 3
 WIDEST = 0.25
 """Relative tolerance beyond which numbers are no longer nearly the same."""
+_FEW_LEAN_OTHERWISE = 0.1
+"""Share of values on the lesser side of the other's, below which the rest leans to one side."""
 _BOTH = (How.changed, How.retyped)
 """Both sides have a value."""
 _MARGIN = 1.5
@@ -52,6 +56,8 @@ class Seen:
     """Legacy's value, the other one, and how they differ (a `How`)."""
     of_legacy_alone: bool
     """Whether both are of legacy's runs."""
+    live: Sequence[tuple[JSON, JSON, str]] = ()
+    """Where they are: how live pairs differ there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,40 @@ def propose(seen: Seen) -> Proposed | Refused:
     last: RuleError | None = None
     for settings in _ladder(seen):
         try:
-            return Proposed(settings, rule_of(settings))
+            rule = rule_of(settings)
         except RuleError as error:
             last = error
+            continue
+        if not _leaves_out(settings):
+            return Proposed(settings, rule)
+        if not seen.of_legacy_alone:
+            return Refused(Refusal.UNWITNESSED, f"only a rule of type {rule.type} would explain what differs: {_ASK}")
+        return _fault_beside_noise(seen.live) or Proposed(settings, rule)
     if last is not None:
         return Refused(Refusal.PROTECTED, str(last))
     return Refused(Refusal.WHOLE_VALUE, "only leaving out an array would explain what differs")
+
+
+_ASK = "live pairs can't tell that from a fault, legacy against itself could (`shadow noise measure`)"
+
+
+def _leaves_out(settings: Settings) -> bool:
+    """Whether a rule takes values for the same that have nothing in common, rather than nearly the same ones."""
+    return settings["type"] in ("id", "pattern", "presence", "ignore") or bool(settings.get("without"))
+
+
+def _fault_beside_noise(live: Sequence[tuple[JSON, JSON, str]]) -> Refused | None:
+    """What the candidate does where legacy itself drifts, if that is no drifting: the rule would hide it too."""
+    if len(live) < LEAST_DIFFERING:
+        return None
+    of_legacy = {(how == How.added, canonical(legacy)) for legacy, _, how in live}
+    of_candidate = {(how == How.dropped, canonical(candidate)) for _, candidate, how in live}
+    if len(of_candidate) == 1 and len(of_legacy) > 1:
+        return Refused(Refusal.ONE_SIDED, "legacy drifts there, and the candidate always has the same value or none")
+    both = [(legacy, candidate) for legacy, candidate, how in live if how in _BOTH]
+    if len(both) == len(live) and (relation := _relation(both)) is not None:
+        return Refused(Refusal.SYSTEMATIC, f"the candidate's value is always legacy's {relation}")
+    return None
 
 
 def _looks_like_a_fault(values: Sequence[tuple[JSON, JSON, str]]) -> Refused | None:
@@ -104,7 +138,29 @@ def _looks_like_a_fault(values: Sequence[tuple[JSON, JSON, str]]) -> Refused | N
         return Refused(Refusal.ONE_SIDED, f"{who} always has the same value there")
     if (relation := _relation(pairs)) is not None:
         return Refused(Refusal.SYSTEMATIC, f"the candidate's value is always legacy's {relation}")
+    if of_candidate <= of_legacy:
+        return Refused(Refusal.SYSTEMATIC, "whatever the candidate has there, legacy has in another pair: mixed up")
+    if (lean := _lean(pairs)) is not None:
+        return Refused(Refusal.SYSTEMATIC, f"the candidate's value is nearly always the {lean} one")
     return None
+
+
+def _lean(pairs: Sequence[tuple[JSON, JSON]]) -> str | None:
+    """Which way the candidate's numbers or moments lie from legacy's; None where noise would lie too."""
+    apart = [float(b) - float(a) for a, b in pairs if _is_number(a) and _is_number(b)]
+    names = ("smaller", "larger")
+    if not apart:
+        moments = [
+            (moment_in_text(a), moment_in_text(b)) for a, b in pairs if isinstance(a, str) and isinstance(b, str)
+        ]
+        apart = [b.seconds - a.seconds for a, b in moments if a is not None and b is not None]
+        names = ("earlier", "later")
+    if len(apart) < len(pairs):
+        return None
+    larger = sum(by > 0 for by in apart)
+    if min(larger, len(apart) - larger) > _FEW_LEAN_OTHERWISE * len(apart):
+        return None
+    return names[larger * 2 > len(apart)]
 
 
 def _relation(pairs: Sequence[tuple[JSON, JSON]]) -> str | None:
@@ -118,6 +174,9 @@ def _relation(pairs: Sequence[tuple[JSON, JSON]]) -> str | None:
         if all(a for a, _ in numbers) and _alike([b / a for a, b in numbers]):
             return f"times {numbers[0][1] / numbers[0][0]:g}"
         return None
+    lists = [(a, b) for a, b in pairs if isinstance(a, list) and isinstance(b, list)]
+    if len(lists) == len(pairs) and all(canonical(a[::-1]) == canonical(b) for a, b in lists):
+        return "the other way round"
     texts = [(a, b) for a, b in pairs if isinstance(a, str) and isinstance(b, str)]
     if len(texts) < len(pairs):
         return None

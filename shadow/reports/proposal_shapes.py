@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
+from shadow.learning.refusal import Refusal
 from shadow.reports.shapes import Shape
 
 
@@ -49,9 +50,7 @@ class ProposalView(Shape):
     source: Literal["legacy_twice", "history"]
     settings: dict[str, JsonValue] | None = Field(description="The rule, as the catalogue would say it.")
     rule: str | None = Field(description="Its id; `GET /v1/tasks/{task}/rules` counts what it hides once accepted.")
-    refusal: (
-        Literal["protected", "too_few", "whole_value", "systematic", "one_sided", "steady", "hides_more"] | None
-    ) = Field(description="Why no rule is proposed.")
+    refusal: Refusal | None = Field(description="Why no rule is proposed.")
     because: str | None = Field(description="The same in words.")
     evidence: ProposalEvidence
     made_at: datetime

@@ -34,12 +34,12 @@ def within(url: str, work: Callable[[World], Awaitable[None]]) -> None:
 
 @pytest.fixture
 def shadow(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """The command over pairs in which a machine's name drifts; returns what it says."""
+    """The command over pairs in which a measure drifts a little; returns what it says."""
 
     async def record(world: World) -> None:
         for number in range(12):
             told = await world.event(data={"order": number})
-            await told.both({"host": f"node{number % 3}"}, candidate={"host": f"node{number % 4 + 4}"})
+            await told.both({"score": 1000 + number * 37 % 50}, candidate={"score": 1000.5 + number * 23 % 50})
         await JudgeLoop(world.database, world.catalogue).once(datetime.now(UTC) + timedelta(minutes=1))
 
     within(database_url, record)
@@ -58,13 +58,13 @@ def shadow(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_it_is_looked_accepted_and_taken_back(shadow: Callable[..., str]) -> None:
     (found,) = json.loads(shadow("look", TASK, "--json").strip().splitlines()[-1])["items"]
-    assert (found["state"], found["settings"]["type"]) == ("open", "pattern")
+    assert (found["state"], found["settings"]["type"]) == ("open", "number")
     said = shadow("look", TASK)
     assert "12 of 12 pairs, 12 to match" in said
-    assert "pattern (regex" in said
-    assert "accepted" in shadow("accept", found["id"], "-r", "machines", "--until", "90d", "--actor", "ann")
+    assert "number (relative" in said
+    assert "accepted" in shadow("accept", found["id"], "-r", "measured", "--until", "90d", "--actor", "ann")
     assert "accepted by ann until" in shadow("list")
-    assert "accepted already" in shadow("accept", found["id"], "-r", "machines", "--until", "90d", code=2)
+    assert "accepted already" in shadow("accept", found["id"], "-r", "measured", "--until", "90d", code=2)
     assert "rejected" in shadow("reject", found["id"], "-r", "it matters")
     assert "rejected by" in shadow("list", "--task", TASK)
 

@@ -16,10 +16,10 @@ URL = "/v1/tasks/order-sync/proposals"
 
 @pytest.fixture
 async def proposed(world: World, judge: JudgeLoop, client: httpx.AsyncClient) -> dict[str, Any]:
-    """A rule for the name of the machine, which drifts on both sides."""
+    """A rule for a measure, which drifts a little on both sides."""
     for number in range(12):
         told = await world.event(data={"order": number})
-        await told.both({"host": f"node{number % 3}"}, candidate={"host": f"node{number % 4 + 4}"})
+        await told.both({"score": 1000 + number * 37 % 50}, candidate={"score": 1000.5 + number * 23 % 50})
     await judge.once(datetime.now(UTC) + timedelta(minutes=1))
     answer = await client.post(URL)
     assert answer.status_code == 200, answer.text
@@ -32,7 +32,7 @@ def until(days: int) -> str:
 
 
 async def test_what_was_found_says_on_what_it_rests(client: httpx.AsyncClient, proposed: dict[str, Any]) -> None:
-    assert (proposed["state"], proposed["source"], proposed["settings"]["type"]) == ("open", "history", "pattern")
+    assert (proposed["state"], proposed["source"], proposed["settings"]["type"]) == ("open", "history", "number")
     evidence = proposed["evidence"]
     assert evidence["live"] == {"compared": 12, "differed": 12}
     assert evidence["legacy_twice"] == {"compared": 0, "differed": 0}
@@ -48,10 +48,10 @@ async def test_it_is_accepted_for_a_while_by_somebody_for_a_reason(
     client: httpx.AsyncClient, proposed: dict[str, Any]
 ) -> None:
     decision = f"/v1/proposals/{proposed['id']}/decision"
-    answer = await client.post(decision, json={"decision": "accept", "reason": "machines", "until": until(30)})
+    answer = await client.post(decision, json={"decision": "accept", "reason": "measured", "until": until(30)})
     assert answer.status_code == 200, answer.text
     decided = answer.json()
-    assert (decided["state"], decided["decided_by"], decided["reason"]) == ("accepted", "token:tests", "machines")
+    assert (decided["state"], decided["decided_by"], decided["reason"]) == ("accepted", "token:tests", "measured")
     rules = (await client.get("/v1/tasks/order-sync/rules")).json()["rules"]
     assert proposed["rule"] in [rule["rule"] for rule in rules]
     judged = await client.post("/v1/tasks/order-sync/judgements", json={"since": until(-1), "dry_run": True})

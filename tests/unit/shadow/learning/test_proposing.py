@@ -130,6 +130,26 @@ HOUR = [
         ([(1, None), (2, None), (3, None)], Refusal.ONE_SIDED),
         ([("a1", "x"), ("a2", "x"), ("a3", "x")], Refusal.ONE_SIDED),  # a constant where legacy computes
         ([("x", "a1"), ("x", "a2"), ("x", "a3")], Refusal.ONE_SIDED),
+        ([(100, 104), (210, 215), (300, 301)], Refusal.SYSTEMATIC),  # always more, by some noise
+        (
+            [
+                ("2026-05-01T10:00:00Z", "2026-05-01T10:05:00Z"),
+                ("2026-05-01T11:00:00Z", "2026-05-01T11:05:07Z"),
+                ("2026-05-02T10:00:00Z", "2026-05-02T10:04:50Z"),
+            ],
+            Refusal.SYSTEMATIC,  # always later, by some noise
+        ),
+        ([(100, 104), (104, 108), (108, 100)], Refusal.SYSTEMATIC),  # the next order's
+        ([("gold", "silver"), ("silver", "iron"), ("iron", "gold")], Refusal.SYSTEMATIC),
+        ([([1, 2], [2, 1]), ([3, 4, 5], [5, 4, 3]), ([6, 7], [7, 6])], Refusal.SYSTEMATIC),  # sorted the other way
+        # A candidate that makes values up, or takes others', drifts as noise does.
+        ([("A-17", "X-18"), ("A-20", "X-99"), ("B-1", "X-22")], Refusal.UNWITNESSED),
+        ([("one two", "three four"), ("five six", "x y"), ("a b", "c d")], Refusal.UNWITNESSED),
+        ([(1, 900), (44, 3), (7, 2000)], Refusal.UNWITNESSED),
+        (
+            [(f"https://x.test/?order={number}", f"https://x.test/?order={number * 7 + 9}") for number in range(1, 5)],
+            Refusal.UNWITNESSED,
+        ),
     ],
 )
 def test_what_looks_like_a_fault_is_no_noise_unless_legacy_does_it_to_itself(
@@ -137,6 +157,33 @@ def test_what_looks_like_a_fault_is_no_noise_unless_legacy_does_it_to_itself(
 ) -> None:
     assert refused(values, twice=False) is refusal
     assert isinstance(propose(seen(values, twice=True)), Proposed)
+
+
+@pytest.mark.parametrize(
+    ("live", "how", "refusal"),
+    [
+        ([("a1", "undefined"), ("a2", "undefined"), ("a3", "undefined")], How.changed, Refusal.ONE_SIDED),
+        ([("a1", None), ("a2", None), ("a3", None)], How.dropped, Refusal.ONE_SIDED),
+        ([("a1", "A1"), ("a2", "A2"), ("b3", "B3")], How.changed, Refusal.SYSTEMATIC),
+    ],
+)
+def test_where_legacy_drifts_the_candidate_has_to_drift_too(
+    live: list[tuple[JSON, JSON]], how: str, refusal: Refusal
+) -> None:
+    noise: list[tuple[JSON, JSON, str]] = [(f"x{number}", f"y{number}", How.changed) for number in range(5)]
+    drifting = [(f"p{number}", f"q{number}", str(How.changed)) for number in range(5)]
+    assert isinstance(propose(Seen(OUTPUT, 40, 5, noise, True, drifting)), Proposed)
+    found = propose(Seen(OUTPUT, 40, 5, noise, True, [(a, b, how) for a, b in live]))
+    assert isinstance(found, Refused), found
+    assert found.refusal is refusal
+
+
+@given(st.lists(st.tuples(st.text("abc0123 -", min_size=1), st.text("abc0123 -", min_size=1)), min_size=3, max_size=12))
+def test_live_pairs_never_make_a_value_not_matter(values: list[tuple[JSON, JSON]]) -> None:
+    found = propose(seen([(a, b) for a, b in values if a != b], twice=False))
+    if isinstance(found, Proposed):
+        rules = joined(Rules(), [found.rule])
+        assert judged(rules, "of one order", "of another") is Verdict.mismatch
 
 
 def test_a_member_that_only_one_side_has_is_a_fault() -> None:
