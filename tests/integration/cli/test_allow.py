@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -14,23 +13,10 @@ from typer.testing import CliRunner
 from shadow.cli import app
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
-from shadow.store.database import Database
+from tests.integration.cli.within import within
 from tests.integration.judge.world import World
 
 REASON = "agreed with the shop"
-
-
-def within(url: str, work: Callable[[World], Awaitable[None]]) -> None:
-    """Do something in that database. The commands run loops of their own, so tests of them can't."""
-
-    async def run() -> None:
-        database = Database(url)
-        try:
-            await work(World(database))
-        finally:
-            await database.close()
-
-    asyncio.run(run())
 
 
 async def sweep(world: World) -> None:

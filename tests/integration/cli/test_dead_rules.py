@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from shadow.cli import app
 from shadow.judge.loop import JudgeLoop
-from tests.integration.cli.test_allow import within
+from tests.integration.cli.within import within
 from tests.integration.judge.world import CATALOGUE, World
 
 

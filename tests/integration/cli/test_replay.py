@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,22 +13,9 @@ from typer.testing import CliRunner
 
 from shadow.cli import app
 from shadow.judge.loop import JudgeLoop
-from shadow.store.database import Database
+from tests.integration.cli.within import within
 from tests.integration.containment.declared import declared
 from tests.integration.judge.world import CATALOGUE, World
-
-
-def within(url: str, work: Callable[[World], Awaitable[None]]) -> None:
-    """Do something in that database. The commands run loops of their own, so tests of them can't."""
-
-    async def run() -> None:
-        database = Database(url)
-        try:
-            await work(World(database))
-        finally:
-            await database.close()
-
-    asyncio.run(run())
 
 
 @pytest.fixture
