@@ -16,6 +16,7 @@ from benchmarks.faults.symbols import (
     BORN,
     CLOCK,
     EMBEDDED,
+    FRESH,
     GAP,
     INSTANT,
     MARKUP,
@@ -36,6 +37,7 @@ class Hand:
 
     rng: random.Random
     started_at: datetime
+    accepted_at: datetime
     given: dict[str, str] = field(default_factory=dict)
     """Ids that this run was given, where another run was given the same."""
     plain: bool = False
@@ -100,6 +102,8 @@ class Hand:
             return self.id(arguments[0], arguments[1])
         if kind == INSTANT:
             return self._instant(datetime.fromisoformat(arguments[0]))
+        if kind == FRESH:
+            return self._instant(self.accepted_at - timedelta(seconds=float(arguments[0])))
         if kind == CLOCK:
             moment = at + timedelta(seconds=float(arguments[1]))
             if arguments[0] == "seconds":

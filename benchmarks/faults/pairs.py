@@ -70,14 +70,13 @@ class Pairing:
         rng = self._rng
         event, accepted = new_id(), self._moment()
         seconds = rng.choice((0.2, 1, 5, 30)) * (0.5 + rng.random())
-        mine = self._run(event, legacy, Side.LEGACY, accepted + timedelta(seconds=rng.random()), seconds, {})
+        mine = self._run(event, legacy, Side.LEGACY, accepted, accepted + timedelta(seconds=rng.random()), seconds, {})
         theirs = None
         if candidate is not None:
             begins = mine.performance.finished_at + self._later()
-            theirs = self._run(
-                event, candidate, Side.CANDIDATE, begins, seconds * (0.7 + 0.8 * rng.random()), self._given(mine)
-            )
-        data = Speller(rng).json(Hand(rng, accepted, plain=True).value(legacy.data, accepted))
+            theirs_seconds = seconds * (0.7 + 0.8 * rng.random())
+            theirs = self._run(event, candidate, Side.CANDIDATE, accepted, begins, theirs_seconds, self._given(mine))
+        data = Speller(rng).json(Hand(rng, accepted, accepted, plain=True).value(legacy.data, accepted))
         return Pair(event, legacy.task, legacy.event, legacy.tenant, data, accepted, mine, theirs)
 
     def _moment(self) -> datetime:
@@ -105,10 +104,17 @@ class Pairing:
         return {name: made for name, made in self._ids.items() if name.startswith(_GIVEN)}
 
     def _run(
-        self, event: UUID, script: Script, side: Side, started_at: datetime, seconds: float, given: dict[str, str]
+        self,
+        event: UUID,
+        script: Script,
+        side: Side,
+        accepted_at: datetime,
+        started_at: datetime,
+        seconds: float,
+        given: dict[str, str],
     ) -> Run:
         rng = self._rng
-        hand = Hand(rng, started_at, given, plain=not self._noise)
+        hand = Hand(rng, started_at, accepted_at, given, plain=not self._noise)
         if side is Side.CANDIDATE:
             hand.legacys = self._ids
         speller = Speller(rng, plain=not self._noise)

@@ -23,6 +23,8 @@ CLOCK = "clock"
 """A moment by the run's own clock."""
 INSTANT = "instant"
 """A moment that stands in the data, in whatever notation."""
+FRESH = "fresh"
+"""A moment that stands in the data and is of the very seconds in which the event came."""
 MARKUP = "markup"
 """A text that stands in HTML."""
 EMBEDDED = "embedded"
@@ -45,6 +47,11 @@ def clock(form: str = "iso", *, plus: float = 0.0) -> str:
 def instant(moment: datetime) -> str:
     """A moment of the data."""
     return _symbol(INSTANT, moment.isoformat())
+
+
+def fresh(*, before: float = 0.0) -> str:
+    """A moment of the data that lies so many seconds before the event came, which is as good as now."""
+    return _symbol(FRESH, f"{before:.3f}")
 
 
 def markup(text: str) -> str:

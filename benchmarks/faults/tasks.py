@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from benchmarks.faults import messages
 from benchmarks.faults.ids import MADE_BY_WORKERS
 from benchmarks.faults.script import Call, Emission, Row, Script
 from benchmarks.faults.shop import CAMPAIGNS, CHANNELS, TENANTS, Shop
-from benchmarks.faults.symbols import born, clock, embedded, instant
+from benchmarks.faults.symbols import born, clock, embedded, fresh, instant
 from sandbox.commerce.attribution import MODELS
 from sandbox.commerce.messages import APPLICATIONS_CHANNEL, incentive_percent
 from sandbox.commerce.money import share, units
@@ -43,7 +44,8 @@ def sync_shopify_order(shop: Shop) -> Script:
         return _failed(script, 'shopify answered 404: {"errors":"Not Found"}')
     items, customer = shop.items(), shop.person()
     total = sum(item.quantity * item.price_cents for item in items)
-    created = shop.moment()
+    created = fresh(before=rng.uniform(0.1, 1.5)) if rng.random() < 0.4 else instant(shop.moment())
+    fulfilment, big = str(uuid.UUID(int=rng.getrandbits(128), version=4)), rng.randrange(2**54, 2**63) | 1
     row = {
         "id": order_id,
         "tenant_id": tenant.id,
@@ -53,9 +55,11 @@ def sync_shopify_order(shop: Shop) -> Script:
         "total_cents": total,
         "currency": tenant.currency,
         "status": rng.choice(("paid", "paid", "pending", "partially_refunded")),
-        "created_at": instant(created),
+        "created_at": created,
         "updated_at": clock(),
     }
+    if rng.random() < 0.3:
+        row |= {"fulfillment_id": fulfilment, "checkout_id": big}
     if rng.random() < 0.3:
         row |= {"note": rng.choice((None, "", "Please ring twice")), "test": rng.random() < 0.5}
     if rng.random() < 0.2:
@@ -70,10 +74,11 @@ def sync_shopify_order(shop: Shop) -> Script:
             "admin_graphql_api_id": f"gid://shopify/Order/{order_id}",
             "email": customer.email,
             "total_price": units(total),
-            "created_at": created.isoformat(),
+            "created_at": created,
+            "checkout_id": big,
             "line_items": [{"id": 13_000_000_000 + n, "title": item.title} for n, item in enumerate(items)],
             "note_attributes": [{"name": "visitor_id", "value": visitor}],
-            "fulfillments": [{"id": rng.randrange(4_400_000_000, 4_500_000_000), "status": "success"}],
+            "fulfillments": [{"id": fulfilment, "status": "success"}],
         }
     }
     for place, item in enumerate(items):

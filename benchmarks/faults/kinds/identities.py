@@ -191,6 +191,46 @@ class EntitiesSwapped(Fault):
         return None
 
 
+class AnotherThingThatLooksBorn(Fault):
+    """An id that was read looks like one that runs make, and is another one's."""
+
+    tasks = ("sync-shopify-order",)
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        row = it.pick(row for row in it.script.rows("orders") if "fulfillment_id" in row.values)
+        if row is None:
+            return None
+        row.values["fulfillment_id"] = str(uuid.UUID(int=it.rng.getrandbits(128), version=4))
+        return Expected(CHANGED, it.take(row), ("fulfillment_id",))
+
+
+class BigNumberRounded(Fault):
+    """JavaScript read a number of 64 bits."""
+
+    tasks = ("sync-shopify-order",)
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        row = it.pick(row for row in it.script.rows("orders") if "checkout_id" in row.values)
+        if row is None:
+            return None
+        row.values["checkout_id"] = int(float(row.values["checkout_id"]))
+        return Expected(CHANGED, it.take(row), ("checkout_id",))
+
+
+class IdsInAnotherOrder(Fault):
+    """The caller gets the right ids, each in the place of another."""
+
+    tasks = ("process-payout",)
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        if it.ended or not isinstance(it.script.output, dict) or len(it.script.output.get("ledgerIds", ())) < 2:
+            return None
+        it.ended = True
+        it.script.output["ledgerIds"].reverse()
+        # The ids are told apart by their rows; which of the two uses is the wrong one cannot be said.
+        return Expected(ANY, it.take(*it.free(it.script.rows("ledger_transactions"))), run=("output",))
+
+
 class KeyDropped(Fault):
     """Without an idempotency key a retry will pay twice."""
 

@@ -157,6 +157,23 @@ class CallRetriedWithoutKey(_DoneAgain):
         return [call for call in it.script.calls() if call.key is None and call.status < 300]
 
 
+class RetriedAfterAnUnclearAnswer(Fault):
+    """A call without a key was answered with an error that leaves open whether it was done, and was made again."""
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        call = it.pick(
+            call for call in [*it.script.calls(), *it.script.mails()] if call.key is None and call.status < 300
+        )
+        if call is None:
+            return None
+        first = call.again()
+        assert isinstance(first, Call)
+        first.status = it.rng.choice((500, 502, 504))
+        call.attempt = 2
+        it.script.deeds.append(first)
+        return Expected(ANY, it.take(call, first, *it.alike(call)))
+
+
 class MailSentAgainByRetry(_DoneAgain):
     """A mail was sent again by a retry."""
 

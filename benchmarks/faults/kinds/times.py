@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from benchmarks.faults.fault import CHANGED, Expected, Fault, Spoiling
 from benchmarks.faults.script import Emission
-from benchmarks.faults.symbols import CLOCK, INSTANT, SEPARATOR, SYMBOL, clock, instant
+from benchmarks.faults.symbols import CLOCK, FRESH, INSTANT, SEPARATOR, SYMBOL, clock, instant
 
 _DUE = ("scheduledFor",)
 
@@ -125,7 +125,7 @@ class NowForAMomentOfTheData(Fault):
     tasks = ("sync-shopify-order", "process-attribution")
 
     def spoil(self, it: Spoiling) -> Expected | None:
-        row = it.pick(it.script.rows("orders"))
+        row = it.pick(row for row in it.script.rows("orders") if FRESH not in row.values["created_at"])
         if row is not None:
             row.values["created_at"] = clock()
             return Expected(CHANGED, it.take(row), ("created_at",))
@@ -134,6 +134,22 @@ class NowForAMomentOfTheData(Fault):
             return None
         call.body["data"][0]["event_time"] = clock("seconds")
         return Expected(CHANGED, it.take(call), ("event_time",))
+
+
+class NowForTheMomentOfAFreshOrder(Fault):
+    """The same, where the order came in seconds ago: the moment is as good as now, and still the data's."""
+
+    tasks = ("sync-shopify-order",)
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        row = it.pick(it.script.rows("orders"))
+        if row is None:
+            return None
+        found = SYMBOL.fullmatch(row.values["created_at"])
+        if found is None or found[1] != FRESH:
+            return None
+        row.values["created_at"] = clock()
+        return Expected(CHANGED, it.take(row), ("created_at",))
 
 
 class SecondsForMilliseconds(Fault):
