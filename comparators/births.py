@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from comparators.canonical import JSON
 from comparators.generated import Token, take_apart
+from comparators.instant import moment_in_number, moment_in_text
 from comparators.normalise import Entry
 from comparators.path import Parts
 from comparators.protected import REFERENCES, word_set, words
+from comparators.shape import leaves
 
 _ENTITIES = word_set(
     "affiliate agency app applicant asset audience author brand business buyer campaign cart category client collection"
@@ -39,11 +41,13 @@ _CHANGES = frozenset({"update", "delete", "patch", "remove"})
 _MADE_BY_WORKERS = frozenset({"uuid", "ulid", "bare"})
 _WORD = re.compile(r"[A-Za-z]+")
 _VERBS = word_set("post put insert upsert create add into new api send row")
-_NUMBER = "#"
+NUMBER = "#"
 """Between what a number is the key of, and the number."""
 _OPERATION: Parts = ("operation",)
 _HEADERS: Parts = ("headers",)
 """Of an answer: what is generated there is an id of the call itself, of a read as well."""
+MOMENTS = "moments"
+"""In what is kept of an answer: the moments in it."""
 _IN_URL = frozenset({"operation", "params", "path"})
 
 
@@ -103,11 +107,12 @@ class Births:
     _ids: dict[str, _Seen] | None = None
     _keys: dict[Entry, dict[Parts, Token]] = field(default_factory=lambda: defaultdict(dict))
     _unseen: list[tuple[Entry, frozenset[str]]] = field(default_factory=list)
+    _moments: frozenset[float] | None = None
     """What created something and was answered nobody knows what, with the nouns of its operation."""
 
     def birth(self, identifier: str) -> Birth:
         """Where an id comes from, as far as this run shows."""
-        number = identifier.find(_NUMBER)
+        number = identifier.find(NUMBER)
         if identifier in self.known or (number >= 0 and identifier[number:] in self.known):
             return Birth(Origin.event, "in the event")
         seen = self._looked().get(identifier, _Seen())
@@ -124,6 +129,23 @@ class Births:
         if (entry := self._unseen_creation(seen.mentioned)) is not None:
             return Birth(Origin.likely, f"perhaps in the answer of {_name(entry)}, which was not seen")
         return Birth(Origin.nowhere, f"at no place where an id is born: {seen.weak or 'nowhere'}")
+
+    def read_moment(self, seconds: float) -> bool:
+        """Whether a read was answered with that moment before the run told it: it is none of its own clock then."""
+        if self._moments is None:
+            self._moments = self._read_moments()
+        return seconds in self._moments
+
+    def _read_moments(self) -> frozenset[float]:
+        if not any(entry.reads and _answered_moments(entry) for entry in self.entries):
+            return frozenset()
+        found: set[float] = set()
+        said: set[float] = set()
+        for entry in sorted(self.entries, key=lambda entry: (entry.attempt, entry.position)):
+            said.update(moments_in(entry.data))
+            if entry.reads:
+                found.update(moment for moment in _answered_moments(entry) if moment not in said)
+        return frozenset(found)
 
     def read(self, identifier: str) -> bool:
         """Whether a read was answered with it before anything else had it."""
@@ -219,6 +241,24 @@ def ids_only(value: JSON, parts: Parts = ()) -> JSON:
     return " ".join(token.text for token in tokens if not token.is_instant) if tokens else value
 
 
+def moments_in(value: JSON) -> Iterator[float]:
+    """The moments in a value, in seconds since the epoch."""
+    for parts, leaf in leaves(value):
+        if isinstance(leaf, str):
+            told = [moment_in_text(token.text) for token in take_apart(leaf).tokens if token.is_instant]
+        elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            told = [moment_in_number(leaf, parts)]
+        else:
+            continue
+        yield from (moment.seconds for moment in told if moment is not None)
+
+
+def _answered_moments(entry: Entry) -> Sequence[float]:
+    answer = entry.effect.answer
+    told = answer.get(MOMENTS) if isinstance(answer, dict) else None
+    return [moment for moment in told if isinstance(moment, int | float)] if isinstance(told, list) else []
+
+
 def _has_ids(leaf: JSON, parts: Parts) -> bool:
     if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
         return any(not token.is_instant for token in tokens)
@@ -236,13 +276,13 @@ def number_token(leaf: JSON, parts: Parts, operation: str) -> Token | None:
     if not digits.isascii() or not digits.isdigit() or not names_id(parts):
         return None
     of = about(parts) or nouns(operation) - _VERBS
-    return Token(f"{' '.join(sorted(of))}{_NUMBER}{digits}", "number")
+    return Token(f"{' '.join(sorted(of))}{NUMBER}{digits}", "number")
 
 
 def known_number(leaf: JSON, parts: Parts) -> str | None:
     """How a number that the event knew is noted: as the key of whatever it may be."""
     token = number_token(leaf, parts, "") or (number_token(leaf, ("id",), "") if isinstance(leaf, str) else None)
-    return None if token is None else token.text[token.text.find(_NUMBER) :]
+    return None if token is None else token.text[token.text.find(NUMBER) :]
 
 
 def names_id(parts: Parts) -> bool:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeGuard
 
 from comparators.align import Aligned, Items, part, restored
-from comparators.births import Births, Origin, known_number, number_token
+from comparators.births import NUMBER, Births, Origin, known_number, number_token
 from comparators.canonical import JSON, canonical
 from comparators.generated import Token, may_correspond, take_apart
 from comparators.instant import Moment, Window, moment_in_number, moment_in_text, same_moment
@@ -247,8 +247,12 @@ class Correspondence:
         return True
 
     def is_known_moment(self, seconds: float) -> bool:
-        """Whether that moment was known before the runs: then it is no moment of their own clocks."""
-        return seconds in self.known.moments
+        """Whether that moment was known before the runs, or read by one: then it is no moment of their own clocks."""
+        return (
+            seconds in self.known.moments
+            or self.legacy_births.read_moment(seconds)
+            or self.candidate_births.read_moment(seconds)
+        )
 
     def trial(self) -> Correspondence:
         """A copy that learns for itself."""
@@ -291,11 +295,24 @@ class Correspondence:
         for side, birth in (("legacy", mine), ("the candidate", theirs)):
             if not birth.born:
                 return f"{side} has it {birth.where}"
+        certain = mine.origin is theirs.origin is Origin.certain
+        if legacy.form == "number" and not certain and self._of_other_rows(legacy.text, candidate.text):
+            return "they are the numbers of rows that were told apart"
         if mine.origin is Origin.likely and self.candidate_births.read(legacy.text):
             return "the candidate read legacy's"
         if theirs.origin is Origin.likely and self.legacy_births.read(candidate.text):
             return "legacy read the candidate's"
         return None
+
+    def _of_other_rows(self, legacy: str, candidate: str) -> bool:
+        """Whether both numbers are keys of what the runs created, and not of the same."""
+        told = {(_number(one), _number(other)) for one, other in self.forward.items() if NUMBER in one}
+        mine, theirs = _number(legacy), _number(candidate)
+        return (
+            (mine, theirs) not in told
+            and any(one == mine for one, _ in told)
+            and any(other == theirs for _, other in told)
+        )
 
     def _map(self, legacy: str, candidate: str, parts: Parts) -> None:
         self.forward[legacy], self.backward[candidate] = candidate, legacy
@@ -358,7 +375,7 @@ class Correspondence:
             return False
         if mine.notation == theirs.notation and mine.seconds == theirs.seconds:
             because = "the same moment"
-        elif mine.seconds in self.known.moments or theirs.seconds in self.known.moments:
+        elif self.is_known_moment(mine.seconds) or self.is_known_moment(theirs.seconds):
             return False
         elif same_moment(mine, theirs, self.legacy_run, self.candidate_run):
             because = "each follows the clock of its own run"
@@ -366,6 +383,10 @@ class Correspondence:
             return False
         self.moments.append(SameMoment(str(legacy), str(candidate), self._where(parts), because))
         return True
+
+
+def _number(key: str) -> str:
+    return key.rpartition(NUMBER)[2]
 
 
 def _is_number(value: Aligned) -> TypeGuard[float]:

@@ -103,7 +103,9 @@ class Hand:
         if kind == INSTANT:
             return self._instant(datetime.fromisoformat(arguments[0]))
         if kind == FRESH:
-            return self._instant(self.accepted_at - timedelta(seconds=float(arguments[0])))
+            # As exact as either notation tells it.
+            moment = self.accepted_at - timedelta(seconds=float(arguments[0]))
+            return self._instant(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
         if kind == CLOCK:
             moment = at + timedelta(seconds=float(arguments[1]))
             if arguments[0] == "seconds":

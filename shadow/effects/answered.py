@@ -1,22 +1,23 @@
-"""What targets answered, as evidence: the ids in it, and nothing else.
+"""What targets answered, as evidence: the ids and the moments in it, and nothing else.
 
-Whether an id was born in a run or known to it is told by the answers of its calls (`comparators/births.py`). Answers
-are kept sealed, for replay, and go with their retention; what the judge needs of one is a small part, which is redacted
-like all evidence and stays with the effect. It is made when a pair is judged for the first time: whose it is is known
-by then. Of what the gateway itself answered a contained call, the twin's answer or a stub, nothing else is kept, so
-that is written down with the call.
+Whether an id was born in a run or known to it, and whether a moment was read, is told by the answers of its calls
+(`comparators/births.py`). Answers are kept sealed, for replay, and go with their retention; what the judge needs of one
+is a small part, which is redacted like all evidence and stays with the effect. It is made when a pair is judged for the
+first time: whose it is is known by then. Of what the gateway itself answered a contained call, the twin's answer or a
+stub, nothing else is kept, so that is written down with the call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from uuid import UUID
 
 import orjson
 import structlog
 
 from comparators import JSON
-from comparators.births import ids_only
+from comparators.births import MOMENTS, ids_only, moments_in
 from shadow.effects import evidence
 from shadow.effects.call import SeenBody, Unparsable, parsed_body
 from shadow.effects.redaction import written
@@ -30,6 +31,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 """Of an answer that is read for its ids, decompressed."""
 _MOST_IDS_BYTES = 256 * 1024
 """Of what is kept of one."""
+_MOST_MOMENTS = 2_000
+"""Of one answer."""
 _ANSWERS = b"""
 SELECT id, part, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part IN ('answer', 'answer_headers')
 """
@@ -81,5 +84,7 @@ def ids_of(content: bytes, headers: Iterable[tuple[str, str]]) -> bytes | None:
     found: dict[str, JSON] = {"body": ids_only(body)}
     if named := ids_only(dict(told)):  # mailers tell a message's id in a header
         found["headers"] = named
+    if moments := sorted(set(islice(moments_in(body), _MOST_MOMENTS))):
+        found[MOMENTS] = [*moments]
     kept = written(found)
     return kept if len(kept) <= _MOST_IDS_BYTES else None

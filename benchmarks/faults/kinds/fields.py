@@ -25,7 +25,15 @@ def members(it: Spoiling) -> list[tuple[Deed, dict[str, Any], str]]:
                     stack.append(member)
                 elif isinstance(member, list):
                     stack += [item for item in member if isinstance(item, dict)]
-                if name not in ("id", "reference", "event_id", "transaction_id", "orderId", "request_id", "channel"):
+                if BEGIN not in name and name not in (
+                    "id",
+                    "reference",
+                    "event_id",
+                    "transaction_id",
+                    "orderId",
+                    "request_id",
+                    "channel",
+                ):
                     found.append((deed, value, name))
     return found
 

@@ -43,7 +43,7 @@ async def test_an_id_that_was_read_is_no_newborn(world: World, theirs: str, verd
     )
     # of the target's answer, and of the same as it was replayed to the candidate
     assert [orjson.loads(codec.decode(content)) for (content,) in kept] == [
-        {"body": {"people": [{"id": ANNA}, {"id": BERT}]}}
+        {"body": {"people": [{"id": ANNA}, {"id": BERT}]}, "moments": [1772445600.0]}
     ] * 2
 
 

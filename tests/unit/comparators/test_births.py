@@ -9,7 +9,7 @@ import pytest
 
 from comparators import JSON, Effect, Ledger, Verdict
 from comparators.births import id_tokens, ids_only
-from tests.unit.comparators.ledgers import completed, judged
+from tests.unit.comparators.ledgers import CANDIDATE_START, LEGACY_START, completed, iso, judged, kinds
 
 A, B = "0190d5f2-7c1a-7d3e-9b5f-1a2b3c4d5e6f", "0190d5f6-aaaa-7bbb-8ccc-1234567890ab"
 A2, B2 = "0190d5f2-7c1a-7d3e-9b5f-222222222222", "0190d5f6-aaaa-7bbb-8ccc-333333333333"
@@ -253,3 +253,37 @@ def test_of_names_that_hold_the_same_what_else_mentions_them_tells_which_is_whic
     assert judged(logged((A, A2)), logged((B2, B))).verdict is Verdict.match
     other = run(insert("logs", a_steps={B: "done", B2: "done"}, b_last=A2))
     assert judged(logged((A, A2)), other).verdict is Verdict.mismatch
+
+
+FRESH, NOW_A, NOW_B = LEGACY_START - 0.5, LEGACY_START + 1, CANDIDATE_START + 1
+
+
+def read_first(said: float, *, read: float = FRESH, start: float = LEGACY_START) -> Ledger:
+    got = http("GET /orders/1", None, {"body": {}, "moments": [read]}, reads=True)
+    return replace(run(got, insert("orders", created_at=iso(said))), outcome=completed(start=start))
+
+
+def test_a_moment_that_was_read_is_not_the_clocks_however_fresh_it_is() -> None:
+    legacy = read_first(FRESH)
+    assert judged(legacy, read_first(FRESH, start=CANDIDATE_START)).verdict is Verdict.match
+    assert judged(legacy, read_first(NOW_B, start=CANDIDATE_START)).verdict is Verdict.mismatch
+    assert judged(read_first(NOW_A), read_first(NOW_B, start=CANDIDATE_START)).verdict is Verdict.match
+
+
+def test_a_moment_that_is_read_back_is_still_the_clocks() -> None:
+    def back(said: float, start: float) -> Ledger:
+        wrote = http("POST /orders", {"updated_at": iso(said)}, {})
+        got = http("GET /orders/1", None, {"body": {}, "moments": [said]}, reads=True)
+        return replace(run(wrote, got, insert("orders", at=iso(said))), outcome=completed(start=start))
+
+    assert judged(back(NOW_A, LEGACY_START), back(NOW_B, CANDIDATE_START)).verdict is Verdict.match
+
+
+def test_numbers_of_rows_that_were_told_apart_are_no_others_by_another_name() -> None:
+    def booked(fee: int, payout: int, *told: int) -> Ledger:
+        lines = (insert("ledger_lines", id=fee, kind="fee"), insert("ledger_lines", id=payout, kind="payout"))
+        return run(*lines, output={"ledgerIds": [*told]})
+
+    legacy = booked(101, 102, 101, 102)
+    assert judged(legacy, booked(201, 202, 201, 202)).verdict is Verdict.match
+    assert kinds(judged(legacy, booked(201, 202, 202, 201))) == ["output.changed", "output.changed"]
