@@ -1,4 +1,4 @@
-"""Replays: recorded events run again on the candidate, to see what a fix has cleared."""
+"""Replays: recorded events run again, on the candidate to see what a fix has cleared, or by legacy to find noise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class ReplayRequest(BaseModel):
         max_length=200,
         description="A task: have legacy run its newest events again instead, to see what is noise. Give one of both.",
     )
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
+    reason: str = Field(
+        min_length=1, max_length=LONGEST_REASON, pattern=r"\S", description="For whoever reads the audit later."
+    )
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="Events at most.")
 
 
@@ -61,7 +63,8 @@ async def start(
     """Run recorded events once more, hermetically, and compare with the recorded runs of legacy.
 
     Nobody has authority: every call is answered with what legacy's run was answered. The pairs are judged as any
-    other and counted apart from live ones; ask `GET /v1/replays/{replay}` how they came out.
+    other and counted apart from live ones; ask `GET /v1/replays/{replay}` how they came out, and why events were left
+    out (`skipped`). Of `legacy_twice` only what passes the gateway is contained: the reason says why that is all.
     """
     if (wanted.signature is None) == (wanted.legacy_twice is None):
         expected = "either the signature or legacy_twice"

@@ -30,10 +30,12 @@ _STORE = f"""
 INSERT INTO proposals AS known (id, task, place, evidence, {", ".join(_FOUND)})
 VALUES (%(id)s, %(task)s, %(place)s, %(evidence)s, {", ".join(f"%({name})s" for name in _FOUND)})
 ON CONFLICT (task, place) DO UPDATE SET
+    id = CASE WHEN {_UNDECIDED} AND known.rule IS DISTINCT FROM excluded.rule THEN excluded.id ELSE known.id END,
     seen_at = now(), evidence = excluded.evidence,
     {", ".join(f"{name} = CASE WHEN {_UNDECIDED} THEN excluded.{name} ELSE known.{name} END" for name in _FOUND)}
 RETURNING id
 """  # noqa: S608  # of constants
+"""Another rule is another proposal: whoever decides by id decides on the rule that he saw."""
 _LOCK = b"SELECT task, place, state, expires_at <= now() FROM proposals WHERE id = %s FOR UPDATE"
 _DECIDE = b"""
 UPDATE proposals SET state = %s, decided_at = now(), decided_by = %s, reason = %s, expires_at = %s WHERE id = %s

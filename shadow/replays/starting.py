@@ -133,7 +133,7 @@ async def start_replay(
         ReplayRefused: its task is not in the catalogue any more, the candidate is not contained, or no pair shows
             the signature now.
     """
-    _check_limit(limit)
+    _check(limit, reason)
     async with database.connection(Work.CONTROL) as connection:
         task = await _task(connection, catalogue, signature)
         await _check_contained(connection, catalogue, task)
@@ -166,7 +166,7 @@ async def start_legacy_twice(
     Raises:
         ReplayRefused: the task is not in the catalogue or is probed, or no pair of it was judged.
     """
-    _check_limit(limit)
+    _check(limit, reason)
     found = catalogue.tasks.get(task)
     if found is None:
         raise ReplayRefused(f"the catalogue has no task {task!r}")
@@ -196,7 +196,9 @@ class _Asked:
         return self.task.legacy.platform if self.side is Side.LEGACY else self.task.candidate.platform
 
 
-def _check_limit(limit: int) -> None:
+def _check(limit: int, reason: str) -> None:
+    if not reason.strip():
+        raise ReplayRefused("expected a reason, found none")
     if not 1 <= limit <= LARGEST_LIMIT:
         raise ReplayRefused(f"expected a limit from 1 to {LARGEST_LIMIT}, found {limit}")
 

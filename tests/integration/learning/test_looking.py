@@ -186,6 +186,18 @@ async def test_what_was_rejected_is_not_brought_up_again(world: World) -> None:
         await reject(world.database, proposal.id, actor="ann", reason="the machine matters")
 
 
+async def test_another_rule_for_a_place_is_another_proposal(world: World) -> None:
+    await recorded(world, {"elapsed": (drifting(1000), drifting(1007))}, twice=True)
+    first = (await looked(world))["elapsed"]
+    assert (await looked(world))["elapsed"].id == first.id
+    await recorded(world, {"elapsed": (drifting(1000), drifting(1107))}, twice=True)
+    wider = (await looked(world))["elapsed"]
+    assert wider.rule != first.rule
+    with pytest.raises(LookupError):  # whoever saw the first accepts that one or none
+        await accept(world.database, first.id, actor="ann", reason="r", until=ago(-1), now=datetime.now(UTC))
+    await accept(world.database, wider.id, actor="ann", reason="r", until=ago(-1), now=datetime.now(UTC))
+
+
 async def test_a_rule_taken_back_is_in_force_no_longer(world: World) -> None:
     await recorded(world, {"host": HOSTS}, twice=True)
     proposal = (await looked(world))["host"]
