@@ -6,7 +6,7 @@ runs. A comparator then only has to say what still differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comparators.attempts import Collapsed, collapse
@@ -61,7 +61,9 @@ class Case:
     """What the rules did."""
 
     @classmethod
-    def of(cls, legacy: Ledger, candidate: Ledger, rules: Rules, *, task: str, known: JSON) -> Case:
+    def of(
+        cls, legacy: Ledger, candidate: Ledger, rules: Rules, *, task: str, known: JSON, inherited: Mapping[str, str]
+    ) -> Case:
         """The case of two ledgers.
 
         Raises ValueError or TypeError when a ledger holds what JSON cannot say.
@@ -82,6 +84,7 @@ class Case:
             Births(recorded_theirs, (outputs[1], candidate.outcome.error_message), before.texts),
             pairing.pairs,
         )
+        correspondence.inherit(inherited)
         compares_output = rules.output and {legacy.outcome.status, candidate.outcome.status} == {COMPLETED}
         compared_outputs = outputs if compares_output else (None, None)
         layouts = [

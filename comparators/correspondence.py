@@ -65,6 +65,7 @@ class Check(Protocol):
 NO_CHECKS: Mapping[Parts, Check] = MappingProxyType({})
 
 
+_BY_PARENT = "in the run that emitted the event"
 _BY_RULE = "where a rule says that an id is born"
 
 
@@ -245,6 +246,12 @@ class Correspondence:
         self.forward[legacy], self.backward[candidate] = candidate, legacy
         self.unified.setdefault(legacy, Unified(legacy, candidate, self.place, _BY_RULE, _BY_RULE))
         return True
+
+    def inherit(self, ids: Mapping[str, str]) -> None:
+        """Know ids that were born in the parents of the two runs."""
+        for legacy, candidate in ids.items():
+            self.forward[legacy], self.backward[candidate] = candidate, legacy
+            self.unified[legacy] = Unified(legacy, candidate, "the events", _BY_PARENT, _BY_PARENT)
 
     def is_known_moment(self, seconds: float) -> bool:
         """Whether that moment was known before the runs, or read by one: then it is no moment of their own clocks."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from comparators.canonical import JSON, canonical, same
 from comparators.case import Case
@@ -16,6 +18,7 @@ from comparators.timing import too_long
 from comparators.uses import uses_in_one
 from comparators.verdict import Difference, Judgement, RuleUse, Verdict
 
+NOTHING_INHERITED: Mapping[str, str] = MappingProxyType({})
 _RAN = frozenset({COMPLETED, FAILED})
 """Statuses that the task's own code brought about. Two runs that never got to work say nothing of a port."""
 
@@ -28,14 +31,16 @@ def judge(
     reason: str | None = None,
     task: str = "",
     known: JSON = None,
+    inherited: Mapping[str, str] = NOTHING_INHERITED,
     explain: bool = False,
 ) -> Judgement:
     """Judge a pair.
 
     `None` for a side says that its run never came. `reason` says why the pair cannot (fully) be compared; a
     difference that is found all the same still counts. `task` goes into the signatures. `known` is the data
-    of the event and its parents: no value in it is taken for one that was born in the runs. With `explain` the
-    judgement says what each stage did; it is the same judgement.
+    of the event and its parents: no value in it is taken for one that was born in the runs. `inherited`
+    are ids of legacy's that were born in its parent, with the candidate's for the same: they correspond. With
+    `explain` the judgement says what each stage did; it is the same judgement.
 
     A found difference is never downgraded: mismatch > missing > not_comparable > match.
 
@@ -49,7 +54,11 @@ def judge(
         return Judgement(Verdict.missing_candidate, reason=reason or "the candidate's run never came")
     identical = _identical(legacy, candidate, rules)
     differences: tuple[Difference, ...] = ()
-    case = None if identical and not explain else Case.of(legacy, candidate, rules, task=task, known=known)
+    case = (
+        None
+        if identical and not explain
+        else Case.of(legacy, candidate, rules, task=task, known=known, inherited=inherited)
+    )
     if identical or case is None:
         uses = uses_in_one(legacy, rules)
     else:

@@ -90,6 +90,7 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         rules,
         task=pair.task,
         known=ledgers.known,
+        inherited=ledgers.inherited,
         reason=reason,
         explain=explain,
     )

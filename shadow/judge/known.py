@@ -26,6 +26,27 @@ def known_to_both(legacy: JSON, candidate: JSON) -> JSON:
     return [legacy, candidate]
 
 
+def inherited(legacy: JSON, candidate: JSON) -> dict[str, str]:
+    """Legacy's ids in the data of its event, with the candidate's for the same: born in the parents, and used by the
+    children as what they are. What contradicts what was found before is left out."""
+    found: dict[str, str] = {}
+    _inherit(legacy, candidate, found)
+    return found
+
+
+def _inherit(legacy: JSON, candidate: JSON, found: dict[str, str]) -> None:
+    if isinstance(legacy, dict) and isinstance(candidate, dict):
+        for name in sorted(legacy.keys() & candidate.keys()):
+            _inherit(legacy[name], candidate[name], found)
+    elif isinstance(legacy, list) and isinstance(candidate, list):
+        for mine, theirs in zip(legacy, candidate, strict=False):
+            _inherit(mine, theirs, found)
+    elif isinstance(legacy, str) and isinstance(candidate, str) and _correspond(legacy, candidate):
+        for a, b in zip(take_apart(legacy).tokens, take_apart(candidate).tokens, strict=True):
+            if not a.is_instant and a.text != b.text and b.text not in found.values():
+                found.setdefault(a.text, b.text)
+
+
 def _correspond(legacy: str, candidate: str) -> bool:
     """Whether two texts differ in nothing but ids and moments that look generated on both sides."""
     mine, theirs = take_apart(legacy), take_apart(candidate)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -17,7 +17,7 @@ from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
 from shadow.judge.doubt import Watched, load_doubts
-from shadow.judge.known import known_to_both
+from shadow.judge.known import inherited, known_to_both
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
@@ -136,6 +136,8 @@ class Ledgers:
     candidate: Ledger | None
     known: JSON
     """The event's data, or those of both: what stands in them was not born in a run."""
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    """Of children: legacy's ids that were born in its parent, with the candidate's."""
     unknown_output: Side | None = None
     """A side whose run completed without anybody telling what it returned."""
     unreadable: str | None = None
@@ -288,16 +290,26 @@ class Evidence:
             legacy=self._ledger(fact.legacy, fact.extra),
             candidate=self._ledger(fact.candidate, fact.extra),
             known=self._known(fact),
+            inherited=self._inherited(fact),
             unknown_output=self._unknown_output(fact),
             unreadable=self.unreadable(fact),
         )
 
     def _known(self, fact: PairFacts) -> JSON:
+        events = self._events(fact)
+        return self._body(fact.pair.event_id, "evidence") if events is None else known_to_both(*events)
+
+    def _inherited(self, fact: PairFacts) -> Mapping[str, str]:
+        events = self._events(fact)
+        return {} if events is None else inherited(*events)
+
+    def _events(self, fact: PairFacts) -> tuple[JSON, JSON] | None:
+        """The data of the events of two children; None where one event started both runs."""
         legacy = fact.legacy.event_id if fact.legacy else None
         candidate = fact.candidate.event_id if fact.candidate else None
         if legacy is None or candidate is None or legacy == candidate:
-            return self._body(fact.pair.event_id, "evidence")
-        return known_to_both(self._body(legacy, "evidence"), self._body(candidate, "evidence"))
+            return None
+        return self._body(legacy, "evidence"), self._body(candidate, "evidence")
 
     def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
         if run is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from comparators import JSON, Effect, Ledger, Verdict
+from comparators import JSON, Effect, Ledger, Rules, Verdict, judge
 from comparators.births import id_tokens, ids_only
 from tests.unit.comparators.ledgers import CANDIDATE_START, LEGACY_START, completed, iso, judged, kinds
 
@@ -227,6 +227,17 @@ def test_as_the_name_of_a_member_an_id_is_used_as_consistently_as_anywhere() -> 
     assert judgement.verdict is Verdict.mismatch
     known = judged(run(insert("logs", of={A: 1})), run(insert("logs", of={B: 1})), known={"order": A})
     assert known.verdict is Verdict.mismatch
+
+
+def test_what_was_born_in_the_parents_is_the_same_thing_and_nothing_else_is() -> None:
+    def child(transfer: str) -> Ledger:
+        return run(Effect("email", "mail", "send", "1", {"to": "a@x.test", "transferId": transfer}))
+
+    born = {TR_A: TR_B}
+    assert judge(child(TR_A), child(TR_B), Rules(), inherited=born).verdict is Verdict.match
+    # No write of the child's was answered with it: without a parent it comes from nowhere.
+    assert judge(child(TR_A), child(TR_B), Rules()).verdict is Verdict.mismatch
+    assert judge(child(TR_A), child("tr_7777d2c3e4f5aaaa"), Rules(), inherited=born).verdict is Verdict.mismatch
 
 
 def test_of_an_answer_the_ids_are_kept_in_their_places_and_nothing_else() -> None:
