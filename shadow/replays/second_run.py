@@ -23,7 +23,7 @@ SELECT coalesce(bool_or(effect.seen_by IN ('gateway', 'mail')), false),
        array_agg(DISTINCT effect.kind || ' ' || effect.target || '/' || effect.operation)
            FILTER (WHERE effect.seen_by NOT IN ('gateway', 'mail') AND effect.kind <> 'event'),
        array_agg(DISTINCT effect.operation) FILTER (WHERE effect.kind = 'event'),
-       coalesce(bool_or(effect.seen_by IN ('gateway', 'mail') AND effect.attributed_by = 'key'), false)
+       coalesce(bool_or(effect.seen_by IN ('gateway', 'mail') AND effect.attributed_by IN ('key', 'trace')), false)
 FROM runs AS run JOIN effects AS effect
   ON effect.run_id = run.id OR (effect.platform_run_id = run.platform_run_id AND effect.side = run.side)
 WHERE run.id = %s
@@ -63,7 +63,7 @@ async def why_event_is_not_run_twice(connection: Connection, run: UUID, accepted
     """
     row = await (await connection.execute(_SEEN, (run,))).fetchone()
     assert row is not None
-    seen, past, emitted, by_key = row
+    seen, past, emitted, nameless = row
     if past:
         return f"legacy's run did something past the gateway: {', '.join(past[:_MOST_NAMED])}"
     if emitted:
@@ -72,9 +72,10 @@ async def why_event_is_not_run_twice(connection: Connection, run: UUID, accepted
         return f"legacy's run started others, which would run again too: {child[0]}"
     if not seen:
         return "nothing of legacy's run was seen at the gateway, which alone would contain a second one"
-    if by_key:
-        # A call that could be of either is nobody's, and is refused: also one of a run with authority.
-        return "legacy's calls do not name their run: those of a second one could not be told from those of live runs"
+    if nameless:
+        # A call that could be of either is nobody's and refused, also one of a run with authority; and what a second
+        # run emits, should it take another way than the first, would be taken for that of one with authority.
+        return "legacy's calls do not name their run: what a second one does could not be told from what live ones do"
     return await _maybe_its(connection, run, accepted_at)
 
 

@@ -128,9 +128,10 @@ async def test_what_is_nobodys_may_have_been_its_doing(world: Chain, nobodys: st
     assert world.legacy_runs() == before
 
 
-async def test_calls_that_are_known_by_a_key_alone_are_not_made_a_second_time(world: Chain) -> None:
+@pytest.mark.parametrize("by", ["key", "trace"])
+async def test_calls_that_do_not_name_their_run_are_not_made_a_second_time(world: Chain, by: str) -> None:
     await seen(world, "gateway")
-    await world.rows("UPDATE effects SET attributed_by = 'key' RETURNING id")
+    await world.rows("UPDATE effects SET attributed_by = %s RETURNING id", by)
     found = await start(world)
     assert len(found.skipped) == 2
     assert all("do not name their run" in because for because in found.skipped.values())
@@ -140,7 +141,7 @@ async def test_of_a_route_only_that_task_runs_a_second_time(world: Chain) -> Non
     # The same service, had the catalogue two tasks that one event starts.
     text = CATALOGUE.replace("event: chain/third", "event: chain/first")
     places = {"trigger": world.trigger.url, "inngest": world.platform, "root": ROOT, "worker": WORKER}
-    catalogue = parse(text.format(**places, sequence="together"), "chain.yaml", {})
+    catalogue = parse(text.format(**places, sequence="together", deadline="60s"), "chain.yaml", {})
     await world.rows("UPDATE events SET route = 'first+third' RETURNING id")
     await seen(world, "gateway")
     started = await start_legacy_twice(world.database, catalogue, "first", actor="ann", reason="pretended targets")
