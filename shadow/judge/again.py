@@ -160,6 +160,8 @@ async def judge_again(
     """
     async with database.connection(work) as connection:
         await rulebook.look(connection)
+        # Others look too while this goes on.
+        rulebook = rulebook.as_now()
         cursor = await connection.execute(_PAGE, {**wanted.bounds(), "before": before or _LAST, "limit": limit})
         rows = await cursor.fetchall()
     page = Page(rulebook.fingerprint(wanted.task), len(rows), last=rows[-1][0] if len(rows) == limit else None)

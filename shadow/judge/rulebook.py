@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -88,6 +89,12 @@ class Rulebook:
             if rules != self._rules[task.id]:
                 self._rules[task.id] = rules
                 self._fingerprints[task.id] = fingerprint_of(rules)
+
+    def as_now(self) -> Rulebook:
+        """These rules, whatever is read after: what is judged with them is to be marked with them too."""
+        taken = copy(self)
+        taken._rules, taken._fingerprints = dict(self._rules), dict(self._fingerprints)
+        return taken
 
     def settle(self, task: str) -> timedelta:
         found = self._tasks.get(task)

@@ -177,6 +177,19 @@ async def test_an_accepted_rule_is_in_force_counted_and_ends(world: World) -> No
     assert (again.id, again.state) == (proposal.id, "open")  # whoever still wants it looks at it again
 
 
+async def test_what_is_judged_is_marked_with_the_rules_that_it_was_judged_with(world: World) -> None:
+    await recorded(world, {"host": HOSTS}, twice=True)
+    proposal = (await looked(world))["host"]
+    rulebook = Rulebook(world.catalogue)
+    taken = rulebook.as_now()
+    before = taken.fingerprint(TASK), taken.rules(TASK)
+    await accept(world.database, proposal.id, actor="ann", reason="r", until=ago(-1), now=datetime.now(UTC))
+    async with world.connection() as connection:
+        await rulebook.look(connection)
+    assert rulebook.fingerprint(TASK) != before[0]
+    assert (taken.fingerprint(TASK), taken.rules(TASK)) == before
+
+
 async def test_what_was_rejected_is_not_brought_up_again(world: World) -> None:
     await recorded(world, {"host": HOSTS}, twice=True)
     proposal = (await looked(world))["host"]
