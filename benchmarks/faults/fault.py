@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from benchmarks.faults.recording import Kept
 from benchmarks.faults.script import Deed, Emission, Row, Script
+from benchmarks.faults.symbols import SYMBOL, births, mapped
 from comparators.path import Parts, parse
 
 T = TypeVar("T")
@@ -126,14 +127,14 @@ class Spoiling:
         self.script.deeds = [deed for deed in self.script.deeds if id(deed) not in gone]
 
     def alike(self, deed: Deed) -> list[Deed]:
-        """Other deeds that say the very same: dropping one of them is dropping any."""
+        """Other deeds that say the same but for ids of their own: dropping one of them is dropping any."""
         return [other for other in self.script.deeds if other is not deed and _said(other) == _said(deed)]
 
 
 def _said(deed: Deed) -> Any:
     said = dict(vars(deed))
     del said["number"], said["stage"]
-    return type(deed), said
+    return type(deed), mapped(said, lambda text: SYMBOL.sub("", text) if any(births(text)) else text)
 
 
 class Fault(ABC):
