@@ -30,12 +30,12 @@ async def test_under_a_thousand_events_each_side_runs_what_it_runs_alone(databas
 
 async def _runs(database: Database, folder: Path, phase: Phase) -> tuple[Counter[str], Counter[str]]:
     """How often each platform ran each task, when it was in that phase."""
-    async with chain(database, folder, legacy="straight", candidate="door", quota=UNLIMITED, deadline="1h") as world:
+    async with chain(database, folder, legacy="straight", candidate="door", quota=UNLIMITED, deadline="10m") as world:
         await world.phases(dict.fromkeys(EVENTS, phase))
         for first in range(0, EVENTS_SENT, 100):
             await world.send(*range(first, first + 100))
         sides = 1 if phase is Phase.LEGACY else 2
-        await world.settled(EVENTS_SENT * len(EVENTS) * sides, within=1200)
+        await world.settled(EVENTS_SENT * len(EVENTS) * sides, within=900)
         if phase is Phase.SHADOW:
             assert await world.verdicts() == {(task, "match"): EVENTS_SENT for task in EVENTS}
         return world.legacy_runs(), world.candidate_runs()
