@@ -341,5 +341,17 @@ async def test_the_figures_of_the_installation_are_gauges(
     assert "counter" not in text  # judging again may lower any of them
 
 
+async def test_what_is_run_again_is_not_counted_as_undelivered(
+    world: World, judge: JudgeLoop, client: httpx.AsyncClient
+) -> None:
+    await judged_world(world, judge)
+    assert (await get(client, "/v1/tasks/order-sync/parity"))["counts"]["events"] == 6
+    await world.rows(
+        "UPDATE events SET repeats = id, purpose = 'replay'"
+        " WHERE NOT EXISTS (SELECT FROM pairs WHERE event_id = events.id) RETURNING id"
+    )
+    assert (await get(client, "/v1/tasks/order-sync/parity"))["counts"]["events"] == 5
+
+
 async def test_a_task_without_comparison_has_no_ratio(client: httpx.AsyncClient) -> None:
     assert "shadow_parity_ratio{" not in (await client.get("/metrics/parity")).text
