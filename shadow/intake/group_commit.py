@@ -10,6 +10,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MIB = 1 << 20
+_ENOUGH = 0.5
+"""Share of the batch under way that must wait before another is begun beside it. Measured with `benchmarks.accept`:
+with all of it the process waits for the disk at times, with a quarter batches get small."""
 
 
 class Overloaded(Exception):
@@ -40,7 +43,7 @@ class GroupCommit(Generic[Item, Result]):
         max_batch_bytes: bytes written at once. A submission beyond either cap is still written whole, by itself.
         max_waiting: items that may wait; beyond it `submit` raises `Overloaded`.
         max_waiting_bytes: bytes that may wait, likewise.
-        writers: batches under way at once, of which another one begins only when as much waits for it as one holds.
+        writers: batches under way at once, of which another one begins only when half as much waits as one holds.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class GroupCommit(Generic[Item, Result]):
         """Begin what writes may begin."""
         self._begins = False
         while self._waiting and len(self._under_way) < self._writers:
-            if self._under_way and self._running and self._waiting_items < max(self._under_way.values()):
+            if self._under_way and self._running and self._waiting_items < max(self._under_way.values()) * _ENOUGH:
                 return  # too little for a write of its own: every one costs its share of disk and processor
             taken = self._take()
             task = asyncio.create_task(self._store(taken))

@@ -24,6 +24,7 @@ class Disk:
     """Remembers each batch; can be slow and can fail."""
 
     def __init__(self) -> None:
+        self.begun: list[list[int]] = []
         self.batches: list[list[int]] = []
         self.open = asyncio.Event()
         self.open.set()
@@ -32,6 +33,7 @@ class Disk:
         self.tries = 0
 
     async def write(self, items: Sequence[int]) -> list[int]:
+        self.begun.append(list(items))
         await self.open.wait()
         self.tries += 1
         if self.away:
@@ -66,6 +68,34 @@ async def test_what_arrives_during_a_write_shares_the_next() -> None:
     assert [await other for other in others] == [[20], [30], [40]]
     assert disk.batches == [[1], [2, 3, 4]]
     await commits.stop()
+
+
+async def test_another_writer_begins_beside_the_first_once_half_as_much_waits() -> None:
+    disk = Disk()
+    commits = commits_to(disk, writers=2)
+    await commits.start()
+    disk.open.clear()
+    first = [asyncio.create_task(commits.submit([item])) for item in (1, 2, 3, 4)]
+    await turns()
+    few = asyncio.create_task(commits.submit([5]))
+    await turns()
+    assert disk.begun == [[1, 2, 3, 4]]
+    enough = asyncio.create_task(commits.submit([6]))
+    await turns()
+    assert disk.begun == [[1, 2, 3, 4], [5, 6]]
+    rest = [asyncio.create_task(commits.submit([item])) for item in (7, 8, 9, 10)]
+    await turns()
+    assert len(disk.begun) == 2  # both are busy
+    disk.open.set()
+    await asyncio.gather(*first, few, enough, *rest)
+    assert disk.begun[2] == [7, 8, 9, 10]
+    await commits.stop()
+
+
+async def turns() -> None:
+    """Let everything that can go on do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_a_batch_is_bounded_but_a_submission_is_never_split() -> None:
