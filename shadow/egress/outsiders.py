@@ -18,14 +18,17 @@ class Replay(Enum):
     """One was asked for when it was made, and nobody has learned its name."""
 
 
-def authority_of_outsider(*, above: Collection[Authority], whole: bool, replay: Replay) -> Authority | None:
+def authority_of_outsider(
+    *, above: Collection[Authority], whole: bool, replay: Replay, contained: bool = False
+) -> Authority | None:
     """What it may: real only while legacy has all of the route to itself, and nothing speaks against it. None while it
     can't be said yet.
 
     Args:
         above: of the runs that caused it, those that are known.
         whole: whether legacy has authority for all of its task's route.
+        contained: whether it bears the tag of runs without authority, as one does that was made from such a run.
     """
-    if "none" in above or not whole or replay is Replay.UNTOLD:
+    if contained or "none" in above or not whole or replay is Replay.UNTOLD:
         return "none"
     return None if replay is Replay.UNDER_WAY else "real"

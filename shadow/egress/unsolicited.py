@@ -25,6 +25,7 @@ from shadow.intake.run_changes import name_run
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import new_id
 from shadow.model.moments import moment
+from shadow.model.tags import is_contained
 from shadow.platforms.client import TooLarge
 from shadow.platforms.trigger_api import Refused, TriggerApi
 from shadow.store.database import Connection, Database, Work
@@ -162,7 +163,9 @@ class TriggerRuns:
             whole = self._routing.decision(task.route).whole(Side.LEGACY)
         except ValueError:  # its authority is divided
             whole = False
-        return parent or original, authority_of_outsider(above=authorities, whole=whole, replay=replay)
+        contained = is_contained(run.get("tags"))
+        authority = authority_of_outsider(above=authorities, whole=whole, replay=replay, contained=contained)
+        return parent or original, authority
 
     async def _replay(
         self, conn: Connection, platform: str, task: ResolvedTask, run: Mapping[str, Any]

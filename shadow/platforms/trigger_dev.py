@@ -11,7 +11,8 @@ import httpx
 import structlog
 
 from shadow.catalogue import Document
-from shadow.catalogue.model import Origin, TriggerPlatform
+from shadow.catalogue.model import Origin, Side, TriggerPlatform
+from shadow.model.tags import CONTAINED
 from shadow.platforms.adapter import (
     Cancellation,
     CancelResult,
@@ -38,6 +39,8 @@ _PATIENCE = timedelta(seconds=5)
 """How long to wait when the platform says 429 and not for how long."""
 _LOOK_BACK = timedelta(minutes=1)
 """How far the clocks of the platform and of the database may differ."""
+_MOST_TAGS = 10
+"""Of a run (reference 3.2)."""
 _PAGES = 3
 """Pages of the run list that are searched for an earlier delivery's run."""
 _RETRYABLE = frozenset({408, 409, 425})
@@ -204,7 +207,15 @@ def _call(delivery: Delivery) -> dict[str, Any]:
     options: dict[str, Any] = dict(task.legacy.options)
     if delivery.event.scheduled_at is not None:
         options["delay"] = delivery.event.scheduled_at.isoformat()
+    if delivery.event.authority != Side.LEGACY:
+        options["tags"] = _contained(options.get("tags"))
     return {"payload": payload, "options": options}
+
+
+def _contained(tags: object) -> list[object]:
+    """The tags of a run without authority. Where there is no room ours replaces the last: a replay has them too."""
+    listed = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, list | tuple) else []
+    return [*listed[: _MOST_TAGS - 1], CONTAINED]
 
 
 def _member(delivery: Delivery, runs: object, rest: timedelta | None) -> Result | None:

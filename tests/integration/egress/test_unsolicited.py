@@ -170,6 +170,13 @@ async def test_a_run_that_was_made_at_another_time_than_a_replay_is_none_of_its(
     assert await call(world) == 201
 
 
+async def test_one_that_somebody_made_on_the_dashboard_from_a_run_without_authority_has_none(world: World) -> None:
+    world.trigger |= told(tags=["order-7", "shadow:contained"])  # a replay has the tags of what it is made from
+    assert await call(world) == 403
+    assert world.books.calls == []
+    assert await world.rows("SELECT authority FROM runs") == [("none",)]
+
+
 @pytest.mark.parametrize("used", ["after the first run has its name", "before our event was accepted"])
 async def test_one_that_has_only_the_key_in_common_with_a_run_of_ours_is_another(world: World, used: str) -> None:
     """Keys expire, and are used again."""

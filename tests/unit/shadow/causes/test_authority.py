@@ -208,6 +208,12 @@ OUTSIDERS = [
 ]
 
 
+@pytest.mark.parametrize("replay", Replay)
+def test_a_run_made_from_one_that_was_contained_is_contained(replay: Replay) -> None:
+    above: tuple[Authority, ...] = ("real",)
+    assert authority_of_outsider(above=above, whole=True, replay=replay, contained=True) == "none"
+
+
 @pytest.mark.parametrize(("above", "whole", "replay", "authority"), OUTSIDERS)
 def test_a_run_from_outside_is_real_only_while_that_is_certain(
     above: tuple[Authority, ...], whole: bool, replay: Replay, authority: Authority | None

@@ -61,6 +61,13 @@ async def test_a_run_is_started_with_the_mapped_payload_under_a_key() -> None:
     assert wire.body() == {"payload": {"order": 7}, "options": {"queue": {"name": "slow"}}}
 
 
+@pytest.mark.parametrize("authority", [None, "candidate"])
+async def test_a_run_without_authority_is_tagged_so_that_one_made_from_it_has_none(authority: str | None) -> None:
+    wire = Wire(starts)
+    await adapter(wire).deliver([delivery(event=event(authority=authority))])
+    assert wire.body()["options"] == {"queue": {"name": "slow"}, "tags": ["shadow:contained"]}
+
+
 async def test_a_delayed_event_is_delayed_by_the_platform() -> None:
     wire = Wire(starts)
     await adapter(wire).deliver([delivery(event=event(scheduled_at=NOW + timedelta(days=5)))])
