@@ -65,6 +65,11 @@ class Turmoil:
         self.told: list[Told] = []
 
     async def happen(self) -> None:
+        # Three that nobody disturbs, so that whatever else happens there is one of each verdict in the end.
+        await (await self.world.event()).both({"n": 1})
+        await (await self.world.event()).both({"m": 1}, candidate={"m": 2})
+        allowable = await self.world.event()
+        await allowable.both({"n": 1}, candidate={"n": 2})
         for tenant in self.random.choices(["acme", "other", None], k=24):
             told = await self.world.event(tenant=tenant)
             legacy, candidate = self._output(), self._output()
@@ -75,6 +80,10 @@ class Turmoil:
             self._news(), self._decide(), self._decide(), self._judge(), self._judge(), self._sweep(), self._again()
         )
         await self._judge()
+        ((signature,),) = await self.world.rows("SELECT signature FROM differences WHERE pair_id = %s", allowable.pair)
+        now = datetime.now(UTC)
+        wanted = Grant(signature, "agreed", now + LATER, acknowledge_critical=True)
+        await grant(self.world.database, wanted, actor="ann", now=now)
         while (await AllowanceLoop(self.world.database, batch=5).once()).more:
             pass
 
