@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import ClassVar
 
 from benchmarks.faults.fault import ANY, CHANGED, Expected, Fault, Spoiling
 from benchmarks.faults.script import Emission
@@ -85,38 +86,34 @@ class DayShifted(Fault):
         return Expected(CHANGED, it.take(row), ("day",))
 
 
-class InstantInLocalTime(Fault):
+class _InLocalTime(Fault):
+    symbol: ClassVar[str]
+    """What kind of moment is hours off."""
+
+    def spoil(self, it: Spoiling) -> Expected | None:
+        among = [
+            (row, name)
+            for row in it.free(it.script.rows())
+            for name, value in row.values.items()
+            if isinstance(value, str) and (found := SYMBOL.fullmatch(value)) is not None and found[1] == self.symbol
+        ]
+        if not among:
+            return None
+        row, name = it.rng.choice(among)
+        row.values[name] = _moved(row.values[name], 3600 * it.rng.choice((1, 2, -5, -8, 5.5)))
+        return Expected(CHANGED, it.take(row), (name,))
+
+
+class InstantInLocalTime(_InLocalTime):
     """A moment from the data, hours off."""
 
-    def spoil(self, it: Spoiling) -> Expected | None:
-        among = [
-            (row, name)
-            for row in it.free(it.script.rows())
-            for name, value in row.values.items()
-            if isinstance(value, str) and (found := SYMBOL.fullmatch(value)) is not None and found[1] == INSTANT
-        ]
-        if not among:
-            return None
-        row, name = it.rng.choice(among)
-        row.values[name] = _moved(row.values[name], 3600 * it.rng.choice((1, 2, -5, -8, 5.5)))
-        return Expected(CHANGED, it.take(row), (name,))
+    symbol = INSTANT
 
 
-class NowInLocalTime(Fault):
+class NowInLocalTime(_InLocalTime):
     """The run's own clock, in local time but said to be UTC."""
 
-    def spoil(self, it: Spoiling) -> Expected | None:
-        among = [
-            (row, name)
-            for row in it.free(it.script.rows())
-            for name, value in row.values.items()
-            if isinstance(value, str) and (found := SYMBOL.fullmatch(value)) is not None and found[1] == CLOCK
-        ]
-        if not among:
-            return None
-        row, name = it.rng.choice(among)
-        row.values[name] = _moved(row.values[name], 3600 * it.rng.choice((1, 2, -5, -8, 5.5)))
-        return Expected(CHANGED, it.take(row), (name,))
+    symbol = CLOCK
 
 
 class NowForAMomentOfTheData(Fault):
