@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.cli.lifetime import duration
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
 from shadow.judge.allowances import LONGEST, AllowanceRefused, Grant, UnknownSignature, grant
 from shadow.judge.allowances import revoke as revoke_allowance
 from shadow.observe import logs
@@ -59,10 +59,10 @@ def allow(
             try:
                 made = await grant(database, wanted, actor=actor or getpass.getuser(), now=now)
             except UnknownSignature as error:
-                raise _failed(f"there is no signature {signature!r}; `shadow report TASK` lists them") from error
+                raise failed(f"there is no signature {signature!r}; `shadow report TASK` lists them", 1) from error
             except AllowanceRefused as refusal:
                 hint = "; pass --acknowledge-critical" if refusal.field == "acknowledge_critical" else ""
-                raise _failed(f"refused: {refusal}{hint}") from refusal
+                raise failed(f"refused: {refusal}{hint}", 1) from refusal
             shown = await signatures.detail(database.engine, signature)
             assert shown is not None
             typer.echo(f"allowed until {wanted.until:%Y-%m-%d %H:%M} UTC: {shown.sentence}")
@@ -127,7 +127,7 @@ def revoke(
             return await revoke_allowance(database, allowance, actor=actor or getpass.getuser())
 
     if not asyncio.run(run()):
-        raise _failed(f"no allowance {allowance} stands; `shadow allowances` lists those that do")
+        raise failed(f"no allowance {allowance} stands; `shadow allowances` lists those that do", 1)
     typer.echo(f"revoked {allowance}; its pairs get their verdict anew while `shadow work` runs")
 
 
@@ -145,8 +145,3 @@ def _state(one: AllowanceView) -> str:
     return f"{one.state} {one.ended_at or one.expires_at:%Y-%m-%d %H:%M}" + (
         f" by {one.ended_by}" if one.ended_by else ""
     )
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(1)

@@ -72,8 +72,8 @@ def judge(
         _print(found)
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """A UTC day, a moment, or how long ago.
+def moment(text: str, now: datetime, *, ahead: bool = False) -> datetime:
+    """A UTC day, a moment, or how long ago; with `ahead`, how long from now.
 
     Raises:
         typer.BadParameter: it is none of them.
@@ -81,7 +81,7 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return now - duration(text)
+        return now + duration(text) if ahead else now - duration(text)
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 

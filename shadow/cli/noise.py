@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,18 +17,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.cli.judge import moment
-from shadow.cli.lifetime import duration
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
-from shadow.cli.replay import Wait, bars, counted, told_when_refused, verdicts_of
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
+from shadow.cli.replay import Wait, carried_out
 from shadow.learning.looking import look as look_at
 from shadow.learning.proposals import DecisionRefused, NothingToDecide
 from shadow.learning.proposals import accept as accept_proposal
 from shadow.learning.proposals import reject as reject_proposal
 from shadow.observe import logs
-from shadow.replays.starting import DEFAULT_LIMIT, LARGEST_LIMIT, start_legacy_twice
+from shadow.replays.starting import DEFAULT_LIMIT, LARGEST_LIMIT, Progress, Started, start_legacy_twice
 from shadow.reports import proposals
 from shadow.reports.proposal_shapes import ProposalView
-from shadow.reports.shapes import ReplayView
+from shadow.store.database import Database
 
 app = typer.Typer(help="What differs without meaning anything: rules for it, proposed and reviewed.")
 
@@ -62,21 +61,18 @@ def measure(
     logs.configure(level="warning")
     resolved = read_catalogue(catalogue)
 
-    async def run() -> ReplayView:
-        async with opened(data, database_url) as database:
-            with bars() as progress, told_when_refused():
-                started = await start_legacy_twice(
-                    database,
-                    resolved,
-                    task,
-                    actor=actor or getpass.getuser(),
-                    reason=reason,
-                    limit=events,
-                    progress=counted(progress, "sending events"),
-                )
-                return await verdicts_of(database, started.id, progress, patience if wait else 0)
+    def start(database: Database, progress: Progress) -> Awaitable[Started]:
+        return start_legacy_twice(
+            database,
+            resolved,
+            task,
+            actor=actor or getpass.getuser(),
+            reason=reason,
+            limit=events,
+            progress=progress,
+        )
 
-    found = asyncio.run(run())
+    found = asyncio.run(carried_out(data, database_url, start, patience if wait else 0))
     verdicts = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(found.verdicts.items()))
     typer.echo(
         f"{found.pairs:,} events run again by legacy: {verdicts or 'no verdicts yet'}, {found.pending:,} pending"
@@ -106,7 +102,7 @@ def look(
             try:
                 kept = await look_at(database, resolved, task, begin)
             except LookupError as error:
-                raise _failed(f"the catalogue has no task {task!r}") from error
+                raise failed(f"the catalogue has no task {task!r}") from error
             return (await proposals.of_task(database.engine, task, only=kept, limit=len(kept) or 1)).items
 
     found = asyncio.run(run())
@@ -147,7 +143,9 @@ def accept(
 
     async def run() -> None:
         async with opened(data, database_url) as database:
-            await accept_proposal(database, proposal, actor=who, reason=reason, until=_end(until, now), now=now)
+            await accept_proposal(
+                database, proposal, actor=who, reason=reason, until=moment(until, now, ahead=True), now=now
+            )
 
     _decided(run(), proposal)
     typer.echo("accepted: judges have the rule within half a minute")
@@ -177,17 +175,9 @@ def _decided(run: Coroutine[Any, Any, None], proposal: UUID) -> None:
     try:
         asyncio.run(run)
     except LookupError as error:
-        raise _failed(f"there is no proposal {proposal}; `shadow noise list` shows them") from error
+        raise failed(f"there is no proposal {proposal}; `shadow noise list` shows them") from error
     except (NothingToDecide, DecisionRefused) as error:
-        raise _failed(f"refused: {error}") from error
-
-
-def _end(text: str, now: datetime) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return now + duration(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        raise failed(f"refused: {error}") from error
 
 
 def _show(found: list[ProposalView]) -> None:
@@ -223,8 +213,3 @@ def _state(one: ProposalView) -> str:
     if one.state == "accepted" and one.expires_at is not None:
         return escape(f"accepted by {one.decided_by} until {one.expires_at:%Y-%m-%d}")
     return escape(f"{one.state} by {one.decided_by}") if one.decided_by and one.state == "rejected" else one.state
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(2)

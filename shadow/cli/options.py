@@ -59,6 +59,12 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
     raise typer.Exit(2)
 
 
+def failed(message: str, code: int = 2) -> typer.Exit:
+    """What to raise when a command can't do what it was asked for; the message goes to standard error."""
+    typer.echo(message, err=True)
+    return typer.Exit(code)
+
+
 @asynccontextmanager
 async def opened(data: Path, url: str | None, direct_url: str | None = None) -> AsyncIterator[Database]:
     """The migrated database of these options; the embedded server is joined, or started for the while.

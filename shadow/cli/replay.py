@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import getpass
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
 from shadow.observe import logs
 from shadow.replays.starting import (
     DEFAULT_LIMIT,
     LARGEST_LIMIT,
+    Progress,
     ReplayRefused,
+    Started,
     UnknownSignature,
     start_replay,
 )
@@ -31,6 +33,9 @@ from shadow.reports.shapes import ReplayView
 from shadow.store.database import Database
 
 _LOOK_SECONDS = 0.5
+
+Start: TypeAlias = "Callable[[Database, Progress], Awaitable[Started]]"
+"""Starts a replay, and tells how many of its events are sent."""
 
 Wait = Annotated[bool, typer.Option(help="Wait for the verdicts; `shadow work` must be running.")]
 
@@ -57,21 +62,18 @@ def replay(
     logs.configure(level="warning")
     resolved = read_catalogue(catalogue)
 
-    async def run() -> ReplayView:
-        async with opened(data, database_url) as database:
-            with bars() as progress, told_when_refused():
-                started = await start_replay(
-                    database,
-                    resolved,
-                    signature,
-                    actor=actor or getpass.getuser(),
-                    reason=reason,
-                    limit=limit,
-                    progress=counted(progress, "sending events"),
-                )
-                return await verdicts_of(database, started.id, progress, patience if wait else 0)
+    def start(database: Database, progress: Progress) -> Awaitable[Started]:
+        return start_replay(
+            database,
+            resolved,
+            signature,
+            actor=actor or getpass.getuser(),
+            reason=reason,
+            limit=limit,
+            progress=progress,
+        )
 
-    found = asyncio.run(run())
+    found = asyncio.run(carried_out(data, database_url, start, patience if wait else 0))
     if as_json:
         typer.echo(found.model_dump_json())
     else:
@@ -80,34 +82,30 @@ def replay(
         raise typer.Exit(2 if found.pending else 0 if found.cleared and not found.shown else 1)
 
 
-def bars() -> Progress:
-    """How far it is, on standard error."""
+async def carried_out(data: Path, url: str | None, start: Start, patience: float) -> ReplayView:
+    """A replay, started and told of on standard error, once all of it is judged or so many seconds have passed.
+
+    Exit 2, with the reason, when nothing is started.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    async with opened(data, url) as database:
+        with Bars(*columns, console=Console(stderr=True)) as bars:
+            try:
+                started = await start(database, _counted(bars, "sending events"))
+            except UnknownSignature as error:
+                raise failed(f"there is no signature {str(error)!r}; `shadow report TASK` lists them") from error
+            except ReplayRefused as refusal:
+                raise failed(f"refused: {refusal}") from refusal
+            return await _verdicts(database, started.id, _counted(bars, "waiting for verdicts"), patience)
 
 
-def counted(progress: Progress, what: str) -> Callable[[int, int], None]:
+def _counted(bars: Bars, what: str) -> Progress:
     """A bar that is told how far it is."""
-    bar = progress.add_task(what, total=None)
-    return lambda done, of: progress.update(bar, completed=done, total=of)
+    bar = bars.add_task(what, total=None)
+    return lambda done, of: bars.update(bar, completed=done, total=of)
 
 
-@contextmanager
-def told_when_refused() -> Iterator[None]:
-    """Exit 2 with the reason when nothing is started."""
-    try:
-        yield
-    except UnknownSignature as error:
-        typer.echo(f"there is no signature {str(error)!r}; `shadow report TASK` lists them", err=True)
-        raise typer.Exit(2) from error
-    except ReplayRefused as refusal:
-        typer.echo(f"refused: {refusal}", err=True)
-        raise typer.Exit(2) from refusal
-
-
-async def verdicts_of(database: Database, started: UUID, progress: Progress, patience: float) -> ReplayView:
-    """The replay, once all of it is judged or so many seconds have passed."""
-    told = counted(progress, "waiting for verdicts")
+async def _verdicts(database: Database, started: UUID, told: Progress, patience: float) -> ReplayView:
     until = time.monotonic() + patience
     while True:
         found = await replays.one(database.engine, started)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-import httpx
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.control_api import ControlToken, ControlUrl, control_api
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
 from shadow.observe import logs
 from shadow.reports import formats, parity, signatures
 from shadow.reports.formats import Report
@@ -40,12 +38,8 @@ def report(
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day of acceptance.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Only of this tenant.")] = None,
     worst: Annotated[int, typer.Option(min=0, max=200, help="How many differences to show.")] = 10,
-    url: Annotated[
-        str | None, typer.Option(envvar="SHADOW_URL", help="A control API; without one, the database is read.")
-    ] = None,
-    token: Annotated[
-        str | None, typer.Option(envvar="SHADOW_TOKEN", help="For --url: a token with the scope read.")
-    ] = None,
+    url: ControlUrl = None,
+    token: ControlToken = None,
     catalogue: CatalogueFile = Path("catalogue.yaml"),
     data: DataFolder = Path(".shadow"),
     database_url: DatabaseUrl = None,
@@ -80,7 +74,7 @@ class _Asked:
 async def _from_database(asked: _Asked, catalogue: Path, data: Path, url: str | None) -> Report:
     resolved = read_catalogue(catalogue)
     if asked.task not in resolved.tasks:
-        raise _failed(f"there is no task {asked.task!r} in {catalogue}: {', '.join(resolved.tasks)}")
+        raise failed(f"there is no task {asked.task!r} in {catalogue}: {', '.join(resolved.tasks)}")
     async with opened(data, url) as database:
         found = await parity.parity(
             database.engine, resolved, asked.task, since=asked.since, until=asked.until, tenant=asked.tenant
@@ -90,49 +84,16 @@ async def _from_database(asked: _Asked, catalogue: Path, data: Path, url: str | 
 
 
 async def _from_api(asked: _Asked, url: str, token: str | None) -> Report:
-    if token is None:
-        raise _failed("--url needs --token; `shadow token create NAME --scope read` makes one")
     bounds = {"since": asked.since, "until": asked.until}
     wanted = {name: bound.isoformat() for name, bound in bounds.items() if bound is not None}
     if asked.tenant is not None:
         wanted["tenant"] = asked.tenant
-    async with httpx.AsyncClient(
-        base_url=url.rstrip("/"),
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=_TIMEOUT_SECONDS,
-        follow_redirects=False,
-        trust_env=False,
-    ) as client:
-        try:
-            found = Parity.model_validate_json(
-                await _get(client, f"/v1/tasks/{quote(asked.task, safe='')}/parity", wanted)
-            )
-            listed = Signatures(items=[])
-            if asked.worst:
-                listed = Signatures.model_validate_json(
-                    await _get(client, "/v1/signatures", {"task": asked.task, "limit": str(asked.worst)})
-                )
-        except httpx.HTTPError as error:
-            raise _failed(f"{url} can't be reached: {error or type(error).__name__}") from error
-        except ValidationError as error:
-            raise _failed(f"{url} does not answer like Shadow's control API") from error
+    async with control_api(url, token, patience=_TIMEOUT_SECONDS) as api:
+        found = await api.get(f"/v1/tasks/{quote(asked.task, safe='')}/parity", Parity, wanted)
+        listed = Signatures(items=[])
+        if asked.worst:
+            listed = await api.get("/v1/signatures", Signatures, {"task": asked.task, "limit": str(asked.worst)})
     return Report(parity=found, signatures=listed.items)
-
-
-async def _get(client: httpx.AsyncClient, path: str, parameters: Mapping[str, str]) -> bytes:
-    answer = await client.get(path, params=parameters)
-    if answer.status_code != httpx.codes.OK:
-        try:
-            detail = answer.json()["detail"]
-        except (ValueError, KeyError, TypeError):
-            detail = "no problem details; is this the control port?"
-        raise _failed(f"{answer.status_code} from {answer.request.url}: {detail}")
-    return answer.content
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(2)
 
 
 def _print_table(found: Report) -> None:
