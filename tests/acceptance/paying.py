@@ -26,6 +26,7 @@ from shadow.cutover.moves import move
 from shadow.egress import keys as egress_keys
 from shadow.service import Listener, Service
 from shadow.store.database import Database, Work
+from tests.integration.causes.chain import up
 from tests.integration.fanout.serving import until
 
 TASK = "pay"
@@ -245,18 +246,5 @@ async def paying(database: Database, folder: Path, *, sequence: str = "after") -
             await running
 
         stack.push_async_callback(end)
-        await _up(client, running)
+        await up(client, running)
         yield Paying(front, text, catalogue, database, bank, trigger, pretend, inngest_served.url, client, keys)
-
-
-async def _up(client: httpx.AsyncClient, running: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if running.done():
-                await running
-            try:
-                if (await client.get("/healthz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)

@@ -232,7 +232,7 @@ async def chain(
             await running
 
         stack.push_async_callback(end)
-        await _up(client, running)
+        await up(client, running)
         await pretend.sync(f"{served_app.url}/api/inngest")
         await pretend.sync(f"{front}/shadow/inngest")
         yield world
@@ -307,7 +307,8 @@ def _function(world: Chain, client: inngest.Inngest, name: str) -> inngest.Funct
     return run
 
 
-async def _up(client: httpx.AsyncClient, running: asyncio.Task[None]) -> None:
+async def up(client: httpx.AsyncClient, running: asyncio.Task[None]) -> None:
+    """Until the service answers; what it fails with, should it end before."""
     async with asyncio.timeout(30):
         while True:
             if running.done():
