@@ -118,6 +118,7 @@ async def hold(inngest: PretendInngest, client: httpx.AsyncClient) -> None:
 
 
 async def replay(client: httpx.AsyncClient, request: dict[str, Any], ids: dict[str, str]) -> httpx.Response:
+    await asyncio.sleep(0.002)  # as when it was recorded, no two fall into one millisecond, within which ids are random
     path = ULID_TEXT.sub(lambda match: ids.get(match[0], match[0]), request["path"])
     kept = ("content-type", "x-inngest-event-id-seed")
     headers = {key: value for key, value in request["headers"].items() if key in kept}
