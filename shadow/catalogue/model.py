@@ -12,7 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from shadow.catalogue.cron_settings import CronSettings as CronSettings
+from shadow.catalogue.cutover_settings import CutoverSettings as CutoverSettings
+from shadow.catalogue.gate_settings import GateSettings as GateSettings
+from shadow.catalogue.gate_settings import MigrationGate as MigrationGate
+from shadow.catalogue.notice_settings import Notifications as Notifications
 from shadow.catalogue.outside import DatabasePair, Probe, Redaction, Retention, Target, WorldRow
+from shadow.catalogue.price_settings import PriceBook as PriceBook
 from shadow.catalogue.rule_settings import IdentitySetting as IdentitySetting
 from shadow.catalogue.rule_settings import IgnoreSetting as IgnoreSetting
 from shadow.catalogue.rule_settings import RuleSettings as RuleSettings
@@ -174,7 +180,8 @@ class CandidateTask(Strict):
 
 
 class TaskDefaults(Strict):
-    """What a task inherits: `defaults`, then its category, then its own; of `rules`, each key by itself."""
+    """What a task inherits: `defaults`, then its category, then its own; of `rules`, `gate` and `cutover`, each key by
+    itself."""
 
     deadline: Duration | None = None
     """From the (scheduled) start: a side with no outcome by then is missing. Default 15 minutes."""
@@ -196,6 +203,10 @@ class TaskDefaults(Strict):
     """Read on both sides after settling."""
     world: tuple[WorldRow, ...] | None = None
     """Rows that are copied from the authoritative database before an `after` run."""
+    gate: GateSettings | None = None
+    """What must be shown before it may move on."""
+    cutover: CutoverSettings | None = None
+    """How it moves over, and what moves it back."""
 
 
 class Task(TaskDefaults):
@@ -208,6 +219,8 @@ class Task(TaskDefaults):
     """Which sources feed it. An event is mirrored at one door only."""
     legacy: LegacyTask
     candidate: CandidateTask
+    cron: CronSettings | None = None
+    """Of a task that a clock starts."""
     description: str | None = None
 
 
@@ -242,3 +255,7 @@ class Catalogue(Strict):
     redaction: Redaction = Redaction()
     retention: Retention = Retention()
     limits: Limits = Limits()
+    gate: MigrationGate = MigrationGate()
+    """What holds for all gates together."""
+    prices: PriceBook = PriceBook()
+    notifications: Notifications = Notifications()

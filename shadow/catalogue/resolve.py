@@ -9,7 +9,16 @@ from typing import TypeVar
 from shadow.catalogue import expressions
 from shadow.catalogue.consistency import candidate_function, inconsistencies, legacy_task
 from shadow.catalogue.expressions import CompiledExpression, ExpressionError
-from shadow.catalogue.model import Catalogue, RuleSettings, Task, TaskDefaults, WebhookSource
+from shadow.catalogue.gate_settings import BUDGET, BUDGETS
+from shadow.catalogue.model import (
+    Catalogue,
+    CutoverSettings,
+    GateSettings,
+    RuleSettings,
+    Task,
+    TaskDefaults,
+    WebhookSource,
+)
 from shadow.catalogue.outside import Probe, WorldRow
 from shadow.catalogue.paths import JSON
 from shadow.catalogue.problems import Finding, Path, dotted
@@ -17,14 +26,17 @@ from shadow.catalogue.resolved import (
     CandidateTarget,
     LegacyTarget,
     ResolvedCatalogue,
+    ResolvedCutover,
     ResolvedProbe,
     ResolvedTask,
     ResolvedWorldRow,
     Route,
 )
+from shadow.catalogue.values import Strict
 from shadow.catalogue.webhook import Compile, WebhookMapper
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Strict)
 
 DEADLINE = timedelta(minutes=15)
 """Of a task for which the catalogue says none."""
@@ -104,7 +116,7 @@ def _task(task_id: str, task: Task, route: str, catalogue: Catalogue, compiled: 
         deadline=_first([level.deadline for level in levels], DEADLINE),
         settle=_first([level.settle for level in levels], SETTLE),
         tenant_rate=next((level.tenant_rate for level in levels if level.tenant_rate is not None), None),
-        rules=_rules([level.rules for level in levels]),
+        rules=_merged(RuleSettings(), [level.rules for level in levels]),
         route=route,
         description=task.description,
         sequence=_first([level.sequence for level in levels], "after" if catalogue.targets else "together"),
@@ -118,6 +130,9 @@ def _task(task_id: str, task: Task, route: str, catalogue: Catalogue, compiled: 
             _probe(probe, (*path, "probes", index), compiled)
             for index, probe in enumerate(_first([level.probes for level in levels], ()))
         ),
+        gate=_gate(task.category, [level.gate for level in levels]),
+        cutover=_cutover(_merged(CutoverSettings(), [level.cutover for level in levels]), path, compiled),
+        cron=task.cron,
     )
 
 
@@ -148,10 +163,29 @@ def _first(values: list[T | None], default: T) -> T:
     return next((value for value in values if value is not None), default)
 
 
-def _rules(levels: list[RuleSettings | None]) -> RuleSettings:
+def _merged(default: S, levels: list[S | None]) -> S:
     """Each key from the nearest level that sets it."""
-    merged = RuleSettings()
-    for rules in reversed(levels):
-        if rules is not None:
-            merged = merged.model_copy(update={key: getattr(rules, key) for key in rules.model_fields_set})
+    merged = default
+    for settings in reversed(levels):
+        if settings is not None:
+            merged = merged.model_copy(update={key: getattr(settings, key) for key in settings.model_fields_set})
     return merged
+
+
+def _gate(category: str | None, levels: list[GateSettings | None]) -> GateSettings:
+    budget = BUDGETS.get(category or "", BUDGET)
+    merged = _merged(GateSettings(budget=budget), levels)
+    return merged if merged.budget is not None else merged.model_copy(update={"budget": budget})
+
+
+def _cutover(settings: CutoverSettings, path: Path, compiled: Compile) -> ResolvedCutover:
+    return ResolvedCutover(
+        entity=None
+        if settings.entity is None
+        else compiled(settings.entity, (*path, "cutover", "entity"), optional=True),
+        reverse=settings.reverse,
+        back_on=settings.back_on,
+        failures=settings.failures,
+        failures_runs=settings.failures_runs,
+        dead_letters=settings.dead_letters,
+    )

@@ -7,8 +7,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from shadow.catalogue.cutover_settings import Reason
 from shadow.catalogue.expressions import CompiledExpression, Document, MappingFailed
-from shadow.catalogue.model import Catalogue, Flow, Limits, Platform, ReportKeys, RuleSettings, Source
+from shadow.catalogue.model import (
+    Catalogue,
+    CronSettings,
+    Flow,
+    GateSettings,
+    Limits,
+    Platform,
+    ReportKeys,
+    RuleSettings,
+    Source,
+)
 from shadow.catalogue.outside import DatabasePair, Target
 from shadow.catalogue.webhook import WebhookMapper
 
@@ -64,6 +75,19 @@ class ResolvedProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedCutover:
+    """How a task moves over; see `cutover_settings.py`."""
+
+    entity: CompiledExpression | None
+    """On the event's data."""
+    reverse: bool
+    back_on: tuple[Reason, ...]
+    failures: float
+    failures_runs: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedTask:
     """One task with everything it inherits."""
 
@@ -84,6 +108,10 @@ class ResolvedTask:
     business_keys: tuple[str, ...]
     world: tuple[ResolvedWorldRow, ...]
     probes: tuple[ResolvedProbe, ...]
+    gate: GateSettings
+    """Its budget is set."""
+    cutover: ResolvedCutover
+    cron: CronSettings | None
 
 
 @dataclass(frozen=True, slots=True)

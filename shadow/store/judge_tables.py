@@ -48,6 +48,8 @@ pairs = Table(
     Column("rule_uses", JSONB, comment="rule to values that it selected, and of these hid"),
     Column("replay", Uuid, comment="that it belongs to; such pairs are counted apart"),
     Column("replays", Uuid, comment="the pair whose event was run again"),
+    Column("counted", Text, comment="as what it stands in its epoch; null until the gate has come to it"),
+    Column("counted_in", Uuid, comment="the epoch"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),

@@ -30,6 +30,13 @@ from shadow.store.containment_tables import guard_keys as guard_keys
 from shadow.store.containment_tables import guard_reports as guard_reports
 from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
+from shadow.store.cutover_tables import moves as moves
+from shadow.store.cutover_tables import phases as phases
+from shadow.store.gate_tables import deployments as deployments
+from shadow.store.gate_tables import epochs as epochs
+from shadow.store.gate_tables import gate_corrections as gate_corrections
+from shadow.store.gate_tables import gates as gates
+from shadow.store.gate_tables import sign_offs as sign_offs
 from shadow.store.judge_tables import allowance_sweeps as allowance_sweeps
 from shadow.store.judge_tables import allowances as allowances
 from shadow.store.judge_tables import differences as differences
@@ -39,6 +46,8 @@ from shadow.store.judge_tables import replays as replays
 from shadow.store.judge_tables import signature_tenants as signature_tenants
 from shadow.store.judge_tables import signatures as signatures
 from shadow.store.judge_tables import tallies as tallies
+from shadow.store.notice_tables import notice_deliveries as notice_deliveries
+from shadow.store.notice_tables import notices as notices
 from shadow.store.rule_tables import orders_seen as orders_seen
 from shadow.store.rule_tables import rule_tallies as rule_tallies
 from shadow.store.rule_tables import task_rules as task_rules
@@ -87,6 +96,11 @@ events = Table(
     Column("child_key", Text, comment="which child of its parent it is; the twin's has the same"),
     Column("task", Text, comment="the one task that it means, where a worker's call named it; null: all that it feeds"),
     Column("repeats", Uuid, comment="the event that it is once more, whose recorded answers its calls get"),
+    Column(
+        "ramp_key",
+        Text,
+        comment="by which a ramp decides: tenant or declared entity, of the root where it is a child",
+    ),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
@@ -305,31 +319,6 @@ row_slots = Table(
     Column("stored_at", Moment, comment="commit time of the last transaction that was stored"),
     Column("lag_bytes", BigInteger, comment="of the server's log, that is not read yet"),
     PrimaryKeyConstraint("database", "side"),
-)
-
-phases = Table(
-    "phases",
-    metadata,
-    Column("task", Text, primary_key=True),
-    Column("phase", Text, nullable=False, comment="from `effective_at` on"),
-    Column("previous", Text, nullable=False, comment="until then"),
-    Column("effective_at", Moment, nullable=False),
-    Column("version", BigInteger, nullable=False),
-)
-
-moves = Table(
-    "moves",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("route", Text, nullable=False),
-    Column("tasks", ARRAY(Text), nullable=False),
-    Column("from_phase", Text, nullable=False),
-    Column("to_phase", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("forced", Boolean, nullable=False),
-    Column("decided_at", Moment, nullable=False, server_default=NOW),
-    Column("effective_at", Moment, nullable=False),
 )
 
 tokens = Table(

@@ -75,7 +75,12 @@ ORDER = {
     "shadow/outcomes": {"world", "replays", "judge", "reports"},
     "shadow/replays": {"egress", "outcomes", "judge", "reports"},
     "shadow/judge": {"intake", "platforms", "replays", "learning", "reports"},
-    "shadow/learning": {"intake", "platforms", "causes", "fanout", "replays", "reports"},
+    "shadow/learning": {"intake", "platforms", "causes", "fanout", "replays", "gate", "steering", "reports"},
+    "shadow/gate": {"intake", "platforms", "egress", "fanout", "world", "outcomes", "steering", "notices", "reports"},
+    "shadow/steering": {"intake", "platforms", "egress", "world", "reports"},
+    "shadow/notices": {"intake", "egress", "fanout", "outcomes", "judge", "gate", "steering", "reports"},
+    "shadow/ticks": {"egress", "judge", "learning", "gate", "steering", "notices", "reports"},
+    "shadow/costs": {"egress", "intake", "fanout", "judge", "gate", "steering", "notices", "reports"},
 }
 LONGEST = 600
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "misc"}

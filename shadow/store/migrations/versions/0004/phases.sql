@@ -1,0 +1,20 @@
+-- The ramp, and what a move rested on.
+ALTER TABLE phases ADD COLUMN share SMALLINT DEFAULT '0' NOT NULL;
+ALTER TABLE phases ADD COLUMN previous_share SMALLINT DEFAULT '0' NOT NULL;
+ALTER TABLE phases ADD COLUMN allow TEXT[] DEFAULT '{}' NOT NULL;
+ALTER TABLE phases ADD COLUMN deny TEXT[] DEFAULT '{}' NOT NULL;
+ALTER TABLE phases ADD COLUMN previous_allow TEXT[] DEFAULT '{}' NOT NULL;
+ALTER TABLE phases ADD COLUMN previous_deny TEXT[] DEFAULT '{}' NOT NULL;
+COMMENT ON COLUMN phases.share IS 'ramp: percent of keys, from then on';
+COMMENT ON COLUMN phases.allow IS 'ramp: keys that go to the candidate';
+COMMENT ON COLUMN phases.deny IS 'ramp: keys that stay with legacy';
+ALTER TABLE moves ADD COLUMN from_share SMALLINT DEFAULT '0' NOT NULL;
+ALTER TABLE moves ADD COLUMN to_share SMALLINT DEFAULT '0' NOT NULL;
+ALTER TABLE moves ADD COLUMN cause TEXT DEFAULT 'person' NOT NULL;
+ALTER TABLE moves ADD COLUMN evidence JSONB;
+ALTER TABLE moves ADD COLUMN evidence_hash TEXT;
+COMMENT ON COLUMN moves.cause IS 'person or automatic';
+COMMENT ON COLUMN moves.evidence IS 'what the gates of its tasks said when it was decided';
+COMMENT ON COLUMN moves.evidence_hash IS 'SHA-256 of that, in hexadecimal';
+ALTER TABLE events ADD COLUMN ramp_key TEXT;
+COMMENT ON COLUMN events.ramp_key IS 'by which a ramp decides: tenant or declared entity, of the root where it is a child';
