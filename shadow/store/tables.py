@@ -101,7 +101,13 @@ events = Table(
     Column(
         "ramp_key",
         Text,
-        comment="by which a ramp decides: tenant or declared entity, of the root where it is a child",
+        comment="by which a ramp decides, where that is another than its tenant: its root's key, or a declared entity",
+    ),
+    Column(
+        "decided",
+        ARRAY(Text),
+        comment="the sides that its route gives an event of its key, the one with authority first; "
+        "null: as its phase says",
     ),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
