@@ -24,6 +24,8 @@ from shadow.cutover.decision import Phase
 from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.incidents import leaks_by_task
+from shadow.reports.migration_figures import GAUGES as MIGRATION
+from shadow.reports.migration_figures import Migration, fill, read_migration
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.rules import dead
 from shadow.reports.shapes import SignatureSummary
@@ -65,6 +67,7 @@ GAUGES = {
     ),
     "shadow_leaks": ("Writes of runs without authority that reached their target, ever.", ["task"]),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
+    **MIGRATION,
 }
 """Name -> (what it says, its labels)."""
 
@@ -94,6 +97,7 @@ class Installation:
     """(side, state) -> dispatches."""
     oldest: dict[str, float]
     """Side -> age in seconds of its oldest dispatch that is due."""
+    migration: Migration
 
 
 async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Installation:
@@ -118,6 +122,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         allowed = await standing_by_task(connection)
         dead_rules = await dead(connection, catalogue)
     found = await worst(engine, limit=SIGNATURES)
+    migration = await read_migration(engine, catalogue)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
         phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
@@ -129,6 +134,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         signatures=[signature for signature in found.items if signature.open],
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
+        migration=migration,
     )
 
 
@@ -176,6 +182,7 @@ class _Gauges(Collector):
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))
             made["shadow_dispatch_oldest_seconds"].add_metric([side], self.installation.oldest.get(side, 0.0))
             made["shadow_dead_letters"].add_metric([side], self.installation.queue.get((side, "dead"), 0))
+        fill(made, self.installation.migration)
         yield from made.values()
 
 
