@@ -107,7 +107,7 @@ async def test_every_tick_of_a_switch_and_back_is_real_once_in_whatever_order_it
 
 
 async def test_what_was_decided_ahead_of_the_time_stands_though_a_move_comes_between(clock: Clock) -> None:
-    """The candidate's clock is ahead: its run is told of before the tick, and before a move that takes effect between."""
+    """The candidate's clock is ahead: its run is told of before a move that takes effect before the tick."""
     await clock.moved(Phase.SHADOW, NOON - FIVE, source=Phase.LEGACY)
     await clock.candidate("01EARLY", NOON)
     await clock.moved(Phase.LIVE, NOON - timedelta(seconds=1))
