@@ -10,9 +10,11 @@ from api.control import (
     allowances,
     board,
     containment,
+    draining,
     events,
     incidents,
     judgements,
+    notices,
     pairs,
     phases,
     process,
@@ -48,7 +50,9 @@ def control_app(services: ControlServices) -> FastAPI:
         replays,
         events,
         phases,
+        draining,
         incidents,
+        notices,
         process,
     )
     routers = [part.router for part in parts]

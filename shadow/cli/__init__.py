@@ -16,6 +16,7 @@ from shadow.cli import (
     judge,
     map,
     noise,
+    notices,
     phase,
     processes,
     replay,
@@ -50,6 +51,7 @@ app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
 app.add_typer(noise.app, name="noise")
+app.add_typer(notices.app, name="notices")
 app.add_typer(token.app, name="token")
 app.add_typer(egress_key.app, name="egress-key")
 app.add_typer(dead_letters.app, name="dead-letters")
