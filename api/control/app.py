@@ -10,6 +10,7 @@ from api.control import (
     allowances,
     board,
     containment,
+    costs,
     draining,
     events,
     incidents,
@@ -41,6 +42,7 @@ def control_app(services: ControlServices) -> FastAPI:
     parts = (
         tasks,
         board,
+        costs,
         judgements,
         containment,
         pairs,
