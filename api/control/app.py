@@ -10,9 +10,12 @@ from api.control import (
     allowances,
     board,
     containment,
+    costs,
+    draining,
     events,
     incidents,
     judgements,
+    notices,
     pairs,
     phases,
     process,
@@ -39,6 +42,7 @@ def control_app(services: ControlServices) -> FastAPI:
     parts = (
         tasks,
         board,
+        costs,
         judgements,
         containment,
         pairs,
@@ -48,7 +52,9 @@ def control_app(services: ControlServices) -> FastAPI:
         replays,
         events,
         phases,
+        draining,
         incidents,
+        notices,
         process,
     )
     routers = [part.router for part in parts]
