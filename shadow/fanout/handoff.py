@@ -45,11 +45,11 @@ RETURNING id
 """
 _OPEN_PAIRS = b"""
 WITH fresh AS (
-    INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at)
-    SELECT id, event_id, task, tenant, legacy_run, candidate_run, 'open', deadline_at, deadline_at
+    INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, starts_at)
+    SELECT id, event_id, task, tenant, legacy_run, candidate_run, 'open', deadline_at, deadline_at, starts_at
     FROM unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(task)s::text[], %(tenant)s::text[], %(legacy_run)s::uuid[],
-                %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[])
-         AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at)
+                %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[], %(starts_at)s::timestamptz[])
+         AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, starts_at)
     ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING id
@@ -415,6 +415,7 @@ async def _open_whole(
             "legacy_run": [derived_id(event.id, task.id, Side.LEGACY) for _pair, event, task in pairs],
             "candidate_run": [derived_id(event.id, task.id, Side.CANDIDATE) for _pair, event, task in pairs],
             "deadline_at": [_deadline(catalogue, event, task) for _pair, event, task in pairs],
+            "starts_at": [event.counts_from for _pair, event, _task in pairs],
             "day": [event.accepted_at.astimezone(UTC).date() for _pair, event, _task in pairs],
             "owner": [event.tenant or "" for _pair, event, _task in pairs],
         },

@@ -53,3 +53,8 @@ class EventRow:
     def starts_at(self) -> datetime:
         """When its runs may start: the scheduled start, or its acceptance."""
         return self.scheduled_at or self.accepted_at
+
+    @property
+    def counts_from(self) -> datetime:
+        """Where its pairs stand in the order in which the gate counts them: never before the event was accepted."""
+        return max(self.starts_at, self.accepted_at)
