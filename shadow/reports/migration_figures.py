@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.costs.usage import UNSOLICITED
 from shadow.cutover.decision import Phase
 from shadow.gate.report import Counted, GateReport
 from shadow.reports import board as boards
@@ -58,6 +59,8 @@ GAUGES = {
 """Name -> (what it says, its labels)."""
 
 NO_CATEGORY = "none"
+APART = ("replay", "canary", "legacy_twice", UNSOLICITED)
+"""Purposes of runs that are in no projection; others are shown once there are any."""
 _SHARES = {Phase.LEGACY: 0, Phase.SHADOW: 0, Phase.LIVE: 100, Phase.RETIRED: 100}
 
 
@@ -143,6 +146,7 @@ def _fill_costs(made: Mapping[str, GaugeMetricFamily], costs: Costs) -> None:
         if item.saving is not None:
             made["shadow_cost_saving_month"].add_metric([item.task], item.saving)
         made["shadow_cost_month_runs"].add_metric([item.task], item.runs)
-    for apart in costs.apart:
-        made["shadow_cost_runs_apart"].add_metric([apart.side.value, apart.purpose], apart.runs)
+    apart = {(found.side, found.purpose): found.runs for found in costs.apart}
+    for key in sorted({*apart, *((side, purpose) for side in Side for purpose in APART)}):
+        made["shadow_cost_runs_apart"].add_metric([key[0].value, key[1]], apart.get(key, 0))
     made["shadow_cost_unknown_tasks"].add_metric([], costs.total.unknown)
