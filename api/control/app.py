@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from api.control import (
     allowances,
+    board,
     containment,
     events,
     incidents,
@@ -43,6 +44,7 @@ def control_app(services: ControlServices) -> FastAPI:
     install(app)
     parts = (
         tasks,
+        board,
         judgements,
         containment,
         pairs,
