@@ -1,4 +1,4 @@
-"""Styles, script and icon: served from memory under names that say what is in them, so that they may be kept for ever."""
+"""Styles, script and icon: served under names that say what is in them, so that they may be kept for ever."""
 
 from __future__ import annotations
 

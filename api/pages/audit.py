@@ -21,7 +21,6 @@ async def audit(request: Request) -> Response:
     kind = asked.one_of("kind", reported.KINDS)
     kinds = None if kind is None else reported.KINDS[kind]
     page = await reported.page(services.engine, task=task, kinds=kinds, cursor=asked.text("cursor"))
-    given = asked.all()
     return render(
         request,
         "audit.html",
@@ -30,5 +29,5 @@ async def audit(request: Request) -> Response:
         kind=kind,
         kinds=list(reported.KINDS),
         tasks=list(services.catalogue.tasks),
-        following={**given, "cursor": page.next_cursor},
+        following={"task": task, "kind": kind, "cursor": page.next_cursor},
     )

@@ -38,7 +38,7 @@ async def pairs(request: Request) -> Response:
         replay=asked.id("replay"),
     )
     page = await reported.page(services.engine, wanted, cursor=asked.text("cursor"))
-    given = asked.all()
+    given = {name: asked.text(name) for name in _FILTERS}
     return render(
         request,
         "pairs.html",

@@ -42,7 +42,3 @@ class Parameters:
             return None if found is None else datetime.combine(date.fromisoformat(found), time(), UTC)
         except ValueError:
             raise PageProblem(422, f"Found {found!r:.60} for {name}, expected a day such as 2026-05-01.") from None
-
-    def all(self) -> dict[str, str]:
-        """What was given, for the address of the next page."""
-        return dict(self._given)

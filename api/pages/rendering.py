@@ -51,12 +51,16 @@ def environment() -> Environment:
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
     """A page. Who is signed in is known to every template."""
     session = getattr(request.state, "visitor", None)
-    made = environment().get_template(template).render(
-        **{"form_token": session.form_token if session else "", **context},
-        session=session,
-        may_operate=session is not None and Scope.OPERATE in session.token.scopes,
-        here=request.url.path,
-        now=datetime.now(UTC),
+    made = (
+        environment()
+        .get_template(template)
+        .render(
+            **{"form_token": session.form_token if session else "", **context},
+            session=session,
+            may_operate=session is not None and Scope.OPERATE in session.token.scopes,
+            here=request.url.path,
+            now=datetime.now(UTC),
+        )
     )
     return HTMLResponse(made, status)
 

@@ -135,7 +135,7 @@ def forget(response: Response, request: Request) -> None:
 
 def safe_address(wanted: str | None) -> str:
     """Where to go after signing in: one of the pages, whatever somebody put into the address."""
-    if wanted and wanted.startswith(ROOT) and not wanted.startswith(f"{ROOT}sign-") and wanted.isascii():
-        if "\\" not in wanted and "//" not in wanted and wanted.isprintable():
-            return wanted
-    return ROOT
+    if not wanted or not wanted.isascii() or not wanted.isprintable():
+        return ROOT
+    elsewhere = not wanted.startswith(ROOT) or wanted.startswith(f"{ROOT}sign-") or "\\" in wanted or "//" in wanted
+    return ROOT if elsewhere else wanted

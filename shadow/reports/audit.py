@@ -136,7 +136,8 @@ async def page(
         _PAGE.format(part=part, name=f"of_{name}") for name, part in _PARTS.items() if kinds is None or name in kinds
     ]
     at, identifier = (None, None) if cursor is None else _read_cursor(cursor)
-    query = text("\nUNION ALL".join(parts) + "\nORDER BY at DESC, id DESC LIMIT :most")
+    found = "\nUNION ALL".join(parts)
+    query = text(f"SELECT * FROM ({found}) AS found ORDER BY at DESC, id DESC LIMIT :most")  # noqa: S608 - ours alone
     async with engine.connect() as connection:
         rows = (
             await connection.execute(query, {"task": task, "at": at, "id": identifier, "most": limit + 1})
