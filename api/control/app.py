@@ -11,9 +11,12 @@ from api.control import (
     allowances,
     board,
     containment,
+    costs,
+    draining,
     events,
     incidents,
     judgements,
+    notices,
     pairs,
     phases,
     process,
@@ -45,6 +48,7 @@ def control_app(services: ControlServices) -> FastAPI:
     parts = (
         tasks,
         board,
+        costs,
         judgements,
         containment,
         pairs,
@@ -54,7 +58,9 @@ def control_app(services: ControlServices) -> FastAPI:
         replays,
         events,
         phases,
+        draining,
         incidents,
+        notices,
         process,
     )
     routers = [part.router for part in parts]
