@@ -79,6 +79,16 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class SignOff:
+    """Somebody's word, on record, that stands in the statistic's place where there are too few pairs for it."""
+
+    id: UUID
+    actor: str
+    reason: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GateReport:
     """What the gate of a task says now."""
 
@@ -110,6 +120,10 @@ class GateReport:
     """At that volume; None: never, or now."""
     conditions: tuple[Condition, ...]
     evaluated_at: datetime
+    outlook: str = ""
+    """One sentence: when it opens, or why it never does as things stand."""
+    sign_offs: tuple[SignOff, ...] = ()
+    """Those that stand, oldest first."""
 
     @property
     def blockers(self) -> tuple[Condition, ...]:
@@ -134,6 +148,12 @@ class GateReport:
                 "conditions": tuple(
                     Condition(**{**found, "name": ConditionName(found["name"]), "state": State(found["state"])})
                     for found in value["conditions"]
+                ),
+                "sign_offs": tuple(
+                    SignOff(
+                        UUID(found["id"]), found["actor"], found["reason"], datetime.fromisoformat(found["made_at"])
+                    )
+                    for found in value.get("sign_offs", ())
                 ),
             }
         )
