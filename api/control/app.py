@@ -8,7 +8,9 @@ from fastapi import FastAPI
 
 from api.control import (
     allowances,
+    board,
     containment,
+    costs,
     events,
     incidents,
     judgements,
@@ -37,6 +39,8 @@ def control_app(services: ControlServices) -> FastAPI:
     install(app)
     parts = (
         tasks,
+        board,
+        costs,
         judgements,
         containment,
         pairs,

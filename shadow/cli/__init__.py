@@ -6,7 +6,9 @@ import typer
 
 from shadow.cli import (
     allow,
+    board,
     contain,
+    costs,
     dead_letters,
     demo,
     egress_key,
@@ -39,6 +41,8 @@ app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
+app.command("board")(board.board)
+app.command("costs")(costs.costs)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)
