@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 _WHOLE = 0.5
 """The weight of the share 1: whoever never loses then needs little more than a test of fixed size would."""
@@ -22,7 +23,7 @@ _SHARES: Sequence[tuple[float, float]] = (
     *((2.0**-step, (1 - _WHOLE) / 10) for step in range(1, 11)),
 )
 """(share, weight)."""
-_HALVINGS = 40
+_HALVINGS = 24
 _LARGEST = 690.0
 """Of logarithms: beyond it nobody cares, and e to its power is still a float."""
 
@@ -49,6 +50,12 @@ def log_wealth_above(counts: Mapping[float, int], mean: float, low: float) -> fl
 
 def upper_limit(counts: Mapping[float, int], alpha: float, low: float, high: float) -> float:
     """The mean is below it, with confidence 1 - alpha at all times together; `high` while nothing is known."""
+    return _upper_limit(tuple(sorted(counts.items())), alpha, low, high)
+
+
+@lru_cache(maxsize=4096)
+def _upper_limit(given: tuple[tuple[float, int], ...], alpha: float, low: float, high: float) -> float:
+    counts = dict(given)
     needed = -math.log(alpha)
     refuted, open_ = high, low
     for _ in range(_HALVINGS):

@@ -56,7 +56,7 @@ SELECT asked.task, waiting.pairs FROM unnest(%s::text[], %s::timestamptz[]) AS a
     SELECT count(*) AS pairs FROM (
         SELECT FROM pairs WHERE pairs.task = asked.task AND pairs.starts_at >= asked.since AND pairs.counted IS NULL
           AND pairs.verdict IS NOT NULL AND pairs.due_at IS NULL
-        LIMIT %s) AS some) AS waiting
+        LIMIT %s) AS one) AS waiting
 WHERE waiting.pairs > 0
 """
 _VOLUME = """

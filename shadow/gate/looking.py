@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
@@ -23,7 +26,14 @@ from shadow.store.database import Connection, Database, Work
 
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_LOG = 690.0
-_NOBODY: Counted = Counted()
+_NOTHING = Counted()
+_YIELD_SECONDS = 0.005
+"""How long figures may hold the event loop before others get a turn."""
+
+
+# Most gates are looked at again before anything more was counted.
+_bound = lru_cache(maxsize=4096)(upper_bound)
+_to_open = lru_cache(maxsize=4096)(pairs_to_open)
 
 
 async def look(
@@ -33,8 +43,15 @@ async def look(
     moment = now or datetime.now(UTC)
     wanted = [task for task in catalogue.tasks if task in set(tasks)]
     async with database.connection(Work.CONTROL) as connection:
-        found = await gather(connection, catalogue, wanted, moment)
-    return {task: report_of(found[task]) for task in wanted}
+        found = await _read(connection, catalogue, wanted, moment)
+    reports: dict[str, GateReport] = {}
+    turn = time.perf_counter()
+    for task in wanted:
+        if time.perf_counter() - turn > _YIELD_SECONDS:
+            await asyncio.sleep(0)
+            turn = time.perf_counter()
+        reports[task] = report_of(_known(catalogue, task, found, moment))
+    return reports
 
 
 def report_of(known: TaskKnown) -> GateReport:
@@ -52,8 +69,8 @@ def report_of(known: TaskKnown) -> GateReport:
         epoch_started_at=epoch.started_at if epoch else None,
         candidate_version=epoch.candidate_version if epoch else None,
         legacy_version=epoch.legacy_version if epoch else None,
-        live=epoch.live if epoch else _NOBODY,
-        replayed=epoch.replayed if epoch else _NOBODY,
+        live=epoch.live if epoch else _NOTHING,
+        replayed=epoch.replayed if epoch else _NOTHING,
         pending=epoch.pending if epoch else 0,
         budget=known.budget,
         alpha=statistic.alpha if statistic else 1 - known.settings.confidence,
@@ -71,7 +88,7 @@ def report_of(known: TaskKnown) -> GateReport:
 
 def _needed(known: TaskKnown) -> int | None:
     if known.epoch is None:
-        return pairs_to_open(0, 0, known.budget, 1 - known.settings.confidence)
+        return _to_open(0, 0, known.budget, 1 - known.settings.confidence)
     return None if known.epoch.statistic.regressed_at is not None else known.epoch.statistic.pairs_needed
 
 
@@ -94,14 +111,12 @@ class _Found:
     ticks: Mapping[str, int]
 
 
-async def gather(
-    connection: Connection, catalogue: ResolvedCatalogue, tasks: Collection[str], now: datetime
-) -> dict[str, TaskKnown]:
-    """All that is known of these tasks; the number of queries does not depend on how many they are."""
+async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Collection[str], now: datetime) -> _Found:
+    """All that is on record of these tasks; the number of queries does not depend on how many they are."""
     lasting = await epochs.current(connection, tasks)
     since = {task: epoch.started_at for task, epoch in lasting.items()}
     ids = [epoch.id for epoch in lasting.values()]
-    found = _Found(
+    return _Found(
         epochs=lasting,
         pending=await evidence.pending(connection, since),
         ended=await evidence.ended(connection, ids),
@@ -120,7 +135,6 @@ async def gather(
         contained=await record.present(connection, tasks),
         ticks={},
     )
-    return {task: _known(catalogue, task, found, now) for task in tasks}
 
 
 def _known(catalogue: ResolvedCatalogue, task: str, found: _Found, now: datetime) -> TaskKnown:
@@ -176,8 +190,8 @@ def _epoch(catalogue: ResolvedCatalogue, epoch: Epoch, found: _Found) -> EpochKn
             regressed_at=regressed_at,
             log_e_above=standing.log_e_above(test),
             regress_alpha=test.regress_alpha,
-            upper_bound=upper_bound(now.pairs, now.mismatches, alpha),
-            pairs_needed=0 if standing.opened else pairs_to_open(now.pairs, now.mismatches, settings.budget, alpha),
+            upper_bound=_bound(now.pairs, now.mismatches, alpha),
+            pairs_needed=0 if standing.opened else _to_open(now.pairs, now.mismatches, settings.budget, alpha),
         ),
         ended=found.ended.get(epoch.id, Ended()),
         ticks=found.ticks.get(epoch.task, 0),

@@ -6,11 +6,13 @@ hash is of it) and the API gives. Whoever shows a gate reads it from here; whoev
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 
 class ConditionName(StrEnum):
@@ -132,7 +134,8 @@ class GateReport:
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object: moments in ISO 8601, ids as text."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        found: dict[str, Any] = orjson.loads(orjson.dumps(self))
+        return found
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> GateReport:
@@ -157,15 +160,3 @@ class GateReport:
                 ),
             }
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID | StrEnum):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -13,7 +13,9 @@ from shadow.store.database import Connection
 
 _READ = "SELECT task, report FROM gates WHERE %s::text[] IS NULL OR task = ANY(%s) ORDER BY task"
 _SINCE = "SELECT task, changed_at FROM gates WHERE task = ANY(%s)"
-_LOCK = "SELECT task, report FROM gates WHERE task = ANY(%s) ORDER BY task FOR UPDATE"
+# A lock on rows would not hold back who finds that there are none yet.
+_HOLD = "SELECT pg_advisory_xact_lock(hashtext('shadow_gates'))"
+_BEFORE = "SELECT task, report FROM gates WHERE task = ANY(%s)"
 _KEEP = """
 INSERT INTO gates AS known (task, open, report, evaluated_at, changed_at)
 SELECT task, open, report, evaluated_at, evaluated_at
@@ -57,13 +59,14 @@ async def keep(connection: Connection, reports: Sequence[GateReport]) -> list[Ke
     """Keep what gates said, where nobody has evaluated them later. The caller commits.
 
     Returns:
-        those that were kept, with what stood there before. Rows stay locked until the end of the transaction, so that
-        of two processes that find the same change one sees it made already.
+        those that were kept, with what stood there before. Nobody else keeps any until the end of the transaction, so
+        that of two processes that find the same change one sees it made already.
     """
     if not reports:
         return []
     tasks = [report.task for report in reports]
-    cursor = await connection.execute(_LOCK, (tasks,))
+    await connection.execute(_HOLD)
+    cursor = await connection.execute(_BEFORE, (tasks,))
     before = {task: GateReport.from_json(report) for task, report in await cursor.fetchall()}
     rows = (
         tasks,

@@ -58,7 +58,7 @@ def test_a_larger_value_never_lowers_the_bound(found: dict[float, int], more: in
 
 
 def test_however_often_one_looks_it_seldom_says_what_is_not_so() -> None:
-    """A candidate that fails exactly as often as it may: at most 5 % of 200 migrations may ever be shown to be better."""
+    """A candidate fails just as often as it may: at most 5 % of 200 migrations may ever show it to be better."""
     dice = random.Random(7)
     false = 0
     for _ in range(200):

@@ -17,7 +17,7 @@ from shadow.gate.report import ConditionName, Counted, State
 from tests.unit.shadow.gate.knowing import NOON, OPENED, epoch, known, sign_off, statistic
 
 MET, UNMET, SHOWN, NONE = State.MET, State.UNMET, State.INFORMATIONAL, State.NOT_APPLICABLE
-FEW = {"pairs_a_day": 0.2, "epoch": epoch(statistic=statistic(3), live=Counted(match=3))}
+FEW: dict[str, Any] = {"pairs_a_day": 0.2, "epoch": epoch(statistic=statistic(3), live=Counted(match=3))}
 TWO = (sign_off("token:ann", 1), sign_off("token:bob", 2))
 SHAPE = Uncompared("effect", "http stripe POST /v1/refunds", NOON - timedelta(days=9))
 
