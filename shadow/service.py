@@ -174,6 +174,7 @@ class Service:
                 "service.started",
                 front=self._front and self._front.port,
                 control=self._control and self._control.port,
+                pages=self._control and f"http://{self._control.host}:{self._control.port}/pages/",
                 loops=self._loops,
             )
             stopped = asyncio.create_task(stop.wait())
