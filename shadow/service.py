@@ -32,6 +32,7 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.gate.counting import CountingLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -190,6 +191,7 @@ class Service:
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue, traces),
             AllowanceLoop(self._database),
+            CountingLoop(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
