@@ -46,6 +46,18 @@ CHILDREN = Counter(
     ["side", "parent", "way"],
     registry=REGISTRY,
 )
+CLOCK_RUNS = Counter(
+    "shadow_clock_runs",
+    "Runs of tasks with a `cron` that a platform's own scheduler started.",
+    ["side", "authority"],
+    registry=REGISTRY,
+)
+TICKS_MISSED = Counter(
+    "shadow_ticks_missed", "Ticks without a run on their side beyond their grace.", ["task", "side"], registry=REGISTRY
+)
+QUEUE_COPIES = Counter(
+    "shadow_queue_copies", "Queues that were to be copied just before a tick.", ["task", "result"], registry=REGISTRY
+)
 DELIVERIES = Counter(
     "shadow_deliveries",
     "Attempts to hand a dispatch to a platform.",
@@ -127,6 +139,12 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+NOTIFIED = Counter(
+    "shadow_notices_sent",
+    "Attempts to tell a channel of a notice.",
+    ["channel", "result"],
+    registry=REGISTRY,
+)
 EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
@@ -174,6 +192,21 @@ def accepted(door: str, source: str, result: Accepted = "accepted", count: int =
 def child(side: str, parent: str, way: Way, count: int = 1) -> None:
     """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
     CHILDREN.labels(side, parent, way).inc(count)
+
+
+def clock_run(side: str, authority: str) -> None:
+    """A run that a scheduler started became known."""
+    CLOCK_RUNS.labels(side, authority).inc()
+
+
+def tick_missed(task: str, side: str) -> None:
+    """A tick's run did not come on its side."""
+    TICKS_MISSED.labels(task, side).inc()
+
+
+def queue_copied(task: str, result: Literal["taken", "failed"]) -> None:
+    """A queue was read just before a tick, or could not be."""
+    QUEUE_COPIES.labels(task, result).inc()
 
 
 def refused(door: str, status: int) -> None:
@@ -277,6 +310,11 @@ def judging_took(seconds: float) -> None:
 def expired(what: Literal["originals", "evidence"], count: int) -> None:
     """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
     EXPIRED.labels(what).inc(count)
+
+
+def notified(channel: str, result: Literal["sent", "failed", "given_up"]) -> None:
+    """An attempt to tell a channel of a notice; what failed is tried again, what was given up is not."""
+    NOTIFIED.labels(channel, result).inc()
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:

@@ -32,6 +32,9 @@ from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
 from shadow.store.cost_tables import cost_changes as cost_changes
 from shadow.store.cost_tables import cost_tallies as cost_tallies
+from shadow.store.cron_tables import queue_copies as queue_copies
+from shadow.store.cron_tables import tick_marks as tick_marks
+from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
 from shadow.store.gate_tables import deployments as deployments
