@@ -34,6 +34,7 @@ from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
 from shadow.gate.counting import CountingLoop
+from shadow.gate.evaluating import GateLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -203,6 +204,7 @@ class Service:
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
+            GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shadow.store.condition_tables import gate_runs as gate_runs
+from shadow.store.condition_tables import task_shapes as task_shapes
 from shadow.store.containment_tables import containments as containments
 from shadow.store.containment_tables import egress_keys as egress_keys
 from shadow.store.containment_tables import guard_keys as guard_keys

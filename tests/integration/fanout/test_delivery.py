@@ -80,7 +80,7 @@ async def test_a_pair_is_opened_and_counted_once_however_many_loops_there_are(wo
     tallies = await world.rows("SELECT task, tenant, opened FROM tallies ORDER BY 1, 2")
     assert tallies == [("sync-order", "", 1), ("sync-order", "acme", 1), ("welcome", "", 1), ("welcome", "acme", 1)]
     pair = await world.rows(
-        "SELECT legacy_run, candidate_run, state, due_at = deadline_at, tenant, pairs.starts_at = events.accepted_at"
+        "SELECT legacy_run, candidate_run, state, due_at = deadline_at, pairs.tenant, starts_at = accepted_at"
         " FROM pairs JOIN events ON events.id = event_id WHERE pairs.id = %s",
         derived_id(event, "welcome"),
     )

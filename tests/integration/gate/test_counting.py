@@ -22,6 +22,11 @@ from tests.integration.judge.world import CATALOGUE
 NEEDED = pairs_to_open(0, 0, 0.01, 0.05)
 
 
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
 async def test_each_verdict_counts_as_what_it_is(world: World) -> None:
     await world.pairs("mmmxcln")
     turn = await world.counted()

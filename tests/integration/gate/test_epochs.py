@@ -19,11 +19,16 @@ from shadow.gate.deployments import by_person, deployed, newest
 from shadow.gate.report import Counted
 from shadow.gate.versions import GONE
 from shadow.model.ids import new_id
-from shadow.store.database import Work
+from shadow.store.database import Database, Work
 from tests.integration.gate.world import LATER, T0, TASK, World
 from tests.integration.judge.world import CATALOGUE
 
 MOMENT = timedelta(seconds=1)
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
 
 
 async def saw(world: World, version: str, side: Side = Side.CANDIDATE, *, at: datetime | None = None) -> None:
