@@ -64,13 +64,10 @@ def _forward(
     settings = catalogue.sources.get(source)
     if not isinstance(settings, WebhookSource) or settings.forward is None:
         return ()
-    tasks = fed(catalogue, event_name, source, Origin.PRODUCER)
-    if (
-        decision
-        and Side.LEGACY not in decision.sides
-        and any(catalogue.starts_by_forward(source, one) for one in tasks)
-    ):
-        return ()
+    if decision is not None and Side.LEGACY not in decision.sides:
+        tasks = fed(catalogue, event_name, source, Origin.PRODUCER)
+        if any(catalogue.starts_by_forward(source, task) for task in tasks):
+            return ()
     delay = PASSTHROUGH_PATIENCE if settings.answer == "passthrough" else timedelta(0)
     return (PlannedDispatch(Side.LEGACY, Stage.FORWARD, settings.forward, None, State.DUE, delay),)
 

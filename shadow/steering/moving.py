@@ -157,9 +157,9 @@ async def _checked(
         raise MoveRefused(why)
     if wanted.reverse and (why := await why_not_reversed(connection, catalogue, route)):
         raise MoveRefused(why)
-    why = why_not_next(current.phase, wanted.phase) or (
-        "" if current.phase is Phase.LEGACY else _closed(route, reports)
-    )
+    why = why_not_next(current.phase, wanted.phase)
+    if not why and _is_gated(step):
+        why = _closed(route, reports)
     if why and not force:
         raise MoveRefused(f"{why}. By force, with a reason, it can be moved all the same")
     return bool(why)

@@ -59,8 +59,8 @@ async def why_not_reversed(
     row = await (await connection.execute(_NAMELESS, (first_id_at(moment - _NAMELESS_SPAN),))).fetchone()
     if row is not None:
         return (
-            f"a legacy run that does not name itself started others ({row[0]}): what a run without authority starts like"
-            " that would be taken for the work of one with authority, so cutover.reverse is not safe"
+            f"cutover.reverse is not safe: a legacy run that does not name itself started others ({row[0]}), and what a"
+            " run without authority starts like that would be taken for the work of one with authority"
         )
     return None
 
