@@ -14,6 +14,7 @@ from shadow.cli import (
     egress_key,
     explain,
     forget,
+    gate,
     judge,
     map,
     noise,
@@ -40,6 +41,8 @@ app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
+app.command("gate")(gate.gate)
+app.command("sign-off")(gate.sign_off)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)
