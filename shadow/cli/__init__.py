@@ -11,6 +11,7 @@ from shadow.cli import (
     costs,
     dead_letters,
     demo,
+    deployment,
     egress_key,
     explain,
     forget,
@@ -43,6 +44,8 @@ app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("gate")(gate.gate)
 app.command("sign-off")(gate.sign_off)
+app.command("deployment")(deployment.deployment)
+app.command("epoch")(deployment.epoch)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)

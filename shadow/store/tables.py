@@ -55,6 +55,7 @@ from shadow.store.judge_tables import signatures as signatures
 from shadow.store.judge_tables import tallies as tallies
 from shadow.store.notice_tables import notice_deliveries as notice_deliveries
 from shadow.store.notice_tables import notices as notices
+from shadow.store.page_tables import page_sessions as page_sessions
 from shadow.store.rule_tables import orders_seen as orders_seen
 from shadow.store.rule_tables import rule_tallies as rule_tallies
 from shadow.store.rule_tables import task_rules as task_rules

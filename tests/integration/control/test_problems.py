@@ -29,7 +29,6 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     "path",
     [
         "/v1/nothing",
-        "/",
         "/v1/tasks/nope",
         "/v1/tasks/nope/parity",
         f"/v1/pairs/{NOBODYS}",
