@@ -31,7 +31,7 @@ TAGS = [
     {"name": "events", "description": "Events, and those that could not be delivered."},
     {
         "name": "gates",
-        "description": "Whether tasks may move on, and the evidence that counts together: conditions, epochs, sign-offs.",
+        "description": "Whether tasks may move on, and the evidence that counts together.",
     },
     {"name": "phases", "description": "Where routes stand and how they were moved."},
     {"name": "incidents", "description": "What must not happen and did: leaks above all."},
