@@ -23,6 +23,7 @@ import uvloop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
+from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
 from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
@@ -208,6 +209,7 @@ class Service:
             GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CostLoop(self._database),
+            ExecutionSampler(self._database, self._catalogue, http),
         ]
         for part in parts:
             await part.start()
