@@ -45,6 +45,7 @@ from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
+from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
@@ -202,6 +203,7 @@ class Service:
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
             NoticeLoop(self._database, self._catalogue),
+            CutoverWatch(self._database, self._catalogue),
             CostLoop(self._database),
         ]
         for part in parts:

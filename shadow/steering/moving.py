@@ -11,6 +11,7 @@ from shadow.containment.record import refusal, uncontained
 from shadow.cutover.decision import WHOLE, Phase, Ramp
 from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write_move
 from shadow.gate.report import GateReport
+from shadow.steering.draining import draining
 from shadow.steering.ramp_keys import why_whole_only
 from shadow.store.database import Connection, Database, Work
 
@@ -168,10 +169,22 @@ async def _forward(
         return True
     if current.phase is Phase.LEGACY:
         return False
-    closed = _blockers(route, reports)
+    closed = [said for said in (_blockers(route, reports), await _left(connection, catalogue, route, wanted)) if said]
     if closed and not force:
-        raise MoveRefused(f"{closed}. By force, with a reason, it can be moved all the same")
+        raise MoveRefused(f"{'. '.join(closed)}. By force, with a reason, it can be moved all the same")
     return bool(closed)
+
+
+async def _left(connection: Connection, catalogue: ResolvedCatalogue, route: Route, wanted: Stand) -> str:
+    """What legacy still has to finish, where it is about to be switched off; empty where nothing is."""
+    if wanted.phase is not Phase.RETIRED:
+        return ""
+    return "; ".join(
+        f"legacy has not drained: {one.task!r} has {one.runs} runs in flight ({one.scheduled} of them scheduled),"
+        f" {one.waiting} events on their way and {one.dead} dead letters"
+        for one in (await draining(connection, catalogue, route.tasks)).values()
+        if one.left
+    )
 
 
 def _blockers(route: Route, reports: Mapping[str, GateReport]) -> str:
