@@ -249,7 +249,7 @@ class Incidents:
                 if current.phase in (Phase.RAMP, Phase.LIVE) and "leak" not in task.cutover.back_on:
                     return False
                 reason = f"by itself: a leak: {incident.detail} (incident {identifier}, effect {incident.effect_id})"
-                moved = await go_back(conn, route, Phase.LEGACY, reason=reason)
+                moved = await go_back(conn, self._catalogue, route, Phase.LEGACY, reason=reason)
                 if moved is not None:
                     await conn.execute(_MOVED, (identifier,))
         except psycopg.Error as error:

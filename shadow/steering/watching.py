@@ -81,7 +81,12 @@ class CutoverWatch:
             if to is Phase.LEGACY and not contained:
                 reason += "; to legacy, as the candidate is not contained"
             moved = await go_back(
-                connection, route, to, reason=reason, evidence={"automatic": [why.facts for why in whys]}
+                connection,
+                self._catalogue,
+                route,
+                to,
+                reason=reason,
+                evidence={"automatic": [why.facts for why in whys]},
             )
             if moved is not None:
                 incidents = [why.facts["incident"] for why in whys if why.reason == "leak"]
