@@ -39,6 +39,7 @@ from shadow.store.cron_tables import tick_marks as tick_marks
 from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
+from shadow.store.evidence_tables import evidence_packs as evidence_packs
 from shadow.store.gate_tables import deployments as deployments
 from shadow.store.gate_tables import epochs as epochs
 from shadow.store.gate_tables import gate_corrections as gate_corrections
