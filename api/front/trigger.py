@@ -107,13 +107,13 @@ class TriggerDoor:
         if not source.allows((legacy_task,)):
             await trigger_shape.unauthorized(send)
             return
-        key = wire_key(source.name, task.id, call, headers.get(REQUEST_KEY))
+        key = wire_key(source.name, source.platform_name, task.id, call, headers.get(REQUEST_KEY))
         sent = list(pairs(scope))
         try:
             (intent,) = await self._intents.commit(
                 source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
             )
-            if intent.is_bridged:
+            if intent.is_issued:
                 await self._intents.note([intent])
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
@@ -122,8 +122,9 @@ class TriggerDoor:
             log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)
             await trigger_shape.not_stored(send)
             return
-        if intent.is_bridged:
-            await trigger_shape.bridged(send, source.platform, intent.receipt)
+        if intent.is_issued:
+            said = {"id": intent.run, "isCached": intent.is_cached}
+            await trigger_shape.taken(send, source.platform, 200, said, f"read:runs:{intent.run}")
             return
         if key.ours:
             sent.append(("idempotency-key", key.value))
