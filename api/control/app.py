@@ -8,10 +8,14 @@ from fastapi import FastAPI
 
 from api.control import (
     allowances,
+    board,
     containment,
+    costs,
+    draining,
     events,
     incidents,
     judgements,
+    notices,
     pairs,
     phases,
     process,
@@ -37,6 +41,8 @@ def control_app(services: ControlServices) -> FastAPI:
     install(app)
     parts = (
         tasks,
+        board,
+        costs,
         judgements,
         containment,
         pairs,
@@ -46,7 +52,9 @@ def control_app(services: ControlServices) -> FastAPI:
         replays,
         events,
         phases,
+        draining,
         incidents,
+        notices,
         process,
     )
     routers = [part.router for part in parts]

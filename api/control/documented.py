@@ -21,6 +21,8 @@ page. Every error is a problem detail (RFC 9457). Parameters that an operation d
 
 TAGS = [
     {"name": "tasks", "description": "Tasks and their parity."},
+    {"name": "board", "description": "How far the migration is."},
+    {"name": "costs", "description": "What runs cost on either side."},
     {"name": "pairs", "description": "Pairs of runs, their verdicts and differences."},
     {"name": "signatures", "description": "The same difference over many pairs."},
     {"name": "allowances", "description": "What is acceptable by a reviewed decision: who, why, for what, until when."},
@@ -29,6 +31,7 @@ TAGS = [
     {"name": "events", "description": "Events, and those that could not be delivered."},
     {"name": "phases", "description": "Where routes stand and how they were moved."},
     {"name": "incidents", "description": "What must not happen and did: leaks above all."},
+    {"name": "notices", "description": "What people want to hear of, and how they were told."},
     {"name": "process", "description": "Health and metrics."},
 ]
 

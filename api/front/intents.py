@@ -40,6 +40,7 @@ from shadow.intake import answers, run_tags, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
 from shadow.intake.arrival import Arrival, State
 from shadow.intake.plan import planned
+from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
@@ -121,11 +122,12 @@ class Intents:
         Args:
             tasks: the only ones that matter.
         """
-        decision = self._services.routing.decision
+        decisions = self._services.routing.decisions
         return [
             name
             for name, task in source.tasks.items()
-            if (tasks is None or name in tasks) and _may_be_the_candidates(decision(task.route))
+            if (tasks is None or name in tasks)
+            and any(decision.authority is Side.CANDIDATE for decision in decisions(task.route))
         ]
 
     async def issued_tasks(
@@ -146,7 +148,7 @@ class Intents:
         return [
             name
             for name, task in source.tasks.items()
-            if (tasks is None or name in tasks) and self._workers.bridges(worker, task.event)
+            if (tasks is None or name in tasks) and self._workers.may_bridge(worker, task.event)
         ]
 
     async def _worker(self, source: CallingSource, parent: str | None, told: TriggerTold) -> Worker | None:
@@ -179,9 +181,13 @@ class Intents:
         return arrivals
 
     def _plan(self, one: Asked) -> Plan:
+        name, event, tenant, data = one.source.name, one.task.event, self._tenant(one), one.mapped.data
         if one.worker is None:
-            return self._plans.of(one.source.name, one.task.event, one.source.origin)
-        return self._workers.plan(one.worker, one.source.name, one.task.event, one.task.id)
+            return self._plans.of(name, event, one.source.origin, tenant, data)
+        return self._workers.plan(one.worker, name, event, tenant, data, one.task.id)
+
+    def _tenant(self, one: Asked) -> str | None:
+        return storable_or_none(self._services.catalogue.tenant_of(one.source.name, one.mapped.data))
 
     def _arrival(self, one: Asked, decision: Decision, plan: Plan, now: datetime) -> Arrival:
         return trigger_arrival.arrival(
@@ -191,10 +197,11 @@ class Intents:
             one.call,
             one.key,
             one.mapped,
-            self._services.catalogue.tenant_of(one.source.name, one.mapped.data),
+            self._tenant(one),
             decision,
             plan.dispatches,
             descent=plan.descent,
+            ramp_key=plan.ramp_key,
             headers=one.headers,
             now=now,
             patience=PATIENCE,
@@ -477,10 +484,6 @@ class Intents:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
         return known_again
-
-
-def _may_be_the_candidates(decision: Decision) -> bool:
-    return decision.authority is Side.CANDIDATE or decision.phase is Phase.RAMP
 
 
 def _can_go(call: TriggerCall, bridges: bool) -> bool:

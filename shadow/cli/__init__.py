@@ -6,7 +6,9 @@ import typer
 
 from shadow.cli import (
     allow,
+    board,
     contain,
+    costs,
     dead_letters,
     demo,
     egress_key,
@@ -15,6 +17,7 @@ from shadow.cli import (
     judge,
     map,
     noise,
+    notices,
     phase,
     processes,
     replay,
@@ -39,6 +42,8 @@ app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
+app.command("board")(board.board)
+app.command("costs")(costs.costs)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)
@@ -48,6 +53,7 @@ app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
 app.add_typer(noise.app, name="noise")
+app.add_typer(notices.app, name="notices")
 app.add_typer(token.app, name="token")
 app.add_typer(egress_key.app, name="egress-key")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -83,6 +83,7 @@ def arrival(
     dispatches: tuple[PlannedDispatch, ...],
     *,
     descent: Descent | None = None,
+    ramp_key: str | None = None,
     headers: tuple[tuple[str, str], ...],
     now: datetime,
     patience: timedelta,
@@ -115,7 +116,7 @@ def arrival(
         ),
         decision=decision,
         descent=descent,
-        tenant=storable_or_none(tenant),
+        tenant=tenant,
         external_id=storable_or_none(call.producer_key),
         occurred_at=now,
         scheduled_at=scheduled_at,
@@ -124,6 +125,7 @@ def arrival(
         headers=headers,
         mapping_error=mapped.problem,
         idempotency_key=None if is_issued else key.value,
+        ramp_key=ramp_key,
     )
 
 
