@@ -43,6 +43,10 @@ class CallingSource:
         """Whether the call's credential may read that run or batch (reference 1.1)."""
         return self.scopes is None or not self.scopes.isdisjoint({"admin", f"read:{what}", f"read:{what}:{name}"})
 
+    def may_write(self, what: str, name: str) -> bool:
+        """Whether the call's credential may change that run."""
+        return self.scopes is None or not self.scopes.isdisjoint({"admin", f"write:{what}", f"write:{what}:{name}"})
+
 
 _STARTING = ("trigger:tasks", "batchTrigger:tasks", "write:tasks")
 """The rights to start a task, of all tasks or, with its id, of one."""

@@ -129,3 +129,10 @@ async def issued_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Se
 async def issued_run_of(conn: Connection, catalogue: ResolvedCatalogue, event: UUID) -> IssuedRun | None:
     """The run that was issued for that event; None where none was."""
     return next(iter(await issued_runs(conn, catalogue, [event])), None)
+
+
+async def issued_overlay(conn: Connection, event: UUID) -> Mapping[str, Any]:
+    """What has been changed of a run since it was accepted; empty where nothing was."""
+    parts = (await load_originals(conn, [event], (OVERLAY,))).get(event, Originals()).parts
+    overlay: Mapping[str, Any] = orjson.loads(parts[OVERLAY]) if OVERLAY in parts else {}
+    return overlay

@@ -37,6 +37,9 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "object"),
 )
 
+_OF_THE_FIRST = frozenset({"idempotencyKey", "idempotencyKeyTTL", "idempotencyKeyOptions", "delay", "debounce"})
+"""Options that a replay of the call does not have."""
+
 REQUEST_KEY = "x-trigger-request-idempotency-key"
 """Made by the SDK for each call, the same across its retries."""
 KEPT_HEADERS = frozenset(
@@ -174,6 +177,20 @@ def keyed_batch(document: dict[str, JSON], keys: Sequence[str | None], places: S
     """
     items = [item if key is None else _with_key(item, key) for item, key in zip(document["items"], keys, strict=True)]
     return orjson.dumps({**document, "items": items if places is None else [items[place] for place in places]})
+
+
+def replayed_body(body: bytes) -> bytes:
+    """The body of a call that is made once more: at once, and not under its key (reference 3.7).
+
+    Raises:
+        CallRefused: it is no call.
+    """
+    document = _object(body)
+    options = document.get("options")
+    if isinstance(options, dict):
+        kept = {name: value for name, value in options.items() if name not in _OF_THE_FIRST}
+        document = {**document, "options": kept}
+    return orjson.dumps(document)
 
 
 def announced_batch(body: bytes) -> AnnouncedBatch | None:

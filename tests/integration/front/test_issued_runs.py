@@ -3,66 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 
-from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
-from shadow.model.ids import derived_id
-from tests.integration.front.world import KEY, World
+from tests.integration.front.door import Door
+from tests.integration.front.world import KEY
 
 KEYED = {"payload": {"n": 1}, "options": {"idempotencyKey": "order-1"}}
-
-
-@dataclass
-class Door:
-    """The door, and what its tests look at."""
-
-    world: World
-
-    async def trigger(self, body: Any = None, **headers: str) -> dict[str, Any]:
-        answer = await self.world.trigger_call(body=body, **headers)
-        assert answer.status_code == 200, answer.text
-        said: dict[str, Any] = answer.json()
-        return said
-
-    async def read(self, run: str, **headers: str) -> httpx.Response:
-        return await self.world.client.get(f"/api/v3/runs/{run}", headers={**KEY, **headers})
-
-    async def post(self, path: str, body: Any = None) -> httpx.Response:
-        return await self.world.client.post(path, json=body if body is not None else {}, headers=KEY)
-
-    async def candidates(self) -> list[tuple[Any, ...]]:
-        """(state, stage) of what waits to be handed to the candidate, which has authority for it."""
-        return await self.world.rows(
-            "SELECT state, stage FROM dispatches JOIN events ON events.id = event_id"
-            " WHERE side = 'candidate' AND authority = 'candidate' ORDER BY dispatches.id"
-        )
-
-    async def ends(self, run: str, status: str) -> None:
-        """The candidate's run ends so."""
-        event = UUID(hex=run.removeprefix("run_"))
-        await self.world.rows(
-            "INSERT INTO runs (id, event_id, task, side, platform, authority, state, status, started_at, finished_at)"
-            " VALUES (%s, %s, 'hello', 'candidate', 'inngest', 'real', 'finished', %s, now(), now())"
-            " ON CONFLICT (id) DO UPDATE SET state = 'finished', status = excluded.status RETURNING id",
-            derived_id(event, "hello", Side.CANDIDATE),
-            event,
-            status,
-        )
-
-    def legacy(self) -> list[str]:
-        """The runs of Trigger.dev."""
-        return [run.id for run in self.world.trigger.runs()]
-
-
-@pytest.fixture
-def door(world: World) -> Door:
-    return Door(world)
 
 
 async def test_after_the_switch_a_call_is_answered_with_a_run_of_ours(door: Door) -> None:
@@ -73,7 +22,7 @@ async def test_after_the_switch_a_call_is_answered_with_a_run_of_ours(door: Door
     assert f"read:runs:{run}" in answer.headers["x-trigger-jwt-claims"]
     assert door.legacy() == []
     assert await door.candidates() == [("due", "deliver")]
-    read = (await door.read(run)).json()
+    read = await door.read(run)
     assert (read["id"], read["taskIdentifier"], read["status"]) == (run, "hello", "QUEUED")
     assert (read["payload"], read["tags"], read["ttl"]) == ({"n": 1}, ["a", "b"], "60s")
 
@@ -82,7 +31,7 @@ async def test_what_legacy_ran_before_the_switch_is_read_there(door: Door) -> No
     run = (await door.trigger())["id"]
     await door.world.trigger.settled()
     door.world.routing.phase = Phase.LIVE
-    read = (await door.read(run)).json()
+    read = await door.read(run)
     assert (read["status"], read["output"]) == ("COMPLETED", {"said": {"n": 1}})
 
 
