@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.cron_settings import SCHEDULE
 from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
 from shadow.cutover.decision import Decision
 from shadow.intake.arrival import Descent, PlannedDispatch, Stage, State
@@ -48,12 +49,17 @@ def fed(
     only whose it is.
 
     Args:
-        task: the one that it means, where a call named it.
+        task: the one that it means, where a call or a clock named it.
     """
     return [
         one
         for one in catalogue.tasks_of_event(event_name)
-        if (origin != Origin.PRODUCER or source in one.sources) and task in (None, one.id)
+        if (
+            origin != Origin.PRODUCER
+            or source in one.sources
+            or (source == SCHEDULE and one.cron is not None and task is not None)
+        )
+        and task in (None, one.id)
     ]
 
 

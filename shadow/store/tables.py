@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shadow.store.condition_tables import gate_runs as gate_runs
+from shadow.store.condition_tables import task_shapes as task_shapes
 from shadow.store.containment_tables import containments as containments
 from shadow.store.containment_tables import egress_keys as egress_keys
 from shadow.store.containment_tables import guard_keys as guard_keys
@@ -32,6 +34,9 @@ from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
 from shadow.store.cost_tables import cost_changes as cost_changes
 from shadow.store.cost_tables import cost_tallies as cost_tallies
+from shadow.store.cron_tables import queue_copies as queue_copies
+from shadow.store.cron_tables import tick_marks as tick_marks
+from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
 from shadow.store.door_tables import linked_keys as linked_keys
