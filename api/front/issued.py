@@ -42,13 +42,18 @@ class IssuedDoor:
     """Answers reads; what it did not issue passes through."""
 
     def __init__(
-        self, services: FrontServices, sources: CallingSources, intents: Intents, pass_through: ASGIApp
+        self,
+        services: FrontServices,
+        sources: CallingSources,
+        intents: Intents,
+        seen: SeenRuns,
+        pass_through: ASGIApp,
     ) -> None:
         self._services = services
         self._sources = sources
         self._intents = intents
         self._pass_through = pass_through
-        self._seen = SeenRuns(services)
+        self._seen = seen
 
     async def batch(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
         """`GET /api/v1/batches/{id}` (SDK 3.3) and `GET /api/v2/batches/{id}`."""

@@ -64,7 +64,6 @@ def listed(run: IssuedRun, now: datetime, *, seen: bool = False) -> dict[str, An
         "isSuccess": status == "COMPLETED",
         "isCancelled": status == "CANCELED",
         "isWaiting": False,
-        "triggerFunction": "trigger",
         **present(metadata=run.metadata),
     }
 
@@ -74,6 +73,7 @@ def whole(run: IssuedRun, now: datetime, *, seen: bool = False) -> dict[str, Any
     execution = run.execution
     return {
         **listed(run, now, seen=seen),
+        "triggerFunction": "trigger",
         **payload(run),
         **present(error=error(run)),
         "attemptCount": execution.attempts or (0 if execution.started_at is None and not seen else 1),

@@ -22,7 +22,10 @@ from api.front.issued_changes import IssuedChangeDoor
 from api.front.key_reset import KeyResetDoor
 from api.front.passthrough import pass_through
 from api.front.plans import Plans
+from api.front.realtime import RealtimeDoor
 from api.front.run_changes import RunChangeDoor
+from api.front.run_list import RunListDoor
+from api.front.seen_runs import SeenRuns
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
 from api.front.workers import Workers
@@ -67,11 +70,17 @@ class TriggerDoor:
         self._writes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.write_metadata, self._otherwise)),
         )
-        issued = IssuedDoor(services, self._sources, self._intents, self.pass_through)
+        seen = SeenRuns(services)
+        issued = IssuedDoor(services, self._sources, self._intents, seen, self.pass_through)
+        lists = RunListDoor(services, self._sources, self._intents, self.pass_through)
+        feeds = RealtimeDoor(services, self._sources, seen, self.pass_through)
         self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
             (re.compile(rb"^/api/v3/runs/run_([0-9a-f]{32})$"), issued.run),
+            (re.compile(rb"^/api/v1/(runs)$"), lists.runs),
             (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.read_metadata, self._otherwise)),
+            (re.compile(rb"^/realtime/v1/runs/([^/]+)$"), feeds.run),
+            (re.compile(rb"^/realtime/v1/batches/([^/]+)$"), feeds.batch),
         )
         self._of_methods = {"POST": self._routes, "GET": self._reads, "PUT": self._writes}
 
