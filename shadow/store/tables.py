@@ -57,6 +57,7 @@ from shadow.store.judge_tables import signatures as signatures
 from shadow.store.judge_tables import tallies as tallies
 from shadow.store.notice_tables import notice_deliveries as notice_deliveries
 from shadow.store.notice_tables import notices as notices
+from shadow.store.page_tables import page_sessions as page_sessions
 from shadow.store.rule_tables import orders_seen as orders_seen
 from shadow.store.rule_tables import rule_tallies as rule_tallies
 from shadow.store.rule_tables import task_rules as task_rules
@@ -120,6 +121,7 @@ events = Table(
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
     Index("events_issued", "id", postgresql_where=text("door = 'trigger.dev' AND authority = 'candidate'")),
+    Index("events_found", "id", postgresql_where=text("door = 'platform'")),
     postgresql_partition_by="RANGE (id)",
 )
 
