@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 _MOST_PAGES = 20
 """Of Trigger.dev's, for one of ours: runs of one millisecond may have to be gone through again."""
 
+_ENVIRONMENTS = {"stg": "staging"}
+"""Names of environments, where a key calls them otherwise (reference 1.1)."""
+
 Shown = Mapping[str, Any]
 """A run as the list shows it."""
 
@@ -107,7 +110,8 @@ class RunListDoor:
                 asked.size + 1,
             )
         theirs = await self._theirs(source, scope, asked) if is_theirs else []
-        return _joined(asked, ours, theirs, self._services.clock())
+        environment = next((run["env"] for run in theirs if isinstance(run.get("env"), dict)), _environment(source))
+        return _joined(asked, ours, theirs, environment, self._services.clock())
 
     async def _theirs(self, source: CallingSource, scope: Scope, asked: ListQuery) -> list[Shown]:
         """One more of Trigger.dev's runs than a page has, where there are so many."""
@@ -129,7 +133,9 @@ class RunListDoor:
         return runs
 
 
-def _joined(asked: ListQuery, ours: Sequence[IssuedRun], theirs: Sequence[Shown], now: datetime) -> dict[str, Any]:
+def _joined(
+    asked: ListQuery, ours: Sequence[IssuedRun], theirs: Sequence[Shown], environment: Shown, now: datetime
+) -> dict[str, Any]:
     """A page of both lists, and the cursors to its neighbours."""
     data: list[Shown] = []
     mine, other = list(ours), list(theirs)
@@ -142,7 +148,7 @@ def _joined(asked: ListQuery, ours: Sequence[IssuedRun], theirs: Sequence[Shown]
             position = replace(position, last=str(run.get("id")))
         else:
             issued = mine.pop(0)
-            data.append(run_shape.listed(issued, now, seen=issued.execution.state == "sent"))
+            data.append({**run_shape.listed(issued, now, seen=issued.execution.state == "sent"), "env": environment})
             position = replace(position, below=issued.event)
     pagination: dict[str, str] = {}
     if data and (mine or other):
@@ -150,6 +156,12 @@ def _joined(asked: ListQuery, ours: Sequence[IssuedRun], theirs: Sequence[Shown]
     if (before := asked.cursor.before()) is not None:
         pagination["previous"] = before.text()
     return {"data": data, "pagination": pagination}
+
+
+def _environment(source: CallingSource) -> Shown:
+    """What a run is in, as far as the platform's key tells."""
+    kind = source.platform.secret_key.get_secret_value().removeprefix("tr_").partition("_")[0]
+    return {"id": source.platform_name, "name": _ENVIRONMENTS.get(kind, kind)}
 
 
 def _below(position: Position, last: Shown) -> Position:
