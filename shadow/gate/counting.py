@@ -115,19 +115,15 @@ class CountingLoop:
             wrong = await to_correct(connection, self._batch)
             due = await self._due(connection, now)
             known = await epochs.current(connection, list(self._catalogue.tasks))
-            reach = await frontiers(connection, self._catalogue, now) if due or wrong else None
-        changed = [
-            task
-            for task, epoch in known.items()
-            if epoch.test not in (None, test_of(self._catalogue, task, epoch.number))
-        ]
-        corrected = counted = 0
-        most = 0
-        if reach is None and changed:
-            async with self._database.connection(Work.GATE) as connection:
-                reach = await frontiers(connection, self._catalogue, now)
-        if reach is None:
-            return Turn(begun)
+            changed = [
+                task
+                for task, epoch in known.items()
+                if epoch.test not in (None, test_of(self._catalogue, task, epoch.number))
+            ]
+            if not (wrong or due or changed):
+                return Turn(begun)
+            reach = await frontiers(connection, self._catalogue, now)
+        corrected = counted = most = 0
         declared = self._catalogue.tasks
         for task, pairs in wrong.items():
             async with self._database.connection(Work.GATE) as connection:
