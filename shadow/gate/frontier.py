@@ -12,7 +12,7 @@ from shadow.store.database import Connection
 
 # Pairs and runs of an event are opened together, by whoever hands it over first; from then on the pair itself says that
 # it is unresolved. A run's id begins with the time of its event's: that finds its partition. What is dead waits for a
-# person; a pair that comes of it after all is the next to be counted then. OFFSET 0 has each row looked up by its index:
+# person; a pair that comes of it after all is the next to be counted then. OFFSET 0 has each row looked up by index:
 # the queue is short, and the tables are not to be gone through.
 _UNOPENED = b"""
 WITH waiting AS MATERIALIZED (
