@@ -116,7 +116,7 @@ class _Locked:
 
 
 async def count(connection: Connection, task: ResolvedTask, asked: Asked, frontier: Frontier, *, limit: int) -> int:
-    """Count the next pairs of the task's epoch, at most `limit`. The caller commits.
+    """Count the next pairs of the task's epoch, at most `limit`, and their runs. The caller commits.
 
     Returns:
         how many pairs were looked at and need no second look; 0 where somebody else holds the epoch, too.
@@ -154,12 +154,8 @@ async def count(connection: Connection, task: ResolvedTask, asked: Asked, fronti
             "places": places,
         },
     )
-    recounted = [
-        Recounted(pair.id, epoch.id, task.id, None, stand.value)
-        for pair, stand in zip(ready, stands, strict=True)
-        if stand.counted
-    ]
-    await count_runs(connection, {task.id: task}, recounted)
+    recounted = [Recounted(pair.id, None, stand.value) for pair, stand in zip(ready, stands, strict=True)]
+    await count_runs(connection, epoch.id, task.gate.latency, recounted)
     await save(connection, _counted(epoch, ready, stands, test, frontier.now), ready[-1].starts_at if ready else None)
     return len(ready)
 
@@ -203,10 +199,8 @@ async def correct(
                 "places": [change.place for change in changes],
             },
         )
-        recounted = [
-            Recounted(change.pair.id, epoch.id, task.id, change.before.value, change.after.value) for change in changes
-        ]
-        await count_runs(connection, {task.id: task}, recounted)
+        recounted = [Recounted(change.pair.id, change.before.value, change.after.value) for change in changes]
+        await count_runs(connection, epoch.id, task.gate.latency, recounted)
         await save(connection, _corrected(epoch, changes, asked(epoch.number), now))
         log.info("gate.corrected", task=task.id, pairs=len(changes))
     await connection.execute(_CORRECTED, (list(pairs),))
