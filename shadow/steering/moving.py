@@ -11,6 +11,7 @@ from shadow.containment.record import refusal, uncontained
 from shadow.cutover.decision import WHOLE, Phase
 from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write_move
+from shadow.gate.looking import look as look_at_gates
 from shadow.gate.report import GateReport
 from shadow.steering.ramp_keys import why_whole_only
 from shadow.steering.reversing import why_not_reversed
@@ -43,7 +44,7 @@ async def move(
     allow: Collection[str] | None = None,
     deny: Collection[str] | None = None,
     force: bool = False,
-    look: Look | None = None,
+    look: Look = look_at_gates,
 ) -> Move:
     """Move the route of `task`, all its tasks together, and with it the routes whose runs start each other's past the
     doors (`cutover/joined.py`).
@@ -76,7 +77,7 @@ async def move(
         steps = await _steps(connection, catalogue, route, asked)
     # Looked at before anything is held: it takes as long as it takes.
     gated = [name for step in steps if _is_gated(step) for name in step.route.tasks]
-    reports = await (look or _look)(database, catalogue, gated) if gated else {}
+    reports = await look(database, catalogue, gated) if gated else {}
     async with database.connection(Work.CONTROL) as connection:
         await hold(connection)
         if await _steps(connection, catalogue, route, asked) != steps:
@@ -176,7 +177,3 @@ def _closed(route: Route, reports: Mapping[str, GateReport]) -> str:
             each = "; ".join(condition.says.rstrip(".") for condition in report.blockers) or "it does not say why"
             said.append(f"the gate of {task!r} is closed: {each}")
     return ". ".join(said)
-
-
-async def _look(database: Database, catalogue: ResolvedCatalogue, tasks: Collection[str]) -> Mapping[str, GateReport]:
-    return {}
