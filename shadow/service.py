@@ -33,6 +33,7 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
@@ -200,6 +201,7 @@ class Service:
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue, traces),
             AllowanceLoop(self._database),
+            CountingLoop(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),

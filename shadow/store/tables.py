@@ -118,6 +118,7 @@ events = Table(
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
+    Index("events_found", "id", postgresql_where=text("door = 'platform'")),
     postgresql_partition_by="RANGE (id)",
 )
 

@@ -52,8 +52,8 @@ WHERE task = %(task)s AND nominal_at = %(nominal)s AND external_id = %(external)
 _TAKEN = b"SELECT event_id FROM ticks WHERE task = %s AND nominal_at = %s AND external_id = %s"
 _EVENT = b"""
 INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id, occurred_at,
-                    route, phase, authority, mapping_error, sides, task)
-VALUES (%s, %s, 'platform', 'producer', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                    route, phase, authority, mapping_error, sides, task, decided)
+VALUES (%s, %s, 'platform', 'producer', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _DATA = b"INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)"
 _DISPATCH = b"""
@@ -162,6 +162,7 @@ async def _event(conn: Connection, catalogue: ResolvedCatalogue, run: ClockRun, 
             run.problem,
             [side.value for side in sides],
             run.task.id,
+            decision.decided,
         ),
     )
     await conn.vault.ready([run.tenant])

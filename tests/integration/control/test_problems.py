@@ -133,7 +133,7 @@ async def test_a_body_that_is_no_object_is_refused(client: httpx.AsyncClient, co
     ("task", "phase", "status", "says"),
     [
         ("nope", "shadow", 404, "nope"),
-        ("order-sync", "ramp", 409, "ramp is not available"),  # what a move refuses
+        ("order-sync", "ramp", 409, "a ramp needs a share"),  # what a move refuses
         ("order-sync", "legacy", 409, "already"),
     ],
 )
