@@ -15,6 +15,7 @@ from shadow.cli import (
     egress_key,
     explain,
     forget,
+    gate,
     judge,
     map,
     noise,
@@ -41,6 +42,8 @@ app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
+app.command("gate")(gate.gate)
+app.command("sign-off")(gate.sign_off)
 app.command("deployment")(deployment.deployment)
 app.command("epoch")(deployment.epoch)
 app.command("explain")(explain.explain)

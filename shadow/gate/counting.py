@@ -11,9 +11,10 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.gate_settings import BoundSetting
 from shadow.gate import epochs
 from shadow.gate.beginning import Beginnings
-from shadow.gate.epoch_counts import correct, count, to_correct
+from shadow.gate.epoch_counts import LATENCY, correct, count, to_correct
 from shadow.gate.frontier import frontiers
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import alpha_of
@@ -127,13 +128,27 @@ class CountingLoop:
             return Turn(begun)
         for gone, pairs in wrong.items():
             async with self._database.connection(Work.GATE) as connection:
-                corrected += await correct(connection, gone, pairs, tests.get(gone or ""), reach.now)
+                corrected += await correct(
+                    connection, gone, pairs, tests.get(gone or ""), reach.now, latency=self._latency(gone)
+                )
         for task in sorted({*due, *changed}):
             if task in tests:
                 async with self._database.connection(Work.GATE) as connection:
-                    done = await count(connection, task, tests[task], reach.of(task), limit=self._batch)
+                    done = await count(
+                        connection,
+                        task,
+                        tests[task],
+                        reach.of(task),
+                        limit=self._batch,
+                        latency=self._latency(task),
+                    )
                 counted, most = counted + done, max(most, done)
         return Turn(begun, counted, corrected, more=most == self._batch)
+
+    def _latency(self, task: str | None) -> BoundSetting:
+        """What the candidate's runs of a task may take."""
+        found = self._catalogue.tasks.get(task or "")
+        return LATENCY if found is None else found.gate.latency
 
     async def _due(self, connection: Connection, now: datetime | None) -> list[str]:
         """The tasks whose oldest uncounted pair is resolved."""

@@ -18,16 +18,21 @@ import numpy as np
 import structlog
 
 from comparators import Severity, Verdict
+from shadow.catalogue.gate_settings import BoundSetting, GateSettings
 from shadow.causes.authority import Purpose
 from shadow.gate.epochs import Epoch, locked_if_free, marked, save
 from shadow.gate.order import Frontier, countable
 from shadow.gate.report import Counted
+from shadow.gate.run_counts import Recounted, count_runs
 from shadow.gate.standing import Correction, Test
 from shadow.gate.stands import Granted, Pair, Stand, stand_of, was_allowed
 from shadow.judge.deciding import Cover
 from shadow.store.database import Connection
 
 log = structlog.get_logger(__name__)
+
+LATENCY = GateSettings().latency
+"""What a run of the candidate may take, where nobody says."""
 
 _NEXT = """
 SELECT id, verdict IS NOT NULL AND due_at IS NULL FROM pairs
@@ -109,8 +114,13 @@ class _Locked:
         self.allowed = {pair for pair in asked if was_allowed(asked[pair], differences.get(pair, ()), granted)}
 
 
-async def count(connection: Connection, task: str, test: Test, frontier: Frontier, *, limit: int) -> int:
-    """Count the next pairs of the task's epoch, at most `limit`. The caller commits.
+async def count(
+    connection: Connection, task: str, test: Test, frontier: Frontier, *, limit: int, latency: BoundSetting = LATENCY
+) -> int:
+    """Count the next pairs of the task's epoch, at most `limit`, and their runs. The caller commits.
+
+    Args:
+        latency: what the candidate's runs may take, as the task's gate has it.
 
     Returns:
         how many pairs were looked at and need no second look; 0 where somebody else holds the epoch, too.
@@ -147,6 +157,12 @@ async def count(connection: Connection, task: str, test: Test, frontier: Frontie
             "places": places,
         },
     )
+    await count_runs(
+        connection,
+        epoch.id,
+        latency,
+        [Recounted(pair.id, None, stand.value) for pair, stand in zip(ready, stands, strict=True)],
+    )
     await save(connection, _counted(epoch, ready, stands, test, frontier.now), ready[-1].starts_at if ready else None)
     return len(ready)
 
@@ -160,7 +176,13 @@ async def to_correct(connection: Connection, limit: int) -> dict[str | None, lis
 
 
 async def correct(
-    connection: Connection, task: str | None, pairs: Sequence[UUID], test: Test | None, now: datetime
+    connection: Connection,
+    task: str | None,
+    pairs: Sequence[UUID],
+    test: Test | None,
+    now: datetime,
+    *,
+    latency: BoundSetting = LATENCY,
 ) -> int:
     """Count pairs of a task as they were judged again, where that is news of the same evidence under the same rules.
 
@@ -189,6 +211,12 @@ async def correct(
                 "stands": [str(change.after) for change in changes],
                 "places": [change.place for change in changes],
             },
+        )
+        await count_runs(
+            connection,
+            epoch.id,
+            latency,
+            [Recounted(change.pair.id, change.before.value, change.after.value) for change in changes],
         )
         await save(connection, _corrected(epoch, changes, test, now))
         log.info("gate.corrected", task=task, pairs=len(changes))
