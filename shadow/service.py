@@ -47,6 +47,7 @@ from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
+from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
@@ -207,6 +208,7 @@ class Service:
             ContainmentWatch(self._database),
             GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
+            CutoverWatch(self._database, self._catalogue),
             CostLoop(self._database),
         ]
         for part in parts:
