@@ -28,10 +28,10 @@ WHERE id >= %s AND task = ANY(%s) AND side = 'legacy' AND event_id IS NULL AND a
 async def why_undone(connection: Connection, route: Route, now: datetime | None = None) -> str:
     """What of the last day would have been left undone; empty where nothing."""
     first = first_id_at((now or datetime.now(UTC)) - _SPAN)
-    row = await (await connection.execute(_EMITTED, (first, route.name))).fetchone()
-    emitted = row[0] if row is not None else 0
-    row = await (await connection.execute(_OUTSIDE, (_MOST_NAMED, first, list(route.tasks)))).fetchone()
-    outside, tasks = row if row is not None else (0, None)
+    cursor = await connection.execute(_EMITTED, (first, route.name))
+    emitted: int = (await cursor.fetchall())[0][0]
+    cursor = await connection.execute(_OUTSIDE, (_MOST_NAMED, first, list(route.tasks)))
+    outside, tasks = (await cursor.fetchall())[0]
     said = []
     if emitted:
         said.append(
