@@ -24,6 +24,7 @@ from shadow.archive.keeping import ArchiveLoop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
+from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
 from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
@@ -212,6 +213,7 @@ class Service:
             CutoverWatch(self._database, self._catalogue),
             ArchiveLoop(self._database, self._catalogue),
             CostLoop(self._database),
+            ExecutionSampler(self._database, self._catalogue, http),
         ]
         for part in parts:
             await part.start()
