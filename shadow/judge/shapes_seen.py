@@ -7,7 +7,7 @@ by delta: a row a shape, with when it was last shown and last compared. No repor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -73,9 +73,14 @@ class ShapesSeen:
         # The event of a replay is new, and what legacy did after the first one is as old as it is.
         pair_at = time_of(fact.pair.id)
         seen = Sighting(time_of(fact.pair.legacy_run), pair_at if verdict in COMPARED else None)
-        known = self._known.setdefault(fact.pair.task, set())
-        for of, shape in shapes_of(fact, evidence):
-            key: Shape = (fact.pair.task, of, shape)
+        done = evidence.done_by(fact.legacy.id)
+        self.add(fact.pair.task, shapes_of(done, evidence.event_of(fact)), seen)
+
+    def add(self, task: str, shapes: Iterable[tuple[Of, str]], seen: Sighting) -> None:
+        """Take in that a task showed these shapes."""
+        known = self._known.setdefault(task, set())
+        for of, shape in shapes:
+            key: Shape = (task, of, shape)
             if key not in known:
                 if len(known) >= MOST:
                     continue
@@ -83,6 +88,11 @@ class ShapesSeen:
                 self._news = True
             before = self._pending.get(key)
             self._pending[key] = seen if before is None else before.joined(seen)
+
+    def taken(self) -> dict[Shape, Sighting]:
+        """What waits to be written, which the caller does."""
+        pending, self._pending, self._news = self._pending, {}, False
+        return pending
 
     async def write(self, database: Database) -> None:
         """Write what waits, where something is news or it has waited long enough."""
@@ -102,13 +112,9 @@ async def note_shapes(connection: Connection, seen: Mapping[Shape, Sighting]) ->
         await connection.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 
 
-def shapes_of(fact: PairFacts, evidence: Evidence) -> set[tuple[Of, str]]:
-    """What legacy's run of a pair showed: its event, and its effects but for what probes read for us."""
-    found: set[tuple[Of, str]] = set()
-    assert fact.legacy is not None
-    for kind, target, operation in evidence.done_by(fact.legacy.id):
-        found.add(("effect", effect_shape(kind, target, operation)))
-    data = evidence.event_of(fact)
+def shapes_of(done: Iterable[tuple[str, str, str]], data: object) -> set[tuple[Of, str]]:
+    """The shapes of what a run did (kind, target and operation), and of its event's data; None: they are not known."""
+    found: set[tuple[Of, str]] = {("effect", effect_shape(*one)) for one in done}
     if data is not None:
         found.add(("event", event_shape(data)))
     return {(of, shape) for of, shape in found if len(shape) <= _LONGEST}

@@ -43,6 +43,19 @@ gate_runs = Table(
     Column("newest_at", Moment, comment="when the event of the newest pair that could be compared was accepted"),
 )
 
+shape_marks = Table(
+    "shape_marks",
+    metadata,
+    Column("what", Text, primary_key=True, comment="legacy"),
+    Column(
+        "finished_at",
+        Moment,
+        nullable=False,
+        comment="with the run's id: how far runs were read, in the order in which they ended",
+    ),
+    Column("run_id", Uuid, nullable=False),
+)
+
 task_shapes = Table(
     "task_shapes",
     metadata,

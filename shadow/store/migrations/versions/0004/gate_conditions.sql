@@ -18,6 +18,14 @@ COMMENT ON COLUMN gate_runs.timed IS 'pairs whose runs completed and took a time
 COMMENT ON COLUMN gate_runs.slower IS 'of which the candidate took longer than the bound';
 COMMENT ON COLUMN gate_runs.log_ratio IS 'sum over them of the logarithms of candidate / legacy';
 COMMENT ON COLUMN gate_runs.newest_at IS 'when the event of the newest pair that could be compared was accepted';
+CREATE TABLE shape_marks (
+    what TEXT NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    run_id UUID NOT NULL,
+    CONSTRAINT shape_marks_pkey PRIMARY KEY (what)
+);
+COMMENT ON COLUMN shape_marks.what IS 'legacy';
+COMMENT ON COLUMN shape_marks.finished_at IS 'with the run''s id: how far runs were read, in the order in which they ended';
 CREATE TABLE task_shapes (
     task TEXT NOT NULL,
     of TEXT NOT NULL,
