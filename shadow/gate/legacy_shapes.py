@@ -105,7 +105,7 @@ class LegacyShapes:
         bodies = dict(await (await connection.execute(_EVENTS, (events,))).fetchall())
         for run, task, event, _finished, _alone in runs:
             shapes = shapes_of(done.get(run, ()), _data(bodies.get(event)))
-            self._seen.add(task, shapes, Sighting(time_of(run), None))
+            self._seen.add(task, shapes, Sighting(time_of(run)))
 
     async def _run(self) -> None:
         while True:

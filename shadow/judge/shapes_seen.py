@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 import orjson
 
@@ -35,11 +36,13 @@ _EVERY_SECONDS = 5.0
 """How long what is no news waits to be written."""
 
 _NOTE = """
-INSERT INTO task_shapes AS known (task, of, shape, legacy_at, compared_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-    AS seen (task, of, shape, legacy_at, compared_at) ORDER BY 1, 2, 3
+INSERT INTO task_shapes AS known (task, of, shape, legacy_at, compared_at, example_pair)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[])
+    AS seen (task, of, shape, legacy_at, compared_at, example_pair) ORDER BY 1, 2, 3
 ON CONFLICT (task, of, shape) DO UPDATE SET legacy_at = greatest(known.legacy_at, excluded.legacy_at),
-    compared_at = greatest(known.compared_at, excluded.compared_at)
+    compared_at = greatest(known.compared_at, excluded.compared_at),
+    -- Ids are in the order of time.
+    example_pair = greatest(known.example_pair, excluded.example_pair)
 """
 _TYPES = {str: "string", bool: "boolean", int: "number", float: "number", dict: "object", list: "array"}
 
@@ -49,11 +52,14 @@ class Sighting:
     """When a shape was shown last, and last compared, as times of the events' acceptance."""
 
     legacy_at: datetime
-    compared_at: datetime | None
+    compared_at: datetime | None = None
+    example: UUID | None = None
+    """The newest live pair that shows it."""
 
     def joined(self, other: Sighting) -> Sighting:
         compared = [moment for moment in (self.compared_at, other.compared_at) if moment is not None]
-        return Sighting(max(self.legacy_at, other.legacy_at), max(compared, default=None))
+        examples = [pair for pair in (self.example, other.example) if pair is not None]
+        return Sighting(max(self.legacy_at, other.legacy_at), max(compared, default=None), max(examples, default=None))
 
 
 class ShapesSeen:
@@ -71,8 +77,12 @@ class ShapesSeen:
         if fact.legacy is None:
             return
         # The event of a replay is new, and what legacy did after the first one is as old as it is.
-        pair_at = time_of(fact.pair.id)
-        seen = Sighting(time_of(fact.pair.legacy_run), pair_at if verdict in COMPARED else None)
+        pair_at, legacy_at = time_of(fact.pair.id), time_of(fact.pair.legacy_run)
+        seen = Sighting(
+            legacy_at,
+            pair_at if verdict in COMPARED else None,
+            fact.pair.id if pair_at == legacy_at else None,
+        )
         done = evidence.done_by(fact.legacy.id)
         self.add(fact.pair.task, shapes_of(done, evidence.event_of(fact)), seen)
 
@@ -107,7 +117,10 @@ class ShapesSeen:
 
 async def note_shapes(connection: Connection, seen: Mapping[Shape, Sighting]) -> None:
     """Keep these sightings; repeating it is harmless."""
-    rows = [(*shape, one.legacy_at, one.compared_at) for shape, one in sorted(seen.items(), key=lambda item: item[0])]
+    rows = [
+        (*shape, one.legacy_at, one.compared_at, one.example)
+        for shape, one in sorted(seen.items(), key=lambda item: item[0])
+    ]
     if rows:
         await connection.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 

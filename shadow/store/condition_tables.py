@@ -71,5 +71,6 @@ task_shapes = Table(
         "legacy_at", Moment, nullable=False, comment="when the newest event was accepted whose legacy run showed it"
     ),
     Column("compared_at", Moment, comment="the same of those whose pair was compared"),
+    Column("example_pair", Uuid, comment="the newest live one that shows it, to be replayed; null: none does"),
     PrimaryKeyConstraint("task", "of", "shape"),
 )

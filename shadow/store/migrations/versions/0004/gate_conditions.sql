@@ -32,9 +32,11 @@ CREATE TABLE task_shapes (
     shape TEXT NOT NULL,
     legacy_at TIMESTAMP WITH TIME ZONE NOT NULL,
     compared_at TIMESTAMP WITH TIME ZONE,
+    example_pair UUID,
     CONSTRAINT task_shapes_pkey PRIMARY KEY (task, of, shape)
 );
 COMMENT ON COLUMN task_shapes.of IS 'effect or event';
 COMMENT ON COLUMN task_shapes.shape IS 'as JSON: of an effect its kind, target and operation; of an event its keys with their types';
 COMMENT ON COLUMN task_shapes.legacy_at IS 'when the newest event was accepted whose legacy run showed it';
 COMMENT ON COLUMN task_shapes.compared_at IS 'the same of those whose pair was compared';
+COMMENT ON COLUMN task_shapes.example_pair IS 'the newest live one that shows it, to be replayed; null: none does';
