@@ -110,6 +110,13 @@ async def test_a_gate_that_nobody_can_tell_of_counts_as_closed(database: Databas
 
 
 @pytest.mark.usefixtures("at_once")
+async def test_a_task_of_which_nothing_was_compared_does_not_pass_its_gate(database: Database) -> None:
+    await move(database, CATALOGUE, "pay", Phase.SHADOW, actor="ada", reason="week one")
+    with pytest.raises(MoveRefused, match="the gate of 'pay' is closed: "):
+        await move(database, CATALOGUE, "pay", Phase.RAMP, share=10, actor="ada", reason="looks well")
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_what_the_gates_said_is_kept_with_its_hash(database: Database) -> None:
     await to(database, "pay", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
