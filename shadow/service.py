@@ -37,6 +37,7 @@ from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
 from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
+from shadow.gate.legacy_shapes import LegacyShapes
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -209,6 +210,7 @@ class Service:
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
             GateLoop(self._database, self._catalogue),
+            LegacyShapes(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CutoverWatch(self._database, self._catalogue),
             ArchiveLoop(self._database, self._catalogue),
