@@ -33,6 +33,8 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.gate.counting import CountingLoop
+from shadow.gate.evaluating import GateLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -174,6 +176,7 @@ class Service:
                 "service.started",
                 front=self._front and self._front.port,
                 control=self._control and self._control.port,
+                pages=self._control and f"http://{self._control.host}:{self._control.port}/pages/",
                 loops=self._loops,
             )
             stopped = asyncio.create_task(stop.wait())
@@ -200,9 +203,11 @@ class Service:
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue, traces),
             AllowanceLoop(self._database),
+            CountingLoop(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
+            GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]

@@ -108,6 +108,15 @@ _SCHEDULED: dict[str, dict[str, Any]] = {
     },
 }
 """What is said in place of the source of a task that legacy's own scheduler starts."""
+_PRICES: dict[str, Any] = {
+    "platforms": {
+        "trigger": {"monthly": 50},
+        "inngest": {"monthly": 75, "per_execution": 0.00005, "included_executions": 100_000},
+    },
+    # The run itself and its steps.
+    "executions": {"sync-shopify-order": 5, "send-review-email": 6, "process-payout": 5},
+}
+"""Made up."""
 
 _TENANT_EVENT = {"orderId": "$.orderId", "tenantId": "$.tenantId"}
 _TASKS: dict[str, dict[str, Any]] = {
@@ -206,6 +215,7 @@ def catalogue(
                 for task_id, task in _TASKS.items()
             },
             "report_keys": {"legacy": [keys.report_legacy], "candidate": [keys.report_candidate]},
+            "prices": _PRICES,
             "targets": {name: _target(name, targets_url, keys) for name in _OPERATIONS},
             "databases": {
                 NAME: {side: {"dsn": url, "role": urlsplit(url).username} for side, url in vars(databases).items()}

@@ -94,6 +94,7 @@ class Lane:
 
     async def run(self) -> None:
         """Work until stopped, then until what is in flight has ended."""
+        metrics.breaker(self._side, self._adapter.name, self.state.circuit.value)
         while True:
             self._woken.clear()
             if self._stopping:

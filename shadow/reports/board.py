@@ -60,20 +60,22 @@ async def board(engine: AsyncEngine, catalogue: ResolvedCatalogue, now: datetime
     """The board as it stands now."""
     now = now or datetime.now(UTC)
     async with engine.connect() as connection:
-        found = Found(
-            standing=await standings(connection, now),
-            contained=await containment_states(connection),
-            reports=await gate_reports(connection),
-            moves=[
-                Moved(tuple(row.tasks), Phase(row.to_phase), row.effective_at)
-                for row in await connection.execute(
-                    select(moves.c.tasks, moves.c.to_phase, moves.c.effective_at)
-                    .where(moves.c.effective_at <= now)
-                    .order_by(moves.c.effective_at, moves.c.id)
-                )
-            ],
-        )
-    return board_of(catalogue, found, now)
+        return board_of(catalogue, await on_record(connection, now), now)
+
+
+async def on_record(connection: AsyncConnection, now: datetime) -> Found:
+    """What is on record of all tasks."""
+    made = await connection.execute(
+        select(moves.c.tasks, moves.c.to_phase, moves.c.effective_at)
+        .where(moves.c.effective_at <= now)
+        .order_by(moves.c.effective_at, moves.c.id)
+    )
+    return Found(
+        standing=await standings(connection, now),
+        contained=await containment_states(connection),
+        reports=await gate_reports(connection),
+        moves=[Moved(tuple(row.tasks), Phase(row.to_phase), row.effective_at) for row in made],
+    )
 
 
 async def gate_reports(connection: AsyncConnection) -> dict[str, GateReport]:

@@ -25,6 +25,8 @@ from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
 from shadow.reports.draining import left_by_task
 from shadow.reports.incidents import leaks_by_task
+from shadow.reports.migration_figures import GAUGES as MIGRATION
+from shadow.reports.migration_figures import Migration, fill, read_migration
 from shadow.reports.moves import automatic_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.rules import dead
@@ -63,6 +65,10 @@ GAUGES = {
         ["task", "state"],
     ),
     "shadow_ticks_doubled": ("Ticks of the last 30 days that one side ran twice.", ["task"]),
+    "shadow_signature_example": (
+        "1 for a pair that shows the difference, of the signatures that `shadow_signature_pairs` has.",
+        ["signature", "pair"],
+    ),
     "shadow_dispatches": ("Dispatches in the queue.", ["side", "state"]),
     "shadow_dispatch_oldest_seconds": ("Age of the oldest dispatch that is due.", ["side"]),
     "shadow_dead_letters": ("Dispatches that their platform will not take.", ["side"]),
@@ -78,6 +84,7 @@ GAUGES = {
     ),
     "shadow_automatic_moves": ("Moves back that were made by themselves, ever.", ["task"]),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
+    **MIGRATION,
 }
 """Name -> (what it says, its labels)."""
 
@@ -113,6 +120,7 @@ class Installation:
     """(side, state) -> dispatches."""
     oldest: dict[str, float]
     """Side -> age in seconds of its oldest dispatch that is due."""
+    migration: Migration
 
 
 async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Installation:
@@ -141,6 +149,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         scheduled = [task.id for task in catalogue.tasks.values() if task.cron is not None]
         ticks = await counts_by_task(connection, scheduled) if scheduled else {}
     found = await worst(engine, limit=SIGNATURES)
+    migration = await read_migration(engine, catalogue)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
         phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
@@ -155,6 +164,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         ticks=ticks,
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
+        migration=migration,
     )
 
 
@@ -194,6 +204,7 @@ class _Gauges(Collector):
                 made["shadow_containment"].add_metric([task, str(state)], float(contained == state))
         for found in self.installation.signatures:
             made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.open)
+            made["shadow_signature_example"].add_metric([found.id, str(found.example_pair)], 1.0)
         for task in self.installation.figures:
             allowed = self.installation.allowances.get(task)
             made["shadow_allowances"].add_metric([task], allowed.number if allowed else 0)
@@ -210,6 +221,7 @@ class _Gauges(Collector):
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))
             made["shadow_dispatch_oldest_seconds"].add_metric([side], self.installation.oldest.get(side, 0.0))
             made["shadow_dead_letters"].add_metric([side], self.installation.queue.get((side, "dead"), 0))
+        fill(made, self.installation.migration)
         yield from made.values()
 
 

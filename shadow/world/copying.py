@@ -127,7 +127,8 @@ class Worlds:
     async def copy(self, task: ResolvedTask, data: Any, since: datetime, source: Side, to: Side) -> str:
         """Copy the rows that the task needs for an event.
 
-        Either all are as on the other side afterwards, or nothing was changed.
+        Either all are as on the other side afterwards, or nothing was changed. Nothing is ever written to legacy's
+        database, which is the real one: whether or not legacy has authority over this event, it has over others.
 
         Args:
             data: of the event.
@@ -146,6 +147,8 @@ class Worlds:
                 found = await self._found(name, rows, since, source)
                 await self._replace(name, found, source, to)
 
+        if to is Side.LEGACY and task.world:
+            return f"{NOT_COPIED}: legacy's database is nobody's copy"
         if task.cron is not None and task.cron.drains:
             return f"{STALE}: a queue can only be copied as it was at a tick"
         return await self._done(task, copied)
