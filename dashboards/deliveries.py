@@ -20,6 +20,7 @@ def deliveries() -> Dashboard:
         _doors(),
         _out(),
         _platforms(),
+        _ticks(),
         _processes(),
     )
 
@@ -226,6 +227,39 @@ def _platforms() -> Section:
                     Query('max by (platform, state) (shadow_breaker_state{state!="closed"})', "{{platform}} {{state}}"),
                 ),
                 8,
+            ),
+        ],
+    )
+
+
+def _ticks() -> Section:
+    return Section(
+        "Ticks and notices",
+        [
+            Placed(
+                lines(
+                    "Ticks missed",
+                    "Ticks of cron tasks that had no run on a side when their grace was over, in an hour.",
+                    Query("sum(increase(shadow_ticks_missed_total[1h])) or vector(0)", "ticks"),
+                ),
+                12,
+                7,
+            ),
+            Placed(
+                lines(
+                    "Notices that did not arrive",
+                    "Attempts to tell a channel that failed, and are made again, or were given up, in an hour.",
+                    Query(
+                        'sum(increase(shadow_notices_sent_total{result="failed"}[1h])) or vector(0)',
+                        "failed",
+                    ),
+                    Query(
+                        'sum(increase(shadow_notices_sent_total{result="given_up"}[1h])) or vector(0)',
+                        "given up",
+                    ),
+                ),
+                12,
+                7,
             ),
         ],
     )

@@ -85,7 +85,7 @@ def _now() -> Section:
                 figure(
                     "Moved back by itself",
                     "Moves back that Shadow made without a person, ever, of all tasks.",
-                    Query('sum(shadow_moves{cause="automatic"})'),
+                    Query("sum(shadow_automatic_moves)"),
                     thresholds=steps("green", (1, "yellow")),
                 ),
                 4,
@@ -142,6 +142,24 @@ def _progress() -> Section:
                 ),
                 6,
                 9,
+            ),
+            Placed(
+                lines(
+                    "Moves",
+                    "Ever made, by who made them. A person's and Shadow's own, which only lead back.",
+                    Query("sum by (cause) (shadow_moves)", "{{cause}}"),
+                ),
+                12,
+                7,
+            ),
+            Placed(
+                lines(
+                    "Legacy still has to finish",
+                    "Runs with authority that legacy began before its tasks moved on.",
+                    Query(f"sum({of_category('shadow_draining_runs')}) or vector(0)", "runs"),
+                ),
+                12,
+                7,
             ),
         ],
     )

@@ -186,6 +186,26 @@ ALERTS: Sequence[Alert] = (
         wait="5m",
     ),
     Alert(
+        "ShadowTickMissed",
+        "warning",
+        # A counter begins with its first miss: of that there is no increase.
+        "sum by (task, side) (increase(shadow_ticks_missed_total[1h]) > 0"
+        " or (shadow_ticks_missed_total unless shadow_ticks_missed_total offset 1h))",
+        "A tick of {{ $labels.task }} had no run on the {{ $labels.side }} side",
+        "Look whether that side's scheduler is on, and whose the tick was by its nominal time: legacy's before the"
+        " switch, the candidate's from it on.",
+    ),
+    Alert(
+        "ShadowNoticeGivenUp",
+        "warning",
+        'sum by (channel) (increase(shadow_notices_sent_total{result="given_up"}[1h]) > 0'
+        ' or (shadow_notices_sent_total{result="given_up"} unless shadow_notices_sent_total{result="given_up"}'
+        " offset 1h))",
+        "The channel {{ $labels.channel }} was not told of something",
+        "It refused notices until they were given up: whoever reads it has missed something. The log says what it"
+        " answered; GET /v1/notices lists what happened.",
+    ),
+    Alert(
         "ShadowAllowanceEnding",
         "info",
         "min by (task) (shadow_allowance_left_seconds) < 259200",

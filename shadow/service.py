@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from shadow.archive.keeping import ArchiveLoop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
@@ -47,6 +48,7 @@ from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
+from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
@@ -209,6 +211,8 @@ class Service:
             ContainmentWatch(self._database),
             GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
+            CutoverWatch(self._database, self._catalogue),
+            ArchiveLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]
         for part in parts:

@@ -133,7 +133,14 @@ async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Col
         declared=await evidence.declared(connection, tasks),
         uncontained=await record.uncontained(connection, tasks),
         contained=await record.present(connection, tasks),
-        ticks={},
+        ticks=await evidence.ticks(
+            connection,
+            {
+                task: (epoch.id, epoch.started_at)
+                for task, epoch in lasting.items()
+                if catalogue.tasks[task].cron is not None
+            },
+        ),
     )
 
 

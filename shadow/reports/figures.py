@@ -23,7 +23,6 @@ from shadow.containment.record import State
 from shadow.cutover.decision import Phase
 from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
-from shadow.reports.draining import left_by_task
 from shadow.reports.incidents import leaks_by_task
 from shadow.reports.migration_figures import GAUGES as MIGRATION
 from shadow.reports.migration_figures import Migration, fill, read_migration
@@ -143,7 +142,6 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         contained = await containment_states(connection)
         leaks = await leaks_by_task(connection, catalogue.tasks)
         allowed = await standing_by_task(connection)
-        left = await left_by_task(connection, catalogue)
         moved_back = await automatic_by_task(connection, catalogue.tasks)
         dead_rules = await dead(connection, catalogue)
         scheduled = [task.id for task in catalogue.tasks.values() if task.cron is not None]
@@ -156,7 +154,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
-        draining=left,
+        draining=dict(migration.left),
         moved_back=moved_back,
         allowances=allowed,
         dead_rules={task: len(keys) for task, keys in dead_rules.items()},

@@ -74,13 +74,15 @@ class Migration:
     """By task; those that were not evaluated yet are left out."""
     moves: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(to phase, cause) -> how many there were."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """Task whose candidate has authority, or some -> what legacy still has to finish with it."""
 
 
 async def read_migration(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Migration:
     """Read all of it now."""
     now = datetime.now(UTC)
     async with engine.connect() as connection:
-        found = await boards.on_record(connection, now)
+        found = await boards.on_record(connection, catalogue, now)
         made = await _moves(connection)
         used = await bills.used(connection, now.date())
     return Migration(
@@ -88,6 +90,7 @@ async def read_migration(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> M
         costs=bills.costs_of(catalogue, used),
         gates={task: report for task, report in found.reports.items() if task in catalogue.tasks},
         moves=made,
+        left=found.left,
     )
 
 

@@ -39,6 +39,9 @@ from shadow.store.cron_tables import tick_marks as tick_marks
 from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
+from shadow.store.door_tables import linked_keys as linked_keys
+from shadow.store.door_tables import run_tags as run_tags
+from shadow.store.evidence_tables import evidence_packs as evidence_packs
 from shadow.store.gate_tables import deployments as deployments
 from shadow.store.gate_tables import epochs as epochs
 from shadow.store.gate_tables import gate_corrections as gate_corrections
@@ -118,6 +121,7 @@ events = Table(
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
+    Index("events_issued", "id", postgresql_where=text("door = 'trigger.dev' AND authority = 'candidate'")),
     Index("events_found", "id", postgresql_where=text("door = 'platform'")),
     postgresql_partition_by="RANGE (id)",
 )
@@ -130,7 +134,7 @@ bodies = Table(
         "part",
         Text,
         nullable=False,
-        comment="originals: data (of an event), request, headers, answer, answer_headers, pending, traits; "
+        comment="originals: data (of an event), request, headers, overlay, answer, answer_headers, pending, traits; "
         "evidence: evidence (of an event), data (of an effect), output",
     ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),

@@ -29,7 +29,7 @@ async def test_ticks_are_mirrored_paired_and_judged(world: Ticking) -> None:
     await world.known(6)
     assert await world.verdicts() == [("match", None)] * 3
     assert world.transfers == {minute(at): 1 for at in ticks}
-    assert [tick[2:] for tick in await world.ticks()] == [("legacy", 1, 0, False, False)] * 3
+    assert [tick[2:] for tick in await world.ticks_of(ticks)] == [("legacy", 1, 0, False, False)] * 3
 
 
 async def test_across_a_switch_and_back_with_restarts_every_tick_is_real_exactly_once(world: Ticking) -> None:
@@ -63,9 +63,9 @@ async def test_across_a_switch_and_back_with_restarts_every_tick_is_real_exactly
     await world.known(3 + 3 + 4 + 6)
 
     assert world.transfers == {minute(at): 1 for at in ticks}
-    whose = {minute(at): authority for at, _tenant, authority, *_rest in await world.ticks()}
+    whose = {minute(at): authority for at, _tenant, authority, *_rest in await world.ticks_of(ticks)}
     assert list(whose.values()) == ["legacy", "legacy", "candidate", "candidate", "legacy", "legacy"]
     real = await world.rows("SELECT count(*) FROM runs WHERE authority = 'real'")
     assert real == [(6,)]
-    doubled = [tick[6] for tick in await world.ticks()]
+    doubled = [tick[6] for tick in await world.ticks_of(ticks)]
     assert doubled == [True, True, False, False, True, True]

@@ -110,6 +110,13 @@ async def test_a_gate_that_nobody_can_tell_of_counts_as_closed(database: Databas
 
 
 @pytest.mark.usefixtures("at_once")
+async def test_a_task_of_which_nothing_was_compared_does_not_pass_its_gate(database: Database) -> None:
+    await move(database, CATALOGUE, "pay", Phase.SHADOW, actor="ada", reason="week one")
+    with pytest.raises(MoveRefused, match="the gate of 'pay' is closed: "):
+        await move(database, CATALOGUE, "pay", Phase.RAMP, share=10, actor="ada", reason="looks well")
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_what_the_gates_said_is_kept_with_its_hash(database: Database) -> None:
     await to(database, "pay", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
@@ -205,7 +212,7 @@ async def test_tasks_that_start_each_other_past_the_doors_move_together(database
     await to(database, "pay", Phase.SHADOW)
     await to(database, "deploy", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
-    assert (done.route, done.tasks) == ("pay", ("pay",))
+    assert (done.route, done.tasks, done.together) == ("pay", ("pay",), ("deploy",))
     assert await rows(
         database,
         "SELECT route, reason, count(*) OVER (PARTITION BY effective_at) FROM moves WHERE to_phase = 'live'"
@@ -213,6 +220,17 @@ async def test_tasks_that_start_each_other_past_the_doors_move_together(database
     ) == [("deploy", "because (moves together with pay)", 2), ("pay", "because", 2)]
     await to(database, "deploy", Phase.SHADOW)
     assert await phase_of(database, "pay") == "shadow"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_the_way_back_is_kept_by_nothing_that_moves_with_it(database: Database) -> None:
+    await to(database, "pay", Phase.SHADOW)
+    await to(database, "pay", Phase.LIVE)
+    await _started(database, "pay", "deploy")
+    await withdraw(database, "deploy", actor="ada", reason="it calls a new host")
+    done = await to(database, "pay", Phase.SHADOW)
+    assert done.together == ()
+    assert await phase_of(database, "deploy") == "legacy"
 
 
 @pytest.mark.usefixtures("at_once")

@@ -55,6 +55,9 @@ OLDEST = 'shadow_dispatch_oldest_seconds{side="%s"}'
 BREAKER = 'shadow_breaker_state{side="candidate",platform="inngest",state="%s"}'
 QUOTA = 'shadow_platform_quota_left_ratio{side="legacy",platform="trigger"}'
 THROTTLED = 'shadow_deliveries_total{side="legacy",platform="trigger",result="%s"}'
+TICK = 'shadow_ticks_missed_total{task="pay",side="candidate"}'
+GIVEN_UP = 'shadow_notices_sent_total{channel="ops",result="given_up"}'
+SENT = 'shadow_notices_sent_total{channel="ops",result="failed"}'
 SERVE, PARITY = UP
 PAY = {"task": "pay"}
 CRITICAL, WARNING, INFO = {"severity": "critical"}, {"severity": "warning"}, {"severity": "info"}
@@ -168,6 +171,12 @@ CASES = (
     Case(
         "ShadowAllowanceEnding", "silent in a month", {'shadow_allowance_left_seconds{task="pay"}': "2592000x600"}, 60
     ),
+    Case("ShadowTickMissed", "of the first", {TICK: "_x9 1x600"}, 11, ({**PAY, "side": "candidate", **WARNING},)),
+    Case("ShadowTickMissed", "of another", {TICK: "1x99 2x600"}, 101, ({**PAY, "side": "candidate", **WARNING},)),
+    Case("ShadowTickMissed", "silent of old ones", {TICK: "1x600"}, 120),
+    Case("ShadowNoticeGivenUp", "of the first", {GIVEN_UP: "_x9 1x600"}, 11, ({"channel": "ops", **WARNING},)),
+    Case("ShadowNoticeGivenUp", "silent of old ones", {GIVEN_UP: "1x600"}, 120),
+    Case("ShadowNoticeGivenUp", "silent of what is tried again", {SENT: "0+1x600"}, 120),
     Case(
         "ShadowTargetDown",
         "of a process that does not answer",
