@@ -2,8 +2,9 @@
 
 Two routes at once, since doors differ: payouts come in at the Inngest door and stick to the request, applications at
 the Trigger.dev door and stick to the tenant. On every leg both `shadow serve` behind a balancer are restarted one by
-one and `shadow work` is restarted or killed. Moves are forced: what is measured is the cutover, not the gate. Platforms,
-targets and producers are the commerce example's; their own lists and books are the witness beside the ledger.
+one and `shadow work` is restarted or killed. Moves are forced: the cutover is what is measured, not the gate.
+Platforms, targets and producers are the commerce example's; their own lists and books are the witness beside the
+ledger.
 
 Required: acknowledged events lost 0, second runs 0, things done twice in the world 0, events that both sides or the
 wrong side did 0, leaks 0, producer errors 0. A call that meets a process which goes away is sent again, as every SDK
