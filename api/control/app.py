@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api.control import (
     allowances,
+    board,
     containment,
     events,
     incidents,
@@ -37,6 +38,7 @@ def control_app(services: ControlServices) -> FastAPI:
     install(app)
     parts = (
         tasks,
+        board,
         judgements,
         containment,
         pairs,

@@ -6,6 +6,7 @@ import typer
 
 from shadow.cli import (
     allow,
+    board,
     contain,
     dead_letters,
     demo,
@@ -39,6 +40,7 @@ app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
+app.command("board")(board.board)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)

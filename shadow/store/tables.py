@@ -201,6 +201,18 @@ runs = Table(
         "id",
         postgresql_where=text("side = 'legacy' AND authority = 'none' AND state <> 'finished'"),
     ),
+    Index(
+        "runs_draining",
+        "task",
+        "id",
+        postgresql_where=text("side = 'legacy' AND authority = 'real' AND state <> 'finished'"),
+    ),
+    Index(
+        "runs_acting",
+        "task",
+        "finished_at",
+        postgresql_where=text("side = 'candidate' AND authority = 'real' AND state = 'finished'"),
+    ),
     Index("runs_poll", "platform", "poll_at", postgresql_where=text("poll_at IS NOT NULL")),
     Index("runs_finished", "side", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",

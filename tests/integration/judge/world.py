@@ -197,6 +197,8 @@ class World:
         accepted_at: datetime | None = None,
         opened: bool = True,
         external_id: str | None = None,
+        phase: str = "shadow",
+        authority: Side = Side.LEGACY,
     ) -> Told:
         """An event that both sides shall run, with its pair unless `opened` is False."""
         identifier = new_id()
@@ -206,7 +208,7 @@ class World:
             await connection.execute(
                 "INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,"
                 " accepted_at, route, phase, authority)"
-                " VALUES (%s, 'app', 'inngest', 'producer', %s, %s, %s, %s, %s, %s, %s, 'shadow', 'legacy')",
+                " VALUES (%s, 'app', 'inngest', 'producer', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     identifier,
                     resolved.event,
@@ -216,6 +218,8 @@ class World:
                     str(ULID.from_datetime(accepted)),
                     accepted,
                     resolved.route,
+                    phase,
+                    authority,
                 ),
             )
             content = orjson.dumps(data or {"order": 1})
@@ -237,7 +241,7 @@ class World:
                         side,
                         platform,
                         told.platform_run(side),
-                        "real" if side is Side.LEGACY else "none",
+                        "real" if side is authority else "none",
                     ),
                 )
             await connection.execute(

@@ -23,6 +23,7 @@ PROMISED = {
     ("get", "/v1/tasks"),
     ("get", "/v1/tasks/{task}"),
     ("get", "/v1/tasks/{task}/parity"),
+    ("get", "/v1/board"),
     ("get", "/v1/tasks/{task}/rules"),
     ("get", "/v1/tasks/{task}/containment"),
     ("post", "/v1/tasks/{task}/containment"),
