@@ -38,8 +38,9 @@ from benchmarks.report import finish
 from shadow.catalogue import load as load_catalogue
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import LEAD, move
+from shadow.cutover.moves import LEAD
 from shadow.sealing.master import VARIABLE
+from shadow.steering.moving import move
 from shadow.store import embedded
 from shadow.store.database import Database
 

@@ -22,6 +22,7 @@ import uvloop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
+from shadow.costs.tallying import CostLoop
 from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
@@ -192,6 +193,7 @@ class Service:
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
+            CostLoop(self._database),
         ]
         for part in parts:
             await part.start()

@@ -10,6 +10,7 @@ from api.control import (
     allowances,
     board,
     containment,
+    costs,
     events,
     incidents,
     judgements,
@@ -39,6 +40,7 @@ def control_app(services: ControlServices) -> FastAPI:
     parts = (
         tasks,
         board,
+        costs,
         judgements,
         containment,
         pairs,

@@ -22,6 +22,7 @@ page. Every error is a problem detail (RFC 9457). Parameters that an operation d
 TAGS = [
     {"name": "tasks", "description": "Tasks and their parity."},
     {"name": "board", "description": "How far the migration is."},
+    {"name": "costs", "description": "What runs cost on either side."},
     {"name": "pairs", "description": "Pairs of runs, their verdicts and differences."},
     {"name": "signatures", "description": "The same difference over many pairs."},
     {"name": "allowances", "description": "What is acceptable by a reviewed decision: who, why, for what, until when."},

@@ -14,10 +14,11 @@ from api.control.parameters import Limit, Services, TaskFilter, TaskName
 from api.control.problems import Refusal, not_found
 from shadow.access.tokens import Token
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import MoveRefused, move
+from shadow.cutover.moves import MoveRefused
 from shadow.reports import moves
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import Moves, MoveView
+from shadow.steering.moving import move
 
 router = APIRouter(tags=["phases"])
 

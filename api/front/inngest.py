@@ -158,7 +158,8 @@ class InngestDoor:
     def _arrival(
         self, source: _Source, worker: Worker | None, event: InngestEvent, seed: str | None, index: int, now: datetime
     ) -> Arrival:
-        plan = self._plan(source, event.name) if worker is None else self._child(source, worker, event.name)
+        tenant = storable_or_none(self._services.catalogue.tenant_of(source.name, event.fields))
+        plan = self._plan(source, event, tenant) if worker is None else self._child(worker, source, event, tenant)
         return Arrival(
             source=source.name,
             door=Door.INNGEST,
@@ -168,29 +169,30 @@ class InngestDoor:
             dispatches=plan.dispatches,
             decision=plan.decision,
             descent=plan.descent,
-            tenant=storable_or_none(self._services.catalogue.tenant_of(source.name, event.fields)),
+            tenant=tenant,
             external_id=event.id,
             delivery_id=event.id,
             occurred_at=event.occurred_at,
             scheduled_at=event.scheduled_at(now),
             dedupe=event.dedupe(source.name, seed, index),
             request=event.request,
+            ramp_key=plan.ramp_key,
         )
 
-    def _plan(self, source: _Source, event_name: str) -> Plan:
-        if self._plans.knows(source.name, event_name):
-            return self._plans.of(source.name, event_name, source.origin)
+    def _plan(self, source: _Source, event: InngestEvent, tenant: str | None) -> Plan:
+        if self._plans.knows(source.name, event.name):
+            return self._plans.of(source.name, event.name, source.origin, tenant, event.fields)
         if source.forward_unknown:
             return Plan(None, source.unknown)
-        raise EventRefused(self._unknown(source, event_name))
+        raise EventRefused(self._unknown(source, event.name))
 
-    def _child(self, source: _Source, worker: Worker, event_name: str) -> Plan:
-        plan = self._workers.plan(worker, source.name, event_name)
-        if self._workers.knows(event_name):
+    def _child(self, worker: Worker, source: _Source, event: InngestEvent, tenant: str | None) -> Plan:
+        plan = self._workers.plan(worker, source.name, event.name, tenant, event.fields)
+        if self._workers.knows(event.name):
             return plan
         if source.forward_unknown and worker.side is Side.CANDIDATE:
             return replace(plan, dispatches=source.unknown)
-        raise EventRefused(self._unknown(source, event_name))
+        raise EventRefused(self._unknown(source, event.name))
 
     def _unknown(self, source: _Source, event_name: str) -> str:
         names = self._plans.events(source.name if source.origin is Origin.PRODUCER else None)

@@ -38,6 +38,7 @@ from shadow.fanout.handoff import Started, record_started
 from shadow.intake import answers, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
 from shadow.intake.arrival import Arrival, Descent, State
+from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
@@ -129,7 +130,7 @@ class Intents:
     async def bridged_tasks(
         self, source: CallingSource, parent: str | None, told: TriggerTold, tasks: Sequence[str] | None
     ) -> list[str]:
-        """Those of legacy's tasks whose calls by that run would be the candidate's now.
+        """Those of legacy's tasks whose calls by that run could be the candidate's now.
 
         Args:
             parent: the run, as the call's options name it.
@@ -144,7 +145,7 @@ class Intents:
         return [
             name
             for name, task in source.tasks.items()
-            if (tasks is None or name in tasks) and self._workers.bridges(worker, task.event)
+            if (tasks is None or name in tasks) and self._workers.may_bridge(worker, task.event)
         ]
 
     async def _worker(self, source: CallingSource, parent: str | None, told: TriggerTold) -> Worker | None:
@@ -171,10 +172,11 @@ class Intents:
         now = self._services.clock()
         arrivals = []
         for (task, call, key), its, worker in zip(wanted, mapped, workers, strict=True):
+            tenant = storable_or_none(self._services.catalogue.tenant_of(source.name, its.data))
             if worker is None:
-                plan = self._plans.of(source.name, task.event, source.origin)
+                plan = self._plans.of(source.name, task.event, source.origin, tenant, its.data)
             else:
-                plan = self._workers.plan(worker, source.name, task.event, task.id)
+                plan = self._workers.plan(worker, source.name, task.event, tenant, its.data, task.id)
             decision = plan.decision
             if decision is None or not _is_served(decision, plan.descent):
                 raise NotServed.after_the_switch(call.task)
@@ -186,10 +188,11 @@ class Intents:
                     call,
                     key,
                     its,
-                    self._services.catalogue.tenant_of(source.name, its.data),
+                    tenant,
                     decision,
                     plan.dispatches,
                     descent=plan.descent,
+                    ramp_key=plan.ramp_key,
                     headers=headers,
                     now=now,
                     patience=PATIENCE,

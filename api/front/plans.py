@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from api.front.services import Decides
 from shadow.catalogue import ResolvedCatalogue
@@ -10,6 +11,7 @@ from shadow.catalogue.model import Origin
 from shadow.cutover.decision import Decision
 from shadow.intake.arrival import Descent, PlannedDispatch
 from shadow.intake.plan import planned
+from shadow.intake.ramp_keys import ramp_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Plan:
     dispatches: tuple[PlannedDispatch, ...]
     descent: Descent | None = None
     """Of what a run emitted."""
+    ramp_key: str | None = None
+    """As it is kept with the event."""
 
 
 class Plans:
@@ -30,24 +34,30 @@ class Plans:
         self._routes = {
             (source, task.event): task.route for task in catalogue.tasks.values() for source in task.sources
         }
-        self._plans: dict[tuple[str, str], Plan] = {}
+        self._plans: dict[tuple[str, str, int], Plan] = {}
         self._without_task: dict[str, Plan] = {}
 
     def knows(self, source: str, event_name: str) -> bool:
         """Whether that source feeds a task by that event."""
         return (source, event_name) in self._routes
 
-    def of(self, source: str, event_name: str, origin: Origin) -> Plan:
-        """The plan for an event that is accepted now. The origin is the source's."""
+    def of(self, source: str, event_name: str, origin: Origin, tenant: str | None, data: Any) -> Plan:
+        """The plan for an event that is accepted now. The origin is the source's.
+
+        Args:
+            data: the event's, parsed.
+        """
         route = self._routes.get((source, event_name))
         if route is None:
             return self.without_task(source)
-        decision = self._routing.decision(route)
-        plan = self._plans.get((source, event_name))
-        if plan is None or plan.decision is not decision:  # the routing hands out one object a decision
+        key = ramp_key(self._catalogue.routes[route], tenant, data)
+        decision = self._routing.decision(route, key or tenant)
+        known = (source, event_name, id(decision))  # the routing hands out one object a decision
+        plan = self._plans.get(known)
+        if plan is None or plan.decision is not decision:
             dispatches = planned(self._catalogue, source, event_name, origin, decision)
-            plan = self._plans[source, event_name] = Plan(decision, dispatches)
-        return plan
+            plan = self._plans[known] = Plan(decision, dispatches)
+        return plan if key is None else replace(plan, ramp_key=key)
 
     def without_task(self, source: str) -> Plan:
         """The plan for what feeds no task: at most the forward of a webhook."""

@@ -27,7 +27,9 @@ class Accepts(Protocol):
 class Decides(Protocol):
     """The routing, as far as doors know it."""
 
-    def decision(self, route: str) -> Decision: ...
+    def decision(self, route: str, key: str | None = None) -> Decision: ...
+
+    def decisions(self, route: str) -> Sequence[Decision]: ...
 
 
 def _now() -> datetime:

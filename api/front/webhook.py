@@ -119,10 +119,11 @@ class WebhookDoor:
             await respond(send, 202, _IGNORED)
             return
         if isinstance(delivery.read, MappedEvent):
-            plan = self._plans.of(source.name, delivery.read.name, Origin.PRODUCER)
+            read = delivery.read
+            plan = self._plans.of(source.name, read.name, Origin.PRODUCER, read.tenant, read.data)
         else:
             plan = self._plans.without_task(source.name)
-        arrival = webhook.arrival(delivery, plan.dispatches, plan.decision)
+        arrival = webhook.arrival(delivery, plan.dispatches, plan.decision, plan.ramp_key)
         try:
             receipt = (await self._services.intake.accept((arrival,)))[0]
         except (psycopg.Error, Overloaded) as error:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from api.front.plans import Plan
 from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side
-from shadow.causes.authority import Cause, Lineage, ParentAuthority, Purpose, lineage_of, waits_for_its_twin
+from shadow.causes.authority import Cause, ParentAuthority, Purpose, lineage_of, waits_for_its_twin
 from shadow.causes.emissions import note_emissions
 from shadow.causes.parents import Parent, Parents, Told
-from shadow.cutover.decision import Decision
 from shadow.fanout.stored_events import load_events
 from shadow.intake.arrival import Descent
 from shadow.intake.plan import planned
+from shadow.intake.ramp_keys import ramp_key
 from shadow.observe import metrics
 from shadow.store.database import Work
 from shadow.store.rounds import Rounds
@@ -79,13 +80,20 @@ class Workers:
         """Whether the event feeds a task: of what a run emits, whatever the task's sources."""
         return bool(self._catalogue.tasks_of_event(event_name))
 
-    def plan(self, worker: Worker, source: str, event_name: str, task: str | None = None) -> Plan:
+    def plan(
+        self, worker: Worker, source: str, event_name: str, tenant: str | None, data: Any, task: str | None = None
+    ) -> Plan:
         """What becomes of an event that is accepted now.
 
         Args:
+            tenant, data: the event's; its data parsed.
             task: the one that it means, where a call names it.
         """
-        decision, lineage = self._lineage(worker, event_name)
+        route, kept = self._route(event_name), None
+        if route is not None:
+            kept = ramp_key(self._catalogue.routes[route], tenant, data, worker.parent.ramp_key)
+        decision = self._services.routing.decision(route, kept or tenant) if route is not None else None
+        lineage = lineage_of(_cause(worker), decision)
         descent = Descent(
             lineage.authority,
             lineage.sides,
@@ -100,16 +108,21 @@ class Workers:
             "bridged" if lineage.bridged else "own" if lineage.sides else "withheld",
         )
         dispatches = planned(self._catalogue, source, event_name, worker.origin, decision, descent)
-        return Plan(decision, dispatches, descent)
+        return Plan(decision, dispatches, descent, kept)
 
-    def bridges(self, worker: Worker, event_name: str) -> bool:
-        """Whether such an event of that run's, accepted now, would be the other side's."""
-        return self._lineage(worker, event_name)[1].bridged
+    def may_bridge(self, worker: Worker, event_name: str) -> bool:
+        """Whether such an event of that run's, accepted now, could be the other side's: whatever its own key is, where
+        its root has none."""
+        route, key = self._route(event_name), worker.parent.ramp_key
+        if route is None:
+            return False
+        routing = self._services.routing
+        decisions = routing.decisions(route) if key is None else (routing.decision(route, key),)
+        return any(lineage_of(_cause(worker), decision).bridged for decision in decisions)
 
-    def _lineage(self, worker: Worker, event_name: str) -> tuple[Decision | None, Lineage]:
+    def _route(self, event_name: str) -> str | None:
         fed = self._catalogue.tasks_of_event(event_name)
-        decision = self._services.routing.decision(fed[0].route) if fed else None
-        return decision, lineage_of(_cause(worker), decision)
+        return fed[0].route if fed else None
 
     async def note(self, worker: Worker, events: Iterable[UUID]) -> None:
         """Keep the events as effects of the run. Harmless to repeat.

@@ -35,9 +35,10 @@ from shadow.catalogue.model import Side
 from shadow.causes.authority import Purpose
 from shadow.causes.repeats import repeat
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import LEAD, MoveRefused, move
+from shadow.cutover.moves import LEAD, MoveRefused
 from shadow.cutover.routing import read_standings
 from shadow.platforms.event import EventRow
+from shadow.steering.moving import move
 from shadow.store.database import Work
 
 RECOVERY_SECONDS = 6.0
@@ -326,7 +327,7 @@ class Bench:
             route = self._world.catalogue.tasks[task].route
             try:
                 done = await move(
-                    self._world.database, self._world.catalogue, task, phase, actor="bench", reason="random"
+                    self._world.database, self._world.catalogue, task, phase, actor="bench", reason="random", force=True
                 )
             except MoveRefused:
                 continue

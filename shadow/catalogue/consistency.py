@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import assert_never
@@ -56,6 +57,16 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
         yield from _task(task, ("tasks", task_id), catalogue)
     yield from _collisions(catalogue)
     yield from outside_inconsistencies(catalogue)
+    for key, named, known in (
+        ("platforms", catalogue.prices.platforms, catalogue.platforms),
+        ("executions", catalogue.prices.executions, catalogue.tasks),
+    ):
+        for name in named:
+            if name not in known:
+                yield Finding(("prices", key, name), repr(name), one_of(known, name), at_key=True)
+    for name, executions in catalogue.prices.executions.items():
+        if not 1 <= executions < math.inf:
+            yield Finding(("prices", "executions", name), str(executions), "1 or more: a run is one itself")
 
 
 def legacy_task(task_id: str, task: Task) -> str:

@@ -26,3 +26,6 @@ class PriceBook(Strict):
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     platforms: dict[str, PlatformPrice] = {}
     """By the catalogue's name for the platform."""
+    executions: dict[str, float] = {}
+    """By task: of how many executions a run of its candidate is made, the run itself and its steps, where nobody
+    reports that. Inngest's run API does not tell."""

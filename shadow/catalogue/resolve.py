@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -62,6 +63,8 @@ def resolve(catalogue: Catalogue) -> tuple[ResolvedCatalogue | None, tuple[Findi
         task_id: _task(task_id, task, route_of[task_id], catalogue, compiled)
         for task_id, task in catalogue.tasks.items()
     }
+    routes = {name: _cut_over(route, tasks) for name, route in routes.items()}
+    found.extend(_divided(catalogue, routes))
     if found:
         return None, tuple(found)
     return ResolvedCatalogue(catalogue, tasks, routes, webhooks, tenants), ()
@@ -92,10 +95,40 @@ def _routes(catalogue: Catalogue) -> dict[str, Route]:
     return {route.name: route for route in routes}
 
 
+def _cut_over(route: Route, tasks: Mapping[str, ResolvedTask]) -> Route:
+    """The route with how its tasks move over, which is the same for all of them."""
+    settings = tasks[route.tasks[0]].cutover
+    return replace(route, entity=settings.entity, reverse=settings.reverse)
+
+
+def _divided(catalogue: Catalogue, routes: Mapping[str, Route]) -> Iterator[Finding]:
+    """Tasks of one route decide together who has an event: by the same key, and for the same sides."""
+    for route in routes.values():
+        settings = {
+            task: _merged(CutoverSettings(), [level.cutover for level in _levels(catalogue.tasks[task], catalogue)])
+            for task in route.tasks
+        }
+        first = route.tasks[0]
+        for task, its in settings.items():
+            for key in ("entity", "reverse"):
+                if getattr(its, key) != getattr(settings[first], key):
+                    yield Finding(
+                        ("tasks", task, "event"),
+                        f"{catalogue.tasks[task].event!r}, shared with another task whose cutover.{key} is another",
+                        "the same for both, as they move together",
+                        also=("shared with", ("tasks", first)),
+                    )
+
+
+def _levels(task: Task, catalogue: Catalogue) -> tuple[TaskDefaults, ...]:
+    """What it says itself, its category says and all tasks have, nearest first."""
+    category = catalogue.categories.get(task.category, TaskDefaults()) if task.category is not None else TaskDefaults()
+    return (task, category, catalogue.defaults)
+
+
 def _task(task_id: str, task: Task, route: str, catalogue: Catalogue, compiled: Compile) -> ResolvedTask:
     path: Path = ("tasks", task_id)
-    category = catalogue.categories.get(task.category, TaskDefaults()) if task.category is not None else TaskDefaults()
-    levels = (task, category, catalogue.defaults)
+    levels = _levels(task, catalogue)
     return ResolvedTask(
         id=task_id,
         category=task.category,

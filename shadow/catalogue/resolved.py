@@ -121,6 +121,10 @@ class Route:
     name: str
     tasks: tuple[str, ...]
     events: tuple[str, ...]
+    entity: CompiledExpression | None = None
+    """What a ramp sticks to where an event has no tenant; its tasks agree on it."""
+    reverse: bool = False
+    """Whether legacy runs without authority where the candidate has it; its tasks agree on it."""
 
 
 class ResolvedCatalogue:

@@ -19,7 +19,6 @@ from comparators.normalise import identify
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Origin
 from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin
-from shadow.cutover.decision import Phase, decide
 from shadow.effects import evidence
 from shadow.intake.storable import key_of
 from shadow.model.ids import derived_id
@@ -173,10 +172,10 @@ def identity_of(catalogue: ResolvedCatalogue, parent_task: str, name: str, data:
 
 
 def _is_paired(event: EventRow, parent: _Parent) -> bool:
-    if event.route is None or event.phase is None:
+    decision = event.decision
+    if decision is None:
         return False
-    cause = Cause(Origin(parent.side), ParentAuthority(parent.authority), Purpose(event.purpose))
-    return has_twin(cause, decide(event.route, Phase(event.phase)))
+    return has_twin(Cause(Origin(parent.side), ParentAuthority(parent.authority), Purpose(event.purpose)), decision)
 
 
 async def _elsewhere(conn: Connection, parents: Iterable[_Parent]) -> dict[tuple[UUID, str], str]:

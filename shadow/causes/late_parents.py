@@ -2,7 +2,7 @@
 it is written down.
 
 What was decided for the child stands; with its parent it gets the pair and the place among its parent's effects that it
-would have had.
+would have had, and the key that its own children are decided by.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from shadow.platforms.event import EventRow
 from shadow.store.database import Connection
 
 _FOUND = b"""
-UPDATE events AS event SET parent_run = found.parent_run
-FROM unnest(%s::uuid[], %s::uuid[]) AS found (id, parent_run)
+UPDATE events AS event
+SET parent_run = found.parent_run, ramp_key = COALESCE(NULLIF(found.ramp_key, event.tenant), event.ramp_key)
+FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS found (id, parent_run, ramp_key)
 WHERE event.id = found.id AND event.id = ANY(%s::uuid[]) AND event.parent_run IS NULL
 """
 
@@ -39,12 +40,13 @@ async def with_parents(
     told = [(Side(event.origin), Told(said[event.id])) for event in orphans]
     known = await known_parents(conn, catalogue, told)
     parents = {
-        event.id: parent.run_id
+        event.id: parent
         for event, parent in zip(orphans, known, strict=True)
         if parent is not None
         and parent.run_id is not None
         and (parent.authority is ParentAuthority.REAL) is (event.authority == event.origin)
     }
     if parents:
-        await conn.execute(_FOUND, (list(parents), list(parents.values()), sorted(parents)))
-    return [replace(event, parent_run=parents[event.id]) if event.id in parents else event for event in events]
+        runs, keys = [found.run_id for found in parents.values()], [found.ramp_key for found in parents.values()]
+        await conn.execute(_FOUND, (list(parents), runs, keys, sorted(parents)))
+    return [replace(event, parent_run=parents[event.id].run_id) if event.id in parents else event for event in events]

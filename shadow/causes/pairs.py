@@ -13,13 +13,13 @@ from shadow.store.database import Connection
 
 _OPEN = b"""
 INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, incomparable,
-                   parent_pair)
+                   parent_pair, starts_at)
 SELECT id, event_id, task, tenant, COALESCE(legacy_run, id), COALESCE(candidate_run, id), 'open', deadline_at,
-       deadline_at, incomparable, parent_pair
+       deadline_at, incomparable, parent_pair, starts_at
 FROM unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(task)s::text[], %(tenant)s::text[], %(legacy_run)s::uuid[],
             %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[], %(incomparable)s::text[],
-            %(parent_pair)s::uuid[])
-     AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable, parent_pair)
+            %(parent_pair)s::uuid[], %(starts_at)s::timestamptz[])
+     AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable, parent_pair, starts_at)
 ORDER BY id
 ON CONFLICT (id) DO NOTHING
 RETURNING id
@@ -83,6 +83,7 @@ async def open_child_pairs(conn: Connection, pairs: Sequence[ChildPair]) -> list
         "deadline_at": [pair.deadline for pair in pairs],
         "incomparable": [pair.incomparable for pair in pairs],
         "parent_pair": [pair.parent_pair for pair in pairs],
+        "starts_at": [pair.event.counts_from for pair in pairs],
     }
     cursor = await conn.execute(_OPEN, columns)
     fresh = {row[0] for row in await cursor.fetchall()}

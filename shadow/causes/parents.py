@@ -36,6 +36,7 @@ _DELIVERIES = 20
 
 _COLUMNS = """
 run.side, run.id, run.authority, run.task, run.event_id, COALESCE(event.purpose, 'live'), run.decided,
+COALESCE(event.ramp_key, event.tenant),
 run.platform_run_id, event.upstream_id
 """
 _BY_ALIAS = f"""
@@ -82,6 +83,8 @@ class Parent:
     run_id: UUID | None
     authority: ParentAuthority
     purpose: Purpose = Purpose.LIVE
+    ramp_key: str | None = None
+    """By which a ramp decided about the event that it is a run of: what it emits inherits it."""
 
 
 UNKNOWN = Parent(None, ParentAuthority.UNKNOWN)
@@ -251,8 +254,8 @@ def _is_the_one(row: Sequence[Any], said: str | None) -> bool:
 def _parent(row: Sequence[Any]) -> Parent:
     """A run that nothing of ours started (a cron's, one from a dashboard, a second one for its event) has no authority
     on record, and yet may be what its side has always done: nobody knows."""
-    side, run_id, authority, task, event_id, purpose, decided, _name, _upstream = row
+    side, run_id, authority, task, event_id, purpose, decided, key, _name, _upstream = row
     expected = event_id is not None and derived_id(event_id, task, side) == run_id
     # The gateway decides about such a run when it calls out, and writes that down (`egress/unsolicited.py`).
     known = expected or decided
-    return Parent(run_id, ParentAuthority(authority) if known else ParentAuthority.UNKNOWN, Purpose(purpose))
+    return Parent(run_id, ParentAuthority(authority) if known else ParentAuthority.UNKNOWN, Purpose(purpose), key)

@@ -23,11 +23,11 @@ from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
 
-_EVENT = b"SELECT source, door, origin, name, tenant, route, task FROM events WHERE id = %s"
+_EVENT = b"SELECT source, door, origin, name, tenant, route, task, ramp_key FROM events WHERE id = %s"
 _REPEAT = b"""
 INSERT INTO events (id, source, door, origin, name, tenant, delivery_id, upstream_id, route, phase, authority, purpose,
-                    sides, task, repeats)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s, %s)
+                    sides, task, repeats, ramp_key, decided)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s, %s, %s, %s)
 """
 _DATA = b"INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)"
 _DISPATCH = b"""
@@ -74,13 +74,13 @@ class Repeater:
         row = await cursor.fetchone()
         if row is None:
             raise LookupError(f"event {event} is gone")
-        source, door, origin, name, tenant, route, named = row
+        source, door, origin, name, tenant, route, named, key = row
         if route not in self._catalogue.routes:
             raise LookupError(f"event {event} feeds no task: there is nothing to run")
         data = (await data_of_events(conn, {event})).get(event)
         if data is None:
             raise LookupError(f"the data of event {event} are gone")
-        decision = self._routing.decision(route)
+        decision = self._routing.decision(route, key or tenant)
         lineage = lineage_of(Cause(Origin.PRODUCER, None, purpose, tuple(sides)), decision)
         assert lineage.authority is None, "only live events give authority"
         named = named or (task if Side.CANDIDATE not in sides else None)
@@ -107,6 +107,8 @@ class Repeater:
                 [side.value for side in lineage.sides],
                 named,
                 event,
+                key,
+                decision.decided,
             ),
         )
         await conn.vault.ready([tenant])

@@ -8,6 +8,7 @@ from shadow.cli import (
     allow,
     board,
     contain,
+    costs,
     dead_letters,
     demo,
     egress_key,
@@ -41,6 +42,7 @@ app.command("contain")(contain.contain)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)
+app.command("costs")(costs.costs)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)

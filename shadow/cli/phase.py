@@ -12,7 +12,8 @@ from rich.console import Console
 
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import MoveRefused, move
+from shadow.cutover.moves import MoveRefused
+from shadow.steering.moving import move
 
 
 def phase(

@@ -1,36 +1,53 @@
-"""Moving a route to another phase: checked, audited, and with a start time a little ahead."""
+"""Writing a move down: all tasks of a route together, audited, and with a start time a little ahead.
+
+Whether a move may be made is asked elsewhere (`steering/moving.py`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 import structlog
 
-from shadow.catalogue import ResolvedCatalogue, Route
-from shadow.catalogue.model import TriggerSource
-from shadow.containment.record import refusal, uncontained
-from shadow.cutover.decision import Phase
-from shadow.cutover.routing import read_standings
+from shadow.catalogue import Route
+from shadow.cutover.decision import Phase, Ramp
+from shadow.cutover.routing import NO_RAMP, Standing, read_standings
 from shadow.model.ids import new_id
-from shadow.store.database import Database, Work
+from shadow.store.database import Connection
 
 log = structlog.get_logger(__name__)
 
 LEAD = timedelta(seconds=2)
 """How far ahead a move takes effect: longer than any process needs to hear of it."""
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('shadow_moves'))"
-_SET = """
-INSERT INTO phases AS known (task, phase, previous, effective_at, version)
-SELECT task, %(phase)s, %(previous)s, %(effective_at)s, 1 FROM unnest(%(tasks)s::text[]) AS task
+Cause = Literal["person", "automatic"]
+
+_LOCK = b"SELECT pg_advisory_xact_lock(hashtext('shadow_moves'))"
+_SET = b"""
+INSERT INTO phases AS known (task, phase, previous, effective_at, version, share, allow, deny, previous_share,
+                             previous_allow, previous_deny)
+SELECT task, %(phase)s, %(previous)s, %(effective_at)s, 1, %(share)s, %(allow)s, %(deny)s, %(previous_share)s,
+       %(previous_allow)s, %(previous_deny)s
+FROM unnest(%(tasks)s::text[]) AS task
 ON CONFLICT (task) DO UPDATE SET phase = excluded.phase, previous = excluded.previous,
-    effective_at = excluded.effective_at, version = known.version + 1
+    effective_at = excluded.effective_at, version = known.version + 1, share = excluded.share, allow = excluded.allow,
+    deny = excluded.deny, previous_share = excluded.previous_share, previous_allow = excluded.previous_allow,
+    previous_deny = excluded.previous_deny
 """
-_AUDIT = """
-INSERT INTO moves (id, route, tasks, from_phase, to_phase, actor, reason, forced, decided_at, effective_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, true, %s, %s)
+# The hash is of the evidence as PostgreSQL writes it, so that anybody can check it there.
+_AUDIT = b"""
+INSERT INTO moves (id, route, tasks, from_phase, to_phase, actor, reason, forced, decided_at, effective_at, from_share,
+                   to_share, allow, deny, cause, evidence, evidence_hash)
+SELECT %(id)s, %(route)s, %(tasks)s, %(from_phase)s, %(to_phase)s, %(actor)s, %(reason)s, %(forced)s, %(decided_at)s,
+       %(effective_at)s, %(from_share)s, %(to_share)s, %(allow)s, %(deny)s, %(cause)s, evidence,
+       encode(sha256(convert_to(evidence::text, 'UTF8')), 'hex')
+FROM (SELECT %(evidence)s::jsonb AS evidence) AS given
+RETURNING evidence_hash
 """
 
 
@@ -39,8 +56,30 @@ class MoveRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a route stands: a phase, and what its ramp takes where that is `ramp`."""
+
+    phase: Phase
+    ramp: Ramp = NO_RAMP
+
+    @property
+    def share(self) -> int:
+        """Percent of keys for which the candidate has authority."""
+        if self.phase is Phase.RAMP:
+            return self.ramp.share
+        return 100 if self.phase in (Phase.LIVE, Phase.RETIRED) else 0
+
+    def __str__(self) -> str:
+        if self.phase is not Phase.RAMP:
+            return self.phase.value
+        lists = [("allowed", self.ramp.allow), ("denied", self.ramp.deny)]
+        said = [f"{len(keys)} {word}" for word, keys in lists if keys]
+        return ", ".join([f"ramp {self.ramp.share} %", *said])
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
-    """One audited change of phase."""
+    """One audited change of phase, or of what a ramp takes."""
 
     id: UUID
     route: str
@@ -51,80 +90,117 @@ class Move:
     reason: str
     decided_at: datetime
     effective_at: datetime
+    from_share: int = 0
+    to_share: int = 0
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    forced: bool = False
+    """Past what would have refused it."""
+    cause: Cause = "person"
+    evidence_hash: str | None = None
+    """SHA-256 of what the gates said, in hexadecimal."""
 
 
-async def move(
-    database: Database, catalogue: ResolvedCatalogue, task: str, phase: Phase, *, actor: str, reason: str
+async def hold(connection: Connection) -> None:
+    """Keep everybody else from moving anything until the transaction ends."""
+    await connection.execute(_LOCK)
+
+
+async def stand_of(connection: Connection, route: Route, now: datetime) -> tuple[Stand, Stand | None, datetime | None]:
+    """Where the route stands now, and where it is about to, from when on; None where no move is under way."""
+    standings = await read_standings(connection)
+    known = [standings[task] for task in route.tasks if task in standings]
+    if len(known) < len(route.tasks):
+        return Stand(Phase.LEGACY), None, None
+    # Tasks that a changed catalogue has joined may stand differently: the one nearest to legacy counts.
+    order = list(Phase)
+    nearest = min(known, key=lambda standing: order.index(standing.at(now)))
+    current = Stand(nearest.at(now), nearest.ramp_at(now) if nearest.at(now) is Phase.RAMP else NO_RAMP)
+    if nearest.effective_at <= now:
+        return current, None, None
+    return current, _coming(nearest), nearest.effective_at
+
+
+def _coming(standing: Standing) -> Stand:
+    return Stand(standing.phase, standing.ramp if standing.phase is Phase.RAMP else NO_RAMP)
+
+
+async def write_move(
+    connection: Connection,
+    route: Route,
+    phase: Phase,
+    *,
+    actor: str,
+    reason: str,
+    ramp: Ramp = NO_RAMP,
+    forced: bool = False,
+    cause: Cause = "person",
+    evidence: Mapping[str, Any] | None = None,
 ) -> Move:
-    """Move the route of `task`, all its tasks together.
+    """Write it down, in the caller's transaction. It takes effect `LEAD` from now.
 
-    Every move is forced: it needs a reason, and the audit says who made it. Forced or not, `shadow` needs for every
-    task of the route a containment proof for the candidate's present version, or a declaration on record.
-
-    Raises:
-        MoveRefused: unknown task, no reason, nothing to change, not contained, or a phase that the route can't take.
-    """
-    if task not in catalogue.tasks:
-        raise MoveRefused(f"no task {task!r}; expected one of {', '.join(sorted(catalogue.tasks))}")
-    if not reason.strip():
-        raise MoveRefused("a move needs a reason, in words that a later reader understands")
-    route = catalogue.routes[catalogue.tasks[task].route]
-    _check(catalogue, route, phase)
-    async with database.connection(Work.CONTROL) as connection:
-        await connection.execute(_LOCK)
-        now = datetime.now(UTC)
-        standings = await read_standings(connection)
-        current = standings[task].at(now) if task in standings else Phase.LEGACY
-        if current is phase and (task not in standings or standings[task].phase is phase):
-            raise MoveRefused(f"task {task!r} is in phase {phase} already")
-        if phase is Phase.SHADOW and (lacking := await uncontained(connection, route.tasks)):
-            raise MoveRefused(refusal(lacking))
-        done = Move(new_id(), route.name, route.tasks, current, phase, actor, reason, now, now + LEAD)
-        await connection.execute(
-            _SET,
-            {
-                "phase": phase.value,
-                "previous": current.value,
-                "effective_at": done.effective_at,
-                "tasks": list(route.tasks),
-            },
-        )
-        await connection.execute(
-            _AUDIT,
-            (
-                done.id,
-                done.route,
-                list(done.tasks),
-                current.value,
-                phase.value,
-                actor,
-                reason,
-                now,
-                done.effective_at,
-            ),
-        )
-        await connection.execute("NOTIFY shadow_routing")
-    log.info("route.moved", route=route.name, source=current.value, to=phase.value, actor=actor)
-    return done
-
-
-def _check(catalogue: ResolvedCatalogue, route: Route, phase: Phase) -> None:
-    """Refuse a phase that would run an event on the wrong side.
+    Args:
+        ramp: of the phase `ramp`.
+        evidence: what the gates of the route's tasks said, by task; it goes into the audit with its hash.
 
     Raises:
-        MoveRefused: `ramp` needs the gate; a Trigger.dev producer needs legacy to answer its calls.
+        MoveRefused: the route stands there already, or is about to.
     """
-    if phase is Phase.RAMP:
-        raise MoveRefused("ramp is not available yet: move to shadow or live")
-    if phase in (Phase.LIVE, Phase.RETIRED):
-        for name in route.tasks:
-            fed = [
-                source
-                for source in catalogue.tasks[name].sources
-                if isinstance(catalogue.sources[source], TriggerSource)
-            ]
-            if fed:
-                raise MoveRefused(
-                    f"task {name!r} is fed by the Trigger.dev door ({', '.join(fed)}), whose producers need"
-                    f" Trigger.dev's own answers: it can't move to {phase} yet"
-                )
+    await hold(connection)
+    now = datetime.now(UTC)
+    current, coming, _at = await stand_of(connection, route, now)
+    wanted = Stand(phase, ramp if phase is Phase.RAMP else NO_RAMP)
+    if wanted == (coming or current):
+        raise MoveRefused(f"route {route.name!r} is in phase {wanted} already")
+    effective_at = now + LEAD
+    await connection.execute(
+        _SET,
+        {
+            "tasks": list(route.tasks),
+            "phase": phase.value,
+            "previous": current.phase.value,
+            "effective_at": effective_at,
+            **_columns(wanted.ramp),
+            **{f"previous_{name}": value for name, value in _columns(current.ramp).items()},
+        },
+    )
+    move = Move(
+        id=new_id(),
+        route=route.name,
+        tasks=route.tasks,
+        from_phase=current.phase,
+        to_phase=phase,
+        actor=actor,
+        reason=reason,
+        decided_at=now,
+        effective_at=effective_at,
+        from_share=current.share,
+        to_share=wanted.share,
+        allow=_listed(wanted.ramp.allow),
+        deny=_listed(wanted.ramp.deny),
+        forced=forced,
+        cause=cause,
+    )
+    kept = await _audited(connection, move, evidence)
+    await connection.execute(b"NOTIFY shadow_routing")
+    log.info("route.moved", route=route.name, source=str(current), to=str(wanted), actor=actor, cause=cause)
+    return kept
+
+
+async def _audited(connection: Connection, move: Move, evidence: Mapping[str, Any] | None) -> Move:
+    row = {name: getattr(move, name) for name in Move.__slots__}
+    row |= {name: list(row[name]) for name in ("tasks", "allow", "deny")}
+    row |= {"from_phase": move.from_phase.value, "to_phase": move.to_phase.value}
+    row["evidence"] = None if evidence is None else orjson.dumps(evidence).decode()
+    cursor = await connection.execute(_AUDIT, row)
+    found = await cursor.fetchone()
+    assert found is not None  # INSERT without ON CONFLICT: it returns, or raises
+    return replace(move, evidence_hash=found[0])
+
+
+def _columns(ramp: Ramp) -> dict[str, Any]:
+    return {"share": ramp.share, "allow": list(_listed(ramp.allow)), "deny": list(_listed(ramp.deny))}
+
+
+def _listed(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(keys))

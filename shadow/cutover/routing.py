@@ -12,14 +12,18 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.cutover.decision import Decision, Phase, decide
+from shadow.cutover.decision import Decision, Phase, Ramp, decide
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+NO_RAMP = Ramp()
 
-_READ = "SELECT task, phase, previous, effective_at FROM phases"
+_READ = """
+SELECT task, phase, previous, effective_at, share, allow, deny, previous_share, previous_allow, previous_deny
+FROM phases
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,42 @@ class Standing:
     phase: Phase
     previous: Phase
     effective_at: datetime
+    ramp: Ramp = NO_RAMP
+    """Of `phase`, where that is `ramp`."""
+    previous_ramp: Ramp = NO_RAMP
 
     def at(self, moment: datetime) -> Phase:
         return self.phase if moment >= self.effective_at else self.previous
+
+    def ramp_at(self, moment: datetime) -> Ramp:
+        """Which keys the candidate has, where it is in `ramp` then."""
+        return self.ramp if moment >= self.effective_at else self.previous_ramp
 
 
 async def read_standings(connection: Connection) -> dict[str, Standing]:
     """Every task that was ever moved."""
     cursor = await connection.execute(_READ)
     return {
-        task: Standing(Phase(phase), Phase(previous), effective_at)
-        for task, phase, previous, effective_at in await cursor.fetchall()
+        task: Standing(Phase(phase), Phase(previous), effective_at, _ramp(*ramps[:3]), _ramp(*ramps[3:]))
+        for task, phase, previous, effective_at, *ramps in await cursor.fetchall()
     }
+
+
+def _ramp(share: int, allow: list[str], deny: list[str]) -> Ramp:
+    return Ramp(share, frozenset(allow), frozenset(deny))
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """What governs a route, until something changes."""
+
+    until: float
+    """Seconds since 1970."""
+    decision: Decision
+    """For every key that no ramp takes."""
+    taken: Decision
+    ramps: tuple[Ramp, ...] = ()
+    """Of its tasks; empty where it is not in `ramp`."""
 
 
 class Routing:
@@ -50,9 +78,9 @@ class Routing:
         self._catalogue = catalogue
         self._database = database
         self._standings: dict[str, Standing] = {}
-        self._decisions: dict[tuple[str, Phase], Decision] = {}
-        self._current: dict[str, tuple[float, Decision]] = {}
-        """Route -> until when (seconds since 1970) which decision holds, unless the standings change."""
+        self._decisions: dict[tuple[str, Phase, bool], Decision] = {}
+        self._current: dict[str, _Current] = {}
+        """By route, unless the standings change."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -92,17 +120,43 @@ class Routing:
         standing = self._standings.get(task)
         return standing.at(moment) if standing else Phase.LEGACY
 
-    def decision(self, route: str) -> Decision:
-        """What governs an event of that route that is accepted now."""
+    def decision(self, route: str, key: str | None = None) -> Decision:
+        """What governs an event of that route that is accepted now: the same object for all that are decided alike.
+
+        Args:
+            key: by which a ramp decides: its root's, else its tenant, else the route's declared entity.
+        """
         current = self._current.get(route)
-        if current is not None and time.time() < current[0]:
-            return current[1]
+        if current is None or time.time() >= current.until:
+            current = self._current[route] = self._work_out(route)
+        if current.ramps and all(ramp.takes(key) for ramp in current.ramps):
+            return current.taken
+        return current.decision
+
+    def decisions(self, route: str) -> tuple[Decision, ...]:
+        """All that may govern an event of that route that is accepted now, whatever its key."""
+        without = self.decision(route)
+        current = self._current[route]
+        return (current.decision, current.taken) if current.ramps else (without,)
+
+    def _work_out(self, route: str) -> _Current:
         now = datetime.now(UTC)
         phase = self.phase(route, now)
-        found = self._decisions.get((route, phase))
+        ramps: tuple[Ramp, ...] = ()
+        if phase is Phase.RAMP:
+            # Should its tasks stand differently: those that are further have every key.
+            standings = (self._standings[task] for task in self._catalogue.routes[route].tasks)
+            ramps = tuple({standing.ramp_at(now): None for standing in standings if standing.at(now) is Phase.RAMP})
+        until = self._next_change(route, now)
+        return _Current(until, self._decided(route, phase, False), self._decided(route, phase, True), ramps)
+
+    def _decided(self, route: str, phase: Phase, candidate: bool) -> Decision:
+        """One object for each: doors and the intake tell decisions apart by identity."""
+        found = self._decisions.get((route, phase, candidate))
         if found is None:
-            found = self._decisions[route, phase] = decide(route, phase)
-        self._current[route] = (self._next_change(route, now), found)
+            reverse = self._catalogue.routes[route].reverse
+            found = decide(route, phase, candidate=candidate, reverse=reverse)
+            self._decisions[route, phase, candidate] = found
         return found
 
     def _next_change(self, route: str, now: datetime) -> float:

@@ -27,11 +27,12 @@ from shadow.catalogue import load
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import LEAD, move
+from shadow.cutover.moves import LEAD
 from shadow.demo.findings import Findings, Inspector
 from shadow.demo.processes import ServiceProcess, StageProcess, StageSettings, free_port
 from shadow.demo.proving import ACTOR, PRETENDED, PROVEN, Proving
 from shadow.egress import keys as egress_keys
+from shadow.steering.moving import move
 from shadow.store import embedded
 from shadow.store.database import Database
 

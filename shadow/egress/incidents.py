@@ -16,7 +16,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import MoveRefused, move
+from shadow.cutover.moves import MoveRefused, write_move
 from shadow.effects import evidence
 from shadow.effects.evidence import Tenant
 from shadow.model.ids import first_id_at, new_id
@@ -235,8 +235,14 @@ class Incidents:
 
     async def _moved_back(self, task: str, incident: Incident) -> bool:
         reason = f"leak: {incident.detail} (effect {incident.effect_id})"
+        known = self._catalogue.tasks.get(task)
+        if known is None:
+            log.warning("egress.not_moved_back", task=task, reason="the catalogue has no such task any more")
+            return False
+        route = self._catalogue.routes[known.route]
         try:
-            await move(self._database, self._catalogue, task, Phase.LEGACY, actor=ACTOR, reason=reason)
+            async with self._database.connection(Work.CONTROL) as conn:
+                await write_move(conn, route, Phase.LEGACY, actor=ACTOR, reason=reason, cause="automatic")
         except MoveRefused as error:
             log.warning("egress.not_moved_back", task=task, reason=str(error))
             return False

@@ -149,7 +149,7 @@ Identify = Callable[[str], Awaitable[UUID | None]]
 class Decides(Protocol):
     """The routing, as far as the gateway knows it: without I/O, from what this process read last."""
 
-    def decision(self, route: str) -> Decision: ...
+    def decision(self, route: str, key: str | None = None) -> Decision: ...
 
 
 def _is_the_one(run: KnownRun, said: str | None) -> bool:
@@ -293,12 +293,11 @@ class Runs:
         task = self.names.task(told.task)
         if side is not Side.LEGACY or task is None or told.run is None:
             raise Unknown("the database is away and nothing is known of this run")
-        try:
-            decision = self._routing.decision(task.route)
-        except ValueError:
-            raise Unknown("the database is away and the route's authority is divided") from None
+        decision = self._routing.decision(task.route)
         if decision.authority is not Side.LEGACY:
             raise Unknown("the database is away and legacy has no authority for this route")
+        if not decision.whole(Side.LEGACY):
+            raise Unknown("the database is away and the route's authority is divided")
         return KnownRun(None, side, task.id, "real", None, None, told.run)
 
     async def by_id(self, run_id: UUID, attributed_by: AttributedBy) -> KnownRun | None:

@@ -159,10 +159,7 @@ class TriggerRuns:
             parent = next((known[name][0] for name in above.values() if name in known), None)  # the nearest
             authorities = {authority for _run, authority in known.values()}
         original, replay = await self._replay(conn, platform, task, run)
-        try:
-            whole = self._routing.decision(task.route).whole(Side.LEGACY)
-        except ValueError:  # its authority is divided
-            whole = False
+        whole = self._routing.decision(task.route).whole(Side.LEGACY)
         contained = is_contained(run.get("tags"))
         authority = authority_of_outsider(above=authorities, whole=whole, replay=replay, contained=contained)
         return parent or original, authority

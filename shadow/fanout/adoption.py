@@ -54,10 +54,24 @@ renamed AS (
 gone AS (
     DELETE FROM runs WHERE id = ANY(%(theirs)s::uuid[])
     RETURNING *
+),
+counted AS (
+    -- What it cost was nothing of ours, and is ours now.
+    INSERT INTO cost_changes (event_id, task, side, platform, day, runs, priced, cents, told, executions)
+    SELECT owner.event_id, gone.task, gone.side, gone.platform,
+           (COALESCE(gone.finished_at, now()) AT TIME ZONE 'UTC')::date, owner.sign,
+           owner.sign * (gone.cost_cents IS NOT NULL)::int, owner.sign * COALESCE(gone.cost_cents, 0),
+           owner.sign * (gone.executions IS NOT NULL)::int, owner.sign * COALESCE(gone.executions, 0)
+    FROM gone JOIN adopted ON adopted.theirs = gone.id
+    JOIN runs AS ours ON ours.id = adopted.ours AND ours.id = ANY(%(ours)s::uuid[])
+    CROSS JOIN LATERAL (
+        VALUES (NULL::uuid, -1), (ours.event_id, CASE WHEN ours.state = 'finished' THEN 0 ELSE 1 END)
+    ) AS owner (event_id, sign)
+    WHERE gone.state = 'finished' AND owner.sign <> 0
 )
 UPDATE runs AS run
 SET state = gone.state, status = gone.status, error_name = gone.error_name, error_message = gone.error_message,
-    attempts = gone.attempts, version = gone.version, cost_cents = gone.cost_cents,
+    attempts = gone.attempts, version = gone.version, cost_cents = gone.cost_cents, executions = gone.executions,
     started_at = gone.started_at, finished_at = gone.finished_at, learned_by = gone.learned_by, poll_at = NULL
 FROM adopted JOIN gone ON gone.id = adopted.theirs
 WHERE run.id = adopted.ours AND run.id = ANY(%(ours)s::uuid[]) AND run.state <> 'finished'

@@ -20,7 +20,6 @@ from shadow.causes.children import Child, place
 from shadow.causes.emissions import note_emissions
 from shadow.causes.late_parents import with_parents
 from shadow.causes.pairs import ChildPair, count_opened, open_child_pairs
-from shadow.cutover.decision import Phase, decide
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.fanout import adoption
 from shadow.fanout.stored_events import Originals, load_events, load_originals
@@ -46,11 +45,11 @@ RETURNING id
 """
 _OPEN_PAIRS = b"""
 WITH fresh AS (
-    INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at)
-    SELECT id, event_id, task, tenant, legacy_run, candidate_run, 'open', deadline_at, deadline_at
+    INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, starts_at)
+    SELECT id, event_id, task, tenant, legacy_run, candidate_run, 'open', deadline_at, deadline_at, starts_at
     FROM unnest(%(id)s::uuid[], %(event_id)s::uuid[], %(task)s::text[], %(tenant)s::text[], %(legacy_run)s::uuid[],
-                %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[])
-         AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at)
+                %(candidate_run)s::uuid[], %(deadline_at)s::timestamptz[], %(starts_at)s::timestamptz[])
+         AS pair (id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, starts_at)
     ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING id
@@ -274,11 +273,10 @@ def sides_of(event: EventRow) -> tuple[Side, ...]:
     """
     if event.sides is not None:
         return tuple(Side(side) for side in event.sides)
-    if event.route is None or event.phase is None:
+    decision = event.decision
+    if decision is None:
         return ()
-    if event.origin != Origin.PRODUCER:
-        return (Side(event.origin),)
-    return decide(event.route, Phase(event.phase)).sides
+    return decision.sides if event.origin == Origin.PRODUCER else (Side(event.origin),)
 
 
 def started_tasks(
@@ -305,12 +303,12 @@ def patience_of(
 
 def _follows(event: EventRow, side: Side) -> bool:
     """Whether it is a child without authority, whose twin, another event, has it."""
-    if event.parent_run is None or event.authority is not None or event.route is None or event.phase is None:
+    if event.parent_run is None or event.authority is not None:
         return False
     if event.origin != side.value or event.origin == Origin.PRODUCER:
         return False
     cause = Cause(Origin(event.origin), ParentAuthority.NONE, Purpose(event.purpose))
-    return waits_for_its_twin(cause, decide(event.route, Phase(event.phase)))
+    return waits_for_its_twin(cause, event.decision)
 
 
 def _deadline(catalogue: ResolvedCatalogue, event: EventRow, task: ResolvedTask) -> datetime:
@@ -417,6 +415,7 @@ async def _open_whole(
             "legacy_run": [derived_id(event.id, task.id, Side.LEGACY) for _pair, event, task in pairs],
             "candidate_run": [derived_id(event.id, task.id, Side.CANDIDATE) for _pair, event, task in pairs],
             "deadline_at": [_deadline(catalogue, event, task) for _pair, event, task in pairs],
+            "starts_at": [event.counts_from for _pair, event, _task in pairs],
             "day": [event.accepted_at.astimezone(UTC).date() for _pair, event, _task in pairs],
             "owner": [event.tenant or "" for _pair, event, _task in pairs],
         },

@@ -12,7 +12,8 @@ from shadow.store.database import Connection
 
 _COLUMNS = (
     "id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id, "
-    "occurred_at, scheduled_at, accepted_at, route, phase, authority, purpose, parent_run, sides, child_key, task"
+    "occurred_at, scheduled_at, accepted_at, route, phase, authority, purpose, parent_run, sides, child_key, task, "
+    "ramp_key, decided"
 )
 _EVENTS = f"SELECT {_COLUMNS} FROM events WHERE id = ANY(%s::uuid[])".encode()  # noqa: S608 (constant)
 _BODIES = b"""

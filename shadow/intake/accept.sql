@@ -9,8 +9,9 @@
 WITH template AS (
     SELECT * FROM unnest(
         %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(purpose)s,
-        %(parent_run)s, %(sides)s, %(means)s, %(template_no)s)
-        AS template (source, door, origin, name, route, phase, authority, purpose, parent_run, sides, means, template)
+        %(parent_run)s, %(sides)s, %(means)s, %(decided)s, %(template_no)s)
+        AS template (source, door, origin, name, route, phase, authority, purpose, parent_run, sides, means, decided,
+                     template)
 ),
 plan AS (
     SELECT * FROM unnest(
@@ -20,9 +21,10 @@ plan AS (
 arrival AS (
     SELECT * FROM unnest(
         %(id)s, %(template)s, %(tenant)s, %(external_id)s, %(delivery_id)s, %(upstream_id)s, %(occurred_at)s,
-        %(scheduled_at)s, %(mapping_error)s, %(position)s, %(dispatch_key)s, %(scope)s, %(key)s, %(expires)s)
+        %(scheduled_at)s, %(mapping_error)s, %(position)s, %(dispatch_key)s, %(scope)s, %(key)s, %(expires)s,
+        %(ramp_key)s)
         AS arrival (id, template, tenant, external_id, delivery_id, upstream_id, occurred_at, scheduled_at,
-                    mapping_error, position, dispatch_key, scope, key, expires)
+                    mapping_error, position, dispatch_key, scope, key, expires, ramp_key)
 ),
 fresh_keys AS (
     INSERT INTO dedupe_keys AS known (scope, key, event_id, upstream_id, expires_at)
@@ -39,10 +41,10 @@ fresh AS MATERIALIZED (
 new_events AS (
     INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
                         occurred_at, scheduled_at, route, phase, authority, mapping_error, purpose, parent_run,
-                        sides, task)
+                        sides, task, decided, ramp_key)
     SELECT id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
            occurred_at, scheduled_at, route, phase, authority, mapping_error, purpose, parent_run,
-           string_to_array(sides, ','), means
+           string_to_array(sides, ','), means, string_to_array(decided, ','), ramp_key
     FROM fresh JOIN template USING (template)
 ),
 new_bodies AS (

@@ -112,6 +112,8 @@ class Arrival:
     mapping_error: str | None = None
     idempotency_key: str | None = None
     """What the legacy platform dedupes by, where the producer chose it or the door had to."""
+    ramp_key: str | None = None
+    """By which a ramp decides, where that is another than its tenant; see `ramp_keys.py`."""
 
 
 class Receipt(NamedTuple):

@@ -53,6 +53,7 @@ _TEMPLATE: dict[str, type[Column]] = {
     "parent_run": Uuids,
     "sides": Texts,
     "means": Texts,
+    "decided": Texts,
     "template_no": Ints,
 }
 _PLAN: dict[str, type[Column]] = {
@@ -79,6 +80,7 @@ _ARRIVAL: dict[str, type[Column]] = {
     "scope": Texts,
     "key": Texts,
     "expires": Moments,
+    "ramp_key": Texts,
 }
 _DISPATCH: dict[str, type[Column]] = {"dispatch_id": Uuids, "dispatch_event": Uuids, "dispatch_plan": Ints}
 _BODY: dict[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
@@ -246,6 +248,7 @@ class _Batch:
                     scope,
                     key,
                     expires,
+                    arrival.ramp_key,
                 )
             )
             for plan in plans:
@@ -324,6 +327,8 @@ class _Batch:
 def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | None, ...]:
     decision, descent = arrival.decision, arrival.descent
     authority = descent.authority if descent else decision.authority if decision else None
+    decided = decision.decided if decision else None
+    sides = descent.sides if descent else decision.sides if decision and decided is not None else None
     return (
         arrival.source,
         arrival.door,
@@ -334,8 +339,9 @@ def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | Non
         authority,
         descent.purpose if descent else "live",
         descent.parent_run if descent else None,
-        ",".join(descent.sides) if descent else None,
+        None if sides is None else ",".join(sides),
         descent.task if descent else None,
+        None if decided is None else ",".join(decided),
         number,
     )
 

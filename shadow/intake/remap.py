@@ -18,6 +18,7 @@ from shadow.intake import late_mapping, webhook
 from shadow.intake.arrival import Arrival, Stage
 from shadow.intake.late_mapping import NotMapped, StoredCall
 from shadow.intake.plan import planned
+from shadow.intake.ramp_keys import ramp_key
 from shadow.intake.trigger_arrival import mapped as mapped_call
 from shadow.model.ids import Seed, new_id
 from shadow.sealing.vault import Forgotten
@@ -45,7 +46,7 @@ _STILL_WRONG = "UPDATE dispatches SET error = %s, attempts = attempts + 1 WHERE 
 _DONE = "DELETE FROM dispatches WHERE id = %s"
 _EVENT = """
 UPDATE events SET name = %s, tenant = %s, occurred_at = %s, delivery_id = %s, upstream_id = %s, route = %s, phase = %s,
-    authority = %s, mapping_error = NULL
+    authority = %s, sides = %s, decided = %s, ramp_key = %s, mapping_error = NULL
 WHERE id = %s
 """
 _NOT_KEPT = "DELETE FROM bodies WHERE id = %s AND part IN ('request', 'headers')"
@@ -150,8 +151,11 @@ def _again(
         return None
     name = delivery.read.name
     route = next((task.route for task in catalogue.tasks_of_event(name) if source in task.sources), None)
-    decision = routing.decision(route) if route is not None else None
-    return webhook.arrival(delivery, planned(catalogue, source, name, Origin.PRODUCER, decision), decision)
+    decision = key = None
+    if route is not None:
+        key = ramp_key(catalogue.routes[route], delivery.read.tenant, delivery.read.data)
+        decision = routing.decision(route, key or delivery.read.tenant)
+    return webhook.arrival(delivery, planned(catalogue, source, name, Origin.PRODUCER, decision), decision, key)
 
 
 async def _become(connection: Connection, event: UUID, upstream_id: str, arrival: Arrival) -> None:
@@ -171,6 +175,9 @@ async def _become(connection: Connection, event: UUID, upstream_id: str, arrival
             decision.route if decision else None,
             decision.phase.value if decision else None,
             decision.authority.value if decision else None,
+            list(decision.sides) if decision and decision.decided else None,
+            decision.decided if decision else None,
+            arrival.ramp_key,
             event,
         ),
     )

@@ -98,10 +98,7 @@ _NAME = b"UPDATE runs SET platform_run_id = %s WHERE id = %s"
 
 
 Decides = Callable[[str], Decision]
-"""What governs a route now.
-
-Raises ValueError where that can't be said of all of it.
-"""
+"""What governs a route now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +290,7 @@ async def replayed(
 
 def _is_legacys(catalogue: ResolvedCatalogue, decides: Decides, task: str) -> bool:
     known = catalogue.tasks.get(task)
-    if known is None:
-        return False
-    try:
-        return decides(known.route).whole(Side.LEGACY)
-    except ValueError:  # its authority is divided
-        return False
+    return known is not None and decides(known.route).whole(Side.LEGACY)
 
 
 async def _changeable(conn: Connection, platform: str, run: str) -> _Known | None:

@@ -70,6 +70,7 @@ def arrival(
     dispatches: tuple[PlannedDispatch, ...],
     *,
     descent: Descent | None = None,
+    ramp_key: str | None = None,
     headers: tuple[tuple[str, str], ...],
     now: datetime,
     patience: timedelta,
@@ -92,7 +93,7 @@ def arrival(
         dispatches=tuple(_waiting(dispatch, patience, mapped, is_alone) for dispatch in dispatches),
         decision=decision,
         descent=descent,
-        tenant=storable_or_none(tenant),
+        tenant=tenant,
         external_id=storable_or_none(call.producer_key),
         occurred_at=now,
         scheduled_at=call.scheduled_at(now),
@@ -101,6 +102,7 @@ def arrival(
         headers=headers,
         mapping_error=mapped.problem,
         idempotency_key=key.value,
+        ramp_key=ramp_key,
     )
 
 

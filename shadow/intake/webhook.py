@@ -88,7 +88,12 @@ def delivery(
     )
 
 
-def arrival(delivery: Delivery, dispatches: tuple[PlannedDispatch, ...], decision: Decision | None) -> Arrival:
+def arrival(
+    delivery: Delivery,
+    dispatches: tuple[PlannedDispatch, ...],
+    decision: Decision | None,
+    ramp_key: str | None = None,
+) -> Arrival:
     """The delivery as an event to be stored.
 
     Args:
@@ -117,6 +122,7 @@ def arrival(delivery: Delivery, dispatches: tuple[PlannedDispatch, ...], decisio
         request=delivery.body if kept else None,
         headers=delivery.headers if kept else (),
         mapping_error=read.reason if isinstance(read, Unmapped) else None,
+        ramp_key=ramp_key,
     )
 
 

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import orjson
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Origin, Side, TriggerPlatform
 from shadow.causes.authority import Cause, lineage_of
 from shadow.causes.parents import Parent
-from shadow.cutover.decision import Decision
 from shadow.cutover.routing import Routing
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake.arrival import Descent, PlannedDispatch
 from shadow.intake.plan import planned
+from shadow.intake.ramp_keys import ramp_key
 from shadow.model.ids import Seed, derived_id, new_id
 from shadow.observe import metrics
 from shadow.store.database import Connection, Database
@@ -31,8 +32,9 @@ log = structlog.get_logger(__name__)
 
 _EVENT = b"""
 INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id, occurred_at,
-                    scheduled_at, route, phase, authority, mapping_error, purpose, parent_run, sides, task)
-VALUES (%s, %s, 'platform', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                    scheduled_at, route, phase, authority, mapping_error, purpose, parent_run, sides, task, ramp_key,
+                    decided)
+VALUES (%s, %s, 'platform', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
@@ -121,13 +123,15 @@ async def record_found(
     """Write the events of runs that were found, oldest first. Harmless to repeat, by anybody."""
     ordered = sorted(found, key=lambda item: (item.occurred_at is not None, item.occurred_at, item.platform_run_id))
     for run in ordered:
-        await _record(conn, catalogue, routing.decision(run.task.route), run)
+        await _record(conn, catalogue, routing, run)
     started = [Started(None, run.id, run.side, run.task.id, run.platform, run.platform_run_id) for run in ordered]
     # All at once: it locks in the one order in which everybody does.
     await record_started(conn, catalogue, started)
 
 
-async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Decision, run: FoundRun) -> None:
+async def _record(conn: Connection, catalogue: ResolvedCatalogue, routing: Routing, run: FoundRun) -> None:
+    key = ramp_key(catalogue.routes[run.task.route], run.tenant, orjson.loads(run.data), run.parent.ramp_key)
+    decision = routing.decision(run.task.route, key or run.tenant)
     cause = Cause(Origin(run.side.value), run.parent.authority, run.parent.purpose)
     lineage = lineage_of(cause, decision)
     # It runs already, also where it would have been withheld; its side has it in any case.
@@ -157,6 +161,8 @@ async def _record(conn: Connection, catalogue: ResolvedCatalogue, decision: Deci
             run.parent.run_id,
             [side.value for side in sides],
             task,
+            key,
+            decision.decided,
         ),
     )
     if await cursor.fetchone() is not None:

@@ -62,5 +62,7 @@ class RunOutcome:
     attempts: int | None = None
     version: str | None = None
     cost_cents: float | None = None
+    executions: int | None = None
+    """Of the run and its steps together, as Inngest counts them."""
     started_at: datetime | None = None
     finished_at: datetime | None = None

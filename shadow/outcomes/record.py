@@ -56,13 +56,14 @@ WITH told AS (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(platform_run_id)s::text[], %(status)s::text[], %(error_name)s::text[],
         %(error_message)s::text[], %(attempts)s::int[], %(version)s::text[], %(cost_cents)s::float8[],
-        %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(learned_by)s::text[])
+        %(executions)s::int[], %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(learned_by)s::text[])
         AS told (id, platform_run_id, status, error_name, error_message, attempts, version, cost_cents,
-                 started_at, finished_at, learned_by)
+                 executions, started_at, finished_at, learned_by)
 ),
 before AS (
-    SELECT id, state FROM runs WHERE id = ANY(%(id)s::uuid[])
-)
+    SELECT id, state <> 'finished' AS is_news, cost_cents, executions FROM runs WHERE id = ANY(%(id)s::uuid[])
+),
+ended AS (
 UPDATE runs AS run
 SET state = 'finished', poll_at = NULL,
     status = COALESCE(run.status, told.status),
@@ -72,13 +73,27 @@ SET state = 'finished', poll_at = NULL,
     attempts = COALESCE(run.attempts, told.attempts),
     version = COALESCE(run.version, told.version),
     cost_cents = COALESCE(run.cost_cents, told.cost_cents),
+    executions = COALESCE(run.executions, told.executions),
     started_at = COALESCE(run.started_at, told.started_at),
     finished_at = LEAST(COALESCE(run.finished_at, told.finished_at), now()),
     learned_by = COALESCE(run.learned_by, told.learned_by)
 FROM told JOIN before ON before.id = told.id
 WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
-RETURNING run.id, run.pair_id, before.state <> 'finished', run.event_id, run.authority,
-          run.task, run.side, run.version, run.finished_at
+RETURNING run.id, run.pair_id, before.is_news, run.event_id, run.authority, run.task, run.side, run.platform,
+          run.version, run.finished_at, run.cost_cents, run.executions,
+          before.cost_cents AS known_cents, before.executions AS known_executions
+),
+used AS (
+    INSERT INTO cost_changes (event_id, task, side, platform, day, runs, priced, cents, told, executions)
+    SELECT event_id, task, side, platform, (COALESCE(finished_at, now()) AT TIME ZONE 'UTC')::date, is_news::int,
+           (cost_cents IS NOT NULL)::int - (known_cents IS NOT NULL)::int,
+           COALESCE(cost_cents, 0) - COALESCE(known_cents, 0),
+           (executions IS NOT NULL)::int - (known_executions IS NOT NULL)::int,
+           COALESCE(executions, 0) - COALESCE(known_executions, 0)
+    FROM ended
+    WHERE is_news OR cost_cents IS DISTINCT FROM known_cents OR executions IS DISTINCT FROM known_executions
+)
+SELECT id, pair_id, is_news, event_id, authority, task, side, version, finished_at FROM ended
 """
 _DUE = b"""
 UPDATE pairs SET due_at = now()
@@ -291,6 +306,7 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
             "attempts": [outcome.attempts for outcome in outcomes],
             "version": [_storable(outcome.version) for outcome in outcomes],
             "cost_cents": [outcome.cost_cents for outcome in outcomes],
+            "executions": [outcome.executions for outcome in outcomes],
             "started_at": [credible(outcome.started_at) for outcome in outcomes],
             "finished_at": [credible(outcome.finished_at) for outcome in outcomes],
             "learned_by": [outcome.learned_by.value for outcome in outcomes],

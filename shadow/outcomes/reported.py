@@ -123,6 +123,7 @@ class _Run(_Report):
     started_at: Instant | None = None
     finished_at: Instant | None = None
     cost_cents: float | None = Field(None, ge=0, allow_inf_nan=False)
+    executions: int | None = Field(None, ge=1, le=1_000_000)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -257,4 +258,5 @@ def _outcome(run: _Run, side: Side, catalogue: ResolvedCatalogue) -> RunOutcome:
         started_at=run.started_at,
         finished_at=run.finished_at,
         cost_cents=run.cost_cents,
+        executions=run.executions,
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from shadow.cutover.decision import Decision, stored
+
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
@@ -35,8 +37,24 @@ class EventRow:
     child_key: str | None = None
     task: str | None = None
     """The one task that it means; None: all that it feeds."""
+    ramp_key: str | None = None
+    """By which a ramp decides, where that is another than its tenant."""
+    decided: Sequence[str] | None = None
+    """What was decided for it, where its phase alone does not say so; see `cutover/decision.py`."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """What governed it when it was accepted; None where it feeds no task."""
+        if self.route is None or self.phase is None:
+            return None
+        return stored(self.route, self.phase, self.decided)
 
     @property
     def starts_at(self) -> datetime:
         """When its runs may start: the scheduled start, or its acceptance."""
         return self.scheduled_at or self.accepted_at
+
+    @property
+    def counts_from(self) -> datetime:
+        """Where its pairs stand in the order in which the gate counts them: never before the event was accepted."""
+        return max(self.starts_at, self.accepted_at)

@@ -66,8 +66,9 @@ INSERT INTO runs (id, event_id, pair_id, task, side, platform, authority, state,
 VALUES (%s, %s, %s, %s, %s, %s, 'none', 'expected', %s)
 """
 _PAIR = b"""
-INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, replay, replays)
-VALUES (%s, %s, %s, %s, %s, %s, 'open', now() + %s, now() + %s, %s, %s)
+INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at, due_at, starts_at, replay,
+                   replays)
+VALUES (%s, %s, %s, %s, %s, %s, 'open', now() + %s, now() + %s, now(), %s, %s)
 """
 
 

@@ -38,6 +38,8 @@ moves = Table(
     Column("effective_at", Moment, nullable=False),
     Column("from_share", SmallInteger, nullable=False, server_default="0"),
     Column("to_share", SmallInteger, nullable=False, server_default="0"),
+    Column("allow", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("deny", ARRAY(Text), nullable=False, server_default="{}"),
     Column("cause", Text, nullable=False, server_default="person", comment="person or automatic"),
     Column("evidence", JSONB, comment="what the gates of its tasks said when it was decided"),
     Column("evidence_hash", Text, comment="SHA-256 of that, in hexadecimal"),

@@ -48,8 +48,14 @@ pairs = Table(
     Column("rule_uses", JSONB, comment="rule to values that it selected, and of these hid"),
     Column("replay", Uuid, comment="that it belongs to; such pairs are counted apart"),
     Column("replays", Uuid, comment="the pair whose event was run again"),
+    Column(
+        "starts_at",
+        Moment,
+        comment="acceptance of its event, or the later start that was asked for: the order in which pairs are counted",
+    ),
     Column("counted", Text, comment="as what it stands in its epoch; null until the gate has come to it"),
     Column("counted_in", Uuid, comment="the epoch"),
+    Column("counted_place", BigInteger, comment="the how-manieth of its epoch it was; null where it was left out"),
     PrimaryKeyConstraint("id"),
     Index("pairs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("pairs_probing", "due_at", postgresql_where=text("state = 'probing'")),
@@ -58,6 +64,14 @@ pairs = Table(
     Index("pairs_verdict", "task", "verdict", "id"),
     Index("pairs_tenant", "tenant", "id"),
     Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),
+    Index("pairs_replays", "replays", postgresql_where=text("replays IS NOT NULL")),
+    Index(
+        "pairs_uncounted",
+        "task",
+        "starts_at",
+        "id",
+        postgresql_where=text("counted IS NULL AND starts_at IS NOT NULL"),
+    ),
     postgresql_partition_by="RANGE (id)",
 )
 

@@ -30,6 +30,8 @@ from shadow.store.containment_tables import guard_keys as guard_keys
 from shadow.store.containment_tables import guard_reports as guard_reports
 from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
+from shadow.store.cost_tables import cost_changes as cost_changes
+from shadow.store.cost_tables import cost_tallies as cost_tallies
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
 from shadow.store.gate_tables import deployments as deployments
@@ -99,7 +101,13 @@ events = Table(
     Column(
         "ramp_key",
         Text,
-        comment="by which a ramp decides: tenant or declared entity, of the root where it is a child",
+        comment="by which a ramp decides, where that is another than its tenant: its root's key, or a declared entity",
+    ),
+    Column(
+        "decided",
+        ARRAY(Text),
+        comment="the sides that its route gives an event of its key, the one with authority first; "
+        "null: as its phase says",
     ),
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
@@ -193,6 +201,7 @@ runs = Table(
         server_default="false",
         comment="of a run that no event expected: its authority was decided; else it is none for want of knowledge",
     ),
+    Column("executions", Integer, comment="of the run and its steps together, where somebody told"),
     PrimaryKeyConstraint("id"),
     Index("runs_event", "event_id"),
     Index("runs_platform_run", "platform_run_id"),

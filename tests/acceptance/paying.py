@@ -22,9 +22,9 @@ from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import move
 from shadow.egress import keys as egress_keys
 from shadow.service import Listener, Service
+from shadow.steering.moving import move
 from shadow.store.database import Database, Work
 from tests.integration.causes.chain import up
 from tests.integration.fanout.serving import until

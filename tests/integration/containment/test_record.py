@@ -25,8 +25,9 @@ from shadow.containment.record import (
 from shadow.containment.version import Sighting, current_version, saw_versions
 from shadow.containment.watch import ContainmentWatch
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import MoveRefused, move
+from shadow.cutover.moves import MoveRefused
 from shadow.reports.figures import read_installation
+from shadow.steering.moving import move
 from shadow.store.database import Database, Work
 from tests.unit.shadow.catalogues import small
 

@@ -11,8 +11,9 @@ import pytest
 
 from shadow.cutover import moves
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import LEAD, MoveRefused, move
+from shadow.cutover.moves import LEAD, MoveRefused
 from shadow.cutover.routing import Routing
+from shadow.steering.moving import move
 from shadow.store.database import Database, Work
 from tests.integration.containment.declared import declared
 from tests.unit.shadow.catalogues import small
@@ -34,8 +35,10 @@ async def harmless(database: Database) -> None:
     await declared(database, CATALOGUE)
 
 
-async def to(database: Database, task: str, phase: Phase, reason: str = "because") -> moves.Move:
-    return await move(database, CATALOGUE, task, phase, actor="ada", reason=reason)
+async def to(
+    database: Database, task: str, phase: Phase, reason: str = "because", *, force: bool = False
+) -> moves.Move:
+    return await move(database, CATALOGUE, task, phase, actor="ada", reason=reason, force=force)
 
 
 async def test_a_route_that_was_never_moved_stands_at_legacy(routing: Routing) -> None:
@@ -71,13 +74,13 @@ async def test_a_move_is_an_audit_row(database: Database) -> None:
             "SELECT route, tasks, from_phase, to_phase, actor, reason, forced, effective_at - decided_at FROM moves"
         )
         row: Any = await cursor.fetchone()
-    assert row == (done.route, ["pay"], "legacy", "shadow", "ada", "week one", True, timedelta(seconds=2))
+    assert row == (done.route, ["pay"], "legacy", "shadow", "ada", "week one", False, timedelta(seconds=2))
 
 
 async def test_back_is_always_allowed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "LEAD", timedelta(0))
     await to(database, "pay", Phase.SHADOW)
-    await to(database, "pay", Phase.LIVE)
+    await to(database, "pay", Phase.LIVE, force=True)
     done = await to(database, "pay", Phase.LEGACY)
     assert (done.from_phase, done.to_phase) == (Phase.LIVE, Phase.LEGACY)
 
@@ -88,7 +91,7 @@ async def test_back_is_always_allowed(database: Database, monkeypatch: pytest.Mo
         ("nobody", Phase.SHADOW, "x", "no task 'nobody'; expected one of credit-creator"),  # unknown
         ("pay", Phase.SHADOW, "  ", "needs a reason"),  # unexplained
         ("pay", Phase.LEGACY, "x", "is in phase legacy already"),  # nothing to do
-        ("pay", Phase.RAMP, "x", "ramp is not available yet"),  # needs the gate
+        ("pay", Phase.RAMP, "x", "a ramp needs a share"),
         ("welcome", Phase.LIVE, "x", "fed by the Trigger.dev door (app-calls)"),  # producers need legacy's answers
     ],
 )

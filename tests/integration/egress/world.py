@@ -173,7 +173,7 @@ class Twins:
 class ToldRouting:
     phase: Phase = Phase.SHADOW
 
-    def decision(self, route: str) -> Decision:
+    def decision(self, route: str, key: str | None = None) -> Decision:
         return decide(route, self.phase)
 
 

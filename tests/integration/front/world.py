@@ -15,7 +15,7 @@ from sandbox.inngest import PretendInngest
 from sandbox.serving import Served
 from sandbox.trigger_dev.server import PretendTriggerDev
 from shadow.catalogue import ResolvedCatalogue, parse
-from shadow.cutover.decision import Decision, Phase, decide
+from shadow.cutover.decision import Decision, Phase, Ramp, decide
 from shadow.intake.intake import Intake
 from shadow.platforms.client import carrying_client
 from shadow.store.database import Database, Work
@@ -71,9 +71,14 @@ class ToldRouting:
     phase: Phase = Phase.SHADOW
     of: dict[str, Phase] = field(default_factory=dict)
     """Routes that stand elsewhere."""
+    ramp: Ramp = field(default_factory=Ramp)
+    """Of those in `ramp`."""
 
-    def decision(self, route: str) -> Decision:
-        return decide(route, self.of.get(route, self.phase))
+    def decision(self, route: str, key: str | None = None) -> Decision:
+        return decide(route, self.of.get(route, self.phase), candidate=self.ramp.takes(key))
+
+    def decisions(self, route: str) -> list[Decision]:
+        return [decide(route, self.of.get(route, self.phase), candidate=candidate) for candidate in (False, True)]
 
 
 @dataclass

@@ -14,12 +14,12 @@ from shadow.catalogue import parse
 from shadow.catalogue.model import Origin
 from shadow.cutover import moves
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import move
 from shadow.fanout.resending import send_again
 from shadow.intake import webhook
 from shadow.intake.intake import Intake
 from shadow.intake.plan import planned
 from shadow.model.ids import Seed
+from shadow.steering.moving import move
 from shadow.store.database import Database, Work
 from tests.integration.containment.declared import declared
 from tests.integration.originals import originals

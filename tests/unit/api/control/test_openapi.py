@@ -24,6 +24,8 @@ PROMISED = {
     ("get", "/v1/tasks/{task}"),
     ("get", "/v1/tasks/{task}/parity"),
     ("get", "/v1/board"),
+    ("get", "/v1/costs"),
+    ("get", "/v1/tasks/{task}/costs"),
     ("get", "/v1/tasks/{task}/rules"),
     ("get", "/v1/tasks/{task}/containment"),
     ("post", "/v1/tasks/{task}/containment"),

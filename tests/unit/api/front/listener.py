@@ -15,7 +15,7 @@ import psycopg
 from api.front.application import front_app
 from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
-from shadow.cutover.decision import Decision, Phase, decide
+from shadow.cutover.decision import Decision, Phase, Ramp, decide
 from shadow.intake.arrival import Arrival, Receipt
 from shadow.model.ids import Seed, new_id
 from shadow.platforms.client import carrying_client
@@ -62,9 +62,13 @@ class ToldRouting:
     """Every route stands in the phase it was told."""
 
     phase: Phase = Phase.SHADOW
+    ramp: Ramp = field(default_factory=Ramp)
 
-    def decision(self, route: str) -> Decision:
-        return decide(route, self.phase)
+    def decision(self, route: str, key: str | None = None) -> Decision:
+        return decide(route, self.phase, candidate=self.ramp.takes(key))
+
+    def decisions(self, route: str) -> list[Decision]:
+        return [decide(route, self.phase, candidate=candidate) for candidate in (False, True)]
 
 
 class AwayDatabase(Database):
