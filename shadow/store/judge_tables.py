@@ -63,6 +63,7 @@ pairs = Table(
     Index("pairs_task", "task", "id"),
     Index("pairs_verdict", "task", "verdict", "id"),
     Index("pairs_tenant", "tenant", "id"),
+    Index("pairs_unlike", "verdict", "id", postgresql_where=text("verdict <> 'match'")),
     Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),
     Index("pairs_replays", "replays", postgresql_where=text("replays IS NOT NULL")),
     Index(

@@ -66,6 +66,10 @@ def questions(document: dict[str, Any], values: dict[str, str]) -> Iterator[tupl
         yield path, {}
         for one in filters:
             yield path, {one["name"]: value_of(one, values)}
+        if template == "/v1/pairs":
+            for rare in ("missing_legacy", "pending"):  # none of a million
+                yield path, {"verdict": rare}
+                yield path, {"verdict": rare, "task": values["task"]}
 
 
 def value_of(parameter: dict[str, Any], values: dict[str, str]) -> str:
