@@ -35,6 +35,7 @@ from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
+from shadow.notices.delivering import NoticeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.inngest_runs import InngestRuns
@@ -193,6 +194,7 @@ class Service:
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
+            NoticeLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]
         for part in parts:

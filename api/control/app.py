@@ -11,9 +11,11 @@ from api.control import (
     board,
     containment,
     costs,
+    draining,
     events,
     incidents,
     judgements,
+    notices,
     pairs,
     phases,
     process,
@@ -50,7 +52,9 @@ def control_app(services: ControlServices) -> FastAPI:
         replays,
         events,
         phases,
+        draining,
         incidents,
+        notices,
         process,
     )
     routers = [part.router for part in parts]

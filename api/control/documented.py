@@ -31,6 +31,7 @@ TAGS = [
     {"name": "events", "description": "Events, and those that could not be delivered."},
     {"name": "phases", "description": "Where routes stand and how they were moved."},
     {"name": "incidents", "description": "What must not happen and did: leaks above all."},
+    {"name": "notices", "description": "What people want to hear of, and how they were told."},
     {"name": "process", "description": "Health and metrics."},
 ]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from comparators.rules import RuleError
+from shadow.catalogue.consistency_notices import notice_inconsistencies
 from shadow.catalogue.consistency_outside import outside_inconsistencies
 from shadow.catalogue.model import (
     Catalogue,
@@ -40,13 +41,14 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
         ("tasks", catalogue.tasks),
         ("targets", catalogue.targets),
         ("databases", catalogue.databases),
+        ("notifications.channels", catalogue.notifications.channels),
     ):
         for name in names:
             if not _NAME.fullmatch(name):
                 expected = _NAME_EXPECTED
                 if section == "tasks":
                     expected += "; legacy.task may have any other id"
-                yield Finding((section, name), f"the name {name!r}", expected, at_key=True)
+                yield Finding((*section.split("."), name), f"the name {name!r}", expected, at_key=True)
     for name, source in catalogue.sources.items():
         if isinstance(source, WebhookSource):
             yield from _webhook(source, ("sources", name), catalogue)
@@ -57,6 +59,7 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
         yield from _task(task, ("tasks", task_id), catalogue)
     yield from _collisions(catalogue)
     yield from outside_inconsistencies(catalogue)
+    yield from notice_inconsistencies(catalogue)
     for key, named, known in (
         ("platforms", catalogue.prices.platforms, catalogue.platforms),
         ("executions", catalogue.prices.executions, catalogue.tasks),

@@ -147,7 +147,7 @@ def _tags(context: Mapping[str, Any]) -> str:
 
 
 def _found(path: Path, value: Any, raw: Callable[[Path], str | None]) -> str:
-    secret = any(part in SECRET_KEYS for part in path)
+    secret = any(part in SECRET_KEYS for part in path) or (path[:1] == ("notifications",) and path[-1:] == ("url",))
     written = raw(path)
     if value is None:
         return "nothing"

@@ -17,6 +17,7 @@ from shadow.cli import (
     judge,
     map,
     noise,
+    notices,
     phase,
     processes,
     replay,
@@ -52,6 +53,7 @@ app.add_typer(sealing_key.app, name="sealing-key")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(map.app, name="map")
 app.add_typer(noise.app, name="noise")
+app.add_typer(notices.app, name="notices")
 app.add_typer(token.app, name="token")
 app.add_typer(egress_key.app, name="egress-key")
 app.add_typer(dead_letters.app, name="dead-letters")

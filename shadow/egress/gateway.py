@@ -35,7 +35,6 @@ from shadow.egress.keys import EgressKeys, Holder, offered
 from shadow.egress.operation import Operations
 from shadow.egress.quota import Quota
 from shadow.egress.replies import Refusal, Reply, problem
-from shadow.egress.resolving import Forbidden
 from shadow.egress.runs import Decides, Identify, KnownRun, Runs, Told, Unknown, WrongSide
 from shadow.egress.spool import Spool, SpoolReplay
 from shadow.egress.twin import Twins
@@ -44,6 +43,7 @@ from shadow.egress.upstream import Outgoing, Upstream, permit
 from shadow.egress.versions import Versions
 from shadow.model.ids import new_id
 from shadow.observe import metrics
+from shadow.platforms.resolving import Forbidden
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)

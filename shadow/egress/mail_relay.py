@@ -15,7 +15,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Target
-from shadow.egress.resolving import Forbidden, Resolver
+from shadow.platforms.resolving import Forbidden, Resolver
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from shadow.effects.probes import Fetched
 from shadow.effects.sql_reading import CannotRead
 from shadow.egress.address import BadAddress, address
 from shadow.egress.disposition import CallEffect, Disposition
-from shadow.egress.resolving import Forbidden
 from shadow.egress.upstream import Outgoing, Unreachable, Upstream, permit
+from shadow.platforms.resolving import Forbidden
 
 MOST_BYTES = 1024 * 1024
 _NOBODYS: Authority = "none"

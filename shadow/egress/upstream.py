@@ -14,8 +14,8 @@ from shadow.cutover.decision import Authority
 from shadow.egress.address import Address
 from shadow.egress.disposition import CallEffect, Disposition, ReadsPolicy
 from shadow.egress.keys import PREFIX, offered
-from shadow.egress.resolving import Resolver
 from shadow.platforms.client import HOP_BY_HOP, carrying_client, end_to_end
+from shadow.platforms.resolving import Resolver
 
 log = structlog.get_logger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shadow.fanout.backoff import Backoff
 from shadow.fanout.queue import Dead, Dropped, Fate, Later, Taken
+from shadow.model.backoff import Backoff
 from shadow.observe import metrics
 from shadow.platforms.adapter import (
     CancelResult,

@@ -14,7 +14,6 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.fanout.backoff import Backoff
 from shadow.fanout.breaker import Breaker, Circuit
 from shadow.fanout.fate import fate_of, fate_of_cancellation, is_unhealthy, kind_of
 from shadow.fanout.handoff import tasks_of
@@ -23,6 +22,7 @@ from shadow.fanout.tenant_rate import TenantRates
 from shadow.fanout.wake import pause
 from shadow.fanout.write_back import WriteBack
 from shadow.intake.arrival import Stage
+from shadow.model.backoff import Backoff
 from shadow.observe import metrics
 from shadow.platforms.adapter import Adapter, Cancellation, CancelResult, Delivered, Failed, Result, Throttled
 

@@ -21,11 +21,11 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
-from shadow.fanout.backoff import Backoff
 from shadow.fanout.wake import pause
 from shadow.intake import late_mapping
 from shadow.intake.late_mapping import NotMapped, StoredCall
 from shadow.intake.trigger_arrival import Mapped, mapped_payload
+from shadow.model.backoff import Backoff
 from shadow.model.ids import new_id
 from shadow.platforms import packets
 from shadow.platforms.adapter import Adapter

@@ -127,6 +127,12 @@ JUDGE_VOID = Counter(
 JUDGE_SECONDS = Histogram(
     "shadow_judge_seconds", "How long the comparison of one pair took.", buckets=_FAST, registry=REGISTRY
 )
+NOTIFIED = Counter(
+    "shadow_notices_sent",
+    "Attempts to tell a channel of a notice.",
+    ["channel", "result"],
+    registry=REGISTRY,
+)
 EXPIRED = Counter("shadow_expired", "Rows deleted because they were too old.", ["what"], registry=REGISTRY)
 
 EGRESS_CALLS = Counter(
@@ -277,6 +283,11 @@ def judging_took(seconds: float) -> None:
 def expired(what: Literal["originals", "evidence"], count: int) -> None:
     """Bodies of originals, or rows of evidence outside dropped months, that retention deleted."""
     EXPIRED.labels(what).inc(count)
+
+
+def notified(channel: str, result: Literal["sent", "failed", "given_up"]) -> None:
+    """An attempt to tell a channel of a notice; what failed is tried again, what was given up is not."""
+    NOTIFIED.labels(channel, result).inc()
 
 
 def egress_call(target: str, side: str, effect: str, disposition: str) -> None:

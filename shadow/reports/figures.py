@@ -23,7 +23,9 @@ from shadow.containment.record import State
 from shadow.cutover.decision import Phase
 from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
+from shadow.reports.draining import left_by_task
 from shadow.reports.incidents import leaks_by_task
+from shadow.reports.moves import automatic_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.rules import dead
 from shadow.reports.shapes import SignatureSummary
@@ -64,6 +66,11 @@ GAUGES = {
         ["task", "state"],
     ),
     "shadow_leaks": ("Writes of runs without authority that reached their target, ever.", ["task"]),
+    "shadow_draining_runs": (
+        "What legacy still has to finish with authority; absent where it has all authority.",
+        ["task"],
+    ),
+    "shadow_automatic_moves": ("Moves back that were made by themselves, ever.", ["task"]),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
 }
 """Name -> (what it says, its labels)."""
@@ -85,6 +92,10 @@ class Installation:
     """Task -> the state of its containment; `none` where nothing is on record."""
     leaks: dict[str, int]
     """By task; every task of the catalogue has an entry."""
+    draining: dict[str, int]
+    """Task -> what is left on legacy; none where legacy has all authority."""
+    moved_back: dict[str, int]
+    """Task -> automatic moves; every task of the catalogue has an entry."""
     allowances: dict[str, Standing]
     """By task, where any stands."""
     dead_rules: dict[str, int]
@@ -116,6 +127,8 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         contained = await containment_states(connection)
         leaks = await leaks_by_task(connection, catalogue.tasks)
         allowed = await standing_by_task(connection)
+        left = await left_by_task(connection, catalogue)
+        moved_back = await automatic_by_task(connection, catalogue.tasks)
         dead_rules = await dead(connection, catalogue)
     found = await worst(engine, limit=SIGNATURES)
     return Installation(
@@ -124,6 +137,8 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
+        draining=left,
+        moved_back=moved_back,
         allowances=allowed,
         dead_rules={task: len(keys) for task, keys in dead_rules.items()},
         signatures=[signature for signature in found.items if signature.open],
@@ -154,6 +169,10 @@ class _Gauges(Collector):
                 made["shadow_parity_ratio"].add_metric([task], ratio)
         for task, number in self.installation.leaks.items():
             made["shadow_leaks"].add_metric([task], number)
+        for task, number in self.installation.draining.items():
+            made["shadow_draining_runs"].add_metric([task], number)
+        for task, number in self.installation.moved_back.items():
+            made["shadow_automatic_moves"].add_metric([task], number)
         for task, standing in self.installation.phases.items():
             for phase in Phase:
                 made["shadow_phase_info"].add_metric([task, phase.value], float(standing is phase))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import any_, literal, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from collections.abc import Iterable
+
+from sqlalchemy import any_, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.reports.shapes import Moves, MoveView
 from shadow.store.tables import moves
@@ -21,3 +23,12 @@ async def newest(engine: AsyncEngine, *, task: str | None = None, limit: int = 5
     async with engine.connect() as connection:
         rows = await connection.execute(query)
         return Moves(items=[MoveView.model_validate(row._mapping) for row in rows])
+
+
+async def automatic_by_task(connection: AsyncConnection, tasks: Iterable[str]) -> dict[str, int]:
+    """How often each of these tasks was moved back by itself."""
+    task = func.unnest(moves.c.tasks).label("task")
+    made = select(task).where(moves.c.cause == "automatic").subquery()
+    rows = await connection.execute(select(made.c.task, func.count()).group_by(made.c.task))
+    found: dict[str, int] = {row[0]: row[1] for row in rows}
+    return {task: found.get(task, 0) for task in tasks}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text, Uuid
+from sqlalchemy import Column, Index, Integer, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shadow.store.schema import NOW, Moment, metadata
@@ -20,6 +20,7 @@ notices = Table(
     Column("made_at", Moment, nullable=False, server_default=NOW),
     Column("fanned_at", Moment, comment="when deliveries were made of it; null until then"),
     Index("notices_made", "made_at"),
+    Index("notices_unfanned", "made_at", postgresql_where=text("fanned_at IS NULL")),
 )
 
 notice_deliveries = Table(
@@ -33,5 +34,5 @@ notice_deliveries = Table(
     Column("sent_at", Moment),
     Column("error", Text),
     Index("notice_deliveries_once", "notice", "channel", unique=True),
-    Index("notice_deliveries_due", "due_at"),
+    Index("notice_deliveries_due", "channel", "due_at", postgresql_where=text("due_at IS NOT NULL")),
 )

@@ -67,7 +67,7 @@ STAGES = [
     "shadow.egress.quota.Quota.shadow_read",
     "shadow.egress.forwarding.Forwarding.forward",
     "shadow.egress.upstream.Upstream.check",
-    "shadow.egress.resolving.Resolver.addresses",
+    "shadow.platforms.resolving.Resolver.addresses",
     "shadow.egress.incidents.Incidents.note",
     "shadow.store.database.Database.connection",
 ]

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from shadow.fanout.backoff import Backoff
 from shadow.fanout.fate import MISCONFIGURED_WAIT, fate_of, fate_of_cancellation, is_unhealthy
 from shadow.fanout.queue import Dead, Dropped, Later, Taken
+from shadow.model.backoff import Backoff
 from shadow.platforms.adapter import (
     CancelResult,
     Delivered,

@@ -56,6 +56,8 @@ def test_each_function_counts_under_its_labels() -> None:
          {"side": "legacy", "platform": "trigger"}),
         (lambda: metrics.learned("candidate", "poll"), "shadow_outcomes_total", 1.0,
          {"side": "candidate", "learned_by": "poll"}),
+        (lambda: metrics.notified("ops", "given_up"), "shadow_notices_sent_total", 1.0,
+         {"channel": "ops", "result": "given_up"}),
         (lambda: metrics.effects("candidate", 4), "shadow_effects_total", 4.0, {"side": "candidate"}),
         (lambda: metrics.sequenced("late", 0.5), "shadow_sequenced_total", 1.0, {"result": "late"}),
         (lambda: metrics.sequenced("settled", 0.5), "shadow_sequenced_seconds_sum", 0.5, {}),

@@ -13,6 +13,7 @@ CREATE TABLE notices (
     CONSTRAINT notices_once_key UNIQUE (once)
 );
 CREATE INDEX notices_made ON notices (made_at);
+CREATE INDEX notices_unfanned ON notices (made_at) WHERE fanned_at IS NULL;
 COMMENT ON COLUMN notices.kind IS 'gate_opened, gate_closed, gate_regressed, moved, moved_back or leak';
 COMMENT ON COLUMN notices.title IS 'one sentence';
 COMMENT ON COLUMN notices.once IS 'what makes it that notice, so that it is made once; null: as it comes';
@@ -28,6 +29,6 @@ CREATE TABLE notice_deliveries (
     CONSTRAINT notice_deliveries_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX notice_deliveries_once ON notice_deliveries (notice, channel);
-CREATE INDEX notice_deliveries_due ON notice_deliveries (due_at);
+CREATE INDEX notice_deliveries_due ON notice_deliveries (channel, due_at) WHERE due_at IS NOT NULL;
 COMMENT ON COLUMN notice_deliveries.channel IS 'of the catalogue''s `notifications`';
 COMMENT ON COLUMN notice_deliveries.due_at IS 'null once it was taken, or given up';

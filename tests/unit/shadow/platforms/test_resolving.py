@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from shadow.egress.resolving import Forbidden, Resolver, check
+from shadow.platforms.resolving import Forbidden, Resolver, check
 
 PRIVATE = ["10.1.2.3", "172.16.0.1", "192.168.1.1", "127.0.0.1", "::1", "fc00::1", "::ffff:10.0.0.1", "100.64.0.1"]
 NEVER = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.fanout.backoff import Backoff
+from shadow.model.backoff import Backoff
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where a target's host lies: resolved here, every address checked, so that no name leads into our own network."""
+"""Where a host that a catalogue names lies: every address is checked, so that no name leads into our own network."""
 
 from __future__ import annotations
 
