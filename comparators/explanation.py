@@ -7,7 +7,7 @@ that has been compared, and only when somebody asks; the judgement itself does n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -65,6 +65,16 @@ class Paired:
     found_by: str
     """identity, only one, content, ids, content but for ids, likeness or kind: see `pairing.Found`."""
     equal: bool
+    place: str
+    """Normalised JSONPath of both in the pair; differences of them are there or below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone(EffectName):
+    """An effect that nothing answers."""
+
+    place: str
+    """Normalised JSONPath of it in the pair; differences of it are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +108,9 @@ class Explanation:
     normalised: tuple[Normalised, ...]
     collapsed: tuple[CollapsedAway, ...]
     paired: tuple[Paired, ...]
-    missing: tuple[EffectName, ...]
+    missing: tuple[Alone, ...]
     """Legacy's effects that nothing of the candidate answers."""
-    surplus: tuple[EffectName, ...]
+    surplus: tuple[Alone, ...]
     """The candidate's that answer nothing."""
     unified: tuple[Unified, ...]
     """Ids that differ and are the same thing."""
@@ -123,7 +133,7 @@ class Explanation:
 
 def explain(case: Case, differences: Sequence[Difference], verdict: Verdict, *, identical: bool) -> Explanation:
     """What the stages did with a case that was judged so."""
-    places = _places(case)
+    places, lone = _places(case)
     return Explanation(
         identical=identical,
         normalised=tuple(_normalised(case)),
@@ -134,11 +144,12 @@ def explain(case: Case, differences: Sequence[Difference], verdict: Verdict, *, 
                 _named("candidate", effect.counterpart),
                 case.pairing.found[effect.entry].value,
                 effect.data.equal and effect.same_operation,
+                place,
             )
-            for effect in case.effects
+            for effect, place in zip(case.effects, places[1:], strict=True)
         ),
-        missing=tuple(_named("legacy", entry) for entry in case.pairing.missing),
-        surplus=tuple(_named("candidate", entry) for entry in case.pairing.surplus),
+        missing=tuple(_alone("legacy", entry, lone) for entry in case.pairing.missing),
+        surplus=tuple(_alone("candidate", entry, lone) for entry in case.pairing.surplus),
         unified=tuple(case.correspondence.unified.values()),
         kept=tuple(case.correspondence.kept.values()),
         moments=tuple(case.correspondence.moments),
@@ -185,16 +196,19 @@ def _views(case: Case, places: Sequence[str]) -> Iterator[View]:
             yield view_of(place, comparison, layout.raw)
 
 
-def _places(case: Case) -> list[str]:
-    """Where in the pair each layout is: the output first, then each effect."""
+def _places(case: Case) -> tuple[list[str], dict[Entry, str]]:
+    """Where in the pair each layout is, the output first, then each effect; and where each effect without
+    counterpart is. They are counted as the comparator of effects counts them."""
     ordinals: Counter[tuple[str, str, str]] = Counter()
-    places = [normalised(("output",))]
-    for effect in case.effects:
-        entry = effect.entry
-        places.append(normalised(effect_parts(entry, ordinals[entry.group])))
+
+    def place(entry: Entry, *, alone: bool = False) -> str:
+        ordinal = ordinals[entry.group]
         if entry.identity is None:
             ordinals[entry.group] += 1
-    return places
+        return normalised(effect_parts(entry, ordinal, alone=alone))
+
+    places = [normalised(("output",)), *(place(effect.entry) for effect in case.effects)]
+    return places, {entry: place(entry, alone=True) for entry in (*case.pairing.missing, *case.pairing.surplus)}
 
 
 def _verdict(verdict: Verdict, differences: Sequence[Difference]) -> str:
@@ -206,6 +220,13 @@ def _verdict(verdict: Verdict, differences: Sequence[Difference]) -> str:
 
 def _named(side: str, entry: Entry) -> EffectName:
     return EffectName(side, entry.position, entry.kind, entry.target, entry.spelled, entry.identity, entry.attempt)
+
+
+def _alone(side: str, entry: Entry, places: Mapping[Entry, str]) -> Alone:
+    name = _named(side, entry)
+    return Alone(
+        name.side, name.position, name.kind, name.target, name.operation, name.identity, name.attempt, places[entry]
+    )
 
 
 def _shown(value: JSON | Missing) -> JSON:

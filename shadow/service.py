@@ -11,6 +11,7 @@ import gc
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,8 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.gate.counting import CountingLoop
+from shadow.gate.evaluating import GateLoop
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -47,6 +50,10 @@ from shadow.sealing import master
 from shadow.store import embedded
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
+from shadow.ticks.candidate_runs import take_ticks
+from shadow.ticks.discovery import Discover, first_of
+from shadow.ticks.expecting import TickLoop
+from shadow.ticks.legacy_runs import LegacyTicks, tick_sweep
 from shadow.world.sequencing import Sequencer
 
 if TYPE_CHECKING:
@@ -168,6 +175,7 @@ class Service:
                 "service.started",
                 front=self._front and self._front.port,
                 control=self._control and self._control.port,
+                pages=self._control and f"http://{self._control.host}:{self._control.port}/pages/",
                 loops=self._loops,
             )
             stopped = asyncio.create_task(stop.wait())
@@ -181,19 +189,23 @@ class Service:
     async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
         known = adapters(self._catalogue, http)
         reads = TargetReads(self._catalogue)
-        discovery = Discovery(self._catalogue, self._database, http)
-        traces = TriggerTraces(self._catalogue, self._database, http, discovery.discover)
+        traces = TriggerTraces(self._catalogue, self._database, http, self._discover(http))
+        collector = Collector(self._catalogue, self._database, known)
         stack.push_async_callback(reads.close)
         parts: list[_Part] = [
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
-            Collector(self._catalogue, self._database, known),
+            collector,
+            TickLoop(self._database, self._catalogue),
+            tick_sweep(self._catalogue, self._database, known, collector),
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
             Reattribution(self._database, self._catalogue, traces),
             AllowanceLoop(self._database),
+            CountingLoop(self._database, self._catalogue),
             RowChangesLoop(self._database, self._catalogue),
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
+            GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]
@@ -213,8 +225,10 @@ class Service:
         intake = Intake(self._database)
         await intake.start()
         stack.push_async_callback(intake.stop)
-        discovery = Discovery(self._catalogue, self._database, http)
-        identify = InngestRuns(self._catalogue, self._database, http).identify
+        discover = self._discover(http)
+        identify = InngestRuns(
+            self._catalogue, self._database, http, partial(take_ticks, self._database, self._catalogue)
+        ).identify
         gateway = None
         if self._catalogue.targets:
             gateway = Gateway(
@@ -223,9 +237,9 @@ class Service:
                 routing,
                 http,
                 self._data / "spool",
-                discover=discovery.discover,
+                discover=discover,
                 identify=identify,
-                traces=TriggerTraces(self._catalogue, self._database, http, discovery.discover),
+                traces=TriggerTraces(self._catalogue, self._database, http, discover),
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
@@ -239,12 +253,18 @@ class Service:
                 database=self._database,
                 http=http,
                 gateway=gateway,
-                discover=discovery.discover,
+                discover=discover,
                 identify=identify,
                 extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
             )
         )
         return _Server(uvicorn.Config(app, **server_settings(self._front)))
+
+    def _discover(self, http: httpx.AsyncClient) -> Discover:
+        """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""
+        children = Discovery(self._catalogue, self._database, http)
+        ticks = LegacyTicks(self._catalogue, self._database, http)
+        return first_of(children.discover, ticks.discover)
 
     async def _mail_sink(self, stack: contextlib.AsyncExitStack, gateway: Gateway | None, listener: Listener) -> None:
         if gateway is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.control import (
     allowances,
@@ -12,6 +13,7 @@ from api.control import (
     containment,
     costs,
     draining,
+    epochs,
     events,
     incidents,
     judgements,
@@ -27,6 +29,11 @@ from api.control import (
 from api.control.documented import DESCRIPTION, document
 from api.control.problems import install
 from api.control.services import ControlServices
+
+
+async def _to_pages(_request: Request) -> Response:
+    """Whoever asks for nothing in particular is a person."""
+    return RedirectResponse("/pages/")
 
 
 def control_app(services: ControlServices) -> FastAPI:
@@ -51,6 +58,7 @@ def control_app(services: ControlServices) -> FastAPI:
         proposals,
         replays,
         events,
+        epochs,
         phases,
         draining,
         incidents,
@@ -60,5 +68,10 @@ def control_app(services: ControlServices) -> FastAPI:
     routers = [part.router for part in parts]
     for router in routers:
         app.include_router(router)
+    # Mounted late: the pages know this package, too.
+    from api.pages.application import pages_app
+
+    app.mount("/pages", pages_app(services))
+    app.add_route("/", _to_pages, include_in_schema=False)
     app.openapi = lambda: document(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -361,11 +361,39 @@ MOVE: Example = {
     "to_phase": "shadow",
     "actor": "token:oncall",
     "reason": "First week of comparison",
-    "forced": True,
+    "from_share": 0,
+    "to_share": 0,
+    "allow": [],
+    "deny": [],
+    "forced": False,
+    "cause": "person",
+    "evidence_hash": None,
     "decided_at": "2026-05-01T09:00:00Z",
     "effective_at": "2026-05-01T09:00:02Z",
 }
 MOVES: Example = {"items": [MOVE]}
+MOVE_DETAIL: Example = {**MOVE, "evidence": None}
+PHASES: Example = {
+    "items": [
+        {
+            "route": "order-sync",
+            "tasks": ["order-sync"],
+            "phase": "ramp",
+            "share": 10,
+            "allow": ["acme"],
+            "deny": [],
+            "reverse": False,
+            "since": "2026-05-08T09:00:02Z",
+            "coming": {
+                "phase": "ramp",
+                "share": 50,
+                "allow": ["acme"],
+                "deny": [],
+                "effective_at": "2026-05-09T09:00:02Z",
+            },
+        }
+    ]
+}
 INCIDENTS: Example = {
     "items": [
         {
@@ -384,7 +412,7 @@ INCIDENTS: Example = {
         }
     ]
 }
-MOVE_REQUEST: Example = {"phase": "shadow", "reason": "First week of comparison"}
+MOVE_REQUEST: Example = {"phase": "ramp", "share": 10, "allow": ["acme"], "reason": "Its gate is open since Monday"}
 CONTAINMENT: Example = {
     "task": "order-sync",
     "state": "proven",

@@ -23,6 +23,7 @@ from shadow.outcomes.straight import Begun, Identify, take_in
 from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
 from shadow.store.rounds import Rounds
+from shadow.ticks.candidate_runs import take_ticks
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,9 @@ def _watch(
     async def record(told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
         """Write the outcomes down; False for those to be told again."""
         begun = [Begun.of(outcome) for outcome, _attempt in told]
-        pending = await take_in(database, catalogue, [run for run in begun if run is not None], identify)
+        known = [run for run in begun if run is not None]
+        await take_ticks(database, catalogue, known)
+        pending = await take_in(database, catalogue, known, identify)
         again = [
             run is not None and attempt < pending.get(run, 0)
             for run, (_outcome, attempt) in zip(begun, told, strict=True)

@@ -27,6 +27,7 @@ from shadow.catalogue import Ignored, MappedEvent
 from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake import answers, signatures, webhook
+from shadow.intake.arrival import Stage
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.plan import PASSTHROUGH_PATIENCE
 from shadow.platforms.client import Answer, TooLarge, carry
@@ -132,7 +133,7 @@ class WebhookDoor:
             return
         if isinstance(delivery.read, webhook.Unmapped):
             log.warning("front.unmapped", source=source.name, event_id=str(receipt.event_id))
-        if source.passthrough:
+        if source.passthrough and any(dispatch.stage is Stage.FORWARD for dispatch in arrival.dispatches):
             answer = await self._forwarded(source, delivery, receipt.event_id, receipt.duplicate)
             if answer is not None:
                 await respond(send, answer.status, answer.body, pass_back(answer.headers))

@@ -88,18 +88,18 @@ async def find(engine: AsyncEngine, secret: str) -> Token | None:
     if not secret.startswith(PREFIX):
         return None
     async with engine.connect() as connection:
-        row = (await connection.execute(select(*_COLUMNS).where(tokens.c.digest == _digest(secret)))).one_or_none()
+        row = (await connection.execute(select(*COLUMNS).where(tokens.c.digest == _digest(secret)))).one_or_none()
     if row is None:
         return None
-    token = _token(*row)
+    token = token_of(*row)
     return token if token.valid(datetime.now(UTC)) else None
 
 
 async def every(engine: AsyncEngine) -> list[Token]:
     """All tokens ever issued, newest first."""
     async with engine.connect() as connection:
-        rows = await connection.execute(select(*_COLUMNS).order_by(tokens.c.id.desc()))
-        return [_token(*row) for row in rows]
+        rows = await connection.execute(select(*COLUMNS).order_by(tokens.c.id.desc()))
+        return [token_of(*row) for row in rows]
 
 
 async def revoke(engine: AsyncEngine, name: str) -> list[Token]:
@@ -116,12 +116,12 @@ async def revoke(engine: AsyncEngine, name: str) -> list[Token]:
             update(tokens)
             .where(condition, tokens.c.revoked_at.is_(None))
             .values(revoked_at=datetime.now(UTC))
-            .returning(*_COLUMNS)
+            .returning(*COLUMNS)
         )
-        return [_token(*row) for row in rows]
+        return [token_of(*row) for row in rows]
 
 
-_COLUMNS = (
+COLUMNS = (
     tokens.c.id,
     tokens.c.name,
     tokens.c.scopes,
@@ -129,13 +129,14 @@ _COLUMNS = (
     tokens.c.expires_at,
     tokens.c.revoked_at,
 )
+"""What `token_of` takes, in its order."""
 
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
-def _token(
+def token_of(
     identifier: UUID,
     name: str,
     scopes: list[str],
@@ -143,5 +144,6 @@ def _token(
     expires_at: datetime | None,
     revoked_at: datetime | None,
 ) -> Token:
+    """A row of these columns."""
     granted = frozenset(Scope(scope) for scope in scopes)
     return Token(identifier, name, granted, created_at, expires_at, revoked_at)

@@ -10,8 +10,10 @@ from typing import assert_never
 from comparators.rules import RuleError
 from shadow.catalogue.consistency_notices import notice_inconsistencies
 from shadow.catalogue.consistency_outside import outside_inconsistencies
+from shadow.catalogue.cron_settings import SCHEDULE
 from shadow.catalogue.model import (
     Catalogue,
+    CronSettings,
     HttpPlatform,
     InngestPlatform,
     RuleSettings,
@@ -25,6 +27,7 @@ from shadow.catalogue.model import (
 from shadow.catalogue.paths import parsed
 from shadow.catalogue.problems import Finding, Path, one_of
 from shadow.catalogue.rule_settings import IgnoreSetting, ValueSetting, ignore_rule, value_rule
+from shadow.catalogue.schedule import Schedule, zone_of
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")
 _NAME_EXPECTED = "letters, digits and . _ : - (it stands in URLs)"
@@ -44,6 +47,8 @@ def inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
         ("notifications.channels", catalogue.notifications.channels),
     ):
         for name in names:
+            if section == "sources" and name == SCHEDULE:
+                yield Finding((section, name), f"the name {name!r}", "another: it means the clock", at_key=True)
             if not _NAME.fullmatch(name):
                 expected = _NAME_EXPECTED
                 if section == "tasks":
@@ -126,7 +131,25 @@ def _event_name(name: str, path: Path) -> Iterator[Finding]:
         yield Finding(path, repr(name), "another prefix: inngest/ is the platform's own")
 
 
+def _cron(cron: CronSettings, task: Task, path: Path) -> Iterator[Finding]:
+    try:
+        Schedule.parse(cron.expression)
+    except ValueError as error:
+        expected = "five fields: minute, hour, day of month, month, day of week"
+        yield Finding((*path, "expression"), f"{cron.expression!r} ({error})", expected)
+    try:
+        zone_of(cron.timezone)
+    except ValueError:
+        yield Finding((*path, "timezone"), repr(cron.timezone), "an IANA name, such as Europe/Berlin")
+    if cron.drains and not task.world:
+        yield Finding((*path, "drains"), "true without `world`", "the rows of the queue in the task's `world`")
+
+
 def _task(task: Task, path: Path, catalogue: Catalogue) -> Iterator[Finding]:
+    if task.cron is not None:
+        yield from _cron(task.cron, task, (*path, "cron"))
+    elif not task.sources:
+        yield Finding((*path, "sources"), "an empty list", "at least one source, or a `cron`")
     for index, source in enumerate(task.sources):
         if source not in catalogue.sources:
             yield Finding((*path, "sources", index), repr(source), one_of(catalogue.sources, source))

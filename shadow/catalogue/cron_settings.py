@@ -8,6 +8,9 @@ from pydantic import Field
 
 from shadow.catalogue.values import Duration, Strict
 
+SCHEDULE = "schedule"
+"""The source of the events that stand for ticks: no source of a catalogue may be called so."""
+
 
 class CronSettings(Strict):
     """The schedule of a task that a clock starts. In `shadow` legacy's own scheduler is the clock."""
@@ -21,4 +24,4 @@ class CronSettings(Strict):
     tenants: bool = False
     """Whether legacy runs once a tick for each tenant (a schedule with an external id each), not once for all."""
     drains: bool = Field(False)
-    """Whether it works off a queue of rows, so that the candidate needs a copy of the queue as it was at the tick."""
+    """Whether it works off the rows of `world`, so that the candidate needs them as they were at the tick."""

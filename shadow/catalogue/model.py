@@ -215,8 +215,8 @@ class Task(TaskDefaults):
     category: str | None = None
     event: str
     """The event that starts the candidate function."""
-    sources: tuple[str, ...] = Field(min_length=1)
-    """Which sources feed it. An event is mirrored at one door only."""
+    sources: tuple[str, ...]
+    """Which sources feed it. An event is mirrored at one door only. Empty for a task that only its `cron` starts."""
     legacy: LegacyTask
     candidate: CandidateTask
     cron: CronSettings | None = None

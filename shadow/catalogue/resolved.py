@@ -19,6 +19,7 @@ from shadow.catalogue.model import (
     ReportKeys,
     RuleSettings,
     Source,
+    WebhookSource,
 )
 from shadow.catalogue.outside import DatabasePair, Target
 from shadow.catalogue.webhook import WebhookMapper
@@ -191,6 +192,15 @@ class ResolvedCatalogue:
     def task_of_legacy(self, platform: str, task: str) -> ResolvedTask | None:
         """The task with that id on that legacy platform."""
         return self._by_legacy.get((platform, task))
+
+    def starts_by_forward(self, source: str, task: ResolvedTask) -> bool:
+        """Whether legacy's run of that task is what an app does with the webhooks that the source forwards to it."""
+        settings = self.sources.get(source)
+        return (
+            isinstance(settings, WebhookSource)
+            and settings.forward is not None
+            and settings.forward == task.legacy.platform
+        )
 
     def task_of_function(self, slug: str) -> ResolvedTask | None:
         """The task whose candidate function has that full slug."""

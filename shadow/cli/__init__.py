@@ -11,6 +11,7 @@ from shadow.cli import (
     costs,
     dead_letters,
     demo,
+    deployment,
     egress_key,
     explain,
     forget,
@@ -40,6 +41,8 @@ app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
+app.command("deployment")(deployment.deployment)
+app.command("epoch")(deployment.epoch)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)

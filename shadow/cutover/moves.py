@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from shadow.catalogue import Route
-from shadow.cutover.decision import Phase, Ramp
+from shadow.cutover.decision import WHOLE, Phase, Ramp
 from shadow.cutover.routing import NO_RAMP, Standing, read_standings
 from shadow.model.ids import new_id
 from shadow.store.database import Connection
@@ -30,14 +30,14 @@ Cause = Literal["person", "automatic"]
 _LOCK = b"SELECT pg_advisory_xact_lock(hashtext('shadow_moves'))"
 _SET = b"""
 INSERT INTO phases AS known (task, phase, previous, effective_at, version, share, allow, deny, previous_share,
-                             previous_allow, previous_deny)
+                             previous_allow, previous_deny, reverse)
 SELECT task, %(phase)s, %(previous)s, %(effective_at)s, 1, %(share)s, %(allow)s, %(deny)s, %(previous_share)s,
-       %(previous_allow)s, %(previous_deny)s
+       %(previous_allow)s, %(previous_deny)s, %(reverse)s
 FROM unnest(%(tasks)s::text[]) AS task
 ON CONFLICT (task) DO UPDATE SET phase = excluded.phase, previous = excluded.previous,
     effective_at = excluded.effective_at, version = known.version + 1, share = excluded.share, allow = excluded.allow,
     deny = excluded.deny, previous_share = excluded.previous_share, previous_allow = excluded.previous_allow,
-    previous_deny = excluded.previous_deny
+    previous_deny = excluded.previous_deny, reverse = excluded.reverse
 """
 # The hash is of the evidence as PostgreSQL writes it, so that anybody can check it there.
 _AUDIT = b"""
@@ -61,13 +61,20 @@ class Stand:
 
     phase: Phase
     ramp: Ramp = NO_RAMP
+    reverse: bool = False
+    """Whether legacy runs without authority where the candidate has it."""
 
     @property
     def share(self) -> int:
         """Percent of keys for which the candidate has authority."""
         if self.phase is Phase.RAMP:
             return self.ramp.share
-        return 100 if self.phase in (Phase.LIVE, Phase.RETIRED) else 0
+        return WHOLE if self.is_handed_over else 0
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the candidate may have authority, if only over some keys."""
+        return self.phase in (Phase.RAMP, Phase.LIVE, Phase.RETIRED)
 
     def __str__(self) -> str:
         if self.phase is not Phase.RAMP:
@@ -75,6 +82,12 @@ class Stand:
         lists = [("allowed", self.ramp.allow), ("denied", self.ramp.deny)]
         said = [f"{len(keys)} {word}" for word, keys in lists if keys]
         return ", ".join([f"ramp {self.ramp.share} %", *said])
+
+    @classmethod
+    def of(cls, standing: Standing, phase: Phase, ramp: Ramp) -> Stand:
+        """The standing of a task in that phase."""
+        reverse = standing.reverse and phase in (Phase.RAMP, Phase.LIVE)
+        return cls(phase, ramp if phase is Phase.RAMP else NO_RAMP, reverse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +128,10 @@ async def stand_of(connection: Connection, route: Route, now: datetime) -> tuple
     # Tasks that a changed catalogue has joined may stand differently: the one nearest to legacy counts.
     order = list(Phase)
     nearest = min(known, key=lambda standing: order.index(standing.at(now)))
-    current = Stand(nearest.at(now), nearest.ramp_at(now) if nearest.at(now) is Phase.RAMP else NO_RAMP)
+    current = Stand.of(nearest, nearest.at(now), nearest.ramp_at(now))
     if nearest.effective_at <= now:
         return current, None, None
-    return current, _coming(nearest), nearest.effective_at
-
-
-def _coming(standing: Standing) -> Stand:
-    return Stand(standing.phase, standing.ramp if standing.phase is Phase.RAMP else NO_RAMP)
+    return current, Stand.of(nearest, nearest.phase, nearest.ramp), nearest.effective_at
 
 
 async def write_move(
@@ -133,23 +142,27 @@ async def write_move(
     actor: str,
     reason: str,
     ramp: Ramp = NO_RAMP,
+    reverse: bool = False,
     forced: bool = False,
     cause: Cause = "person",
     evidence: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
 ) -> Move:
     """Write it down, in the caller's transaction. It takes effect `LEAD` from now.
 
     Args:
         ramp: of the phase `ramp`.
+        reverse: in `ramp` or `live`: legacy runs without authority where the candidate has it.
+        now: the same for routes that move together.
         evidence: what the gates of the route's tasks said, by task; it goes into the audit with its hash.
 
     Raises:
         MoveRefused: the route stands there already, or is about to.
     """
     await hold(connection)
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     current, coming, _at = await stand_of(connection, route, now)
-    wanted = Stand(phase, ramp if phase is Phase.RAMP else NO_RAMP)
+    wanted = Stand(phase, ramp if phase is Phase.RAMP else NO_RAMP, reverse)
     if wanted == (coming or current):
         raise MoveRefused(f"route {route.name!r} is in phase {wanted} already")
     effective_at = now + LEAD
@@ -160,6 +173,7 @@ async def write_move(
             "phase": phase.value,
             "previous": current.phase.value,
             "effective_at": effective_at,
+            "reverse": reverse,
             **_columns(wanted.ramp),
             **{f"previous_{name}": value for name, value in _columns(current.ramp).items()},
         },

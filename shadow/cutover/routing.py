@@ -21,7 +21,8 @@ POLL_SECONDS = 1.0
 NO_RAMP = Ramp()
 
 _READ = """
-SELECT task, phase, previous, effective_at, share, allow, deny, previous_share, previous_allow, previous_deny
+SELECT task, phase, previous, effective_at, share, allow, deny, previous_share, previous_allow, previous_deny,
+       reverse
 FROM phases
 """
 
@@ -36,6 +37,8 @@ class Standing:
     ramp: Ramp = NO_RAMP
     """Of `phase`, where that is `ramp`."""
     previous_ramp: Ramp = NO_RAMP
+    reverse: bool = False
+    """Whether legacy was shown to be contained, so that it may run without authority where the candidate has it."""
 
     def at(self, moment: datetime) -> Phase:
         return self.phase if moment >= self.effective_at else self.previous
@@ -49,8 +52,8 @@ async def read_standings(connection: Connection) -> dict[str, Standing]:
     """Every task that was ever moved."""
     cursor = await connection.execute(_READ)
     return {
-        task: Standing(Phase(phase), Phase(previous), effective_at, _ramp(*ramps[:3]), _ramp(*ramps[3:]))
-        for task, phase, previous, effective_at, *ramps in await cursor.fetchall()
+        task: Standing(Phase(phase), Phase(previous), effective_at, _ramp(*ramps[:3]), _ramp(*ramps[3:]), reverse)
+        for task, phase, previous, effective_at, *ramps, reverse in await cursor.fetchall()
     }
 
 
@@ -78,7 +81,7 @@ class Routing:
         self._catalogue = catalogue
         self._database = database
         self._standings: dict[str, Standing] = {}
-        self._decisions: dict[tuple[str, Phase, bool], Decision] = {}
+        self._decisions: dict[tuple[str, Phase, bool, bool], Decision] = {}
         self._current: dict[str, _Current] = {}
         """By route, unless the standings change."""
         self._task: asyncio.Task[None] | None = None
@@ -142,21 +145,25 @@ class Routing:
     def _work_out(self, route: str) -> _Current:
         now = datetime.now(UTC)
         phase = self.phase(route, now)
+        known = self._catalogue.routes[route]
+        standings = [self._standings[task] for task in known.tasks if task in self._standings]
         ramps: tuple[Ramp, ...] = ()
         if phase is Phase.RAMP:
             # Should its tasks stand differently: those that are further have every key.
-            standings = (self._standings[task] for task in self._catalogue.routes[route].tasks)
             ramps = tuple({standing.ramp_at(now): None for standing in standings if standing.at(now) is Phase.RAMP})
+        # Declared, and shown when it was moved: the catalogue alone may have changed since.
+        reverse = known.reverse and all(standing.reverse for standing in standings)
         until = self._next_change(route, now)
-        return _Current(until, self._decided(route, phase, False), self._decided(route, phase, True), ramps)
+        return _Current(
+            until, self._decided(route, phase, False, reverse), self._decided(route, phase, True, reverse), ramps
+        )
 
-    def _decided(self, route: str, phase: Phase, candidate: bool) -> Decision:
+    def _decided(self, route: str, phase: Phase, candidate: bool, reverse: bool) -> Decision:
         """One object for each: doors and the intake tell decisions apart by identity."""
-        found = self._decisions.get((route, phase, candidate))
+        found = self._decisions.get((route, phase, candidate, reverse))
         if found is None:
-            reverse = self._catalogue.routes[route].reverse
             found = decide(route, phase, candidate=candidate, reverse=reverse)
-            self._decisions[route, phase, candidate] = found
+            self._decisions[route, phase, candidate, reverse] = found
         return found
 
     def _next_change(self, route: str, now: datetime) -> float:

@@ -75,7 +75,7 @@ class TriggerRuns:
     ) -> None:
         """
         Args:
-            discover: finds a run that another run of ours started, before it counts as unsolicited.
+            discover: finds a run that another run of ours or a clock started, before it counts as unsolicited.
         """
         self._discover = discover
         self._catalogue = catalogue
@@ -116,6 +116,9 @@ class TriggerRuns:
     ) -> UUID | None:
         if (owner := await self._by_key(conn, platform, name, task, run)) is not None:
             return owner
+        if task.cron is not None and run.get("schedule"):
+            # Its tick decides, by its nominal time and not by today's phase: whoever knows ticks could not say now.
+            return None
         parent, authority = await self._authority(conn, platform, task, run)
         if authority is None:
             return None

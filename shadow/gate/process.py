@@ -31,6 +31,9 @@ PERFECT = 0.7
 _TINY = 1e-290
 """Below it the incomplete beta function loses digits, and then is 0."""
 _CLOSE = 1e-13
+_HALVINGS = 60
+_EXACT = 1e-5
+"""Of itself a bound need be no nearer."""
 _MOST_STEPS = 10_000
 _MOST_PAIRS = 1 << 60
 
@@ -74,9 +77,9 @@ def upper_bound(pairs: int, mismatches: int, alpha: float) -> float:
     """
     limit = threshold(alpha)
     low, high = mismatches / pairs if pairs else 1.0, 1.0
-    for _ in range(60):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if not 0 < middle < 1:
+        if not 0 < middle < 1 or high - low < _EXACT * high:
             break
         if log_e(pairs, mismatches, middle) >= limit:
             high = middle

@@ -6,11 +6,13 @@ hash is of it) and the API gives. Whoever shows a gate reads it from here; whoev
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 
 class ConditionName(StrEnum):
@@ -79,6 +81,16 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class SignOff:
+    """Somebody's word, on record, that stands in the statistic's place where there are too few pairs for it."""
+
+    id: UUID
+    actor: str
+    reason: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GateReport:
     """What the gate of a task says now."""
 
@@ -110,6 +122,10 @@ class GateReport:
     """At that volume; None: never, or now."""
     conditions: tuple[Condition, ...]
     evaluated_at: datetime
+    outlook: str = ""
+    """One sentence: when it opens, or why it never does as things stand."""
+    sign_offs: tuple[SignOff, ...] = ()
+    """Those that stand, oldest first."""
 
     @property
     def blockers(self) -> tuple[Condition, ...]:
@@ -118,7 +134,8 @@ class GateReport:
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object: moments in ISO 8601, ids as text."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        found: dict[str, Any] = orjson.loads(orjson.dumps(self))
+        return found
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> GateReport:
@@ -135,17 +152,11 @@ class GateReport:
                     Condition(**{**found, "name": ConditionName(found["name"]), "state": State(found["state"])})
                     for found in value["conditions"]
                 ),
+                "sign_offs": tuple(
+                    SignOff(
+                        UUID(found["id"]), found["actor"], found["reason"], datetime.fromisoformat(found["made_at"])
+                    )
+                    for found in value.get("sign_offs", ())
+                ),
             }
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID | StrEnum):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
-from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
+from shadow.catalogue.cron_settings import SCHEDULE
+from shadow.catalogue.model import Origin, Side, WebhookSource
 from shadow.cutover.decision import Decision
 from shadow.intake.arrival import Descent, PlannedDispatch, Stage, State
 
@@ -33,10 +34,11 @@ def planned(
     Legacy gets one for each task that the source feeds, the candidate one for each of its platforms, which fan
     out by themselves. An event that a worker emitted goes to the sides that its descent says, or to that worker's own:
     it is a child of a run, and mirroring it would run its task twice (DESIGN promise 11). A webhook whose source
-    forwards gets passed on in any case, whatever its tasks' phase.
+    forwards gets passed on whatever its tasks' phase, unless that is what starts a task of legacy's, and legacy does
+    not get the event.
     """
     return (
-        *_forward(catalogue, source),
+        *_forward(catalogue, source, event_name, decision),
         *(_deliveries(catalogue, source, event_name, origin, decision, descent) if decision else ()),
     )
 
@@ -48,19 +50,30 @@ def fed(
     only whose it is.
 
     Args:
-        task: the one that it means, where a call named it.
+        task: the one that it means, where a call or a clock named it.
     """
     return [
         one
         for one in catalogue.tasks_of_event(event_name)
-        if (origin != Origin.PRODUCER or source in one.sources) and task in (None, one.id)
+        if (
+            origin != Origin.PRODUCER
+            or source in one.sources
+            or (source == SCHEDULE and one.cron is not None and task is not None)
+        )
+        and task in (None, one.id)
     ]
 
 
-def _forward(catalogue: ResolvedCatalogue, source: str) -> tuple[PlannedDispatch, ...]:
+def _forward(
+    catalogue: ResolvedCatalogue, source: str, event_name: str, decision: Decision | None
+) -> tuple[PlannedDispatch, ...]:
     settings = catalogue.sources.get(source)
     if not isinstance(settings, WebhookSource) or settings.forward is None:
         return ()
+    if decision is not None and Side.LEGACY not in decision.sides:
+        tasks = fed(catalogue, event_name, source, Origin.PRODUCER)
+        if any(catalogue.starts_by_forward(source, task) for task in tasks):
+            return ()
     delay = PASSTHROUGH_PATIENCE if settings.answer == "passthrough" else timedelta(0)
     return (PlannedDispatch(Side.LEGACY, Stage.FORWARD, settings.forward, None, State.DUE, delay),)
 
@@ -76,15 +89,12 @@ def _deliveries(
     sides = decision.sides if origin is Origin.PRODUCER else (Side(origin.value),)
     sides = descent.sides if descent else sides
     tasks = fed(catalogue, event_name, source, origin, descent.task if descent else None)
-    settings = catalogue.sources.get(source)
-    forwarded = settings.forward if isinstance(settings, WebhookSource) else None
     dispatches = []
     if Side.LEGACY in sides:
         for task in tasks:
-            platform = catalogue.platforms[task.legacy.platform]
-            if isinstance(platform, HttpPlatform) and task.legacy.platform == forwarded:
-                continue  # the forwarded webhook is what starts it
-            contained = descent is not None and descent.authority is not Side.LEGACY
+            if catalogue.starts_by_forward(source, task):
+                continue
+            contained = (descent or decision).authority is not Side.LEGACY
             rest = CONTAINED_REST if contained else timedelta(0)
             dispatch = PlannedDispatch(Side.LEGACY, Stage.DELIVER, task.legacy.platform, task.id, delay=rest)
             dispatches.append(_in_sequence(dispatch, [task], decision.authority, sides, descent))

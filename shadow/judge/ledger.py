@@ -54,6 +54,7 @@ ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 _GATEWAY = "gateway"
 _EVENT = "event"
 _REPORTED = "report"
+_PROBE = "probe"
 _SEEN_EMITTED = ("door", "platform")
 _BODIES = """
 SELECT id, part, content FROM bodies
@@ -279,6 +280,18 @@ class Evidence:
     def targets(self, fact: PairFacts) -> set[str]:
         """On what the runs of a pair had effects."""
         return {row[3] for run in fact.runs for row in self.effects.get(run.id, ())}
+
+    def done_by(self, run: UUID) -> set[tuple[str, str, str]]:
+        """Kind, target and operation of what a run did; what probes read after it is none of its doing."""
+        return {(row[2], row[3], row[4]) for row in self.effects.get(run, ()) if row[10] != _PROBE}
+
+    def event_of(self, fact: PairFacts) -> JSON:
+        """The data of the event of a pair, of legacy's where the two runs have one each; None: they are gone.
+
+        Raises:
+            ValueError: what is stored is no JSON.
+        """
+        return self._body(fact.pair.event_id, "evidence")
 
     def of(self, fact: PairFacts) -> Ledgers:
         """Both ledgers of a pair.

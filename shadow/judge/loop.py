@@ -27,6 +27,7 @@ from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence,
 from shadow.judge.pair import PairKnown, Step, next_state
 from shadow.judge.rule_counts import note_rules
 from shadow.judge.rulebook import Rulebook
+from shadow.judge.shapes_seen import ShapesSeen
 from shadow.judge.writing import Leased, postpone, write_judgements
 from shadow.observe import metrics
 from shadow.store.database import Connection, Database, Work
@@ -92,6 +93,7 @@ class JudgeLoop:
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
         self._targets: set[tuple[str, str]] = set()
+        self._shapes = ShapesSeen()
         self._looked: float | None = None
         self._noted: dict[str, list[str]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,6 +118,7 @@ class JudgeLoop:
         async with self._database.connection(Work.JUDGE) as connection:
             leased_until, pairs = await self._claim(connection, now)
         if leased_until is None:
+            await self._shapes.write(self._database)
             return Round()
         facts, spoilt = await self._each(load_facts, pairs, lambda pair: pair.id)
         waiting, ready = self._steps(facts, leased_until - self._lease, spoilt)
@@ -125,7 +128,8 @@ class JudgeLoop:
         for start in range(0, len(ready), CHUNK):
             judged += await self._judge(ready[start : start + CHUNK], leased_until)
         if spoilt:
-            judged += await self._conclude(spoilt, leased_until)
+            judged += len(await self._conclude(spoilt, leased_until))
+        await self._shapes.write(self._database)
         return Round(len(pairs), len(waiting), judged)
 
     async def _look_around(self) -> None:
@@ -218,7 +222,11 @@ class JudgeLoop:
             judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
             metrics.judging_took(time.perf_counter() - started)
         await self._note_targets({(fact.pair.task, target) for fact, found in loaded for target in found.targets(fact)})
-        return await self._conclude(judgements, lease)
+        written = await self._conclude(judgements, lease)
+        for fact, evidence in loaded:
+            if fact.pair.id in written:
+                self._shapes.see(fact, evidence, written[fact.pair.id])
+        return len(written)
 
     async def _note_targets(self, seen: set[tuple[str, str]]) -> None:
         """Keep what is new of which task has effects on which target."""
@@ -227,13 +235,13 @@ class JudgeLoop:
             await committed(self._database, lambda connection: note_targets(connection, new))
             self._targets.update(new)
 
-    async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> int:
-        """Write these judgements and count them; returns how many were still wanted."""
+    async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
+        """Write these judgements and count them; returns the verdicts of those that were still wanted."""
         written = await self._write(judgements, lease)
         for verdict in written.values():
             metrics.judged(verdict.value)
         metrics.judged_void(len(judgements) - len(written))
-        return len(written)
+        return written
 
     async def _write(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
         """Write them together; when the database refuses what one of them holds, each alone."""

@@ -18,6 +18,7 @@ import structlog
 from comparators import Severity, Verdict
 from shadow.judge import allowances
 from shadow.judge.deciding import decided, undecided
+from shadow.judge.recounting import recount
 from shadow.judge.signature_counts import count, shown
 from shadow.judge.tallying import Locked, tally
 from shadow.model.ids import time_of
@@ -172,6 +173,7 @@ async def _decide(connection: Connection, pairs: Sequence[UUID], tenant: str | N
         await tally(connection, [pair for pair in locked if pair.id in changed], changed)
         values = {"ids": list(changed), "verdicts": [verdict.value for verdict in changed.values()]}
         await connection.execute(_VERDICTS, values)
+        await recount(connection, list(changed))
     return changed
 
 

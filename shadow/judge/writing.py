@@ -1,8 +1,8 @@
 """Writing verdicts: pair, differences, signature counts and tallies change in one transaction, by delta.
 
 Judging again therefore corrects every count, and no report ever scans pairs. Rows are locked in one order (allowances
-as a whole, pairs, signatures, their tenants, counts of allowances, tallies, counts of rules, orders; each sorted), so
-that several judges can't wait for each other in a circle.
+as a whole, pairs, signatures, their tenants, counts of allowances, tallies, counts of rules, orders, corrections of
+what the gate counted; each sorted), so that several judges can't wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shadow.judge import allowances
 from shadow.judge.deciding import Standing, decided
 from shadow.judge.evidence_text import storable_json, storable_text
 from shadow.judge.pair import Step
+from shadow.judge.recounting import recount
 from shadow.judge.rule_counts import count_uses, stored
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.signature_counts import Example, Shown, count, shown, shown_by
@@ -124,6 +125,7 @@ async def write_judgements(
     first = [one for one in new if one.judgement.orders]
     await rulebook.orders.count(connection, [(one.pair.task, one.judgement.orders) for one in first])
     await connection.execute(_VERDICTS, _verdicts(written, rulebook))
+    await recount(connection, [one.pair.id for one in written if one.pair.verdict is not None])
     return verdicts
 
 

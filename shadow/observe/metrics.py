@@ -46,6 +46,18 @@ CHILDREN = Counter(
     ["side", "parent", "way"],
     registry=REGISTRY,
 )
+CLOCK_RUNS = Counter(
+    "shadow_clock_runs",
+    "Runs of tasks with a `cron` that a platform's own scheduler started.",
+    ["side", "authority"],
+    registry=REGISTRY,
+)
+TICKS_MISSED = Counter(
+    "shadow_ticks_missed", "Ticks without a run on their side beyond their grace.", ["task", "side"], registry=REGISTRY
+)
+QUEUE_COPIES = Counter(
+    "shadow_queue_copies", "Queues that were to be copied just before a tick.", ["task", "result"], registry=REGISTRY
+)
 DELIVERIES = Counter(
     "shadow_deliveries",
     "Attempts to hand a dispatch to a platform.",
@@ -180,6 +192,21 @@ def accepted(door: str, source: str, result: Accepted = "accepted", count: int =
 def child(side: str, parent: str, way: Way, count: int = 1) -> None:
     """Runs of that side, whose authority is `real`, `none` or `unknown`, emitted events that went that way."""
     CHILDREN.labels(side, parent, way).inc(count)
+
+
+def clock_run(side: str, authority: str) -> None:
+    """A run that a scheduler started became known."""
+    CLOCK_RUNS.labels(side, authority).inc()
+
+
+def tick_missed(task: str, side: str) -> None:
+    """A tick's run did not come on its side."""
+    TICKS_MISSED.labels(task, side).inc()
+
+
+def queue_copied(task: str, result: Literal["taken", "failed"]) -> None:
+    """A queue was read just before a tick, or could not be."""
+    QUEUE_COPIES.labels(task, result).inc()
 
 
 def refused(door: str, status: int) -> None:

@@ -11,7 +11,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
 from shadow.outcomes.inngest_reader import InngestReader
-from shadow.outcomes.reader import Reader
+from shadow.outcomes.reader import Permits, Reader
 from shadow.outcomes.reconciler import Reconciler
 from shadow.outcomes.trigger_children import ChildSweep, TriggerChildren
 from shadow.outcomes.trigger_reader import TriggerReader
@@ -44,6 +44,11 @@ class Collector:
             if children is not None:
                 every = max(platform.poll_every, _SWEEP_EVERY)
                 self.sweeps[name] = ChildSweep(children, reconciler.permits, name, every)
+
+    def permits(self, platform: str) -> Permits | None:
+        """That platform's request budget, which all who ask it share; None where nobody does."""
+        reconciler = self.reconcilers.get(platform)
+        return reconciler.permits if reconciler is not None else None
 
     async def start(self) -> None:
         for reconciler in self.reconcilers.values():

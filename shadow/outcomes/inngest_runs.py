@@ -8,7 +8,7 @@ authority nobody reckoned; that it is another's is all that can be said of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import httpx
@@ -45,7 +45,18 @@ WHERE known.platform = %s AND known.alias = %s AND run.event_id IS NOT NULL
 class InngestRuns:
     """Asks every Inngest environment of the candidate."""
 
-    def __init__(self, catalogue: ResolvedCatalogue, database: Database, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        http: httpx.AsyncClient,
+        take_ticks: Callable[[Sequence[Begun]], Awaitable[None]] | None = None,
+    ) -> None:
+        """
+        Args:
+            take_ticks: writes down those of the runs that the platform's own scheduler has started.
+        """
+        self._take_ticks = take_ticks
         self._catalogue = catalogue
         self._database = database
         self._adapters = {
@@ -99,6 +110,7 @@ class InngestRuns:
             event_name=str(event.get("name")),
             event_data=write_json(data if isinstance(data, dict) else {}),
             sent_at=moment(event.get("received_at")),
+            upstream_id=internal,
         )
         return begun, task, _is_first(run, told, listed)
 
@@ -107,6 +119,8 @@ class InngestRuns:
             named = await self._named(conn, begun, task)
         if named is not None or depth <= 0:
             return named
+        if self._take_ticks is not None:
+            await self._take_ticks([begun])
         await take_in(self._database, self._catalogue, [begun], lambda run: self._identified(run, depth - 1))
         async with self._database.connection(Work.CAUSES) as conn:
             cursor = await conn.execute(_BY_NAME, (begun.platform, begun.run))

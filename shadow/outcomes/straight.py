@@ -83,6 +83,8 @@ class Begun:
     """The event's own time."""
     sent_at: datetime | None = None
     """When it arrived at the platform."""
+    upstream_id: str | None = None
+    """What the platform itself calls that event, where it was asked."""
 
     @classmethod
     def of(cls, outcome: RunOutcome) -> Begun | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from sqlalchemy import any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shadow.reports.shapes import Moves, MoveView
+from shadow.reports.shapes import MoveDetail, Moves, MoveView
 from shadow.store.tables import moves
 
 
@@ -23,6 +24,14 @@ async def newest(engine: AsyncEngine, *, task: str | None = None, limit: int = 5
     async with engine.connect() as connection:
         rows = await connection.execute(query)
         return Moves(items=[MoveView.model_validate(row._mapping) for row in rows])
+
+
+async def one(engine: AsyncEngine, move: UUID) -> MoveDetail | None:
+    """A move with its evidence; None where there is none of that id."""
+    query = select(*(moves.c[name] for name in MoveDetail.model_fields)).where(moves.c.id == move)
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).first()
+        return None if row is None else MoveDetail.model_validate(row._mapping)
 
 
 async def automatic_by_task(connection: AsyncConnection, tasks: Iterable[str]) -> dict[str, int]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import TypeVar
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from comparators import Verdict
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
-from shadow.catalogue.model import Origin
+from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase
 from shadow.reports.shapes import (
     CandidateTarget,
@@ -29,8 +29,11 @@ from shadow.store.tables import dispatches, events, pairs, phases, tallies
 
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
 _SUMS = [cast(func.sum(tallies.c[name]), BigInteger).label(name) for name in ("opened", *_VERDICTS)]
-_COUNTED = (Phase.SHADOW.value, Phase.RAMP.value)
-"""Phases in which both sides get a producer's event."""
+_BOTH = or_(
+    and_(events.c.decided.is_(None), events.c.phase == Phase.SHADOW.value),
+    func.cardinality(events.c.decided) == len(Side),
+)
+"""Whether both sides get a producer's event."""
 
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
@@ -175,7 +178,7 @@ async def _undelivered(
         .join(dispatches, dispatches.c.event_id == events.c.id)
         .where(
             dispatches.c.stage.in_(("deliver", "map")),
-            events.c.phase.in_(_COUNTED),
+            _BOTH,
             events.c.origin == Origin.PRODUCER,
             events.c.repeats.is_(None),  # no pair that is counted will be of it
             ~select(pairs.c.id).where(pairs.c.event_id == events.c.id).exists(),

@@ -23,11 +23,15 @@ _STILL = (
 )
 
 
-async def newest(engine: AsyncEngine, *, task: str | None = None, limit: int = DEFAULT_LIMIT) -> Replays:
+async def newest(
+    engine: AsyncEngine, *, task: str | None = None, signature: str | None = None, limit: int = DEFAULT_LIMIT
+) -> Replays:
     """Replays, newest first."""
     query = select(replays).order_by(replays.c.id.desc()).limit(limit)
     if task is not None:
         query = query.where(replays.c.task == task)
+    if signature is not None:
+        query = query.where(replays.c.signature == signature)
     async with engine.connect() as connection:
         found = (await connection.execute(query)).all()
         counted = await _counted(connection, [row.id for row in found])

@@ -423,18 +423,30 @@ class DeadLetterPage(Shape):
 
 
 class MoveView(Shape):
-    """One audited change of phase."""
+    """One audited change of phase, or of what a ramp takes."""
 
     id: UUID
     route: str
     tasks: list[str]
     from_phase: Phase
     to_phase: Phase
+    from_share: int = Field(description="Percent of keys for which the candidate had authority.")
+    to_share: int
+    allow: list[str] = Field(description="Of a ramp: keys that go to the candidate whatever the share is.")
+    deny: list[str] = Field(description="Of a ramp: keys that stay with legacy.")
     actor: str
     reason: str
-    forced: bool
+    forced: bool = Field(description="Past what would have refused it: a closed gate, or a phase left out.")
+    cause: Literal["person", "automatic"]
+    evidence_hash: str | None = Field(description="SHA-256, in hexadecimal, of what the gates said (`evidence`).")
     decided_at: datetime
     effective_at: datetime
+
+
+class MoveDetail(MoveView):
+    """A move with what it rested on."""
+
+    evidence: dict[str, JsonValue] | None = Field(description="By task: what its gate said when the move was decided.")
 
 
 class IncidentView(Shape):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shadow.catalogue import ResolvedCatalogue, Route
-from shadow.catalogue.model import TriggerSource
 from shadow.containment.record import refusal, uncontained
-from shadow.cutover.decision import WHOLE, Phase, Ramp
+from shadow.cutover.decision import WHOLE, Phase
+from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write_move
 from shadow.gate.report import GateReport
 from shadow.steering.ramp_keys import why_whole_only
+from shadow.steering.reversing import why_not_reversed
+from shadow.steering.transitions import Wanted, begins_contained, leads_back, why_not_next
 from shadow.store.database import Connection, Database, Work
 
 Look = Callable[[Database, ResolvedCatalogue, Collection[str]], Awaitable[Mapping[str, GateReport]]]
 """What the gates of tasks say now."""
 
-ORDER = tuple(Phase)
-_NEXT: dict[Phase, tuple[Phase, ...]] = {
-    Phase.LEGACY: (Phase.SHADOW,),
-    Phase.SHADOW: (Phase.RAMP, Phase.LIVE),
-    Phase.RAMP: (Phase.LIVE,),
-    Phase.LIVE: (Phase.RETIRED,),
-    Phase.RETIRED: (),
-}
-"""Forward, phase by phase."""
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What becomes of one route."""
+
+    route: Route
+    current: Stand
+    wanted: Stand
+    is_back: bool
 
 
 async def move(
@@ -42,17 +45,22 @@ async def move(
     force: bool = False,
     look: Look | None = None,
 ) -> Move:
-    """Move the route of `task`, all its tasks together.
+    """Move the route of `task`, all its tasks together, and with it the routes whose runs start each other's past the
+    doors (`cutover/joined.py`).
 
     Back is always allowed: to an earlier phase, or to fewer keys of the ramp. Forward goes from `shadow` on through
-    the open gates of all its tasks, or by force. Where the candidate begins to run without authority, which is into
+    the open gates of all tasks, or by force. Where the candidate begins to run without authority, which is into
     `shadow` or `ramp` from any other phase, every task needs, forced or not, a containment proof for the candidate's
-    present version, or a declaration on record; into `legacy` nothing is needed.
+    present version, or a declaration on record; where legacy does (`cutover.reverse`), what `reversing.py` asks for.
+    Into `legacy` nothing is needed.
 
     Args:
         share: percent of keys for which the candidate shall have authority; of `ramp` only. None: as before.
         allow, deny: keys that it has and has not, whatever the share is; of `ramp` only. None: as before.
         look: what tells of the gates.
+
+    Returns:
+        the move of that task's route.
 
     Raises:
         MoveRefused: unknown task, no reason, nothing to change, a gate that is closed, or a phase that the route can't
@@ -62,119 +70,102 @@ async def move(
         raise MoveRefused(f"no task {task!r}; expected one of {', '.join(sorted(catalogue.tasks))}")
     if not reason.strip():
         raise MoveRefused("a move needs a reason, in words that a later reader understands")
+    asked = Wanted(phase, share, allow, deny)
     route = catalogue.routes[catalogue.tasks[task].route]
     async with database.connection(Work.CONTROL) as connection:
-        current, coming, _at = await stand_of(connection, route, datetime.now(UTC))
-    wanted = _wanted(current, phase, share, allow, deny)
-    is_back = leads_back(current, wanted)
+        steps = await _steps(connection, catalogue, route, asked)
     # Looked at before anything is held: it takes as long as it takes.
-    reports = (
-        {} if is_back or current.phase is Phase.LEGACY else await (look or _look)(database, catalogue, route.tasks)
-    )
+    gated = [name for step in steps if _is_gated(step) for name in step.route.tasks]
+    reports = await (look or _look)(database, catalogue, gated) if gated else {}
     async with database.connection(Work.CONTROL) as connection:
         await hold(connection)
+        if await _steps(connection, catalogue, route, asked) != steps:
+            raise MoveRefused(f"task {task!r} was moved meanwhile: look again where it stands")
+        forced = []
+        for step in steps:
+            try:
+                forced.append(await _checked(connection, catalogue, step, reports, force=force))
+            except MoveRefused as error:
+                if step.route == route:
+                    raise
+                raise MoveRefused(
+                    f"route {route.name!r} moves together with {step.route.name!r}, as runs of one start runs of the"
+                    f" other past the doors, and that can't move: {error}"
+                ) from error
         now = datetime.now(UTC)
-        held, coming, at = await stand_of(connection, route, now)
-        if held != current:
-            raise MoveRefused(f"task {task!r} was moved meanwhile, and is in phase {held} now: look again")
-        if wanted == (coming or current):
-            raise MoveRefused(f"task {task!r} is in phase {wanted} already")
-        if _begins_contained(current.phase, wanted.phase) and (lacking := await uncontained(connection, route.tasks)):
-            raise MoveRefused(refusal(lacking))
-        forced = False
-        if not is_back:
-            if coming is not None and at is not None:
-                raise MoveRefused(f"task {task!r} is about to be in phase {coming}, from {at:%H:%M:%S} on: wait for it")
-            forced = await _forward(connection, catalogue, route, current, wanted, reports, force=force)
-        evidence = {name: report.as_json() for name, report in reports.items()} or None
-        return await write_move(
-            connection,
-            route,
-            phase,
-            actor=actor,
-            reason=reason,
-            ramp=wanted.ramp,
-            forced=forced,
-            evidence=evidence,
-        )
+        moves = [
+            await write_move(
+                connection,
+                step.route,
+                phase,
+                actor=actor,
+                reason=reason if step.route == route else f"{reason} (moves together with {route.name})",
+                ramp=step.wanted.ramp,
+                reverse=step.wanted.reverse,
+                forced=by_force,
+                evidence={name: reports[name].as_json() for name in step.route.tasks if name in reports} or None,
+                now=now,
+            )
+            for step, by_force in zip(steps, forced, strict=True)
+        ]
+    return moves[0]
 
 
-def leads_back(current: Stand, wanted: Stand) -> bool:
-    """Whether it gives keys back to legacy and takes none from it; or takes back a move before it takes effect."""
-    if current == wanted:
-        return True
-    if current.phase is not wanted.phase:
-        return ORDER.index(wanted.phase) < ORDER.index(current.phase)
-    mine, theirs = current.ramp, wanted.ramp
-    if current.phase is not Phase.RAMP:
-        return False
-    return theirs.share <= mine.share and theirs.allow <= mine.allow and theirs.deny >= mine.deny
+async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Route, asked: Wanted) -> Sequence[_Step]:
+    """What is to be moved: that route first, then those that are joined with it and stand elsewhere."""
+    now = datetime.now(UTC)
+    current, coming, at = await stand_of(connection, route, now)
+    wanted = asked.stand(current, route.reverse)
+    if wanted == (coming or current):
+        raise MoveRefused(f"task {route.tasks[0]!r} is in phase {wanted} already")
+    steps = [_Step(route, current, wanted, leads_back(current, wanted))]
+    if coming is not None and at is not None and not steps[0].is_back:
+        raise MoveRefused(f"task {route.tasks[0]!r} is about to be in {coming}, from {at:%H:%M:%S} UTC on: wait for it")
+    if not (current.is_handed_over or wanted.is_handed_over):
+        return steps  # legacy has the authority before and after
+    for other in await joined_with(connection, catalogue, route):
+        its, its_coming, _at = await stand_of(connection, other, now)
+        same = Stand(wanted.phase, wanted.ramp, wanted.reverse and other.reverse)
+        if (its_coming or its) != same:
+            steps.append(_Step(other, its, same, leads_back(its, same)))
+    return steps
 
 
-def _begins_contained(current: Phase, wanted: Phase) -> bool:
-    """Whether the candidate runs without authority after that move, and did not before."""
-    contained = (Phase.SHADOW, Phase.RAMP)
-    return wanted in contained and current not in contained
+def _is_gated(step: _Step) -> bool:
+    return not step.is_back and step.current.phase is not Phase.LEGACY and step.current != step.wanted
 
 
-def _wanted(
-    current: Stand, phase: Phase, share: int | None, allow: Collection[str] | None, deny: Collection[str] | None
-) -> Stand:
-    given = share is not None or allow is not None or deny is not None
-    if phase is not Phase.RAMP:
-        if given:
-            raise MoveRefused(f"a share and lists of keys belong to ramp; {phase} has all keys alike")
-        return Stand(phase)
-    before = current.ramp if current.phase is Phase.RAMP else Ramp()
-    if share is None and current.phase is not Phase.RAMP:
-        raise MoveRefused("a ramp needs a share: the percentage of keys for which the candidate shall have authority")
-    wanted = Ramp(
-        before.share if share is None else share,
-        before.allow if allow is None else frozenset(allow),
-        before.deny if deny is None else frozenset(deny),
-    )
-    if not 0 <= wanted.share <= 100:
-        raise MoveRefused(f"a share is a whole percentage from 0 to 100, not {wanted.share}")
-    if both := wanted.allow & wanted.deny:
-        raise MoveRefused(f"allowed and denied at once: {', '.join(sorted(both))}")
-    return Stand(phase, wanted)
-
-
-async def _forward(
+async def _checked(
     connection: Connection,
     catalogue: ResolvedCatalogue,
-    route: Route,
-    current: Stand,
-    wanted: Stand,
+    step: _Step,
     reports: Mapping[str, GateReport],
     *,
     force: bool,
 ) -> bool:
-    """Whether it is by force that the move is made.
+    """Whether it is by force that the route is moved.
 
     Raises:
-        MoveRefused: it may not be made.
+        MoveRefused: it may not be.
     """
-    _check_doors(catalogue, route, wanted.phase)
+    route, current, wanted = step.route, step.current, step.wanted
+    if begins_contained(current.phase, wanted.phase) and (lacking := await uncontained(connection, route.tasks)):
+        raise MoveRefused(refusal(lacking))
+    if step.is_back:
+        return False
     if 0 < wanted.ramp.share < WHOLE and (why := await why_whole_only(connection, catalogue, route)):
         raise MoveRefused(why)
-    steps = (*_NEXT[current.phase], current.phase)
-    if wanted.phase not in steps:
-        if not force:
-            names = " or ".join(_NEXT[current.phase])
-            raise MoveRefused(
-                f"from {current.phase} the next phase is {names}; {wanted.phase} can be reached from here by force only"
-            )
-        return True
-    if current.phase is Phase.LEGACY:
-        return False
-    closed = _blockers(route, reports)
-    if closed and not force:
-        raise MoveRefused(f"{closed}. By force, with a reason, it can be moved all the same")
-    return bool(closed)
+    if wanted.reverse and (why := await why_not_reversed(connection, catalogue, route)):
+        raise MoveRefused(why)
+    why = why_not_next(current.phase, wanted.phase)
+    if not why and _is_gated(step):
+        why = _closed(route, reports)
+    if why and not force:
+        raise MoveRefused(f"{why}. By force, with a reason, it can be moved all the same")
+    return bool(why)
 
 
-def _blockers(route: Route, reports: Mapping[str, GateReport]) -> str:
+def _closed(route: Route, reports: Mapping[str, GateReport]) -> str:
     """What the gates that are closed say; empty where all are open."""
     said = []
     for task in route.tasks:
@@ -182,28 +173,9 @@ def _blockers(route: Route, reports: Mapping[str, GateReport]) -> str:
         if report is None:
             said.append(f"nothing is known of the gate of {task!r}")
         elif not report.open:
-            each = "; ".join(condition.says for condition in report.blockers) or "it does not say why"
+            each = "; ".join(condition.says.rstrip(".") for condition in report.blockers) or "it does not say why"
             said.append(f"the gate of {task!r} is closed: {each}")
     return ". ".join(said)
-
-
-def _check_doors(catalogue: ResolvedCatalogue, route: Route, phase: Phase) -> None:
-    """Refuse a phase in which nobody would answer a producer's calls.
-
-    Raises:
-        MoveRefused: a Trigger.dev producer needs legacy to answer its calls.
-    """
-    if phase in (Phase.LEGACY, Phase.SHADOW):
-        return
-    for name in route.tasks:
-        fed = [
-            source for source in catalogue.tasks[name].sources if isinstance(catalogue.sources[source], TriggerSource)
-        ]
-        if fed:
-            raise MoveRefused(
-                f"task {name!r} is fed by the Trigger.dev door ({', '.join(fed)}), whose producers need"
-                f" Trigger.dev's own answers: it can't move to {phase} yet"
-            )
 
 
 async def _look(database: Database, catalogue: ResolvedCatalogue, tasks: Collection[str]) -> Mapping[str, GateReport]:

@@ -21,6 +21,13 @@ phases = Table(
     Column("deny", ARRAY(Text), nullable=False, server_default="{}", comment="ramp: keys that stay with legacy"),
     Column("previous_allow", ARRAY(Text), nullable=False, server_default="{}"),
     Column("previous_deny", ARRAY(Text), nullable=False, server_default="{}"),
+    Column(
+        "reverse",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="legacy was shown to be contained, so that it may run without authority",
+    ),
 )
 
 moves = Table(

@@ -52,6 +52,8 @@ class Work(StrEnum):
     WORLD = "world"
     """Sequenced dispatches: looked at, and let go."""
     JUDGE = "judge"
+    GATE = "gate"
+    """Counting pairs, and what the gates say."""
     EGRESS = "egress"
     """The gateway: whose a call is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
@@ -69,6 +71,7 @@ POOL_SIZE = {
     Work.OUTCOMES: 4,
     Work.WORLD: 2,
     Work.JUDGE: 3,
+    Work.GATE: 2,
     Work.EGRESS: 6,
     Work.CONTROL: 2,
     Work.SEALING: 1,

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shadow.store.condition_tables import gate_runs as gate_runs
+from shadow.store.condition_tables import task_shapes as task_shapes
 from shadow.store.containment_tables import containments as containments
 from shadow.store.containment_tables import egress_keys as egress_keys
 from shadow.store.containment_tables import guard_keys as guard_keys
@@ -32,6 +34,9 @@ from shadow.store.containment_tables import incidents as incidents
 from shadow.store.containment_tables import sealing_keys as sealing_keys
 from shadow.store.cost_tables import cost_changes as cost_changes
 from shadow.store.cost_tables import cost_tallies as cost_tallies
+from shadow.store.cron_tables import queue_copies as queue_copies
+from shadow.store.cron_tables import tick_marks as tick_marks
+from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
 from shadow.store.gate_tables import deployments as deployments
@@ -50,6 +55,7 @@ from shadow.store.judge_tables import signatures as signatures
 from shadow.store.judge_tables import tallies as tallies
 from shadow.store.notice_tables import notice_deliveries as notice_deliveries
 from shadow.store.notice_tables import notices as notices
+from shadow.store.page_tables import page_sessions as page_sessions
 from shadow.store.rule_tables import orders_seen as orders_seen
 from shadow.store.rule_tables import rule_tallies as rule_tallies
 from shadow.store.rule_tables import task_rules as task_rules
@@ -112,6 +118,7 @@ events = Table(
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
+    Index("events_found", "id", postgresql_where=text("door = 'platform'")),
     postgresql_partition_by="RANGE (id)",
 )
 

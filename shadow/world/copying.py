@@ -98,7 +98,8 @@ class Worlds:
     async def copy(self, task: ResolvedTask, data: Any, since: datetime, source: Side, to: Side) -> str:
         """Copy the rows that the task needs for an event.
 
-        Either all are as on the other side afterwards, or nothing was changed.
+        Either all are as on the other side afterwards, or nothing was changed. Nothing is ever written to legacy's
+        database, which is the real one: whether or not legacy has authority over this event, it has over others.
 
         Args:
             data: of the event.
@@ -111,6 +112,8 @@ class Worlds:
         Raises:
             psycopg.OperationalError, TimeoutError: a database cannot be reached or is too busy; to be tried again.
         """
+        if to is Side.LEGACY and task.world:
+            return f"{NOT_COPIED}: legacy's database is nobody's copy"
         try:
             wanted = [_wanted(row, data) for row in task.world]
             async with asyncio.timeout(TIMEOUT_SECONDS):

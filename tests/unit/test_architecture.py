@@ -76,7 +76,7 @@ ORDER = {
     "shadow/replays": {"egress", "outcomes", "judge", "reports"},
     "shadow/judge": {"intake", "platforms", "replays", "learning", "reports"},
     "shadow/learning": {"intake", "platforms", "causes", "fanout", "replays", "gate", "steering", "reports"},
-    "shadow/gate": {"intake", "platforms", "egress", "fanout", "world", "outcomes", "steering", "notices", "reports"},
+    "shadow/gate": {"intake", "platforms", "egress", "fanout", "world", "outcomes", "steering", "reports"},
     "shadow/steering": {"intake", "platforms", "egress", "world", "reports"},
     "shadow/notices": {"intake", "egress", "fanout", "outcomes", "judge", "gate", "steering", "reports"},
     "shadow/ticks": {"egress", "judge", "learning", "gate", "steering", "notices", "reports"},

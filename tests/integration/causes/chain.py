@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,21 +92,27 @@ class Chain:
     """Until when what takes long takes."""
     faults: set[str] = field(default_factory=set)
 
-    async def send(self, *orders: int, event: str = "chain/first") -> None:
+    async def send(self, *orders: int, event: str = "chain/first", tenant: str | None = None) -> None:
         """What the producer does."""
-        events = [{"name": event, "id": f"order-{order}", "data": {"order": order}} for order in orders]
+        of = {} if tenant is None else {"tenantId": tenant}
+        events = [{"name": event, "id": f"order-{order}", "data": {"order": order, **of}} for order in orders]
         answer = await self.client.post("/e/app-key", json=events)
         assert answer.status_code == 200, answer.text
 
-    async def phases(self, phases: Mapping[str, Phase]) -> None:
-        """Move tasks, at once; containment is not this test's business."""
+    async def phases(self, phases: Mapping[str, Phase], allow: Sequence[str] = ()) -> None:
+        """Move tasks, at once; containment is not this test's business.
+
+        Args:
+            allow: of `ramp`: the keys that go to the candidate.
+        """
         async with self.database.connection(Work.CONTROL) as conn:
             for task, phase in phases.items():
                 await conn.execute(
-                    "INSERT INTO phases (task, phase, previous, effective_at, version) VALUES (%s, %s, %s, now(), 1)"
+                    "INSERT INTO phases (task, phase, previous, effective_at, version, allow)"
+                    " VALUES (%s, %s, %s, now(), 1, %s)"
                     " ON CONFLICT (task) DO UPDATE SET previous = phases.phase, phase = excluded.phase,"
-                    " effective_at = now(), version = phases.version + 1",
-                    (task, phase.value, phase.value),
+                    " effective_at = now(), version = phases.version + 1, allow = excluded.allow",
+                    (task, phase.value, phase.value, list(allow)),
                 )
             await conn.execute("NOTIFY shadow_routing")
         async with asyncio.timeout(30):

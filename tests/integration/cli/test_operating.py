@@ -37,7 +37,7 @@ def test_a_move_says_what_it_did(catalogue: Path, database_url: str) -> None:
     assert "credit-creator" in done.output
     assert "legacy -> shadow" in done.output
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT reason, forced FROM moves").fetchall() == [("week one", True)]
+        assert connection.execute("SELECT reason, forced FROM moves").fetchall() == [("week one", False)]
 
 
 def test_a_refused_move_says_why_and_exits_1(catalogue: Path, database_url: str) -> None:

@@ -29,7 +29,6 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     "path",
     [
         "/v1/nothing",
-        "/",
         "/v1/tasks/nope",
         "/v1/tasks/nope/parity",
         f"/v1/pairs/{NOBODYS}",
@@ -134,7 +133,7 @@ async def test_a_body_that_is_no_object_is_refused(client: httpx.AsyncClient, co
     ("task", "phase", "status", "says"),
     [
         ("nope", "shadow", 404, "nope"),
-        ("order-sync", "ramp", 409, "ramp is not available"),  # what a move refuses
+        ("order-sync", "ramp", 409, "a ramp needs a share"),  # what a move refuses
         ("order-sync", "legacy", 409, "already"),
     ],
 )

@@ -92,7 +92,7 @@ async def test_back_is_always_allowed(database: Database, monkeypatch: pytest.Mo
         ("pay", Phase.SHADOW, "  ", "needs a reason"),  # unexplained
         ("pay", Phase.LEGACY, "x", "is in phase legacy already"),  # nothing to do
         ("pay", Phase.RAMP, "x", "a ramp needs a share"),
-        ("welcome", Phase.LIVE, "x", "fed by the Trigger.dev door (app-calls)"),  # producers need legacy's answers
+        ("welcome", Phase.LIVE, "x", "after legacy comes shadow, not live. By force"),  # a phase is left out
     ],
 )
 async def test_a_move_that_makes_no_sense_is_refused(

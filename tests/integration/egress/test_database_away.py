@@ -184,3 +184,13 @@ async def test_what_a_killed_process_spooled_is_written_down_by_the_next(world: 
     await replay.once()
     assert [row[2:] for row in await world.effects()] == [("forward", 201, "wd_0"), ("forward", 201, "wd_1")]
     assert [path.suffix for path in world.spool.iterdir()] == [".unreadable"]
+
+
+async def test_an_unknown_legacy_run_stays_here_while_its_route_ramps(world: World, server_url: str) -> None:
+    """It may be of a key that has gone over to the candidate."""
+    twins = await world.twins()
+    world.routing.phase = Phase.RAMP
+    async with outage(server_url):
+        assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+    await back(world)
+    assert world.books.calls == []

@@ -42,7 +42,8 @@ async def as_parent(world: World, run: str) -> ParentAuthority:
 
 
 @pytest.mark.parametrize(
-    ("phase", "status"), [(Phase.LEGACY, 201), (Phase.SHADOW, 201), (Phase.LIVE, 403), (Phase.RETIRED, 403)]
+    ("phase", "status"),
+    [(Phase.LEGACY, 201), (Phase.SHADOW, 201), (Phase.RAMP, 403), (Phase.LIVE, 403), (Phase.RETIRED, 403)],
 )
 async def test_it_is_real_while_legacy_has_authority_for_the_route(world: World, phase: Phase, status: int) -> None:
     world.routing.phase = phase

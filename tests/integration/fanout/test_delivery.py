@@ -80,11 +80,12 @@ async def test_a_pair_is_opened_and_counted_once_however_many_loops_there_are(wo
     tallies = await world.rows("SELECT task, tenant, opened FROM tallies ORDER BY 1, 2")
     assert tallies == [("sync-order", "", 1), ("sync-order", "acme", 1), ("welcome", "", 1), ("welcome", "acme", 1)]
     pair = await world.rows(
-        "SELECT legacy_run, candidate_run, state, due_at = deadline_at, tenant FROM pairs WHERE id = %s",
+        "SELECT legacy_run, candidate_run, state, due_at = deadline_at, pairs.tenant, starts_at = accepted_at"
+        " FROM pairs JOIN events ON events.id = event_id WHERE pairs.id = %s",
         derived_id(event, "welcome"),
     )
     runs = (derived_id(event, "welcome", Side.LEGACY), derived_id(event, "welcome", Side.CANDIDATE))
-    assert pair == [(*runs, "open", True, "acme")]
+    assert pair == [(*runs, "open", True, "acme", True)]
 
 
 async def test_an_event_that_only_legacy_gets_opens_no_pair(world: StageSet) -> None:
@@ -114,8 +115,8 @@ async def test_a_delayed_event_is_delayed_by_both_platforms_and_its_deadline_cou
         await _delivered(world)
     assert {run.status for run in world.trigger.runs()} == {"DELAYED"}
     assert {event.ts for event in world.inngest.events()} == {int(start.timestamp() * 1000)}
-    deadline = await world.value("SELECT deadline_at FROM pairs WHERE id = %s", derived_id(event, "welcome"))
-    assert deadline == start + timedelta(minutes=15)
+    pair = await world.rows("SELECT deadline_at, starts_at FROM pairs WHERE id = %s", derived_id(event, "welcome"))
+    assert pair == [(start + timedelta(minutes=15), start)]
     assert (await world.run(event, "welcome", Side.LEGACY))["poll_at"] > start
 
 

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from shadow.catalogue.model import Origin, Side
-from shadow.cutover.decision import Phase, decide
+from shadow.cutover.decision import Decision, Phase, decide
+from shadow.fanout.stored_events import load_events
 from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, Stage, State
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.intake import Intake
@@ -77,6 +78,38 @@ async def test_an_event_is_stored_with_its_body_key_and_dispatches(intake: Intak
         ("candidate", "inngest", None, "due"),
         ("legacy", "trigger", "sync-order", "due"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("decision", "sides", "decided"),
+    [
+        (decide("sync-order", Phase.SHADOW), None, None),  # the phase says it all
+        (decide("sync-order", Phase.RAMP), ["legacy", "candidate"], ["legacy", "candidate"]),
+        (decide("sync-order", Phase.RAMP, candidate=True), ["candidate"], ["candidate"]),
+        (
+            decide("sync-order", Phase.RAMP, candidate=True, reverse=True),
+            ["legacy", "candidate"],
+            ["candidate", "legacy"],
+        ),
+        (decide("sync-order", Phase.LIVE, reverse=True), ["legacy", "candidate"], ["candidate", "legacy"]),
+        (decide("sync-order", Phase.LIVE), None, None),
+    ],
+)
+async def test_what_was_decided_is_stored_with_the_event(
+    intake: Intake, database: Database, decision: Decision, sides: list[str] | None, decided: list[str] | None
+) -> None:
+    # Beside another that shares the rest of what is told only once for all.
+    await intake.accept([arrival(1, decision=decision, ramp_key="p-17"), arrival(2)])
+    assert await rows(
+        database, "SELECT phase, authority, sides, decided, ramp_key FROM events ORDER BY external_id LIMIT 1"
+    ) == [(decision.phase.value, decision.authority.value, sides, decided, "p-17")]
+    assert await rows(
+        database, "SELECT phase, authority, sides, decided, ramp_key FROM events ORDER BY external_id DESC LIMIT 1"
+    ) == [("shadow", "legacy", None, None, None)]
+    async with database.connection(Work.CONTROL) as connection:
+        ids = [row[0] for row in await rows(database, "SELECT id FROM events ORDER BY external_id")]
+        (event,) = await load_events(connection, ids[:1])
+    assert event.decision == decision
 
 
 async def test_a_second_arrival_is_the_first_event_again(intake: Intake, database: Database) -> None:

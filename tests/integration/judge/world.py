@@ -246,7 +246,7 @@ class World:
                 )
             await connection.execute(
                 "INSERT INTO pairs (id, event_id, task, tenant, legacy_run, candidate_run, state, deadline_at,"
-                " due_at) VALUES (%s, %s, %s, %s, %s, %s, 'open', %s, %s)",
+                " due_at, starts_at) VALUES (%s, %s, %s, %s, %s, %s, 'open', %s, %s, %s)",
                 (
                     told.pair,
                     identifier,
@@ -256,6 +256,7 @@ class World:
                     told.run(Side.CANDIDATE),
                     accepted + DEADLINE,
                     accepted + DEADLINE,
+                    accepted,
                 ),
             )
             await connection.execute(

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ulid import ULID
 
 from shadow.catalogue.model import Origin, Side
 from shadow.causes.authority import Cause, ParentAuthority, Purpose, has_twin, lineage_of, resent, waits_for_its_twin
-from shadow.cutover.decision import Authority, Decision, Phase, decide
+from shadow.cutover.decision import Authority, Decision, Phase, Ramp, decide
 from shadow.egress.outsiders import Replay, authority_of_outsider
 from shadow.model.run_names import may_be, needs_proof
 
@@ -219,6 +221,37 @@ def test_a_run_from_outside_is_real_only_while_that_is_certain(
     above: tuple[Authority, ...], whole: bool, replay: Replay, authority: Authority | None
 ) -> None:
     assert authority_of_outsider(above=above, whole=whole, replay=replay) == authority
+
+
+KEYS = st.one_of(st.none(), st.text(max_size=12))
+ANY_RAMP = st.builds(Ramp, st.integers(0, 100), st.frozensets(KEYS.filter(bool), max_size=3))
+ANY_ROUTE = st.tuples(st.sampled_from(Phase), ANY_RAMP, st.booleans())
+
+
+def decided(route: tuple[Phase, Ramp, bool], key: str | None) -> Decision:
+    phase, ramp, reverse = route
+    return decide("route", phase, candidate=ramp.takes(key), reverse=reverse)
+
+
+@given(KEYS, ANY_ROUTE, ANY_ROUTE)
+def test_of_a_root_and_its_twins_exactly_one_child_has_authority(
+    key: str | None, roots: tuple[Phase, Ramp, bool], childs: tuple[Phase, Ramp, bool]
+) -> None:
+    """Whatever phases the two routes are in: the child is done once, on the side that its own route's phase says."""
+    root, child = decided(roots, key), decided(childs, key)
+    parents = [(side, ParentAuthority(root.of(side))) for side in root.sides]
+    children = [lineage_of(live(Origin(side.value), authority), child) for side, authority in parents]
+    assert [one.authority for one in children if one.authority is not None] == [child.authority]
+    assert all(one.authority in one.sides for one in children if one.authority is not None)
+
+
+@given(KEYS, ANY_RAMP, st.booleans())
+def test_children_of_a_root_stay_on_its_side_where_their_ramps_are_the_same(
+    key: str | None, ramp: Ramp, reverse: bool
+) -> None:
+    decision = decided((Phase.RAMP, ramp, reverse), key)
+    children = [lineage_of(live(Origin(side.value), ParentAuthority(decision.of(side))), decision) for side in Side]
+    assert not any(one.bridged for one in children)
 
 
 def test_what_feeds_no_task_stays_where_it_is() -> None:

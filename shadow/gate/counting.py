@@ -1,0 +1,155 @@
+"""The loop that begins epochs and counts their pairs. Any number of processes may run it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.gate import epochs
+from shadow.gate.beginning import Beginnings
+from shadow.gate.epoch_counts import correct, count, to_correct
+from shadow.gate.frontier import frontiers
+from shadow.gate.order import UNDER_WAY
+from shadow.gate.process import alpha_of
+from shadow.gate.standing import Test
+from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Pairs counted in one transaction."""
+POLL_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""How old may be what is known of versions and rules."""
+_SHARE = 0.1
+"""Of the time, which a loop may spend: where one turn takes long, the next waits."""
+
+# The oldest pair that was not counted yet says whether there is anything to do.
+_DUE = """
+SELECT epoch.task FROM epochs AS epoch, LATERAL (
+    SELECT verdict IS NOT NULL AND due_at IS NULL AS resolved FROM pairs
+    WHERE pairs.task = epoch.task AND counted IS NULL AND starts_at >= epoch.started_at
+      AND starts_at < coalesce(%s::timestamptz, clock_timestamp()) - %s
+    ORDER BY starts_at, id LIMIT 1) AS oldest
+WHERE epoch.ended_at IS NULL AND epoch.task = ANY(%s) AND oldest.resolved ORDER BY epoch.task
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn did."""
+
+    begun: int = 0
+    """Epochs."""
+    counted: int = 0
+    """Pairs that were counted or left out."""
+    corrected: int = 0
+    """Pairs that count otherwise."""
+    more: bool = False
+    """Whether another turn has something to do at once."""
+
+
+def test_of(catalogue: ResolvedCatalogue, task: str, epoch_number: int) -> Test:
+    """What is asked of the statistic of a task in its epoch of that number.
+
+    Raises:
+        KeyError: the catalogue has no such task.
+    """
+    settings = catalogue.tasks[task].gate
+    assert settings.budget is not None, "resolved"
+    alpha = alpha_of(settings, catalogue.catalogue.gate, len(catalogue.tasks), epoch_number)
+    return Test(settings.budget, alpha, 1 - settings.regress_confidence)
+
+
+class CountingLoop:
+    """Begins epochs and counts pairs until it is stopped.
+
+    Raises:
+        ValueError: (when made) the catalogue holds rules that the comparators refuse.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: ResolvedCatalogue,
+        *,
+        batch: int = BATCH,
+        poll_seconds: float = POLL_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._batch = batch
+        self._poll_seconds = poll_seconds
+        self._look_seconds = look_seconds
+        self._beginnings = Beginnings(database, catalogue)
+        self._looked: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def once(self, now: datetime | None = None) -> Turn:
+        """Begin what is to begin; correct what was judged again, and count a batch of every task.
+
+        Args:
+            now: the time; the database's own clock by default.
+        """
+        begun = 0
+        if self._looked is None or time.monotonic() - self._looked >= self._look_seconds:
+            begun = await self._beginnings.look()
+            self._looked = time.monotonic()
+        async with self._database.connection(Work.GATE) as connection:
+            wrong = await to_correct(connection, self._batch)
+            due = await self._due(connection, now)
+            known = await epochs.current(connection, list(self._catalogue.tasks))
+            reach = await frontiers(connection, self._catalogue, now) if due or wrong else None
+        tests = {task: test_of(self._catalogue, task, epoch.number) for task, epoch in known.items()}
+        changed = [task for task, epoch in known.items() if epoch.test not in (None, tests[task])]
+        corrected = counted = 0
+        most = 0
+        if reach is None and changed:
+            async with self._database.connection(Work.GATE) as connection:
+                reach = await frontiers(connection, self._catalogue, now)
+        if reach is None:
+            return Turn(begun)
+        for gone, pairs in wrong.items():
+            async with self._database.connection(Work.GATE) as connection:
+                corrected += await correct(connection, gone, pairs, tests.get(gone or ""), reach.now)
+        for task in sorted({*due, *changed}):
+            if task in tests:
+                async with self._database.connection(Work.GATE) as connection:
+                    done = await count(connection, task, tests[task], reach.of(task), limit=self._batch)
+                counted, most = counted + done, max(most, done)
+        return Turn(begun, counted, corrected, more=most == self._batch)
+
+    async def _due(self, connection: Connection, now: datetime | None) -> list[str]:
+        """The tasks whose oldest uncounted pair is resolved."""
+        cursor = await connection.execute(_DUE, (now, UNDER_WAY, list(self._catalogue.tasks)))
+        return [row[0] for row in await cursor.fetchall()]
+
+    async def _run(self) -> None:
+        while True:
+            started = time.monotonic()
+            try:
+                done = await self.once()
+            except psycopg.OperationalError as error:
+                log.warning("gate.unreachable", error=type(error).__name__)
+                done = Turn()
+            except Exception as error:
+                log.exception("gate.counting_failed", error=type(error).__name__)
+                done = Turn()
+            took = time.monotonic() - started
+            await asyncio.sleep(took if done.more else max(self._poll_seconds, took / _SHARE))

@@ -1,0 +1,118 @@
+"""The gates' loop: evaluates every gate every few seconds, keeps what it says, and tells of what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import structlog
+
+from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.notice_settings import NoticeKind
+from shadow.cutover.decision import Phase
+from shadow.cutover.routing import read_standings
+from shadow.gate import epochs, stored
+from shadow.gate.looking import look
+from shadow.gate.report import Condition, ConditionName, GateReport
+from shadow.gate.stored import Kept
+from shadow.notices.record import Notice, note
+from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 5.0
+
+
+class GateLoop:
+    """A loop; any number of processes may run it. Where another one has just evaluated, it leaves it at that."""
+
+    def __init__(self, database: Database, catalogue: ResolvedCatalogue, *, every: float = EVERY_SECONDS) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="gates")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def once(self, now: datetime | None = None) -> dict[str, GateReport]:
+        """Evaluate all gates and keep what they say; nothing when that was done a moment ago."""
+        moment = now or datetime.now(UTC)
+        async with self._database.connection(Work.CONTROL) as connection:
+            newest = await stored.newest_evaluation(connection)
+            if newest is not None and moment - newest < timedelta(seconds=self._every / 2):
+                return {}
+            standings = await read_standings(connection)
+            lasting = await epochs.current(connection, self._catalogue.tasks)
+        moved = {task for task, standing in standings.items() if standing.at(moment) is not Phase.LEGACY}
+        reports = await look(self._database, self._catalogue, moved | lasting.keys(), moment)
+        await evaluated(self._database, self._catalogue, reports.values())
+        return reports
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.once()
+            except psycopg.OperationalError as error:
+                log.warning("gate.unevaluated", error=type(error).__name__)
+            except Exception:
+                log.exception("gate.unevaluated")
+            await asyncio.sleep(self._every)
+
+
+async def evaluated(database: Database, catalogue: ResolvedCatalogue, reports: Iterable[GateReport]) -> None:
+    """Keep what gates say, and make the notices of what has changed, in one transaction."""
+    async with database.connection(Work.CONTROL) as connection:
+        for kept in await stored.keep(connection, sorted(reports, key=lambda report: report.task)):
+            for notice in notices_of(kept, catalogue.tasks[kept.now.task].route):
+                await note(connection, notice)
+                log.info("gate.changed", task=kept.now.task, kind=notice.kind)
+
+
+def notices_of(kept: Kept, route: str) -> list[Notice]:
+    """What is to be told of a gate that has changed. Pure.
+
+    A regression is told once for its epoch, whether anything else kept the gate closed meanwhile or not.
+    """
+    now, before = kept.now, kept.before
+    found = []
+    regressed = _regression(now)
+    if regressed is not None and (before is None or before.epoch != now.epoch or _regression(before) is None):
+        title = f"The gate of {now.task} has regressed: {regressed.says}"
+        found.append(_notice("gate_regressed", title, now, route))
+    was_open = before is not None and before.open
+    if now.open and not was_open:
+        title = f"The gate of {now.task} is open: after {now.live.compared + now.replayed.compared:,} pairs"
+        found.append(_notice("gate_opened", f"{title} it may move on", now, route))
+    elif was_open and not now.open and not found:
+        blockers = ", ".join(condition.name.value for condition in now.blockers)
+        found.append(_notice("gate_closed", f"The gate of {now.task} has closed: {blockers}", now, route))
+    return found
+
+
+def _regression(report: GateReport) -> Condition | None:
+    """The condition on regressions, where it is not met."""
+    found = (condition for condition in report.blockers if condition.name is ConditionName.REGRESSION)
+    return next(found, None)
+
+
+def _notice(kind: NoticeKind, title: str, report: GateReport, route: str) -> Notice:
+    facts = {
+        "open": report.open,
+        "epoch": report.epoch_number,
+        "upper_bound": report.upper_bound,
+        "budget": report.budget,
+        "pairs": report.live.compared + report.replayed.compared,
+        "mismatches": report.live.mismatches + report.replayed.mismatches,
+        "blockers": [condition.name.value for condition in report.blockers],
+    }
+    once = f"{kind}:{report.task}:{report.evaluated_at.isoformat()}"
+    return Notice(kind, title, task=report.task, route=route, facts=facts, once=once)
