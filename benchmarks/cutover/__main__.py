@@ -69,7 +69,7 @@ class Options:
 async def bench(options: Options, folder: Path) -> dict[str, object]:
     """The figures."""
     # Restarts may make legs longer than they should be: what is not sent of the dataset costs little.
-    scale = int(options.rate / 2 * (options.leg + 25) * len(LEGS))
+    scale = int(options.rate / 2 * (options.leg + 30) * len(LEGS))
     dataset = Dataset.build(options.seed, scale=scale)
     keys = Keys()
     url, server = await asyncio.to_thread(embedded.start, folder / "postgres", ephemeral=True)
@@ -144,6 +144,7 @@ async def _measure(
         "rate": round(len(load.sent) / took, 1),
         "legs": [str(leg) for leg in LEGS],
         "restarts": fleet.restarts,
+        "ran_out_of_load": load.ran_out,
         "settled": is_settled,
         **found,
     }
@@ -164,7 +165,7 @@ def main() -> None:
             print(f"logs: {folder}", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    ok = figures["settled"] is True and all(figures[name] == 0 for name in ZERO)
+    ok = figures["settled"] is True and figures["ran_out_of_load"] is False and all(figures[name] == 0 for name in ZERO)
     finish("cutover", ok=ok, figures=figures)
 
 

@@ -47,13 +47,11 @@ class Load:
     rate: float
     """Actions a second."""
     sent: list[Sent] = field(default_factory=list)
+    ran_out: bool = False
+    """Whether all was sent before the end: then the last legs were without load."""
 
     async def run(self, plan: list[Action], stop: asyncio.Event) -> None:
-        """Send until told to stop, then wait for the answers.
-
-        Raises:
-            RuntimeError: there was nothing more to send.
-        """
+        """Send until told to stop, or there is nothing more to send; then wait for the answers."""
         producers = Producers(self.front_url, self.keys)
         under_way: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
@@ -71,7 +69,7 @@ class Load:
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             else:
-                raise RuntimeError("the dataset has too few payouts for so long a load")
+                self.ran_out = True
             await asyncio.gather(*under_way)
         finally:
             await producers.close()
