@@ -24,14 +24,14 @@ bearer = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-async def _token(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> Token:
-    if credentials is None:
+async def _token(request: Request, secret: str | None, scope: Scope) -> Token:
+    if secret is None:
         raise Refusal(
             401,
             "expected the header `Authorization: Bearer TOKEN`; `shadow token create` makes one",
             headers={"WWW-Authenticate": _REALM},
         )
-    token = await tokens.find(services_of(request).engine, credentials.credentials)
+    token = await tokens.find(services_of(request).engine, secret)
     if token is None:
         raise Refusal(
             401,
@@ -47,9 +47,13 @@ async def _token(request: Request, credentials: HTTPAuthorizationCredentials | N
     return token
 
 
+def _given(credentials: HTTPAuthorizationCredentials | None) -> str | None:
+    return None if credentials is None else credentials.credentials
+
+
 def _needs(scope: Scope) -> Callable[[Request, Credentials], Awaitable[Token]]:
     async def caller(request: Request, credentials: Credentials) -> Token:
-        token = await _token(request, credentials, scope)
+        token = await _token(request, _given(credentials), scope)
         await known_parameters(request)
         return token
 
@@ -65,5 +69,10 @@ operator = _needs(Scope.OPERATE)
 async def scraper(request: Request, credentials: Credentials) -> None:
     """Dependency: anybody where metrics are open, else who may read."""
     if not services_of(request).metrics_open:
-        await _token(request, credentials, Scope.READ)
+        await _token(request, _given(credentials), Scope.READ)
     await known_parameters(request)
+
+
+async def told_by(request: Request, credentials: HTTPAuthorizationCredentials | None, other: str | None) -> Token:
+    """The token of a caller who may read: of the header, or else the one that came otherwise."""
+    return await _token(request, _given(credentials) or other, Scope.READ)

@@ -29,7 +29,10 @@ TAGS = [
     {"name": "proposals", "description": "Rules that would explain what differs without meaning anything, for review."},
     {"name": "replays", "description": "Recorded events, run again on the candidate to see what a fix has cleared."},
     {"name": "events", "description": "Events, and those that could not be delivered."},
-    {"name": "gates", "description": "What counts together as evidence, and what it comes to."},
+    {
+        "name": "gates",
+        "description": "Whether tasks may move on, and the evidence that counts together.",
+    },
     {"name": "phases", "description": "Where routes stand and how they were moved."},
     {"name": "incidents", "description": "What must not happen and did: leaks above all."},
     {"name": "notices", "description": "What people want to hear of, and how they were told."},

@@ -1,10 +1,9 @@
 """The first phase of a v3 batch (SDK 4.3.1 on): `POST /api/v3/batches` says how many items will come, and who asks.
 
-A producer's is passed on untouched, and so is a run's where all of its items are legacy's. Which run it is, is kept:
-the items do not say. Where some of its items may be the candidate's, Trigger.dev would wait for ever for as many as
-were announced; such a batch is issued by Shadow, and Trigger.dev hears of it when it is known which items are its own.
-One whose run waits for the results is refused: the run would wait in Trigger.dev, for a batch that it must know by
-name.
+One whose items are all legacy's is passed on. Which run asks for it is kept, if one does: the items do not say. Where
+some of its items may be the candidate's, Trigger.dev would wait for ever for as many as were announced; such a batch is
+issued by Shadow, and Trigger.dev hears of it when it is known which items are its own. One whose run waits for the
+results is refused: the run would wait in Trigger.dev, for a batch that it must know by name.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class AnnouncementDoor:
         """`POST /api/v3/batches`."""
         headers = fields(scope)
         source = self._sources.holder(headers)
-        if source is None or not is_of_a_run(source, headers):
+        if source is None or not (is_of_a_run(source, headers) or self._intents.may_issue(source)):
             await self._pass_through(scope, receive, send)
             return
         if await self._sources.authenticate(headers, send) is None:
@@ -80,19 +79,19 @@ class AnnouncementDoor:
         await self._forward(source, scope, send, body, batch)
 
     async def _is_issued(self, source: CallingSource, scope: Scope, send: Send, batch: AnnouncedBatch) -> bool:
-        """Answer for a batch some of whose items may be bridged; False where none can be.
+        """Answer for a batch some of whose items may be the candidate's; False where none can be.
 
         Raises:
             NotServed: its run would wait for what Trigger.dev never gets.
             psycopg.Error: the database is away.
         """
         told = TriggerTold.of(fields(scope))
-        bridged = await self._intents.bridged_tasks(source, batch.parent, told, batch.tasks)
-        if not bridged:
+        ours = await self._intents.issued_tasks(source, batch.parent, told, batch.tasks)
+        if not ours:
             return False
         if batch.is_awaited:
             if batch.tasks is not None:
-                raise NotServed.awaited(bridged[0])
+                raise NotServed.awaited(ours[0])
             return False  # nobody knows yet; its items are refused if one of them is the candidate's
         announced = {"body": batch.document, "headers": kept_headers(pairs(scope))}
         async with self._services.database.connection(Work.CAUSES) as connection:

@@ -1,4 +1,4 @@
-"""What Trigger.dev answers to batches of each SDK generation: read, made for what is bridged, and both joined.
+"""What Trigger.dev answers to batches of each SDK generation: read, made for what is issued, and both joined.
 
 Pure. Reference 2.2 and 2.3.
 """
@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.front.intent import Intent, Taken
-from shadow.causes.batches import issued_run
 
 Items = Sequence[Intent | None]
-"""The items of a batch in their order, those that are bridged; None for one that is not."""
+"""The items of a batch in their order, those that are issued; None for one that is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +23,20 @@ class BatchShape:
     read: Callable[[Any, int], list[Taken | None]]
     """Reads an accepting answer to that many items."""
     alone: Callable[[str, Items], dict[str, Any]]
-    """The answer where all items are bridged, of the batch of that name."""
+    """The answer where all items are issued, of the batch of that name."""
     joined: Callable[[Any, Items], Any]
     """The platform's answer to the others, as an answer to all."""
     name: Callable[[Any], str | None]
     """The batch's name in the platform's answer."""
 
 
-def _bridged(items: Items) -> list[Intent]:
+def _of_ours(items: Items) -> list[Intent]:
     return [item for item in items if item is not None]
 
 
 def _spliced(runs: Any, items: Items, made: Callable[[Intent], Any]) -> list[Any] | None:
     """The platform's runs, with those of ours at their places; None where the platform's are not those of the rest."""
-    if not isinstance(runs, list) or len(runs) != len(items) - len(_bridged(items)):
+    if not isinstance(runs, list) or len(runs) != len(items) - len(_of_ours(items)):
         return None
     theirs = iter(runs)
     return [next(theirs) if item is None else made(item) for item in items]
@@ -46,15 +45,15 @@ def _spliced(runs: Any, items: Items, made: Callable[[Intent], Any]) -> list[Any
 def _named_run(item: Intent) -> dict[str, Any]:
     given = item.call.producer_key
     return {
-        "id": issued_run(item.receipt.event_id),
+        "id": item.run,
         "taskIdentifier": item.call.task,
-        "isCached": item.receipt.duplicate,
+        "isCached": item.is_cached,
         **({"idempotencyKey": given} if given is not None else {}),
     }
 
 
 def _run_id(item: Intent) -> str:
-    return issued_run(item.receipt.event_id)
+    return item.run
 
 
 def _with_runs(answer: Any, items: Items, made: Callable[[Intent], Any]) -> Any:
@@ -63,7 +62,7 @@ def _with_runs(answer: Any, items: Items, made: Callable[[Intent], Any]) -> Any:
     listed = answer.get("runs")
     runs = _spliced(listed, items, made)
     if runs is None:  # of a batch that was made before one of its tasks moved: its own, and then ours
-        runs = [*(listed if isinstance(listed, list) else ()), *map(made, _bridged(items))]
+        runs = [*(listed if isinstance(listed, list) else ()), *map(made, _of_ours(items))]
     return {**answer, "runs": runs}
 
 
@@ -84,9 +83,9 @@ def _read_named(answer: Any, size: int) -> list[Taken | None]:
 
 
 def _named_alone(name: str, items: Items) -> dict[str, Any]:
-    bridged = _bridged(items)
-    cached = all(item.receipt.duplicate for item in bridged)
-    return {"id": name, "isCached": cached, "runs": [_named_run(item) for item in bridged]}
+    issued = _of_ours(items)
+    cached = all(item.receipt.duplicate for item in issued)
+    return {"id": name, "isCached": cached, "runs": [_named_run(item) for item in issued]}
 
 
 # `POST /api/v1/tasks/{id}/batch` (SDK 3.0 to 3.2): {batchId, runs: [id]}
@@ -100,7 +99,7 @@ def _read_listed(answer: Any, size: int) -> list[Taken | None]:
 
 
 def _listed_alone(name: str, items: Items) -> dict[str, Any]:
-    return {"batchId": name, "runs": [_run_id(item) for item in _bridged(items)]}
+    return {"batchId": name, "runs": [_run_id(item) for item in _of_ours(items)]}
 
 
 # `POST /api/v2/tasks/batch` (SDK 4.0 to 4.3.0): {id, runCount}; and the items of a v3 batch (SDK 4.3.1 on):
@@ -120,7 +119,7 @@ def _counted(answer: Any, items: Items) -> Any:
 
 
 def _streamed_alone(name: str, items: Items) -> dict[str, Any]:
-    again = sum(item.receipt.duplicate for item in _bridged(items))
+    again = sum(item.receipt.duplicate for item in _of_ours(items))
     return {
         "id": name,
         "itemsAccepted": len(items) - again,
@@ -134,9 +133,9 @@ def streamed(name: str, answer: Any, items: Items) -> Any:
     """The platform's answer to the items of a v3 batch that are its own, as an answer to all of the batch of ours."""
     if not isinstance(answer, dict):
         return answer
-    ours = _streamed_alone(name, _bridged(items))
+    ours = _streamed_alone(name, _of_ours(items))
     counts = {
-        count: answer.get(count, 0) + (ours[count] if count.startswith("items") else len(_bridged(items)))
+        count: answer.get(count, 0) + (ours[count] if count.startswith("items") else len(_of_ours(items)))
         for count in ("itemsAccepted", "itemsDeduplicated", "enqueuedCount", "expectedCount")
         if count in answer or count.startswith("items")
     }

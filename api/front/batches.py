@@ -82,7 +82,8 @@ class _Asked:
     shape: BatchShape
     announced: Batch | None = None
     """What is kept of its announcement, where it is a run's that has one."""
-    can_bridge: bool = True
+    can_issue: bool = True
+    """Whether the answer may stand for runs of the candidate: not where Trigger.dev waits for all of the items."""
 
     @property
     def issued(self) -> Batch | None:
@@ -138,8 +139,8 @@ class BatchDoor:
 
         key = _BatchKey(derived_key(source.name, "batch", name), DEFAULT_KEY_LIFETIME)
         calls = [call for _line, call in lines]
-        issued = batch is not None and batch.issued
-        await self._take(_Asked(source, scope, send, body, calls, key, written, STREAMED, batch, can_bridge=issued))
+        can_issue = batch is not None and batch.issued
+        await self._take(_Asked(source, scope, send, body, calls, key, written, STREAMED, batch, can_issue=can_issue))
 
     async def unnamed(self, scope: Scope, receive: Receive, send: Send, _path: str) -> None:
         """`POST /api/v2/tasks/batch` (SDK 4.0.0 to 4.3.0): the answer names no runs."""
@@ -176,12 +177,12 @@ class BatchDoor:
         await self._take(_Asked(source, scope, send, body, calls, _batch_key(source, headers), written, shape))
 
     async def _announced(self, source: CallingSource, headers: Mapping[str, str], name: str) -> Batch | None:
-        """What is kept of a run's announcement of the batch.
+        """What is kept of its announcement, where a run has made it or the batch was issued.
 
         Raises:
             psycopg.Error: the database is away.
         """
-        if not is_of_a_run(source, headers):
+        if not is_of_a_run(source, headers) and not batches.may_be_issued(name):
             return None
         async with self._database.connection(Work.CAUSES) as connection:
             return await batches.find(connection, source.platform_name, name)
@@ -209,11 +210,11 @@ class BatchDoor:
             told, kept = TriggerTold.of(fields(asked.scope)), kept_headers(_single(pairs(asked.scope)))
             intents = []
             if wanted:
-                intents = await self._intents.commit(source, wanted, kept, told, bridges=asked.can_bridge)
+                intents = await self._intents.commit(source, wanted, kept, told, bridges=asked.can_issue)
             committed = iter(intents)
             items = [None if task is None else next(committed) for task in known]
-            if items and all(item is not None and item.is_bridged for item in items):
-                await self._bridged(asked, intents)
+            if items and all(item is not None and item.is_issued for item in items):
+                await self._issued(asked, intents)
                 return
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
@@ -225,7 +226,7 @@ class BatchDoor:
         added = [key.value if task is not None and key.ours else None for task, key in zip(known, keys, strict=True)]
         await self._forward(asked, items, added)
 
-    async def _bridged(self, asked: _Asked, intents: Sequence[Intent]) -> None:
+    async def _issued(self, asked: _Asked, intents: Sequence[Intent]) -> None:
         """Answer for a batch that is the candidate's alone.
 
         Raises:
@@ -240,16 +241,16 @@ class BatchDoor:
 
     async def _forward(self, asked: _Asked, items: Sequence[Intent | None], added: Sequence[str | None]) -> None:
         """Send on what is legacy's, with these keys; what else there is goes its own way once that has been taken."""
-        bridged = [item for item in items if item is not None and item.is_bridged]
-        places = [place for place, item in enumerate(items) if item is None or not item.is_bridged]
+        ours = [item for item in items if item is not None and item.is_issued]
+        places = [place for place, item in enumerate(items) if item is None or not item.is_issued]
         rest = [items[place] for place in places]
         intents = [item for item in rest if item is not None]
-        of_ours = [item if item is not None and item.is_bridged else None for item in items]
+        of_ours = [item if item is not None and item.is_issued else None for item in items]
         body, beside, ask = asked.body, None, None
-        if bridged or asked.issued or any(key is not None for key in added):
-            part = places if bridged or asked.issued else None
+        if ours or asked.issued or any(key is not None for key in added):
+            part = places if ours or asked.issued else None
             body = await _worked(body, lambda: asked.written(added, part))
-        if bridged or asked.issued:
+        if ours or asked.issued:
             upstream: Part | None = None
             if asked.issued:
                 tasks = {asked.calls[place].task for place in places}
@@ -261,7 +262,7 @@ class BatchDoor:
                 whole = not isinstance(answer, dict) or answer.get("sealed") is not False
                 if name is not None and whole:
                     try:
-                        await self._seal(asked, name, bridged, upstream.upstream if upstream else name)
+                        await self._seal(asked, name, ours, upstream.upstream if upstream else name)
                     except psycopg.Error as error:
                         log.error("front.batch_not_recorded", batch=name, error=type(error).__name__)
 
@@ -270,7 +271,7 @@ class BatchDoor:
                     return streamed(asked.name, answer, of_ours)
                 return asked.shape.joined(answer, of_ours)
 
-            beside = Beside(bridged, joined, taken)
+            beside = Beside(ours, joined, taken)
         places_of_intents = [place for place, item in enumerate(rest) if item is not None]
         await self._intents.conclude(
             asked.source,
@@ -285,14 +286,14 @@ class BatchDoor:
             ask=ask,
         )
 
-    async def _seal(self, asked: _Asked, name: str, bridged: Sequence[Intent], upstream: str | None) -> None:
+    async def _seal(self, asked: _Asked, name: str, issued: Sequence[Intent], upstream: str | None) -> None:
         async with self._database.connection(Work.CAUSES) as connection:
             await batches.seal(
                 connection,
                 asked.source.platform_name,
                 name,
                 len(asked.calls),
-                [intent.receipt.event_id for intent in bridged],
+                [intent.receipt.event_id for intent in issued],
                 issued=asked.issued is not None or upstream is None,
                 upstream=upstream,
             )
@@ -322,7 +323,7 @@ def _batch_key(source: CallingSource, headers: dict[str, str]) -> _BatchKey:
 def _item_key(source: CallingSource, task: str, call: TriggerCall, batch: _BatchKey, index: int) -> WireKey:
     """The item's own key, else one of its place in the batch."""
     place = index if call.index is None else call.index
-    key = wire_key(source.name, task, call, f"{batch.value}:{place}")
+    key = wire_key(source.name, source.platform_name, task, call, f"{batch.value}:{place}")
     if key.dedupe is None or not key.ours:
         return key
     dedupe = DedupeKey(key.dedupe.scope, key.dedupe.key, batch.lifetime) if batch.lifetime is not None else None

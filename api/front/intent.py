@@ -9,6 +9,7 @@ from typing import Any
 from api.front.workers import Worker, told_by
 from shadow.catalogue import ResolvedTask
 from shadow.catalogue.model import Origin, Side
+from shadow.causes.batches import issued_run
 from shadow.causes.parents import Told
 from shadow.intake.arrival import Arrival, Receipt
 from shadow.intake.trigger_arrival import WireKey
@@ -42,8 +43,10 @@ class NotServed(Exception):
     """
 
     @classmethod
-    def after_the_switch(cls, task: str) -> NotServed:
-        return cls(f"Task {task} has been switched to the candidate; calls to it are not served after that")
+    def withheld(cls, task: str) -> NotServed:
+        return cls(
+            f"Task {task} has been switched to the candidate; a run without authority starts none of it any more"
+        )
 
     @classmethod
     def awaited(cls, task: str) -> NotServed:
@@ -72,13 +75,24 @@ class Intent:
     receipt: Receipt
     worker: Worker | None = None
     """The run that makes the call; None for a producer's."""
-    sides: tuple[Side, ...] | None = None
-    """That get it, by what was decided when it was first accepted; None where the phase alone decided."""
+    authority: Side | None = None
+    """The side whose run it is, by what was decided when it was first accepted."""
 
     @property
-    def is_bridged(self) -> bool:
-        """Whether only the candidate gets it: there is nothing to forward."""
-        return self.worker is not None and self.sides is not None and Side.LEGACY not in self.sides
+    def is_issued(self) -> bool:
+        """Whether the candidate runs it, so that its run has an id of ours and there is nothing to forward."""
+        return self.authority is Side.CANDIDATE
+
+    @property
+    def run(self) -> str:
+        """Its id, where it is issued."""
+        return issued_run(self.receipt.event_id)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the producer's key stood for it before. A request that comes again is none the wiser (reference
+        6.4)."""
+        return self.receipt.duplicate and not self.key.ours
 
     @property
     def shown_keys(self) -> tuple[str, ...]:
@@ -96,7 +110,7 @@ class Intent:
 class Beside:
     """What belongs to the same call as the intents that are forwarded, and is not forwarded with them."""
 
-    bridged: Sequence[Intent]
+    issued: Sequence[Intent]
     """Committed to rest until the platform has taken the others."""
     joined: Callable[[Any], Any]
     """The platform's answer, as JSON, with them in it."""

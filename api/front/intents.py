@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,17 +27,19 @@ from starlette.types import Scope, Send
 from api.front import trigger_shape
 from api.front.exchange import pass_back, respond, target
 from api.front.intent import Beside, Intent, NotServed, ReadAnswer, Taken, TriggerTold, Wanted
-from api.front.plans import Plans
+from api.front.known_keys import Asked, KnownKeys, is_issued
+from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource
 from api.front.workers import Worker, Workers, unknown
 from shadow.catalogue.model import Origin, Side, TriggerPlatform
 from shadow.causes.parents import Told
-from shadow.cutover.decision import Decision
+from shadow.cutover.decision import Decision, Phase, decide
 from shadow.fanout.handoff import Started, record_started
-from shadow.intake import answers, trigger_arrival
+from shadow.intake import answers, run_tags, trigger_arrival
 from shadow.intake.answers import Accepted, Fate
-from shadow.intake.arrival import Arrival, Descent, State
+from shadow.intake.arrival import Arrival, State
+from shadow.intake.plan import planned
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.platforms.client import Answer, carry
@@ -71,6 +73,7 @@ class Intents:
         self._services = services
         self._plans = plans
         self._workers = workers
+        self._keys = KnownKeys(services)
         self._of_workers = Rounds(self._write_of_workers)
 
     async def commit(
@@ -84,15 +87,16 @@ class Intents:
     ) -> list[Intent]:
         """Store what is asked for, all of it or nothing.
 
-        Where some of it is bridged and the rest is not, what is bridged rests until the rest has been forwarded. What
-        was accepted before, and comes again, stays what it was: so only then it is known what can't be served.
+        Where some of it is the candidate's and the rest is not, what is issued rests until the rest has been forwarded.
+        What was accepted before, and comes again, stays what it was: so only then it is known what can't be served.
 
         Args:
             told: what the request says of the run that makes it.
-            bridges: the caller can answer for what only the candidate gets.
+            bridges: the caller can answer for what only the candidate gets. If not, a producer's call is legacy's,
+                which has been told of it before.
 
         Raises:
-            NotServed: legacy has no authority over one of the tasks.
+            NotServed: one of the tasks is the candidate's, and the call can't be answered for it.
             psycopg.Error, Overloaded: it could not be stored.
         """
         if sum(len(call.body) for _task, call, _key in wanted) <= _AT_ONCE:
@@ -100,40 +104,39 @@ class Intents:
         else:
             mapped = await asyncio.to_thread(_mapped, wanted)
         workers = [await self._worker(source, call.parent, told) for _task, call, _key in wanted]
-        arrivals = self._arrivals(source, wanted, mapped, workers, headers, bridges=bridges)
-        receipts = await self._services.intake.accept(arrivals)
-        intents = [
-            Intent(task, call, key, arrival, receipt, worker, arrival.descent.sides if arrival.descent else None)
-            for (task, call, key), arrival, receipt, worker in zip(wanted, arrivals, receipts, workers, strict=True)
+        asked = [
+            Asked(source, task, call, key, its, worker, headers)
+            for (task, call, key), its, worker in zip(wanted, mapped, workers, strict=True)
         ]
-        intents = await self._as_decided(intents)
-        unserved = next((intent for intent in intents if intent.is_bridged and not _can_go(intent.call, bridges)), None)
+        arrivals = self._arrivals(asked, bridges=bridges)
+        intents = await self._keys.accepted(asked, arrivals, partial(self._legacys, self._services.clock()))
+        unserved = next((intent for intent in intents if intent.is_issued and not _can_go(intent.call, bridges)), None)
         if unserved is not None:
             await self._dropped(intents)
             raise _not_served(unserved.call)
         return intents
 
-    async def _as_decided(self, intents: list[Intent]) -> list[Intent]:
-        """The intents, those that are there already with the sides that got them then: a task may have moved since."""
-        again = [
-            intent.receipt.event_id for intent in intents if intent.receipt.duplicate and intent.worker is not None
-        ]
-        if not again:
-            return intents
-        async with self._services.database.connection(Work.CAUSES) as connection:
-            decided = await answers.sides_of_events(connection, again)
-        return [
-            replace(intent, sides=decided[intent.receipt.event_id]) if intent.receipt.event_id in decided else intent
-            for intent in intents
-        ]
-
-    async def bridged_tasks(
-        self, source: CallingSource, parent: str | None, told: TriggerTold, tasks: Sequence[str] | None
-    ) -> list[str]:
-        """Those of legacy's tasks whose calls by that run could be the candidate's now.
+    def may_issue(self, source: CallingSource, tasks: Sequence[str] | None = None) -> list[str]:
+        """Those of legacy's tasks that may be the candidate's now, for some key at least, if a producer starts them.
 
         Args:
-            parent: the run, as the call's options name it.
+            tasks: the only ones that matter.
+        """
+        decisions = self._services.routing.decisions
+        return [
+            name
+            for name, task in source.tasks.items()
+            if (tasks is None or name in tasks)
+            and any(decision.authority is Side.CANDIDATE for decision in decisions(task.route))
+        ]
+
+    async def issued_tasks(
+        self, source: CallingSource, parent: str | None, told: TriggerTold, tasks: Sequence[str] | None
+    ) -> list[str]:
+        """Those of legacy's tasks that may be the candidate's now, if the client starts them.
+
+        Args:
+            parent: the run that makes the call, as its options name it.
             tasks: the only ones that matter.
 
         Raises:
@@ -141,7 +144,7 @@ class Intents:
         """
         worker = await self._worker(source, parent, told)
         if worker is None:
-            return []
+            return self.may_issue(source, tasks)
         return [
             name
             for name, task in source.tasks.items()
@@ -158,51 +161,58 @@ class Intents:
             return unknown(Side.LEGACY) if told.inside else None
         return await self._workers.of(Origin.LEGACY, run)
 
-    def _arrivals(
-        self,
-        source: CallingSource,
-        wanted: Sequence[Wanted],
-        mapped: Sequence[trigger_arrival.Mapped],
-        workers: Sequence[Worker | None],
-        headers: tuple[tuple[str, str], ...],
-        *,
-        bridges: bool,
-    ) -> list[Arrival]:
+    def _arrivals(self, asked: Sequence[Asked], *, bridges: bool) -> list[Arrival]:
         """Raises NotServed, after the mapping and right before the arrivals are handed in."""
         now = self._services.clock()
         arrivals = []
-        for (task, call, key), its, worker in zip(wanted, mapped, workers, strict=True):
-            tenant = storable_or_none(self._services.catalogue.tenant_of(source.name, its.data))
-            if worker is None:
-                plan = self._plans.of(source.name, task.event, source.origin, tenant, its.data)
-            else:
-                plan = self._workers.plan(worker, source.name, task.event, tenant, its.data, task.id)
+        for one in asked:
+            plan = self._plan(one)
             decision = plan.decision
-            if decision is None or not _is_served(decision, plan.descent):
-                raise NotServed.after_the_switch(call.task)
-            arrivals.append(
-                trigger_arrival.arrival(
-                    source.name,
-                    source.origin if worker is None else worker.origin,
-                    task,
-                    call,
-                    key,
-                    its,
-                    tenant,
-                    decision,
-                    plan.dispatches,
-                    descent=plan.descent,
-                    ramp_key=plan.ramp_key,
-                    headers=headers,
-                    now=now,
-                    patience=PATIENCE,
-                )
-            )
-        bridged = [bool(its.descent and Side.LEGACY not in its.descent.sides) for its in arrivals]
-        at_once = all(bridged) and all(_can_go(call, bridges) for _task, call, _key in wanted)
-        if any(bridged) and not at_once:
-            arrivals = [_resting(its) if alone else its for its, alone in zip(arrivals, bridged, strict=True)]
+            if decision is None or (plan.descent is not None and not plan.descent.sides):
+                raise NotServed.withheld(one.call.task)
+            if one.worker is None and not bridges and decision.authority is Side.CANDIDATE:
+                arrivals.append(self._legacys(now, one))
+            else:
+                arrivals.append(self._arrival(one, decision, plan, now))
+        issued = [is_issued(its) for its in arrivals]
+        at_once = all(issued) and all(_can_go(one.call, bridges) for one in asked)
+        if any(issued) and not at_once:
+            arrivals = [_resting(its) if alone else its for its, alone in zip(arrivals, issued, strict=True)]
         return arrivals
+
+    def _plan(self, one: Asked) -> Plan:
+        name, event, tenant, data = one.source.name, one.task.event, self._tenant(one), one.mapped.data
+        if one.worker is None:
+            return self._plans.of(name, event, one.source.origin, tenant, data)
+        return self._workers.plan(one.worker, name, event, tenant, data, one.task.id)
+
+    def _tenant(self, one: Asked) -> str | None:
+        return storable_or_none(self._services.catalogue.tenant_of(one.source.name, one.mapped.data))
+
+    def _arrival(self, one: Asked, decision: Decision, plan: Plan, now: datetime) -> Arrival:
+        return trigger_arrival.arrival(
+            one.source.name,
+            one.source.origin if one.worker is None else one.worker.origin,
+            one.task,
+            one.call,
+            one.key,
+            one.mapped,
+            self._tenant(one),
+            decision,
+            plan.dispatches,
+            descent=plan.descent,
+            ramp_key=plan.ramp_key,
+            headers=one.headers,
+            now=now,
+            patience=PATIENCE,
+        )
+
+    def _legacys(self, now: datetime, one: Asked) -> Arrival:
+        """A producer's call as legacy's alone: Trigger.dev had been told of it before its task moved."""
+        decision = decide(one.task.route, Phase.LEGACY)
+        catalogue = self._services.catalogue
+        plan = Plan(decision, planned(catalogue, one.source.name, one.task.event, one.source.origin, decision))
+        return self._arrival(one, decision, plan, now)
 
     async def forward(
         self,
@@ -243,11 +253,16 @@ class Intents:
             log.exception("front.answer_not_recorded", intents=len(intents))
 
     async def note(self, intents: Sequence[Intent]) -> None:
-        """Keep calls that are not forwarded as effects of the run that made them. The others are, once they are taken.
+        """Keep calls that are not forwarded as effects of the run that made them, and their tags. The others are, once
+        they are taken.
 
         Raises:
             psycopg.Error: the database is away.
         """
+        tagged = [(intent.receipt.event_id, intent.call.tags) for intent in intents if intent.call.tags]
+        if tagged:
+            async with self._services.database.connection(Work.ACCEPT) as connection:
+                await run_tags.keep(connection, tagged)
         of: dict[Worker, list[UUID]] = {}
         for intent in intents:
             if intent.worker is not None:
@@ -255,17 +270,17 @@ class Intents:
         for worker, events in of.items():
             await self._workers.note(worker, events)
 
-    async def release(self, bridged: Sequence[Intent]) -> None:
-        """Let what was bridged go, since the rest of its call has been taken or is the workers' now.
+    async def release(self, issued: Sequence[Intent]) -> None:
+        """Let what was issued go, since the rest of its call has been taken or is the workers' now.
 
         It goes by itself when the door's time is over: a failure is logged.
         """
         try:
             async with self._services.database.connection(Work.ACCEPT) as connection:
-                await answers.release(connection, [intent.receipt.event_id for intent in bridged])
-            await self.note(bridged)
+                await answers.release(connection, [intent.receipt.event_id for intent in issued])
+            await self.note(issued)
         except psycopg.Error as error:
-            log.error("front.not_released", intents=len(bridged), error=type(error).__name__)
+            log.error("front.not_released", intents=len(issued), error=type(error).__name__)
 
     async def refused(self, intents: Sequence[Intent]) -> bool:
         """Remove intents that the platform refused; those that an earlier call brought are not this call's.
@@ -332,6 +347,7 @@ class Intents:
             found = await answers.fates(connection, platform, accepted)
             by_fate = {fate: [item for item, its in zip(taken, found, strict=True) if its is fate] for fate in Fate}
             await self._started(connection, platform, by_fate[Fate.STARTED])
+            await self._keys.link(connection, by_fate[Fate.LINKED])
         await self.refused([intent for intent, _told in by_fate[Fate.LINKED]])
         return by_fate[Fate.ANEW]
 
@@ -388,8 +404,8 @@ class Intents:
             beside: what else the call asked for.
             ask: forwards it in another way than as it came.
         """
-        bridged = beside.bridged if beside else ()
-        everything = [*intents, *bridged]
+        issued = beside.issued if beside else ()
+        everything = [*intents, *issued]
         # A client that cannot be recognised when it comes again (SDK 3 sends no request key) would start a second run:
         # the door tries in its place, where everything that it sends has a key.
         alone = complete and bool(intents) and not any(intent.key.dedupe for intent in intents)
@@ -409,7 +425,7 @@ class Intents:
             document = read_json(answer.body)
             await self.settle(source.platform_name, intents, read(document, intents))
             if beside is not None:
-                await self.release(bridged)
+                await self.release(issued)
                 await beside.taken(document)
                 text = orjson.dumps(beside.joined(document)) if document is not None else text
         elif answer.status >= 500 or answer.status == _AMBIGUOUS:
@@ -461,38 +477,31 @@ class Intents:
         if unsent and not known_again:
             return await self.refused(intents)
         try:
-            await self.without_answer([intent for intent in intents if not intent.is_bridged])
-            if bridged := [intent for intent in intents if intent.is_bridged]:
-                await self.release(bridged)
+            await self.without_answer([intent for intent in intents if not intent.is_issued])
+            if issued := [intent for intent in intents if intent.is_issued]:
+                await self.release(issued)
         except psycopg.Error as error:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
         return known_again
 
 
-def _is_served(decision: Decision, descent: Descent | None) -> bool:
-    """Whether something may come of a call: a producer's while legacy has authority, a run's where any side gets it."""
-    if descent is None:
-        return decision.authority is Side.LEGACY and Side.LEGACY in decision.sides
-    return bool(descent.sides)
-
-
 def _can_go(call: TriggerCall, bridges: bool) -> bool:
-    """Whether a call may be bridged."""
+    """Whether a call may be the candidate's."""
     return bridges and not call.is_awaited
 
 
 def _not_served(call: TriggerCall) -> NotServed:
-    """Why a call can't be bridged."""
+    """Why it can't be."""
     return NotServed.awaited(call.task) if call.is_awaited else NotServed.announced_before(call.task)
 
 
 def _resting(arrival: Arrival) -> Arrival:
-    """What is bridged, left alone until the rest of its call is forwarded."""
+    """What is issued, left alone until the rest of its call is forwarded."""
     return replace(
         arrival,
         dispatches=tuple(
-            replace(dispatch, delay=PATIENCE) if dispatch.state is State.DUE else dispatch
+            replace(dispatch, delay=max(dispatch.delay, PATIENCE)) if dispatch.state is State.DUE else dispatch
             for dispatch in arrival.dispatches
         ),
     )

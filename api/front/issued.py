@@ -1,13 +1,12 @@
 """Reading what Shadow has issued in Trigger.dev's stead, in Trigger.dev's shape (reference 2.3, 3.1).
 
-Runs of calls that were bridged, and batches that hold such runs. Everything else is read from Trigger.dev, also while
-the database is away: what was issued is not known there, which an SDK takes for a lagging replica and asks again.
+Runs of calls that are the candidate's, and batches that hold such runs. Everything else is read from Trigger.dev, also
+while the database is away: what was issued is not known there, which an SDK takes for a lagging replica and asks again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -18,32 +17,21 @@ import psycopg
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.front import trigger_shape
+from api.front import run_shape, trigger_shape
 from api.front.exchange import fields, pairs, pass_back, respond
 from api.front.intents import Intents, read_json
+from api.front.run_shape import iso, present
+from api.front.seen_runs import SeenRuns
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource, CallingSources
-from shadow.catalogue.model import InngestPlatform
 from shadow.causes import batches
 from shadow.causes.batches import Batch, issued_run
-from shadow.fanout.issued import IssuedRun, issued_run_of
-from shadow.intake.trigger_calls import CallRefused, trigger_call
+from shadow.fanout.issued import issued_run_of
 from shadow.platforms.client import Answer, TooLarge
-from shadow.platforms.inngest_api import InngestApi, Refused
 from shadow.store.database import Work
 
 log = structlog.get_logger(__name__)
 
-_STATUS = {
-    "completed": "COMPLETED",
-    "failed": "FAILED",
-    "cancelled": "CANCELED",
-    "timed_out": "TIMED_OUT",
-    "expired": "EXPIRED",
-    "crashed": "CRASHED",
-}
-_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELED", "CRASHED", "SYSTEM_FAILURE"})
-"""What `isCompleted` means on Trigger.dev: EXPIRED and TIMED_OUT are not in it (reference 3.3)."""
 _UNDER_WAY = "PENDING"
 """Of a batch: the one such status that SDK 4.0 and older know."""
 _Read = tuple[str, str]
@@ -54,12 +42,18 @@ class IssuedDoor:
     """Answers reads; what it did not issue passes through."""
 
     def __init__(
-        self, services: FrontServices, sources: CallingSources, intents: Intents, pass_through: ASGIApp
+        self,
+        services: FrontServices,
+        sources: CallingSources,
+        intents: Intents,
+        seen: SeenRuns,
+        pass_through: ASGIApp,
     ) -> None:
         self._services = services
         self._sources = sources
         self._intents = intents
         self._pass_through = pass_through
+        self._seen = seen
 
     async def batch(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
         """`GET /api/v1/batches/{id}` (SDK 3.3) and `GET /api/v2/batches/{id}`."""
@@ -73,7 +67,7 @@ class IssuedDoor:
             if source is None:
                 return
             async with self._services.database.connection(Work.CAUSES) as connection:
-                is_over = await batches.is_over(connection, found.events)
+                is_over = await batches.is_over(connection, self._services.catalogue, found.events)
         except psycopg.Error as error:
             log.error("front.issued_unread", batch=name, error=type(error).__name__)
             await self._pass_through(scope, receive, send)
@@ -111,12 +105,13 @@ class IssuedDoor:
         if await self._allowed(scope, send, ("runs", issued_run(event))) is None:
             return
         output: Mapping[str, Any] | None = {}
-        if found.status == "completed":
-            output = await self._output(found)
+        if found.execution.status == "completed":
+            output = await self._seen.output(found)
         if output is None:  # it has ended, and how can't be said yet: as after a lagging replica
             await trigger_shape.not_found(send)
             return
-        await trigger_shape.found(send, {**_run(found, self._services.clock()), **output})
+        seen = await self._seen.has_begun(found)
+        await trigger_shape.found(send, {**run_shape.whole(found, self._services.clock(), seen=seen), **output})
 
     async def _batch(self, source: CallingSource | None, name: str) -> Batch | None:
         if source is None:
@@ -141,37 +136,15 @@ class IssuedDoor:
             headers.append(("authorization", f"Bearer {source.platform.secret_key.get_secret_value()}"))
         return await self._intents.forward(source.platform, scope, headers, b"", path)
 
-    async def _output(self, run: IssuedRun) -> Mapping[str, Any] | None:
-        """What a run returned, from its platform: Shadow itself keeps only a redacted copy. None while that can't be
-        told."""
-        platform = self._services.catalogue.platforms.get(run.platform or "")
-        if not isinstance(platform, InngestPlatform) or run.platform_run is None:
-            return None
-        try:
-            told = await InngestApi(platform, self._services.http).run(run.platform_run)
-        except (Refused, httpx.HTTPError, TimeoutError, TooLarge, ValueError) as error:
-            log.warning("front.issued_unread", run=str(run.event), error=type(error).__name__)
-            return None
-        output = told.get("output")
-        return {} if output is None else {"output": output}
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
 
 def _batch_alone(batch: Batch, is_over: bool, has_processing: bool) -> dict[str, Any]:
-    sealed = None if batch.sealed_at is None else _iso(batch.sealed_at)
+    sealed = None if batch.sealed_at is None else iso(batch.sealed_at)
     status = "COMPLETED" if is_over and sealed is not None else _UNDER_WAY
     read = {
         "id": batch.name,
         "status": status,
-        "createdAt": _iso(batch.created_at),
-        "updatedAt": sealed or _iso(batch.created_at),
+        "createdAt": iso(batch.created_at),
+        "updatedAt": sealed or iso(batch.created_at),
         "runCount": batch.run_count,
         "runs": _runs(batch.events),
     }
@@ -179,8 +152,8 @@ def _batch_alone(batch: Batch, is_over: bool, has_processing: bool) -> dict[str,
         return read
     return {
         **read,
-        **_present(processingCompletedAt=sealed),
-        "processing": {**_present(completedAt=sealed), "errors": []},
+        **present(processingCompletedAt=sealed),
+        "processing": {**present(completedAt=sealed), "errors": []},
     }
 
 
@@ -199,70 +172,3 @@ def _batch_joined(batch: Batch, is_over: bool, theirs: Mapping[str, Any]) -> dic
 
 def _runs(events: Sequence[UUID]) -> list[str]:
     return [issued_run(event) for event in events]
-
-
-def _run(run: IssuedRun, now: datetime) -> dict[str, Any]:
-    """All but its output."""
-    status = _status(run, now)
-    ended = status in _ENDED
-    error = None
-    if run.status not in (None, "completed"):
-        error = {"message": run.error_message or f"the run has {run.status}", **_present(name=run.error_name)}
-    duration = 0
-    if run.started_at is not None and run.finished_at is not None:
-        duration = max(int((run.finished_at - run.started_at).total_seconds() * 1000), 0)
-    changed = run.finished_at or run.started_at or run.accepted_at
-    return {
-        "id": issued_run(run.event),
-        "taskIdentifier": run.legacy_task,
-        **_present(idempotencyKey=run.key),
-        "status": status,
-        "createdAt": _iso(run.accepted_at),
-        "updatedAt": _iso(changed),
-        **{
-            name: _iso(moment)
-            for name, moment in (
-                ("startedAt", run.started_at),
-                ("finishedAt", run.finished_at),
-                ("delayedUntil", run.scheduled_at),
-            )
-            if moment is not None
-        },
-        "costInCents": 0,
-        "baseCostInCents": 0,
-        "durationMs": duration,
-        "isTest": False,
-        "depth": 1,
-        "tags": [],
-        "isQueued": status in ("QUEUED", "DELAYED"),
-        "isExecuting": status == "EXECUTING",
-        "isCompleted": ended,
-        "isFailed": ended and status != "COMPLETED",
-        "isSuccess": status == "COMPLETED",
-        "isCancelled": status == "CANCELED",
-        "isWaiting": False,
-        "triggerFunction": "trigger",
-        **_payload(run),
-        **_present(error=error),
-        "attemptCount": run.attempts or (0 if run.started_at is None else 1),
-        "attempts": [],
-        "relatedRuns": {"children": []},
-    }
-
-
-def _status(run: IssuedRun, now: datetime) -> str:
-    if run.status is not None:
-        return _STATUS.get(run.status, "SYSTEM_FAILURE")
-    if run.scheduled_at is not None and run.scheduled_at > now:
-        return "DELAYED"
-    return "EXECUTING" if run.started_at is not None else "QUEUED"
-
-
-def _payload(run: IssuedRun) -> dict[str, Any]:
-    if run.request is None:
-        return {}
-    try:
-        payload = trigger_call(run.legacy_task, run.request, {}).payload()
-    except (CallRefused, ValueError, RecursionError):  # it lies in the platform's store, or is no JSON
-        return {}
-    return {"payload": payload}

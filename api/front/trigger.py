@@ -18,9 +18,14 @@ from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
 from api.front.intent import Intent, NotServed, Taken, TriggerTold
 from api.front.intents import Intents
 from api.front.issued import IssuedDoor
+from api.front.issued_changes import IssuedChangeDoor
+from api.front.key_reset import KeyResetDoor
 from api.front.passthrough import pass_through
 from api.front.plans import Plans
+from api.front.realtime import RealtimeDoor
 from api.front.run_changes import RunChangeDoor
+from api.front.run_list import RunListDoor
+from api.front.seen_runs import SeenRuns
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSources
 from api.front.workers import Workers
@@ -47,6 +52,8 @@ class TriggerDoor:
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
         announcements = AnnouncementDoor(services, self._sources, self._intents, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
+        ours = IssuedChangeDoor(services, self._sources, self._intents)
+        resets = KeyResetDoor(services, self._sources, self._intents, self.pass_through)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
             (re.compile(rb"^/api/v3/(batches)$"), announcements.announced),
@@ -54,20 +61,33 @@ class TriggerDoor:
             (re.compile(rb"^/api/v2/tasks/(batch)$"), batches.unnamed),
             (re.compile(rb"^/api/v1/tasks/(batch)$"), batches.named),
             (re.compile(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
-            (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), changes.cancel),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), changes.reschedule),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), changes.replay),
+            (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), ours.of(ours.cancel, changes.cancel)),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), ours.of(ours.reschedule, changes.reschedule)),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, changes.replay)),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/tags$"), ours.of(ours.tag, self._otherwise)),
+            (re.compile(rb"^/api/v1/idempotencyKeys/(.+)/reset$"), resets.reset),
         )
-        issued = IssuedDoor(services, self._sources, self._intents, self.pass_through)
+        self._writes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
+            (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.write_metadata, self._otherwise)),
+        )
+        seen = SeenRuns(services)
+        issued = IssuedDoor(services, self._sources, self._intents, seen, self.pass_through)
+        lists = RunListDoor(services, self._sources, self._intents, self.pass_through)
+        feeds = RealtimeDoor(services, self._sources, seen, self.pass_through)
         self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
             (re.compile(rb"^/api/v3/runs/run_([0-9a-f]{32})$"), issued.run),
+            (re.compile(rb"^/api/v1/(runs)$"), lists.runs),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.read_metadata, self._otherwise)),
+            (re.compile(rb"^/realtime/v1/runs/([^/]+)$"), feeds.run),
+            (re.compile(rb"^/realtime/v1/batches/([^/]+)$"), feeds.batch),
         )
+        self._of_methods = {"POST": self._routes, "GET": self._reads, "PUT": self._writes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in ("POST", "GET"):
+        if (routes := self._of_methods.get(scope["method"])) is not None:
             path: bytes = scope.get("raw_path") or scope["path"].encode()
-            for pattern, handler in self._routes if scope["method"] == "POST" else self._reads:
+            for pattern, handler in routes:
                 if match := pattern.match(path):
                     await handler(scope, receive, send, unquote_to_bytes(match[1]).decode(errors="replace"))
                     return
@@ -80,6 +100,9 @@ class TriggerDoor:
             await problem(send, 404, "the catalogue has no platform of kind trigger.dev")
             return
         await pass_through(self._services.http, found[1].url, scope, receive, send, trigger_shape.unreachable)
+
+    async def _otherwise(self, scope: Scope, receive: Receive, send: Send, _name: str) -> None:
+        await self.pass_through(scope, receive, send)
 
     async def _trigger(self, scope: Scope, receive: Receive, send: Send, legacy_task: str) -> None:
         headers = fields(scope)
@@ -107,13 +130,13 @@ class TriggerDoor:
         if not source.allows((legacy_task,)):
             await trigger_shape.unauthorized(send)
             return
-        key = wire_key(source.name, task.id, call, headers.get(REQUEST_KEY))
+        key = wire_key(source.name, source.platform_name, task.id, call, headers.get(REQUEST_KEY))
         sent = list(pairs(scope))
         try:
             (intent,) = await self._intents.commit(
                 source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
             )
-            if intent.is_bridged:
+            if intent.is_issued:
                 await self._intents.note([intent])
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
@@ -122,8 +145,9 @@ class TriggerDoor:
             log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)
             await trigger_shape.not_stored(send)
             return
-        if intent.is_bridged:
-            await trigger_shape.bridged(send, source.platform, intent.receipt)
+        if intent.is_issued:
+            said = {"id": intent.run, "isCached": intent.is_cached}
+            await trigger_shape.taken(send, source.platform, 200, said, f"read:runs:{intent.run}")
             return
         if key.ours:
             sent.append(("idempotency-key", key.value))

@@ -7,14 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import orjson
 from starlette.types import Send
 
 from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
+from api.front.keys import signed
 from shadow.catalogue.model import TriggerPlatform
-from shadow.causes.batches import issued_run
-from shadow.intake.arrival import Receipt
 
 _HEADERS: RawHeaders = (
     *JSON_HEADERS,
@@ -78,18 +76,12 @@ async def failed(send: Send) -> None:
     await respond(send, 500, b'{"error":"Internal Server Error"}', _HEADERS)
 
 
-async def bridged(send: Send, platform: TriggerPlatform, receipt: Receipt) -> None:
-    """The candidate runs it: the run that asked gets an id of ours, and a token as for any run (reference 1.5)."""
-    run = issued_run(receipt.event_id)
-    await taken(send, platform, 200, {"id": run, "isCached": receipt.duplicate}, f"read:runs:{run}")
-
-
 async def taken(send: Send, platform: TriggerPlatform, status: int, body: Mapping[str, Any], *scopes: str) -> None:
     """What was asked for has been taken, with a token that has those scopes: as the platform's own answers."""
     claims = {"sub": "shadow", "pub": True, "scopes": list(scopes)}
     now = int(time.time())
     lasting = {**claims, "iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + _TOKEN_SECONDS}
-    token = jwt.encode(lasting, platform.secret_key.get_secret_value(), "HS256")
+    token = signed(lasting, platform.secret_key.get_secret_value())
     headers = ((b"x-trigger-jwt", token.encode()), (b"x-trigger-jwt-claims", orjson.dumps(claims)))
     await respond(send, status, orjson.dumps(body), (*_HEADERS, *headers))
 

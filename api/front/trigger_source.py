@@ -43,6 +43,10 @@ class CallingSource:
         """Whether the call's credential may read that run or batch (reference 1.1)."""
         return self.scopes is None or not self.scopes.isdisjoint({"admin", f"read:{what}", f"read:{what}:{name}"})
 
+    def may_write(self, what: str, name: str) -> bool:
+        """Whether the call's credential may change that run."""
+        return self.scopes is None or not self.scopes.isdisjoint({"admin", f"write:{what}", f"write:{what}:{name}"})
+
 
 _STARTING = ("trigger:tasks", "batchTrigger:tasks", "write:tasks")
 """The rights to start a task, of all tasks or, with its id, of one."""
@@ -54,12 +58,16 @@ class CallingSources:
     def __init__(self, catalogue: ResolvedCatalogue) -> None:
         self.default = _default_platform(catalogue)
         """Where calls go that need no key, or whose key is not Shadow's business."""
-        self._keys = KeyRing(
+        held = [
             (source, settings.keys)
             for name, settings in catalogue.sources.items()
             if isinstance(settings, TriggerSource)
             and (source := _source(catalogue, name, settings, self.default)) is not None
-        )
+        ]
+        self._keys = KeyRing(held)
+        # Tokens that come with answers, Trigger.dev's and ours, are signed with the platform's key.
+        producers = [source for source, _keys in held if source.origin is Origin.PRODUCER]
+        self._signers = KeyRing((source, (source.platform.secret_key,)) for source in producers)
 
     async def authenticate(self, headers: Mapping[str, str], send: Send) -> CallingSource | None:
         """The source whose key the call carries; None when it has been refused.
@@ -92,7 +100,9 @@ class CallingSources:
         return (source.platform_name, source.platform) if source is not None else self.default
 
     def _of(self, token: str) -> CallingSource | None:
-        return self._keys.signer(token) if token.count(".") == 2 else self._keys.holder(token)
+        if token.count(".") != 2:
+            return self._keys.holder(token)
+        return self._keys.signer(token) or self._signers.signer(token)
 
 
 def _bearer(authorization: str) -> str:

@@ -3,8 +3,9 @@
 Workers of both sides, started by pretend platforms, call targets through the real front application on a real
 PostgreSQL: children with and without parents, replays, canaries, unknown runs, keys of nobody and of the other side,
 undeclared targets, paths that climb, bodies that are malformed, too long or cut off, workers that leave. Meanwhile
-routes move, the database crashes, and the gateway's own stages fail at random. Afterwards the log of the targets,
-which are a process of their own, is held against what is known to be true of each call.
+routes move, through ramps as well, with and without a reverse shadow, the database crashes, and the gateway's own
+stages fail at random. Afterwards the log of the targets, which are a process of their own, is held against what is
+known to be true of each call.
 Required: no write arrived but of a run with authority; nothing arrived twice; every sound call of a run with authority
 arrived; every answer was true; no key of ours went out. `--sabotage` breaks the gateway: then it must find leaks.
 """

@@ -20,7 +20,7 @@ from benchmarks.containment import asgi
 from benchmarks.containment.audit import Findings, Outage, audit
 from benchmarks.containment.calls import Call, Keys, Run, Truth, Worker, kinds
 from benchmarks.containment.faults import CURRENT, Faults
-from benchmarks.containment.phases import Timeline
+from benchmarks.containment.phases import Held, Timeline
 from benchmarks.containment.targets import read_log
 from benchmarks.containment.world import (
     PRODUCER,
@@ -34,11 +34,10 @@ from shadow.catalogue import ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.causes.authority import Purpose
 from shadow.causes.repeats import repeat
-from shadow.cutover.decision import Phase
-from shadow.cutover.moves import LEAD, MoveRefused
+from shadow.cutover.decision import Phase, Ramp
+from shadow.cutover.moves import LEAD, MoveRefused, write_move
 from shadow.cutover.routing import read_standings
 from shadow.platforms.event import EventRow
-from shadow.steering.moving import move
 from shadow.store.database import Work
 
 RECOVERY_SECONDS = 6.0
@@ -51,7 +50,9 @@ DEEPEST = 3
 """Generations of children."""
 _CHILDREN = ("bench/notify", "bench/audit")
 _EVENTS = ("bench/pay", "bench/pay", "bench/sync", "bench/notify", "bench/audit")
-_PHASES = (Phase.LEGACY, Phase.SHADOW, Phase.SHADOW, Phase.LIVE)
+_PHASES = (Phase.LEGACY, Phase.SHADOW, Phase.SHADOW, Phase.RAMP, Phase.RAMP, Phase.RAMP, Phase.LIVE)
+_SHARES = (0, 10, 50, 90, 100)
+_TENANTS = tuple(f"tenant-{number}" for number in range(40))
 
 
 @dataclass
@@ -77,6 +78,8 @@ class _Told:
     """Whether that is all there is to it; else what the service decided is taken."""
     authority: Side | None = None
     """The side with authority, once a run of it began."""
+    key: str = ""
+    """Its root's tenant."""
 
 
 @dataclass
@@ -121,7 +124,7 @@ class Bench:
         told.authority = Side(event.authority) if event.authority is not None else None
         expected, certain = None, told.certain
         if told.by_phase:
-            expected = self._timeline.authority(task.id, told.begun, event.accepted_at)
+            expected = self._timeline.authority(task.id, told.key, told.begun, event.accepted_at)
             certain = certain and expected is not None
         if certain and told.authority is not expected:
             what = f"event {number} ({told.lineage}) of {event.name}: authority {told.authority}, expected {expected}"
@@ -198,7 +201,7 @@ class Bench:
 
         def may_pass_away(call: Call) -> bool:
             begun, ended = (datetime.fromtimestamp(at + offset, UTC) for at in (call.began_at, call.ended_at))
-            return Side.LEGACY in self._timeline.held(call.task, begun, ended)
+            return self._timeline.was_legacys(call.task, begun, ended)
 
         return audit(
             [call for call in self.calls if call.ended_at],
@@ -276,11 +279,11 @@ class Bench:
 
     def _event(self, depth: int) -> tuple[int, dict[str, Any]]:
         self._next_event += 1
-        return self._next_event, {"bench": self._next_event, "depth": depth, "tenantId": "acme"}
+        return self._next_event, {"bench": self._next_event, "depth": depth, "tenantId": self._random.choice(_TENANTS)}
 
     async def _send(self, name: str) -> None:
         number, data = self._event(0)
-        self._events[number] = _Told("producer's event", datetime.now(UTC), by_phase=True)
+        self._events[number] = _Told("producer's event", datetime.now(UTC), by_phase=True, key=data["tenantId"])
         event = {"name": name, "data": data, "id": f"e{self.options.seed}-{number}"}
         for _ in range(100):
             if await self._post(f"/e/{PRODUCER}", event, {}) == 200:
@@ -295,6 +298,8 @@ class Bench:
         # A child of a run without authority has none, whatever the phase. Whose parent is not told gets what its side
         # has: that is looked at as the service decides it.
         told = _Told(lineage, datetime.now(UTC), by_phase=named and run.authority == "real", certain=named)
+        # Its own tenant may be another: the root's counts, where that is known.
+        told.key = self._events[int(run.plan.split(":")[1])].key if named else data["tenantId"]
         self._events[number] = told
         headers = {}
         if named:
@@ -324,18 +329,33 @@ class Bench:
             await asyncio.sleep(self._random.uniform(0.3, 2.0))
             task = self._random.choice(list(self._world.catalogue.tasks))
             phase = self._random.choice(_PHASES)
-            route = self._world.catalogue.tasks[task].route
+            route = self._world.catalogue.routes[self._world.catalogue.tasks[task].route]
+            held = Held(phase)
+            if phase is Phase.RAMP:
+                allow, deny = (frozenset(self._random.sample(_TENANTS, 2)) for _ in range(2))
+                held = Held(phase, self._random.choice(_SHARES), allow, deny - allow)
+            # While legacy runs without authority, the gateway lets no unknown run of its through: it has to do both.
+            reverse = self._done > self.options.calls / 2 and phase in (Phase.RAMP, Phase.LIVE)
             try:
-                done = await move(
-                    self._world.database, self._world.catalogue, task, phase, actor="bench", reason="random", force=True
-                )
+                async with self._world.database.connection(Work.CONTROL) as connection:
+                    done = await write_move(
+                        connection,
+                        route,
+                        phase,
+                        ramp=Ramp(held.share, held.allow, held.deny),
+                        reverse=reverse,
+                        actor="bench",
+                        reason="random",
+                    )
             except MoveRefused:
                 continue
             except (psycopg.Error, OSError):
                 await self._relearn()
                 continue
-            self._timeline.learn(route, done.decided_at, done.effective_at, phase)
+            self._timeline.learn(route.name, done.decided_at, done.effective_at, held)
             self.counted["moves"] += 1
+            self.counted[f"moves_to_{phase.value}"] += 1
+            self.counted["moves_with_reverse"] += reverse and route.reverse
 
     async def _relearn(self) -> None:
         """After a move of which nobody knows whether it was made: what the database says."""
@@ -345,7 +365,9 @@ class Bench:
                     standings = await read_standings(connection)
                 for task, standing in standings.items():
                     route = self._world.catalogue.tasks[task].route
-                    self._timeline.learn(route, standing.effective_at - LEAD, standing.effective_at, standing.phase)
+                    ramp = standing.ramp
+                    held = Held(standing.phase, ramp.share, ramp.allow, ramp.deny)
+                    self._timeline.learn(route, standing.effective_at - LEAD, standing.effective_at, held)
                 return
             await asyncio.sleep(0.2)
 

@@ -90,8 +90,18 @@ targets:
     recorded_bytes: 4000
     reads_quota: {{requests_per_minute: 600000, burst: 100000}}
 tasks:
-  pay: {{event: bench/pay, sources: [app], legacy: {{platform: trigger}}, candidate: {{platform: inngest}}}}
-  refund: {{event: bench/pay, sources: [app], legacy: {{platform: trigger}}, candidate: {{platform: inngest}}}}
+  pay:
+    event: bench/pay
+    sources: [app]
+    cutover: {{reverse: true}}
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
+  refund:
+    event: bench/pay
+    sources: [app]
+    cutover: {{reverse: true}}
+    legacy: {{platform: trigger}}
+    candidate: {{platform: inngest}}
   sync:
     event: bench/sync
     sources: [app]
@@ -101,6 +111,7 @@ tasks:
   notify:
     event: bench/notify
     sources: [app, legacy-workers, candidate-workers]
+    cutover: {{reverse: true}}
     legacy: {{platform: trigger}}
     candidate: {{platform: inngest}}
   audit:

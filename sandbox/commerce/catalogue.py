@@ -100,6 +100,16 @@ _WORLD: dict[str, tuple[dict[str, Any], ...]] = {
 """Rows that the app writes into legacy's database and the candidate needs in its own. What a task itself writes is not
 among them: withdrawals and the webhook queue were cloned before."""
 
+_PRICES: dict[str, Any] = {
+    "platforms": {
+        "trigger": {"monthly": 50},
+        "inngest": {"monthly": 75, "per_execution": 0.00005, "included_executions": 100_000},
+    },
+    # The run itself and its steps.
+    "executions": {"sync-shopify-order": 5, "send-review-email": 6, "process-payout": 5},
+}
+"""Made up."""
+
 _TENANT_EVENT = {"orderId": "$.orderId", "tenantId": "$.tenantId"}
 _TASKS: dict[str, dict[str, Any]] = {
     "sync-shopify-order": {
@@ -187,6 +197,7 @@ def catalogue(
             "categories": {category: {} for category in dict.fromkeys(task["category"] for task in _TASKS.values())},
             "tasks": {task_id: _task(task_id, task) for task_id, task in _TASKS.items()},
             "report_keys": {"legacy": [keys.report_legacy], "candidate": [keys.report_candidate]},
+            "prices": _PRICES,
             "targets": {name: _target(name, targets_url, keys) for name in _OPERATIONS},
             "databases": {
                 NAME: {side: {"dsn": url, "role": urlsplit(url).username} for side, url in vars(databases).items()}

@@ -1,12 +1,13 @@
-"""Batches that runs ask Trigger.dev for, as far as their items may be bridged: what was announced, and what came of it.
+"""Batches that Trigger.dev is asked for, as far as items may be the candidate's: as announced, and what came of them.
 
 The run that asks for a two-phase batch names itself when it announces it, and not with the items; and where some of the
 items may be the candidate's, the batch gets a name of ours, since Trigger.dev must not wait for items that it never
-gets. Only batches of workers are kept.
+gets. Only batches of workers are kept, and those with such items.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.model.ids import derived_id, new_id
 from shadow.store.database import Connection
@@ -34,17 +36,18 @@ ON CONFLICT (platform, name) DO UPDATE
 SET events = excluded.events, sealed_at = excluded.sealed_at,
     upstream = COALESCE(excluded.upstream, trigger_batches.upstream)
 """
-_EVENTS = b"SELECT id, task FROM events WHERE id = ANY(%s::uuid[])"
+_EVENTS = b"SELECT id, name FROM events WHERE id = ANY(%s::uuid[])"
+_ISSUED = re.compile(r"batch_[0-9a-f]{32}")
 _UNDER_WAY = b"SELECT count(*) FROM runs WHERE id = ANY(%s::uuid[]) AND state = 'finished'"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch that a run asked for."""
+    """A batch that was asked for."""
 
     name: str
     parent: str | None
-    """The run that asked for it, as its platform names it."""
+    """The run that asked for it, as its platform names it; None where a producer did."""
     awaited: bool
     run_count: int
     issued: bool
@@ -54,7 +57,7 @@ class Batch:
     upstream: str | None
     """What Trigger.dev calls the part that is legacy's, once there is one."""
     events: Sequence[UUID]
-    """The part that was bridged."""
+    """The part that is the candidate's."""
     created_at: datetime
     sealed_at: datetime | None
 
@@ -64,8 +67,13 @@ def issued_name() -> str:
     return f"batch_{new_id().hex}"
 
 
+def may_be_issued(name: str) -> bool:
+    """Whether a batch's name has the form of ours."""
+    return _ISSUED.fullmatch(name) is not None
+
+
 def issued_run(event: UUID) -> str:
-    """The run id that is issued for a bridged call."""
+    """The run id that is issued for a call that the candidate runs."""
     return f"run_{event.hex}"
 
 
@@ -116,13 +124,17 @@ async def seal(
     issued: bool,
     upstream: str | None,
 ) -> None:
-    """All items of a batch, of which these were bridged, have been taken."""
+    """All items of a batch, of which these are the candidate's, have been taken."""
     await conn.execute(_SEAL, (platform, name, run_count, issued, upstream, list(events)))
 
 
-async def is_over(conn: Connection, events: Sequence[UUID]) -> bool:
-    """Whether all the runs of bridged items have ended."""
+async def is_over(conn: Connection, catalogue: ResolvedCatalogue, events: Sequence[UUID]) -> bool:
+    """Whether all the runs of issued items have ended."""
     cursor = await conn.execute(_EVENTS, (list(events),))
-    runs = [derived_id(event, task, Side.CANDIDATE) for event, task in await cursor.fetchall() if task is not None]
+    runs = [
+        derived_id(event, task.id, Side.CANDIDATE)
+        for event, name in await cursor.fetchall()
+        for task in catalogue.tasks_of_event(name)
+    ]
     row = await (await conn.execute(_UNDER_WAY, (runs,))).fetchone()
     return row is not None and row[0] >= len(events)

@@ -13,8 +13,10 @@ from shadow.cli import (
     demo,
     deployment,
     egress_key,
+    evidence,
     explain,
     forget,
+    gate,
     judge,
     map,
     noise,
@@ -41,9 +43,12 @@ app.command("work")(processes.work)
 app.command("demo")(demo.demo)
 app.command("phase")(phase.phase)
 app.command("contain")(contain.contain)
+app.command("gate")(gate.gate)
+app.command("sign-off")(gate.sign_off)
 app.command("deployment")(deployment.deployment)
 app.command("epoch")(deployment.epoch)
 app.command("explain")(explain.explain)
+app.command("evidence")(evidence.evidence)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)
 app.command("costs")(costs.costs)

@@ -18,6 +18,7 @@ from shadow.catalogue import Route
 from shadow.cutover.decision import WHOLE, Phase, Ramp
 from shadow.cutover.routing import NO_RAMP, Standing, read_standings
 from shadow.model.ids import new_id
+from shadow.notices.record import Notice, note
 from shadow.store.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -78,10 +79,10 @@ class Stand:
 
     def __str__(self) -> str:
         if self.phase is not Phase.RAMP:
-            return self.phase.value
+            return f"{self.phase} with a reverse shadow" if self.reverse else self.phase.value
         lists = [("allowed", self.ramp.allow), ("denied", self.ramp.deny)]
         said = [f"{len(keys)} {word}" for word, keys in lists if keys]
-        return ", ".join([f"ramp {self.ramp.share} %", *said])
+        return ", ".join([f"ramp {self.ramp.share} %", *said, *(["with a reverse shadow"] if self.reverse else [])])
 
     @classmethod
     def of(cls, standing: Standing, phase: Phase, ramp: Ramp) -> Stand:
@@ -112,6 +113,8 @@ class Move:
     cause: Cause = "person"
     evidence_hash: str | None = None
     """SHA-256 of what the gates said, in hexadecimal."""
+    together: tuple[str, ...] = ()
+    """Other routes that moved with it; each has a row of its own."""
 
 
 async def hold(connection: Connection) -> None:
@@ -196,9 +199,33 @@ async def write_move(
         cause=cause,
     )
     kept = await _audited(connection, move, evidence)
+    await note(connection, told(kept))
     await connection.execute(b"NOTIFY shadow_routing")
     log.info("route.moved", route=route.name, source=str(current), to=str(wanted), actor=actor, cause=cause)
     return kept
+
+
+def told(move: Move) -> Notice:
+    """A move as people are told of it."""
+    source = str(Stand(move.from_phase)) if move.from_phase is not Phase.RAMP else f"ramp {move.from_share} %"
+    wanted = str(Stand(move.to_phase)) if move.to_phase is not Phase.RAMP else f"ramp {move.to_share} %"
+    by_itself = move.cause == "automatic"
+    return Notice(
+        "moved_back" if by_itself else "moved",
+        f"Route {move.route} {'went back' if by_itself else 'was moved'} from {source} to {wanted}"
+        f"{' by itself' if by_itself else f' by {move.actor}'}",
+        route=move.route,
+        facts={
+            "from": source,
+            "to": wanted,
+            "reason": move.reason,
+            "actor": move.actor,
+            "forced": move.forced,
+            "effective_at": move.effective_at.isoformat(),
+            "move": str(move.id),
+        },
+        once=f"move:{move.id}",
+    )
 
 
 async def _audited(connection: Connection, move: Move, evidence: Mapping[str, Any] | None) -> Move:

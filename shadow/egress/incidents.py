@@ -15,17 +15,18 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.cutover.back import go_back
 from shadow.cutover.decision import Phase
-from shadow.cutover.moves import MoveRefused, write_move
+from shadow.cutover.moves import stand_of
 from shadow.effects import evidence
 from shadow.effects.evidence import Tenant
 from shadow.model.ids import first_id_at, new_id
+from shadow.notices.record import Notice, note
 from shadow.observe import metrics
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
 
-ACTOR = "shadow"
 EVERY_SECONDS = 2.0
 _NEAR = timedelta(minutes=2)
 """How far back every look goes."""
@@ -142,6 +143,7 @@ class Incidents:
             self._noted[key] = now
         task = self._catalogue.tasks.get(incident.task or "")
         identifier = new_id()
+        moved_back = False
         async with self._database.connection(Work.EGRESS) as conn:
             if incident.effect_id is None:  # what an effect said is redacted already
                 incident = await _redacted(conn, incident)
@@ -162,6 +164,9 @@ class Incidents:
             )
             if await cursor.fetchone() is None:
                 return False
+            if incident.kind is IncidentKind.LEAK:
+                await note(conn, _told(incident, None if task is None else task.route, identifier))
+                moved_back = await self._moved_back(conn, incident, identifier)
         log.error(
             "egress.incident",
             kind=incident.kind.value,
@@ -173,9 +178,8 @@ class Incidents:
         metrics.incident(incident.kind.value)
         if incident.kind is IncidentKind.LEAK:
             metrics.leak(incident.task or "")
-            if task is not None and await self._moved_back(task.id, incident):
-                async with self._database.connection(Work.EGRESS) as conn:
-                    await conn.execute(_MOVED, (identifier,))
+            if not moved_back:
+                log.warning("egress.not_moved_back", task=incident.task)
         return True
 
     async def note_if_possible(self, incident: Incident) -> None:
@@ -233,20 +237,25 @@ class Incidents:
             )
         return news
 
-    async def _moved_back(self, task: str, incident: Incident) -> bool:
-        reason = f"leak: {incident.detail} (effect {incident.effect_id})"
-        known = self._catalogue.tasks.get(task)
-        if known is None:
-            log.warning("egress.not_moved_back", task=task, reason="the catalogue has no such task any more")
+    async def _moved_back(self, conn: Connection, incident: Incident, identifier: UUID) -> bool:
+        """Move its route back, in the same transaction; the incident stays whatever comes of that."""
+        task = self._catalogue.tasks.get(incident.task or "")
+        if task is None:
             return False
-        route = self._catalogue.routes[known.route]
+        route = self._catalogue.routes[task.route]
         try:
-            async with self._database.connection(Work.CONTROL) as conn:
-                await write_move(conn, route, Phase.LEGACY, actor=ACTOR, reason=reason, cause="automatic")
-        except MoveRefused as error:
-            log.warning("egress.not_moved_back", task=task, reason=str(error))
+            async with conn.transaction():
+                current, _coming, _at = await stand_of(conn, route, datetime.now(UTC))
+                if current.phase in (Phase.RAMP, Phase.LIVE) and "leak" not in task.cutover.back_on:
+                    return False
+                reason = f"by itself: a leak: {incident.detail} (incident {identifier}, effect {incident.effect_id})"
+                moved = await go_back(conn, self._catalogue, route, Phase.LEGACY, reason=reason)
+                if moved is not None:
+                    await conn.execute(_MOVED, (identifier,))
+        except psycopg.Error as error:
+            log.error("egress.move_failed", task=task.id, error=type(error).__name__)
             return False
-        return True
+        return moved is not None
 
     async def _run(self) -> None:
         turn = 0
@@ -260,6 +269,24 @@ class Incidents:
             except Exception:
                 log.exception("egress.leaks_failed")
             await asyncio.sleep(self._every)
+
+
+def _told(incident: Incident, route: str | None, identifier: UUID) -> Notice:
+    """A leak as people are told of it."""
+    return Notice(
+        "leak",
+        f"A write got out: {incident.detail}",
+        task=incident.task,
+        route=route,
+        facts={
+            "incident": str(identifier),
+            "side": incident.side and incident.side.value,
+            "target": incident.target,
+            "operation": incident.operation,
+            "run": incident.run_id and str(incident.run_id),
+        },
+        once=f"leak:{incident.effect_id or identifier}",
+    )
 
 
 async def _redacted(conn: Connection, incident: Incident) -> Incident:

@@ -1,39 +1,38 @@
-"""Runs that were issued: what the candidate's run of a bridged call has become, for the run of legacy that asks."""
+"""Runs that were issued: what has become of the candidate's run, for whoever asked Trigger.dev to start it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+import orjson
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
-from shadow.fanout.stored_events import load_originals
+from shadow.fanout.stored_events import Originals, load_originals
+from shadow.intake.run_options import RunOptions, run_options
 from shadow.model.ids import derived_id
 from shadow.store.database import Connection
 
-_EVENT = b"""
-SELECT task, accepted_at, scheduled_at, external_id FROM events
-WHERE id = %s AND door = 'trigger.dev' AND sides = ARRAY['candidate']
+OVERLAY = "overlay"
+"""The part of an event's bodies that holds what has been changed since it was accepted: `tags` and `metadata`."""
+_EVENTS = b"""
+SELECT id, name, tenant, accepted_at, scheduled_at, external_id, upstream_id, parent_run IS NOT NULL FROM events
+WHERE id = ANY(%s::uuid[]) AND door = 'trigger.dev' AND authority = 'candidate'
 """
-_RUN = b"""
-SELECT state, status, platform, platform_run_id, started_at, finished_at, attempts, error_name, error_message
-FROM runs WHERE id = %s
+_RUNS = b"""
+SELECT id, state, status, platform, platform_run_id, started_at, finished_at, attempts, error_name, error_message
+FROM runs WHERE id = ANY(%s::uuid[])
 """
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedRun:
-    """A run of the candidate under the name that legacy's run knows."""
+class Execution:
+    """The candidate's run, as far as it is known."""
 
-    event: UUID
-    legacy_task: str
-    accepted_at: datetime
-    scheduled_at: datetime | None
-    key: str | None
-    """The idempotency key, as the run that asked chose it."""
-    request: bytes | None
-    """The body of the call; None where it is not kept any more."""
     state: str = "expected"
     status: str | None = None
     platform: str | None = None
@@ -45,14 +44,95 @@ class IssuedRun:
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedRun:
+    """A run of the candidate under the name that Trigger.dev's clients know."""
+
+    event: UUID
+    task: str
+    """The catalogue's id of it."""
+    legacy_task: str
+    tenant: str | None
+    accepted_at: datetime
+    scheduled_at: datetime | None
+    key: str | None
+    """The idempotency key, as on the wire."""
+    upstream_event: str | None
+    """The id by which the candidate's platform knows the event."""
+    is_child: bool
+    request: bytes | None
+    """The body of the call; None where it is not kept any more."""
+    options: RunOptions = field(default_factory=RunOptions)
+    overlay: Mapping[str, Any] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
+
+    @property
+    def run_id(self) -> UUID:
+        """Of the candidate's run."""
+        return derived_id(self.event, self.task, Side.CANDIDATE)
+
+    @property
+    def starts_at(self) -> datetime:
+        return self.scheduled_at or self.accepted_at
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.options.expires_at(self.starts_at)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.options.tags, *self.overlay.get("tags", ())}))
+
+    @property
+    def metadata(self) -> Any:
+        return self.overlay.get("metadata", self.options.metadata)
+
+
+async def issued_runs(conn: Connection, catalogue: ResolvedCatalogue, events: Sequence[UUID]) -> list[IssuedRun]:
+    """The runs that were issued for those events, in their order; where none was, or its task is gone, none."""
+    cursor = await conn.execute(_EVENTS, (list(events),))
+    rows: dict[UUID, tuple[Any, ...]] = {row[0]: row for row in await cursor.fetchall()}
+    tasks = {event: task for event, row in rows.items() for task in catalogue.tasks_of_event(row[1])}
+    bodies = await load_originals(conn, list(tasks), ("request", OVERLAY))
+    runs = {event: derived_id(event, task.id, Side.CANDIDATE) for event, task in tasks.items()}
+    cursor = await conn.execute(_RUNS, (list(runs.values()),))
+    executions = {row[0]: Execution(*row[1:]) for row in await cursor.fetchall()}
+    found = []
+    for event in events:
+        task = tasks.get(event)
+        if task is None:
+            continue
+        parts = bodies.get(event, Originals()).parts
+        request = parts.get("request")
+        overlay = orjson.loads(parts[OVERLAY]) if OVERLAY in parts else {}
+        _, _, tenant, accepted_at, scheduled_at, key, upstream, is_child = rows[event]
+        found.append(
+            IssuedRun(
+                event=event,
+                task=task.id,
+                legacy_task=task.legacy.task,
+                tenant=tenant,
+                accepted_at=accepted_at,
+                scheduled_at=scheduled_at,
+                key=key,
+                upstream_event=upstream,
+                is_child=is_child,
+                request=request,
+                options=run_options(request),
+                overlay=overlay,
+                execution=executions.get(runs[event], Execution()),
+            )
+        )
+    return found
+
+
 async def issued_run_of(conn: Connection, catalogue: ResolvedCatalogue, event: UUID) -> IssuedRun | None:
     """The run that was issued for that event; None where none was."""
-    row = await (await conn.execute(_EVENT, (event,))).fetchone()
-    task = catalogue.tasks.get(row[0]) if row is not None and row[0] is not None else None
-    if row is None or task is None:
-        return None
-    originals = (await load_originals(conn, [event])).get(event)
-    request = originals.parts.get("request") if originals is not None else None
-    cursor = await conn.execute(_RUN, (derived_id(event, task.id, Side.CANDIDATE),))
-    run = await cursor.fetchone()
-    return IssuedRun(event, task.legacy.task, row[1], row[2], row[3], request, *(run or ()))
+    return next(iter(await issued_runs(conn, catalogue, [event])), None)
+
+
+async def issued_overlay(conn: Connection, event: UUID) -> Mapping[str, Any]:
+    """What has been changed of a run since it was accepted; empty where nothing was."""
+    parts = (await load_originals(conn, [event], (OVERLAY,))).get(event, Originals()).parts
+    overlay: Mapping[str, Any] = orjson.loads(parts[OVERLAY]) if OVERLAY in parts else {}
+    return overlay

@@ -7,21 +7,23 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue.model import Side
 from shadow.fanout.breaker import Breaker, Circuit
 from shadow.fanout.fate import fate_of, fate_of_cancellation, is_unhealthy, kind_of
 from shadow.fanout.handoff import tasks_of
-from shadow.fanout.queue import Claimed, Dead, Dropped, Fate, Later, Queue
+from shadow.fanout.queue import Claimed, Dead, Dropped, Expired, Fate, Later, Queue
 from shadow.fanout.tenant_rate import TenantRates
 from shadow.fanout.wake import pause
 from shadow.fanout.write_back import WriteBack
 from shadow.intake.arrival import Stage
+from shadow.intake.run_options import run_options
 from shadow.model.backoff import Backoff
 from shadow.observe import metrics
 from shadow.platforms.adapter import Adapter, Cancellation, CancelResult, Delivered, Failed, Result, Throttled
@@ -31,6 +33,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 """A notice may be lost: the queue is looked at this often anyway."""
 _MOST_CLAIMED = 200
+_LONGEST_WAIT = timedelta(days=365)
 _MOST_RESERVED = 50_000
 
 
@@ -94,6 +97,7 @@ class Lane:
 
     async def run(self) -> None:
         """Work until stopped, then until what is in flight has ended."""
+        metrics.breaker(self._side, self._adapter.name, self.state.circuit.value)
         while True:
             self._woken.clear()
             if self._stopping:
@@ -160,6 +164,10 @@ class Lane:
             if item.task is None:
                 return Dead("a cancellation names no task")
             return Dropped(changed=True) if item.run_ended else None
+        if item.event.is_issued and self._side == Side.CANDIDATE:
+            fate = _of_its_time(item, datetime.now(UTC))
+            if fate is not None:
+                return fate
         rate = self._rate(item)
         if rate is None or item.event.tenant is None:
             return None
@@ -248,6 +256,23 @@ class Lane:
         waits = [wait for result in results if (wait := _asked(result)) is not None]
         if waits:
             self._paused_until = max(self._paused_until, now + max(waits).total_seconds())
+
+
+def _of_its_time(item: Claimed, now: datetime) -> Fate | None:
+    """The fate of an issued run's hand-over that comes too early or too late; None of one that comes in time.
+
+    What has been tried before may be there already, and is no more to be called back.
+    """
+    if item.stage is not Stage.DELIVER or item.attempt > 1:
+        return None
+    starts_at = item.event.starts_at
+    if starts_at > now:
+        return Later(min(starts_at - now, _LONGEST_WAIT), counted=False)
+    request = item.delivery.request
+    if request is None or b'"ttl"' not in request:
+        return None
+    expires_at = run_options(request).expires_at(starts_at)
+    return Expired() if expires_at is not None and expires_at <= now else None
 
 
 def _asked(result: Result | CancelResult) -> timedelta | None:

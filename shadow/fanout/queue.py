@@ -18,7 +18,8 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.fanout.handoff import Keyed, Started, open_pairs, patience_of, record_started
+from shadow.fanout.handoff import Keyed, Started, open_pairs, patience_of, record_started, tasks_of
+from shadow.fanout.issued_changes import end_unstarted
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
@@ -65,6 +66,7 @@ _UNCLAIMABLE = b"UPDATE dispatches SET state = 'dead', lease = NULL, error = %s 
 _FINISH = b"""
 DELETE FROM dispatches AS dispatch USING unnest(%s::uuid[], %s::uuid[]) AS done (id, lease)
 WHERE dispatch.id = done.id AND dispatch.lease = done.lease
+RETURNING dispatch.id
 """
 _CHANGED = b"""
 UPDATE pairs SET incomparable = %s, due_at = now()
@@ -134,7 +136,12 @@ class Dropped:
     changed: bool = False
 
 
-Fate = Taken | Later | Dead | Dropped
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Its run was issued with a time by which it should have started, and has not: it never starts."""
+
+
+Fate = Taken | Later | Dead | Dropped | Expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +299,7 @@ class Queue:
         async with self._database.connection(self._work) as conn:
             await self._keep(conn, fates)
             await self._drop(conn, [(claimed, fate) for claimed, fate in fates if isinstance(fate, Dropped)])
+            await self._expire(conn, [claimed for claimed, fate in fates if isinstance(fate, Expired)])
             await record_started(conn, self._catalogue, taken)
 
     async def _keep(self, conn: Connection, fates: Sequence[tuple[Claimed, Fate]]) -> None:
@@ -334,6 +342,22 @@ class Queue:
         if changed:
             await conn.execute(_CHANGED, (f"{CHANGED_BY_PRODUCER}: {_TOO_LATE}", changed))
             await conn.execute(b"NOTIFY shadow_pairs")
+
+    async def _expire(self, conn: Connection, expired: Sequence[Claimed]) -> None:
+        if not expired:
+            return
+        cursor = await conn.execute(
+            _FINISH, ([claimed.id for claimed in expired], [claimed.lease for claimed in expired])
+        )
+        gone = {row[0] for row in await cursor.fetchall()}
+        runs = [
+            (claimed.event.id, task.id)
+            for claimed in expired
+            if claimed.id in gone
+            for task in tasks_of(self._catalogue, claimed.event)
+        ]
+        await end_unstarted(conn, runs, "expired")
+        await conn.execute(b"NOTIFY shadow_pairs")
 
     async def _twins(self, conn: Connection, rows: Sequence[_Row]) -> dict[UUID, tuple[bool, str | None]]:
         """Of the runs that cancellations are about: whether they have ended, and the platform's id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -18,8 +18,9 @@ _COLUMNS = (
 _EVENTS = f"SELECT {_COLUMNS} FROM events WHERE id = ANY(%s::uuid[])".encode()  # noqa: S608 (constant)
 _BODIES = b"""
 SELECT id, part, CASE WHEN part <> 'evidence' THEN content END FROM bodies
-WHERE id = ANY(%s::uuid[]) AND part IN ('data', 'request', 'headers', 'evidence')
+WHERE id = ANY(%s::uuid[]) AND part = ANY(%s::text[])
 """
+_DELIVERED = ("data", "request", "headers", "evidence")
 
 
 async def load_events(conn: Connection, ids: Iterable[UUID]) -> list[EventRow]:
@@ -39,10 +40,16 @@ class Originals:
     """Whether a redacted copy of the data is kept already."""
 
 
-async def load_originals(conn: Connection, ids: Iterable[UUID]) -> dict[UUID, Originals]:
+async def load_originals(
+    conn: Connection, ids: Iterable[UUID], parts: Sequence[str] = _DELIVERED
+) -> dict[UUID, Originals]:
     """What the events came with: data, and where it is kept the producer's request with its headers. Events whose
-    originals have been deleted are left out."""
-    cursor = await conn.execute(_BODIES, (list(ids),))
+    originals have been deleted are left out.
+
+    Args:
+        parts: of their bodies, those that are wanted.
+    """
+    cursor = await conn.execute(_BODIES, (list(ids), list(parts)))
     rows = await cursor.fetchall()
     stored = [row for row in rows if row[1] != "evidence"]
     redacted = {row[0] for row in rows if row[1] == "evidence"}

@@ -13,7 +13,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.gate import epochs
 from shadow.gate.beginning import Beginnings
-from shadow.gate.epoch_counts import correct, count, to_correct
+from shadow.gate.epoch_counts import Asked, correct, count, to_correct
 from shadow.gate.frontier import frontiers
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import alpha_of
@@ -115,25 +115,28 @@ class CountingLoop:
             wrong = await to_correct(connection, self._batch)
             due = await self._due(connection, now)
             known = await epochs.current(connection, list(self._catalogue.tasks))
-            reach = await frontiers(connection, self._catalogue, now) if due or wrong else None
-        tests = {task: test_of(self._catalogue, task, epoch.number) for task, epoch in known.items()}
-        changed = [task for task, epoch in known.items() if epoch.test not in (None, tests[task])]
-        corrected = counted = 0
-        most = 0
-        if reach is None and changed:
+            changed = [
+                task
+                for task, epoch in known.items()
+                if epoch.test not in (None, test_of(self._catalogue, task, epoch.number))
+            ]
+            if not (wrong or due or changed):
+                return Turn(begun)
+            reach = await frontiers(connection, self._catalogue, now)
+        corrected = counted = most = 0
+        declared = self._catalogue.tasks
+        for task, pairs in wrong.items():
             async with self._database.connection(Work.GATE) as connection:
-                reach = await frontiers(connection, self._catalogue, now)
-        if reach is None:
-            return Turn(begun)
-        for gone, pairs in wrong.items():
-            async with self._database.connection(Work.GATE) as connection:
-                corrected += await correct(connection, gone, pairs, tests.get(gone or ""), reach.now)
+                corrected += await correct(connection, declared.get(task or ""), pairs, self._asked(task), reach.now)
         for task in sorted({*due, *changed}):
-            if task in tests:
-                async with self._database.connection(Work.GATE) as connection:
-                    done = await count(connection, task, tests[task], reach.of(task), limit=self._batch)
-                counted, most = counted + done, max(most, done)
+            async with self._database.connection(Work.GATE) as connection:
+                asked = self._asked(task)
+                done = await count(connection, declared[task], asked, reach.of(task), limit=self._batch)
+            counted, most = counted + done, max(most, done)
         return Turn(begun, counted, corrected, more=most == self._batch)
+
+    def _asked(self, task: str | None) -> Asked:
+        return lambda number: test_of(self._catalogue, task or "", number)
 
     async def _due(self, connection: Connection, now: datetime | None) -> list[str]:
         """The tasks whose oldest uncounted pair is resolved."""

@@ -9,25 +9,31 @@ id), corrections; those who write verdicts lock pairs and then corrections, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 import numpy as np
 import structlog
 
 from comparators import Severity, Verdict
+from shadow.catalogue import ResolvedTask
 from shadow.causes.authority import Purpose
 from shadow.gate.epochs import Epoch, locked_if_free, marked, save
 from shadow.gate.order import Frontier, countable
 from shadow.gate.report import Counted
+from shadow.gate.run_counts import Recounted, count_runs
 from shadow.gate.standing import Correction, Test
 from shadow.gate.stands import Granted, Pair, Stand, stand_of, was_allowed
 from shadow.judge.deciding import Cover
 from shadow.store.database import Connection
 
 log = structlog.get_logger(__name__)
+
+Asked: TypeAlias = "Callable[[int], Test]"
+"""What is asked of the statistic in the epoch of a task of that number."""
 
 _NEXT = """
 SELECT id, verdict IS NOT NULL AND due_at IS NULL FROM pairs
@@ -109,17 +115,18 @@ class _Locked:
         self.allowed = {pair for pair in asked if was_allowed(asked[pair], differences.get(pair, ()), granted)}
 
 
-async def count(connection: Connection, task: str, test: Test, frontier: Frontier, *, limit: int) -> int:
-    """Count the next pairs of the task's epoch, at most `limit`. The caller commits.
+async def count(connection: Connection, task: ResolvedTask, asked: Asked, frontier: Frontier, *, limit: int) -> int:
+    """Count the next pairs of the task's epoch, at most `limit`, and their runs. The caller commits.
 
     Returns:
         how many pairs were looked at and need no second look; 0 where somebody else holds the epoch, too.
     """
-    epoch = await locked_if_free(connection, task)
+    epoch = await locked_if_free(connection, task.id)
     if epoch is None:
         return 0
+    test = asked(epoch.number)
     before, epoch = epoch, reviewed(epoch, test, frontier.now)
-    cursor = await connection.execute(_NEXT, (task, epoch.started_at, frontier.before, limit))
+    cursor = await connection.execute(_NEXT, (task.id, epoch.started_at, frontier.before, limit))
     rows = await cursor.fetchall()
     due = [row[0] for row in rows[: countable(np.array([row[1] for row in rows], bool))]]
     if not due:
@@ -147,6 +154,8 @@ async def count(connection: Connection, task: str, test: Test, frontier: Frontie
             "places": places,
         },
     )
+    recounted = [Recounted(pair.id, None, stand.value) for pair, stand in zip(ready, stands, strict=True)]
+    await count_runs(connection, epoch.id, task.gate.latency, recounted)
     await save(connection, _counted(epoch, ready, stands, test, frontier.now), ready[-1].starts_at if ready else None)
     return len(ready)
 
@@ -160,7 +169,7 @@ async def to_correct(connection: Connection, limit: int) -> dict[str | None, lis
 
 
 async def correct(
-    connection: Connection, task: str | None, pairs: Sequence[UUID], test: Test | None, now: datetime
+    connection: Connection, task: ResolvedTask | None, pairs: Sequence[UUID], asked: Asked, now: datetime
 ) -> int:
     """Count pairs of a task as they were judged again, where that is news of the same evidence under the same rules.
 
@@ -168,19 +177,19 @@ async def correct(
     them. A pair that was left out stays so.
 
     Args:
-        test: None where the task is not in the catalogue any more, or the pairs are gone.
+        task: None where the catalogue names it no more, or the pairs are gone.
 
     Returns:
         how many count otherwise now.
     """
-    epoch = None if task is None else await locked_if_free(connection, task)
-    if epoch is None and task is not None and await _lasts(connection, task):
+    epoch = None if task is None else await locked_if_free(connection, task.id)
+    if epoch is None and task is not None and await _lasts(connection, task.id):
         return 0  # somebody else has it
     changes: list[_Change] = []
-    if epoch is not None and test is not None:
+    if epoch is not None:
         locked = await _Locked.of(connection, pairs)
         changes = list(_changes(locked, epoch))
-    if epoch is not None and test is not None and changes:
+    if epoch is not None and task is not None and changes:
         await connection.execute(
             _COUNT,
             {
@@ -190,8 +199,10 @@ async def correct(
                 "places": [change.place for change in changes],
             },
         )
-        await save(connection, _corrected(epoch, changes, test, now))
-        log.info("gate.corrected", task=task, pairs=len(changes))
+        recounted = [Recounted(change.pair.id, change.before.value, change.after.value) for change in changes]
+        await count_runs(connection, epoch.id, task.gate.latency, recounted)
+        await save(connection, _corrected(epoch, changes, asked(epoch.number), now))
+        log.info("gate.corrected", task=task.id, pairs=len(changes))
     await connection.execute(_CORRECTED, (list(pairs),))
     return len(changes)
 

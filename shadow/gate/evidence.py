@@ -10,14 +10,19 @@ from uuid import UUID
 
 from shadow.gate.known import Ended, OpenSignature, Uncompared
 from shadow.gate.report import SignOff
+from shadow.gate.run_counts import COMPARED
 from shadow.judge.shapes_seen import in_words
-from shadow.model.ids import first_id_at
+from shadow.model.ids import derived_id, first_id_at
 from shadow.store.database import Connection
 
 VOLUME = timedelta(days=7)
 """Over which pairs a day are counted."""
 MOST_PENDING = 10_000
 """Beyond it nobody counts."""
+MOST_TICKS = 500
+"""Of one task that are looked at: several tenants may share a tick."""
+EARLY = timedelta(minutes=5)
+"""How long before its event was accepted a tick was due, at most, as a rule."""
 
 _SIGN_OFFS = """
 SELECT epoch, id, actor, reason, made_at FROM sign_offs
@@ -66,6 +71,17 @@ WHERE task = ANY(%s) AND day > %s AND opened > 0 GROUP BY task
 _ENDED = """
 SELECT epoch, neither_failed, candidate_failed, legacy_failed, both_failed, timed, slower, log_ratio, newest_at
 FROM gate_runs WHERE epoch = ANY(%s)
+"""
+# The newest alone: more than some hundred ticks tell no more than that many.
+_TICKS = """
+SELECT asked.task, asked.epoch, tick.nominal_at, tick.event_id
+FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS asked (task, epoch, since), LATERAL (
+    SELECT nominal_at, event_id FROM ticks
+    WHERE ticks.task = asked.task AND nominal_at >= asked.since AND event_id IS NOT NULL
+    ORDER BY nominal_at DESC LIMIT %s) AS tick
+"""
+_COUNTED = """
+SELECT id, counted_in FROM pairs WHERE id = ANY(%s) AND counted_in = ANY(%s) AND counted = ANY(%s)
 """
 _SHAPES = """
 SELECT asked.task, count(*),
@@ -143,6 +159,27 @@ async def ended(connection: Connection, epochs: Collection[UUID]) -> dict[UUID, 
     """By epoch, how the runs of its compared pairs ended."""
     cursor = await connection.execute(_ENDED, (list(epochs),))
     return {epoch: Ended(*told) for epoch, *told in await cursor.fetchall()}
+
+
+async def ticks(connection: Connection, since: Mapping[str, tuple[UUID, datetime]]) -> dict[str, int]:
+    """By task of a clock, of how many ticks pairs were compared and counted in the epoch: as far as the newest tell.
+
+    Args:
+        since: task -> its epoch, and when that began.
+    """
+    if not since:
+        return {}
+    asked = (list(since), [epoch for epoch, _at in since.values()], [at - EARLY for _epoch, at in since.values()])
+    rows = await (await connection.execute(_TICKS, (*asked, MOST_TICKS))).fetchall()
+    pairs = {derived_id(event, task): (task, epoch, nominal) for task, epoch, nominal, event in rows}
+    epochs = [epoch for epoch, _at in since.values()]
+    cursor = await connection.execute(_COUNTED, (list(pairs), epochs, list(COMPARED)))
+    found: dict[str, set[datetime]] = {}
+    for pair, counted_in in await cursor.fetchall():
+        task, epoch, nominal = pairs[pair]
+        if epoch == counted_in:
+            found.setdefault(task, set()).add(nominal)
+    return {task: len(nominals) for task, nominals in found.items()}
 
 
 async def shapes(

@@ -12,15 +12,21 @@ from shadow.store.database import Connection
 
 # Pairs and runs of an event are opened together, by whoever hands it over first; from then on the pair itself says that
 # it is unresolved. A run's id begins with the time of its event's: that finds its partition. What is dead waits for a
-# person; a pair that comes of it after all is the next to be counted then.
+# person; a pair that comes of it after all is the next to be counted then. OFFSET 0 has each row looked up by index:
+# the queue is short, and the tables are not to be gone through.
 _UNOPENED = b"""
-SELECT event.name, event.task, min(greatest(event.accepted_at, event.scheduled_at))
-FROM dispatches AS dispatch JOIN events AS event ON event.id = dispatch.event_id
-WHERE dispatch.state <> 'dead' AND dispatch.stage <> 'cancel' AND event.purpose = 'live' AND event.route IS NOT NULL
-  AND NOT EXISTS (
-      SELECT FROM runs WHERE runs.event_id = dispatch.event_id
-        AND runs.id >= (left(dispatch.event_id::text, 13) || '-0000-0000-000000000000')::uuid
-        AND runs.id <= (left(dispatch.event_id::text, 13) || '-ffff-ffff-ffffffffffff')::uuid)
+WITH waiting AS MATERIALIZED (
+    SELECT DISTINCT event_id FROM dispatches AS dispatch
+    WHERE state <> 'dead' AND stage <> 'cancel' AND NOT EXISTS (
+        SELECT FROM runs WHERE runs.event_id = dispatch.event_id
+          AND runs.id >= (left(dispatch.event_id::text, 13) || '-0000-0000-000000000000')::uuid
+          AND runs.id <= (left(dispatch.event_id::text, 13) || '-ffff-ffff-ffffffffffff')::uuid
+        OFFSET 0)
+)
+SELECT event.name, event.task, min(event.starts_at)
+FROM waiting, LATERAL (
+    SELECT name, task, greatest(accepted_at, scheduled_at) AS starts_at FROM events
+    WHERE events.id = waiting.event_id AND purpose = 'live' AND route IS NOT NULL OFFSET 0) AS event
 GROUP BY event.name, event.task
 """
 _NOW = b"SELECT coalesce(%s::timestamptz, clock_timestamp())"

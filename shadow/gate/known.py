@@ -141,4 +141,4 @@ class TaskKnown:
     @property
     def signed_off(self) -> bool:
         """Whether people's word stands in the statistic's place: two of them, where there are too few pairs."""
-        return self.pairs_a_day < self.settings.sign_off_below and len({one.actor for one in self.sign_offs}) >= 2
+        return self.pairs_a_day < self.settings.sign_off_below and len({one.person for one in self.sign_offs}) >= 2

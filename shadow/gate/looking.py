@@ -42,7 +42,7 @@ async def look(
     """What the gates of these tasks say now, evaluated anew. Tasks that the catalogue does not name are left out."""
     moment = now or datetime.now(UTC)
     wanted = [task for task in catalogue.tasks if task in set(tasks)]
-    async with database.connection(Work.CONTROL) as connection:
+    async with database.connection(Work.GATE) as connection:
         found = await _read(connection, catalogue, wanted, moment)
     reports: dict[str, GateReport] = {}
     turn = time.perf_counter()
@@ -133,7 +133,14 @@ async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Col
         declared=await evidence.declared(connection, tasks),
         uncontained=await record.uncontained(connection, tasks),
         contained=await record.present(connection, tasks),
-        ticks={},
+        ticks=await evidence.ticks(
+            connection,
+            {
+                task: (epoch.id, epoch.started_at)
+                for task, epoch in lasting.items()
+                if catalogue.tasks[task].cron is not None
+            },
+        ),
     )
 
 

@@ -80,6 +80,11 @@ class Counted:
         return self.mismatch + self.missing
 
 
+def person_of(actor: str) -> str:
+    """The person that an actor on record is."""
+    return actor.removeprefix("token:").strip().casefold()
+
+
 @dataclass(frozen=True, slots=True)
 class SignOff:
     """Somebody's word, on record, that stands in the statistic's place where there are too few pairs for it."""
@@ -88,6 +93,11 @@ class SignOff:
     actor: str
     reason: str
     made_at: datetime
+
+    @property
+    def person(self) -> str:
+        """Who that is, by whatever way: `token:ann` of the API is `ann` of the command."""
+        return person_of(self.actor)
 
 
 @dataclass(frozen=True, slots=True)

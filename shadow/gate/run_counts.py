@@ -7,13 +7,12 @@ So a gate's conditions on failures and latency consume pairs in the order in whi
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shadow.catalogue import ResolvedTask
 from shadow.catalogue.gate_settings import BoundSetting
 from shadow.store.database import Connection
 
@@ -31,10 +30,7 @@ SELECT run_id, sum(waited_ms)::float8 / 1000 FROM effects WHERE run_id = ANY(%s)
 _COUNT = """
 INSERT INTO gate_runs AS known (epoch, neither_failed, candidate_failed, legacy_failed, both_failed, latency_bound,
                                 timed, slower, log_ratio, newest_at)
-SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
-                     %s::bigint[], %s::bigint[], %s::float8[], %s::timestamptz[])
-    AS delta (epoch, neither_failed, candidate_failed, legacy_failed, both_failed, latency_bound,
-              timed, slower, log_ratio, newest_at) ORDER BY 1
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (epoch) DO UPDATE SET
     neither_failed = known.neither_failed + excluded.neither_failed,
     candidate_failed = known.candidate_failed + excluded.candidate_failed,
@@ -53,8 +49,6 @@ class Recounted:
     """A pair that is counted in its epoch otherwise than before."""
 
     pair: UUID
-    epoch: UUID
-    task: str
     before: str | None
     """As what it was counted; None: not at all."""
     after: str | None
@@ -113,27 +107,25 @@ def bound_text(bound: BoundSetting) -> str:
     return f"{bound.ratio:g} x + {bound.slack:g} s"
 
 
-async def count_runs(
-    connection: Connection, tasks: Mapping[str, ResolvedTask], recounted: Collection[Recounted]
-) -> None:
-    """Count the runs of these pairs. The caller commits, and holds the epochs' rows."""
-    changed = {one.pair: one for one in recounted if one.sign and one.task in tasks}
-    if not changed:
+async def count_runs(connection: Connection, epoch: UUID, bound: BoundSetting, recounted: Iterable[Recounted]) -> None:
+    """Count the runs of pairs of an epoch. The caller holds its row, and commits.
+
+    Args:
+        bound: what a run of the candidate may take.
+    """
+    signs = {one.pair: one.sign for one in recounted if one.sign}
+    if not signs:
         return
-    pairs = await (await connection.execute(_PAIRS, (list(changed),))).fetchall()
+    pairs = await (await connection.execute(_PAIRS, (list(signs),))).fetchall()
     runs = await _runs(connection, [run for _pair, *both, _at, _replayed in pairs for run in both])
-    deltas: dict[UUID, Delta] = {}
+    delta = Delta(bound)
     for pair, legacy, candidate, starts_at, replayed in pairs:
-        one = changed[pair]
-        delta = deltas.setdefault(one.epoch, Delta(tasks[one.task].gate.latency))
-        if one.sign > 0:
+        if signs[pair] > 0:
             delta.newest_at = max(filter(None, (delta.newest_at, starts_at)), default=None)
         if legacy in runs and candidate in runs:
             # Replays run against recorded answers: how long they take says nothing.
-            delta.add(runs[legacy], runs[candidate], one.sign, timed=not replayed)
-    rows = sorted((epoch, *delta.row()) for epoch, delta in deltas.items())
-    if rows:
-        await connection.execute(_COUNT, [list(column) for column in zip(*rows, strict=True)])
+            delta.add(runs[legacy], runs[candidate], signs[pair], timed=not replayed)
+    await connection.execute(_COUNT, (epoch, *delta.row()))
 
 
 async def _runs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Ran]:

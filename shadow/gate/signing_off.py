@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from shadow.gate.report import SignOff
+from shadow.gate.report import SignOff, person_of
 from shadow.model.ids import new_id
 from shadow.store.database import Database, Work
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 LONGEST_REASON = 2000
 
 _EPOCH = "SELECT id FROM epochs WHERE task = %s AND ended_at IS NULL FOR SHARE"
-_STANDS = "SELECT EXISTS (SELECT FROM sign_offs WHERE epoch = %s AND actor = %s AND revoked_at IS NULL)"
+_STAND = "SELECT actor FROM sign_offs WHERE epoch = %s AND revoked_at IS NULL"
 _HOLD = "SELECT pg_advisory_xact_lock(hashtext('shadow_sign_offs'), hashtext(%s))"
 _SIGN = "INSERT INTO sign_offs (id, task, epoch, actor, reason) VALUES (%s, %s, %s, %s, %s) RETURNING made_at"
 _REVOKE = """
@@ -47,8 +47,8 @@ async def sign_off(database: Database, task: str, *, actor: str, reason: str) ->
         epoch = await (await connection.execute(_EPOCH, (task,))).fetchone()
         if epoch is None:
             raise SignOffRefused(f"task {task!r} has no epoch yet: it begins with its first pair in shadow")
-        stands = await (await connection.execute(_STANDS, (epoch[0], actor))).fetchone()
-        if stands is not None and stands[0]:
+        stand = await (await connection.execute(_STAND, (epoch[0],))).fetchall()
+        if person_of(actor) in {person_of(other) for (other,) in stand}:
             raise SignOffRefused(f"{actor} signed off task {task!r} already: the other one must be somebody else")
         row = await (await connection.execute(_SIGN, (identifier, task, epoch[0], actor, reason.strip()))).fetchone()
         assert row is not None  # INSERT without ON CONFLICT: it returns, or raises

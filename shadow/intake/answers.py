@@ -38,10 +38,11 @@ WHERE event_id = ANY(%s::uuid[]) AND stage IN ('deliver', 'forward') AND side = 
   AND (lease IS NULL OR due_at <= now())
 """
 _RELEASE = b"""
-UPDATE dispatches SET due_at = now()
-WHERE event_id = ANY(%s::uuid[]) AND side = 'candidate' AND state = 'due' AND lease IS NULL AND attempts = 0
+UPDATE dispatches AS dispatch SET due_at = GREATEST(now(), event.scheduled_at)
+FROM events AS event
+WHERE event.id = ANY(%(ids)s::uuid[]) AND dispatch.event_id = event.id AND dispatch.event_id = ANY(%(ids)s::uuid[])
+  AND dispatch.side = 'candidate' AND dispatch.state = 'due' AND dispatch.lease IS NULL AND dispatch.attempts = 0
 """
-_SIDES = b"SELECT id, sides FROM events WHERE id = ANY(%s::uuid[])"
 _TAKE_OVER = b"""
 UPDATE dispatches SET due_at = now() + %s
 WHERE event_id = %s AND stage = 'forward' AND state = 'due'
@@ -154,17 +155,8 @@ async def hasten(conn: Connection, event_ids: Sequence[UUID], delay: timedelta) 
 
 async def release(conn: Connection, event_ids: Sequence[UUID]) -> None:
     """What the candidate gets of a call may go: the rest of the call has been taken."""
-    await conn.execute(_RELEASE, (Uuids(event_ids),))
+    await conn.execute(_RELEASE, {"ids": Uuids(event_ids)})
     await conn.execute(b"NOTIFY shadow_dispatches")
-
-
-async def sides_of_events(conn: Connection, event_ids: Sequence[UUID]) -> dict[UUID, tuple[Side, ...] | None]:
-    """The sides that were decided to get the events; None where the phase alone decided."""
-    cursor = await conn.execute(_SIDES, (Uuids(event_ids),))
-    return {
-        event: None if sides is None else tuple(Side(side) for side in sides)
-        for event, sides in await cursor.fetchall()
-    }
 
 
 async def take_over(conn: Connection, event_id: UUID, patience: timedelta) -> bool:

@@ -28,13 +28,17 @@ _ORIGINAL = b"UPDATE bodies SET content = %s WHERE id = %s AND part = %s"
 _NO_EVIDENCE = b"DELETE FROM bodies WHERE id = %s AND part = 'evidence'"
 _FAILED = b"UPDATE events SET mapping_error = %s WHERE id = %s"
 # What legacy has not taken yet is not the candidate's: then it goes on being held. Sequenced, it is looked at now: its
-# twin may have ended long ago, or there may be none to wait for.
+# twin may have ended long ago, or there may be none to wait for. With authority it waits for nobody but its own time.
 _GO = b"""
 UPDATE dispatches AS dispatch
-SET stage = %(stage)s, due_at = now(), lease = NULL, attempts = 0, error = NULL, tenant = %(tenant)s,
-    state = CASE WHEN EXISTS (SELECT FROM dispatches AS other WHERE other.event_id = dispatch.event_id
-                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held' ELSE %(state)s END
-WHERE id = %(id)s
+SET stage = %(stage)s, lease = NULL, attempts = 0, error = NULL, tenant = %(tenant)s,
+    due_at = CASE event.authority WHEN 'candidate' THEN GREATEST(now(), event.scheduled_at) ELSE now() END,
+    state = CASE WHEN event.authority = 'candidate' THEN 'due'
+                 WHEN EXISTS (SELECT FROM dispatches AS other WHERE other.event_id = dispatch.event_id
+                              AND other.side = 'legacy' AND other.stage = 'deliver') THEN 'held'
+                 ELSE %(state)s END
+FROM events AS event
+WHERE dispatch.id = %(id)s AND event.id = dispatch.event_id
 """
 _PAIR = b"""
 UPDATE pairs SET tenant = %s WHERE id = %s AND tenant IS DISTINCT FROM %s AND verdict IS NULL RETURNING id

@@ -37,6 +37,9 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "object"),
 )
 
+_OF_THE_FIRST = frozenset({"idempotencyKey", "idempotencyKeyTTL", "idempotencyKeyOptions", "delay", "debounce"})
+"""Options that a replay of the call does not have."""
+
 REQUEST_KEY = "x-trigger-request-idempotency-key"
 """Made by the SDK for each call, the same across its retries."""
 KEPT_HEADERS = frozenset(
@@ -90,6 +93,7 @@ class TriggerCall:
     """The run that makes the call, as the SDK says inside a task (reference 1.3)."""
     is_awaited: bool = False
     """Whether that run waits for this one's result."""
+    tags: tuple[str, ...] = ()
 
     @property
     def stored_at(self) -> str | None:
@@ -108,7 +112,7 @@ class TriggerCall:
 
     def scheduled_at(self, now: datetime) -> datetime | None:
         """When the run shall start, if later than now."""
-        moment = None if self.delay is None else _delayed_until(self.delay, now)
+        moment = None if self.delay is None else delayed_until(self.delay, now)
         return moment if moment is not None and moment > now else None
 
 
@@ -173,6 +177,20 @@ def keyed_batch(document: dict[str, JSON], keys: Sequence[str | None], places: S
     """
     items = [item if key is None else _with_key(item, key) for item, key in zip(document["items"], keys, strict=True)]
     return orjson.dumps({**document, "items": items if places is None else [items[place] for place in places]})
+
+
+def replayed_body(body: bytes) -> bytes:
+    """The body of a call that is made once more: at once, and not under its key (reference 3.7).
+
+    Raises:
+        CallRefused: it is no call.
+    """
+    document = _object(body)
+    options = document.get("options")
+    if isinstance(options, dict):
+        kept = {name: value for name, value in options.items() if name not in _OF_THE_FIRST}
+        document = {**document, "options": kept}
+    return orjson.dumps(document)
 
 
 def announced_batch(body: bytes) -> AnnouncedBatch | None:
@@ -298,6 +316,7 @@ def _call(
         key_lifetime=key_lifetime(options.get("idempotencyKeyTTL")),
         delay=delay if isinstance(delay, str) else None,
         shown_key=_shown_key(options.get("idempotencyKeyOptions")),
+        tags=tags_of(options.get("tags")),
     )
     return _emitted(read, options)
 
@@ -311,6 +330,12 @@ def _emitted(call: TriggerCall, options: Mapping[str, JSON]) -> TriggerCall:
     return replace(call, parent=parent if has_parent else call.parent, is_awaited=call.is_awaited or awaited)
 
 
+def tags_of(given: JSON) -> tuple[str, ...]:
+    """Tags as they are given, one or many: each once, without empty ones, in order."""
+    listed = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+    return tuple(sorted({tag for tag in listed if isinstance(tag, str) and tag.strip()}))
+
+
 def _shown_key(key_options: JSON) -> str | None:
     shown = key_options.get("key") if isinstance(key_options, dict) else None
     return shown if isinstance(shown, str) and shown else None
@@ -321,7 +346,7 @@ def _with_key(item: dict[str, JSON], key: str) -> dict[str, JSON]:
     return {**item, "options": {**(options if isinstance(options, dict) else {}), "idempotencyKey": key}}
 
 
-def _delayed_until(delay: str, now: datetime) -> datetime | None:
+def delayed_until(delay: str, now: datetime) -> datetime | None:
     """An ISO instant or a duration such as `1h30m`; None for anything else (no delay, as upstream). Nothing waits
     longer than until 2100."""
     parts = _DELAY_PART.findall(delay)

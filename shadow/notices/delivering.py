@@ -101,6 +101,7 @@ class NoticeLoop:
         self._woken = {name: asyncio.Event() for name in ("", *settings.channels)}
         """By channel; the empty name is of the fanning out."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     async def start(self) -> None:
         self._tasks = [
@@ -111,6 +112,9 @@ class NoticeLoop:
 
     async def stop(self) -> None:
         """End at once: what was taken and not written is sent again by whoever finds its lease expired."""
+        self._stopping = True  # an HTTP client may make something else of being cancelled
+        for woken in self._woken.values():
+            woken.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -186,7 +190,7 @@ class NoticeLoop:
         return self._catalogue.routes[route].tasks if route is not None and route in self._catalogue.routes else ()
 
     async def _fanning(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 full = await self.fan_out() == _FAN_AT_ONCE
                 if not full:
@@ -205,7 +209,7 @@ class NoticeLoop:
             await connection.execute(_ORPHANED, (self._give_up, list(self._settings)))
 
     async def _lane(self, channel: Channel) -> None:
-        while True:
+        while not self._stopping:
             try:
                 full = await self._send_due(channel) == BATCH
             except psycopg.OperationalError as error:
@@ -228,7 +232,7 @@ class NoticeLoop:
         self._woken[name].clear()
 
     async def _listen(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 async with self._database.direct() as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")

@@ -77,6 +77,18 @@ BREAKER = Gauge(
     ["side", "platform", "state"],
     registry=REGISTRY,
 )
+QUOTA_LEFT = Gauge(
+    "shadow_platform_quota_left_ratio",
+    "What a platform last said is left of its request quota.",
+    ["side", "platform"],
+    registry=REGISTRY,
+)
+BUDGET_LEFT = Gauge(
+    "shadow_poll_budget_left_ratio",
+    "What is left of the requests that may be spent on asking a platform.",
+    ["side", "platform"],
+    registry=REGISTRY,
+)
 OUTCOMES = Counter(
     "shadow_outcomes",
     "Runs whose outcome was learned.",
@@ -239,6 +251,16 @@ def breaker(side: str, platform: str, state: BreakerState) -> None:
     """The present state of a platform's circuit breaker."""
     for known in ("closed", "half_open", "open"):
         BREAKER.labels(side, platform, known).set(known == state)
+
+
+def quota_left(side: str, platform: str, ratio: float) -> None:
+    """The share of its quota that a platform says is left, of all that is spent there, ours and others'."""
+    QUOTA_LEFT.labels(side, platform).set(ratio)
+
+
+def budget_left(side: str, platform: str, ratio: float) -> None:
+    """The share of our own budget for asking a platform that is left; 0 where requests wait."""
+    BUDGET_LEFT.labels(side, platform).set(ratio)
 
 
 def learned(side: str, learned_by: str, count: int = 1) -> None:

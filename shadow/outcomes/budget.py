@@ -35,6 +35,11 @@ class Budget:
         lacking = max(0.0, 1.0 - self._tokens) / self.per_second
         return max(lacking, self._held_until - now, 0.0)
 
+    def left(self, now: float) -> float:
+        """The share of the bucket that is left, from 0 to 1; 0 while the platform wants no requests."""
+        self._refill(now)
+        return 0.0 if self._held_until > now else max(self._tokens, 0.0) / self.burst
+
     def spend(self, now: float) -> None:
         """One request is made."""
         self._refill(now)

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
-from shadow.catalogue.model import InngestPlatform, TriggerPlatform
+from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
 from shadow.observe import metrics
 from shadow.outcomes.budget import Budget
 from shadow.outcomes.outcome import RunOutcome
@@ -54,19 +54,23 @@ _NAMED = b"SELECT alias, run_id FROM run_aliases WHERE platform = %s AND alias =
 class _Permits:
     """The budget, waited for."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, side: Side, platform: str, budget: Budget) -> None:
         self.budget = budget
+        self._whose = (side.value, platform)
+        metrics.budget_left(*self._whose, 1.0)
 
     async def take(self) -> None:
         now = time.time()
         wait = self.budget.wait(now)
         self.budget.spend(now)  # at once: who asks meanwhile waits longer
+        metrics.budget_left(*self._whose, self.budget.left(now))
         if wait > 0:
             await asyncio.sleep(wait)
 
     def learn(self, quota: Quota | None) -> None:
         if quota is not None:
             self.budget.quota(quota.limit, quota.remaining, quota.resets_at.timestamp())
+            metrics.quota_left(*self._whose, quota.remaining / quota.limit if quota.limit > 0 else 0.0)
 
 
 class Reconciler:
@@ -86,7 +90,7 @@ class Reconciler:
         self._reader = reader
         self._catalogue = catalogue
         self._database = database
-        self.permits = _Permits(Budget.of(platform.budget, time.time()))
+        self.permits = _Permits(platform.side, name, Budget.of(platform.budget, time.time()))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

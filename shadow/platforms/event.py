@@ -50,6 +50,11 @@ class EventRow:
         return stored(self.route, self.phase, self.decided)
 
     @property
+    def is_issued(self) -> bool:
+        """Whether Trigger.dev was asked for it, and the candidate has it: its run has an id of ours."""
+        return self.door == "trigger.dev" and self.authority == "candidate"
+
+    @property
     def starts_at(self) -> datetime:
         """When its runs may start: the scheduled start, or its acceptance."""
         return self.scheduled_at or self.accepted_at

@@ -43,6 +43,7 @@ _MOST_TAGS = 10
 """Of a run (reference 3.2)."""
 _PAGES = 3
 """Pages of the run list that are searched for an earlier delivery's run."""
+_OF_THE_KEY = frozenset({"idempotencyKey", "idempotencyKeyTTL", "idempotencyKeyOptions"})
 _RETRYABLE = frozenset({408, 409, 425})
 _STRANGERS = frozenset({401, 403, 404})
 """Neither an unknown task nor a bad payload gives one of these (reference 1.5, 1.6): it is the key or the URL."""
@@ -113,7 +114,10 @@ class TriggerDev:
         task = delivery.task.legacy.task
         try:
             if _is_producers(delivery):
-                answer = await self.api.trigger_again(task, delivery.request or b"", delivery.headers, delivery.key)
+                request = delivery.request or b""
+                if delivery.event.is_issued:
+                    request = _without_authority(request, delivery.event.scheduled_at)
+                answer = await self.api.trigger_again(task, request, delivery.headers, delivery.key)
             else:
                 answer = await self.api.trigger(task, write_json(_call(delivery)), delivery.key)
         except (httpx.HTTPError, TimeoutError, TooLarge) as error:
@@ -187,9 +191,10 @@ def _is_producers(delivery: Delivery) -> bool:
 def _shown_key(delivery: Delivery) -> list[str]:
     """The key as the run list shows it, where the SDK sent along what its user called it (reference 3.1).
 
-    Inside a task that name does not stand for one run only, so that a worker's calls are not found by it.
+    Inside a task that name does not stand for one run only, so that a worker's calls are not found by it; and where the
+    candidate has the call, legacy's run beside it has no authority and never stands for the producer's key.
     """
-    if not _is_producers(delivery) or delivery.event.origin != Origin.PRODUCER:
+    if not _is_producers(delivery) or delivery.event.origin != Origin.PRODUCER or delivery.event.is_issued:
         return []
     try:
         options = read_json(delivery.request or b"")["options"]["idempotencyKeyOptions"]
@@ -210,6 +215,25 @@ def _call(delivery: Delivery) -> dict[str, Any]:
     if delivery.event.authority != Side.LEGACY:
         options["tags"] = _contained(options.get("tags"))
     return {"payload": payload, "options": options}
+
+
+def _without_authority(request: bytes, starts_at: datetime | None) -> bytes:
+    """A producer's call that the candidate has, for legacy's run beside it: marked, and without the producer's key.
+
+    Raises:
+        ValueError: it is no call.
+    """
+    document = read_json(request)
+    if not isinstance(document, dict):
+        raise ValueError("the call is no object")
+    given = document.get("options")
+    options = dict(given) if isinstance(given, dict) else {}
+    for name in ("delay", *_OF_THE_KEY):
+        options.pop(name, None)
+    options["tags"] = _contained(options.get("tags"))
+    if starts_at is not None:
+        options["delay"] = starts_at.isoformat()
+    return write_json({**document, "options": options})
 
 
 def _contained(tags: object) -> list[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from shadow.cutover.decision import Phase
 from shadow.gate.report import GateReport
 from shadow.reports.board_shapes import Blocker, Board, BoardCategory, BoardTask, BurnUp, GateState, NextStep
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
+from shadow.reports.draining import left_by_task
 from shadow.store.tables import gates, moves, phases
 
 LONGEST = timedelta(days=365)
@@ -54,26 +55,31 @@ class Found:
     reports: Mapping[str, GateReport]
     moves: Sequence[Moved]
     """Oldest first."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """Task whose candidate has authority, or some -> what legacy still has to finish with it."""
 
 
 async def board(engine: AsyncEngine, catalogue: ResolvedCatalogue, now: datetime | None = None) -> Board:
     """The board as it stands now."""
     now = now or datetime.now(UTC)
     async with engine.connect() as connection:
-        found = Found(
-            standing=await standings(connection, now),
-            contained=await containment_states(connection),
-            reports=await gate_reports(connection),
-            moves=[
-                Moved(tuple(row.tasks), Phase(row.to_phase), row.effective_at)
-                for row in await connection.execute(
-                    select(moves.c.tasks, moves.c.to_phase, moves.c.effective_at)
-                    .where(moves.c.effective_at <= now)
-                    .order_by(moves.c.effective_at, moves.c.id)
-                )
-            ],
-        )
-    return board_of(catalogue, found, now)
+        return board_of(catalogue, await on_record(connection, catalogue, now), now)
+
+
+async def on_record(connection: AsyncConnection, catalogue: ResolvedCatalogue, now: datetime) -> Found:
+    """What is on record of all tasks."""
+    made = await connection.execute(
+        select(moves.c.tasks, moves.c.to_phase, moves.c.effective_at)
+        .where(moves.c.effective_at <= now)
+        .order_by(moves.c.effective_at, moves.c.id)
+    )
+    return Found(
+        standing=await standings(connection, now),
+        contained=await containment_states(connection),
+        reports=await gate_reports(connection),
+        moves=[Moved(tuple(row.tasks), Phase(row.to_phase), row.effective_at) for row in made],
+        left=await left_by_task(connection, catalogue),
+    )
 
 
 async def gate_reports(connection: AsyncConnection) -> dict[str, GateReport]:
@@ -148,9 +154,16 @@ def _blockers(task: str, found: Found) -> list[Blocker]:
         if state in _CONTAINED:
             return []
         return [Blocker(name="containment", says=f"its containment is neither proven nor declared: {state}")]
-    if phase not in (Phase.SHADOW, Phase.RAMP):
+    if phase is Phase.RETIRED:
         return []
-    report = found.reports.get(task)
+    draining = []
+    if phase is Phase.LIVE and (left := found.left.get(task, 0)):
+        runs = "a run" if left == 1 else f"{left:,} runs"
+        draining.append(Blocker(name="draining", says=f"legacy still has {runs} to finish with authority"))
+    return [*_of_gate(found.reports.get(task)), *draining]
+
+
+def _of_gate(report: GateReport | None) -> list[Blocker]:
     if report is None:
         return [Blocker(name="gate", says="its gate was not evaluated yet")]
     if report.open:
@@ -180,7 +193,7 @@ _READY = {
     (Phase.SHADOW, Phase.RAMP): "its gate is open: a share of keys may go to the candidate",
     (Phase.RAMP, Phase.RAMP): "its gate is open: the share may grow",
     (Phase.RAMP, Phase.LIVE): "its gate is open and the candidate has all keys: it may go live",
-    (Phase.LIVE, Phase.RETIRED): "live: it may be retired once legacy's runs have drained",
+    (Phase.LIVE, Phase.RETIRED): "its gate is open and legacy has finished: it may be retired",
 }
 
 

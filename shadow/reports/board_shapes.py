@@ -16,7 +16,10 @@ GateState = Literal["open", "closed", "unknown"]
 class Blocker(Shape):
     """What keeps a task from its next phase."""
 
-    name: str = Field(description="The gate's condition, `containment`, `gate` (nothing evaluated it yet), or `route`.")
+    name: str = Field(
+        description="The gate's condition, or `containment`, `gate` (not evaluated yet), `draining` (legacy has runs to"
+        " finish), `route` (another task of it may not move)."
+    )
     says: str
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.catalogue import ResolvedCatalogue
@@ -22,25 +23,26 @@ VOLUME_DAYS = 7
 PRICE_DAYS = 30
 SHOWN_DAYS = 90
 
+Key = tuple[str, Side, str]
+"""Task, side and purpose."""
+
 
 @dataclass(frozen=True, slots=True)
-class Tallied:
-    """A row of the tallies."""
+class Used:
+    """What runs used up."""
 
-    task: str
-    side: Side
-    platform: str
-    purpose: str
-    day: date
-    used: Usage
+    volume_days: int
+    recent: Mapping[Key, Usage] = field(default_factory=dict)
+    """On the days whose volume is projected."""
+    known: Mapping[Key, Usage] = field(default_factory=dict)
+    """Within `PRICE_DAYS`."""
 
 
 async def costs(engine: AsyncEngine, catalogue: ResolvedCatalogue, now: datetime | None = None) -> Costs:
     """What a month of every task costs, at the volume of the last days."""
     today = (now or datetime.now(UTC)).astimezone(UTC).date()
     async with engine.connect() as connection:
-        rows = await tallied(connection, since=today - timedelta(days=PRICE_DAYS))
-    return costs_of(catalogue, rows, today)
+        return costs_of(catalogue, await used(connection, today))
 
 
 async def of_task(
@@ -49,55 +51,90 @@ async def of_task(
     """What a month of that task costs. Its share of a platform's price depends on all others, which are read too."""
     today = (now or datetime.now(UTC)).astimezone(UTC).date()
     async with engine.connect() as connection:
-        rows = await tallied(connection, since=today - timedelta(days=PRICE_DAYS))
-        own = await tallied(connection, since=today - timedelta(days=SHOWN_DAYS), task=task)
-    found = costs_of(catalogue, rows, today)
+        found = costs_of(catalogue, await used(connection, today))
+        days = await _days(connection, task, today - timedelta(days=SHOWN_DAYS))
     return CostsOfTask(
         currency=found.currency,
         volume_days=found.volume_days,
         month=next(item for item in found.items if item.task == task),
-        days=[
-            CostDay(
-                day=row.day,
-                side=row.side,
-                platform=row.platform,
-                purpose=row.purpose,
-                runs=row.used.runs,
-                priced=row.used.priced,
-                reported=row.used.cents / 100,
-                told=row.used.told,
-                executions=row.used.executions,
-            )
-            for row in own
-        ],
+        days=days,
     )
 
 
-async def tallied(connection: AsyncConnection, *, since: date, task: str | None = None) -> list[Tallied]:
-    """The tallies from that day on, oldest first."""
-    names = ("day", "side", "platform", "purpose", "task")
-    query = select(cost_tallies).where(cost_tallies.c.day >= since).order_by(*(cost_tallies.c[name] for name in names))
-    if task is not None:
-        query = query.where(cost_tallies.c.task == task)
+async def used(connection: AsyncConnection, today: date) -> Used:
+    """What runs of the last days used up."""
+    table = cost_tallies.c
+    since = today - timedelta(days=PRICE_DAYS)
+    oldest = await connection.scalar(select(func.min(table.day)).where(table.day >= since, table.purpose == LIVE))
+    first, last = volume_window(oldest, today)
+    within = table.day.between(first, last)
+    rows = await connection.execute(
+        select(table.task, table.side, table.purpose, *_sums("recent", within), *_sums("known", table.day >= since))
+        .where(table.day >= since)
+        .group_by(table.task, table.side, table.purpose)
+    )
+    found: dict[str, dict[Key, Usage]] = {"recent": {}, "known": {}}
+    for row in rows:
+        for window, sums in found.items():
+            figures: list[Any] = [getattr(row, f"{window}_{name}") for name in _FIGURES]
+            sums[row.task, Side(row.side), row.purpose] = Usage(*figures)
+    return Used((last - first).days + 1, found["recent"], found["known"])
+
+
+_FIGURES = ("runs", "priced", "cents", "told", "executions")
+
+
+def _sums(window: str, within: ColumnElement[bool]) -> list[ColumnElement[Any]]:
     return [
-        Tallied(
-            row.task,
-            Side(row.side),
-            row.platform,
-            row.purpose,
-            row.day,
-            Usage(row.runs, row.priced, row.cents, row.told, row.executions),
+        func.coalesce(cast(func.sum(column).filter(within), column.type), 0).label(f"{window}_{name}")
+        for name in _FIGURES
+        for column in (cost_tallies.c[name],)
+    ]
+
+
+def volume_window(oldest: date | None, today: date) -> tuple[date, date]:
+    """The first and the last day whose volume is projected: whole days, no earlier ones than there are any of.
+
+    Args:
+        oldest: the first day of which anything is known.
+    """
+    yesterday = today - timedelta(days=1)
+    if oldest is None or oldest > yesterday:
+        return today, today
+    return max(oldest, today - timedelta(days=VOLUME_DAYS)), yesterday
+
+
+async def _days(connection: AsyncConnection, task: str, since: date) -> list[CostDay]:
+    names = ("day", "side", "platform", "purpose")
+    query = (
+        select(cost_tallies)
+        .where(cost_tallies.c.task == task, cost_tallies.c.day >= since)
+        .order_by(*(cost_tallies.c[name] for name in names))
+    )
+    return [
+        CostDay(
+            day=row.day,
+            side=Side(row.side),
+            platform=row.platform,
+            purpose=row.purpose,
+            runs=row.runs,
+            priced=row.priced,
+            reported=row.cents / 100,
+            told=row.told,
+            executions=row.executions,
         )
         for row in await connection.execute(query)
     ]
 
 
-def costs_of(catalogue: ResolvedCatalogue, rows: Sequence[Tallied], today: date) -> Costs:
-    """What a month of every task costs, by tallies of the last `PRICE_DAYS`. Pure."""
-    days = _volume_days([row.day for row in rows if row.purpose == LIVE], today)
-    recent, known = _sums(rows, days), _sums(rows, None)
+def costs_of(catalogue: ResolvedCatalogue, found: Used) -> Costs:
+    """What a month of every task costs. Pure."""
+    none = Usage()
+    recent = {key[:2]: usage for key, usage in found.recent.items() if key[2] == LIVE}
+    known = {key[:2]: usage for key, usage in found.known.items() if key[2] == LIVE}
     volumes = {
-        task: volume(recent[task, Side.LEGACY], recent[task, Side.CANDIDATE], len(days)) for task in catalogue.tasks
+        task: volume(recent.get((task, Side.LEGACY), none), recent.get((task, Side.CANDIDATE), none), found.volume_days)
+        for task in catalogue.tasks
     }
     book = catalogue.catalogue.prices
     by_side = {
@@ -106,7 +143,7 @@ def costs_of(catalogue: ResolvedCatalogue, rows: Sequence[Tallied], today: date)
                 task: Place(
                     platform=resolved.legacy.platform if side is Side.LEGACY else resolved.candidate.platform,
                     bills_runs=isinstance(_platform(catalogue, task, side), TriggerPlatform),
-                    known=known[task, side],
+                    known=known.get((task, side), none),
                     declared=book.executions.get(task) if side is Side.CANDIDATE else None,
                 )
                 for task, resolved in catalogue.tasks.items()
@@ -124,8 +161,8 @@ def costs_of(catalogue: ResolvedCatalogue, rows: Sequence[Tallied], today: date)
                 task=task,
                 category=resolved.category,
                 runs=volumes[task],
-                legacy=_side(legacy, recent[task, Side.LEGACY]),
-                candidate=_side(candidate, recent[task, Side.CANDIDATE]),
+                legacy=_side(legacy, recent.get((task, Side.LEGACY), none)),
+                candidate=_side(candidate, recent.get((task, Side.CANDIDATE), none)),
                 saving=(
                     legacy.total - candidate.total if legacy.total is not None and candidate.total is not None else None
                 ),
@@ -133,27 +170,12 @@ def costs_of(catalogue: ResolvedCatalogue, rows: Sequence[Tallied], today: date)
         )
     return Costs(
         currency=book.currency,
-        volume_days=len(days),
+        volume_days=found.volume_days,
         price_days=PRICE_DAYS,
         total=_total(items),
         items=items,
-        apart=_apart(rows),
+        apart=_apart(found.known),
     )
-
-
-def _volume_days(known: Sequence[date], today: date) -> set[date]:
-    """The last whole days, no earlier ones than there are any of; today where there is none before it."""
-    first = max(min(known, default=today), today - timedelta(days=VOLUME_DAYS))
-    return {first + timedelta(days=number) for number in range((today - first).days)} or {today}
-
-
-def _sums(rows: Sequence[Tallied], days: set[date] | None) -> defaultdict[tuple[str, Side], Usage]:
-    """(task, side) -> what its live runs used up, on these days or on all."""
-    sums: defaultdict[tuple[str, Side], Usage] = defaultdict(Usage)
-    for row in rows:
-        if row.purpose == LIVE and (days is None or row.day in days):
-            sums[row.task, row.side] += row.used
-    return sums
 
 
 def _platform(catalogue: ResolvedCatalogue, task: str, side: Side) -> object:
@@ -185,13 +207,13 @@ def _total(items: Sequence[TaskCosts]) -> CostTotal:
     )
 
 
-def _apart(rows: Sequence[Tallied]) -> list[Apart]:
+def _apart(known: Mapping[Key, Usage]) -> list[Apart]:
     sums: defaultdict[tuple[Side, str], Usage] = defaultdict(Usage)
-    for row in rows:
-        if row.purpose != LIVE:
-            sums[row.side, row.purpose] += row.used
+    for (_task, side, purpose), usage in known.items():
+        if purpose != LIVE:
+            sums[side, purpose] += usage
     return [
-        Apart(side=side, purpose=purpose, runs=used.runs, reported=used.cents / 100)
-        for (side, purpose), used in sorted(sums.items())
-        if used.runs
+        Apart(side=side, purpose=purpose, runs=usage.runs, reported=usage.cents / 100)
+        for (side, purpose), usage in sorted(sums.items())
+        if usage.runs
     ]

@@ -23,8 +23,9 @@ from shadow.containment.record import State
 from shadow.cutover.decision import Phase
 from shadow.reports.allowances import Standing, standing_by_task
 from shadow.reports.containments import NO_CONTAINMENT, containment_states
-from shadow.reports.draining import left_by_task
 from shadow.reports.incidents import leaks_by_task
+from shadow.reports.migration_figures import GAUGES as MIGRATION
+from shadow.reports.migration_figures import Migration, fill, read_migration
 from shadow.reports.moves import automatic_by_task
 from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_phases
 from shadow.reports.rules import dead
@@ -57,6 +58,10 @@ GAUGES = {
         f"Pairs that show this difference and are not allowed to, of the {SIGNATURES} most frequent.",
         ["task", "signature", "kind", "severity"],
     ),
+    "shadow_signature_example": (
+        "1 for a pair that shows the difference, of the signatures that `shadow_signature_pairs` has.",
+        ["signature", "pair"],
+    ),
     "shadow_dispatches": ("Dispatches in the queue.", ["side", "state"]),
     "shadow_dispatch_oldest_seconds": ("Age of the oldest dispatch that is due.", ["side"]),
     "shadow_dead_letters": ("Dispatches that their platform will not take.", ["side"]),
@@ -72,6 +77,7 @@ GAUGES = {
     ),
     "shadow_automatic_moves": ("Moves back that were made by themselves, ever.", ["task"]),
     "shadow_phase_info": ("1 for the phase in which the task's route stands.", ["task", "phase"]),
+    **MIGRATION,
 }
 """Name -> (what it says, its labels)."""
 
@@ -105,6 +111,7 @@ class Installation:
     """(side, state) -> dispatches."""
     oldest: dict[str, float]
     """Side -> age in seconds of its oldest dispatch that is due."""
+    migration: Migration
 
 
 async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Installation:
@@ -127,23 +134,24 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         contained = await containment_states(connection)
         leaks = await leaks_by_task(connection, catalogue.tasks)
         allowed = await standing_by_task(connection)
-        left = await left_by_task(connection, catalogue)
         moved_back = await automatic_by_task(connection, catalogue.tasks)
         dead_rules = await dead(connection, catalogue)
     found = await worst(engine, limit=SIGNATURES)
+    migration = await read_migration(engine, catalogue)
     return Installation(
         figures={task: figures.get(task, Figures()) for task in catalogue.tasks},
         phases={task: standing.get(task, Phase.LEGACY) for task in catalogue.tasks},
         unattributed=unattributed,
         containments={task: contained.get(task, NO_CONTAINMENT) for task in catalogue.tasks},
         leaks=leaks,
-        draining=left,
+        draining=dict(migration.left),
         moved_back=moved_back,
         allowances=allowed,
         dead_rules={task: len(keys) for task, keys in dead_rules.items()},
         signatures=[signature for signature in found.items if signature.open],
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
+        migration=migration,
     )
 
 
@@ -183,6 +191,7 @@ class _Gauges(Collector):
                 made["shadow_containment"].add_metric([task, str(state)], float(contained == state))
         for found in self.installation.signatures:
             made["shadow_signature_pairs"].add_metric([found.task, found.id, found.kind, found.severity], found.open)
+            made["shadow_signature_example"].add_metric([found.id, str(found.example_pair)], 1.0)
         for task in self.installation.figures:
             allowed = self.installation.allowances.get(task)
             made["shadow_allowances"].add_metric([task], allowed.number if allowed else 0)
@@ -195,6 +204,7 @@ class _Gauges(Collector):
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))
             made["shadow_dispatch_oldest_seconds"].add_metric([side], self.installation.oldest.get(side, 0.0))
             made["shadow_dead_letters"].add_metric([side], self.installation.queue.get((side, "dead"), 0))
+        fill(made, self.installation.migration)
         yield from made.values()
 
 

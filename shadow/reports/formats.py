@@ -123,6 +123,11 @@ _CHECKS = (
 )
 
 
+def in_xml(text: str) -> str:
+    """`text` without what XML can't hold."""
+    return _NOT_IN_XML.sub("\ufffd", text)
+
+
 def as_junit(report: Report) -> str:
     """A test suite: a case for each thing that should hold of the counts, and a failed one for each signature.
 
@@ -141,7 +146,7 @@ def as_junit(report: Report) -> str:
             skipped += check.skips
     for found in () if report.partial else report.signatures:
         case = ElementTree.SubElement(suite, "testcase", classname=task, name=f"{found.kind} {found.id}")
-        message = _NOT_IN_XML.sub("\ufffd", found.sentence)
+        message = in_xml(found.sentence)
         if not found.open:
             ElementTree.SubElement(case, "skipped", message=f"allowed in all {found.pairs} pairs: {message}")
             skipped += 1
@@ -149,7 +154,7 @@ def as_junit(report: Report) -> str:
         failure = ElementTree.SubElement(case, "failure", type=found.severity, message=message)
         allowed = f" (allowed in {found.allowed})" if found.allowed else ""
         text = f"{found.pairs} pairs{allowed}, such as {found.example_pair}\n{found.path}"
-        failure.text = _NOT_IN_XML.sub("\ufffd", text)
+        failure.text = in_xml(text)
         failures += 1
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(failures))

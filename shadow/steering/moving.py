@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shadow.catalogue import ResolvedCatalogue, Route
@@ -11,7 +11,10 @@ from shadow.containment.record import refusal, uncontained
 from shadow.cutover.decision import WHOLE, Phase
 from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write_move
+from shadow.gate.looking import look as look_at_gates
 from shadow.gate.report import GateReport
+from shadow.steering.draining import draining
+from shadow.steering.nameless import why_undone
 from shadow.steering.ramp_keys import why_whole_only
 from shadow.steering.reversing import why_not_reversed
 from shadow.steering.transitions import Wanted, begins_contained, leads_back, why_not_next
@@ -43,7 +46,7 @@ async def move(
     allow: Collection[str] | None = None,
     deny: Collection[str] | None = None,
     force: bool = False,
-    look: Look | None = None,
+    look: Look = look_at_gates,
 ) -> Move:
     """Move the route of `task`, all its tasks together, and with it the routes whose runs start each other's past the
     doors (`cutover/joined.py`).
@@ -76,7 +79,7 @@ async def move(
         steps = await _steps(connection, catalogue, route, asked)
     # Looked at before anything is held: it takes as long as it takes.
     gated = [name for step in steps if _is_gated(step) for name in step.route.tasks]
-    reports = await (look or _look)(database, catalogue, gated) if gated else {}
+    reports = await look(database, catalogue, gated) if gated else {}
     async with database.connection(Work.CONTROL) as connection:
         await hold(connection)
         if await _steps(connection, catalogue, route, asked) != steps:
@@ -108,7 +111,7 @@ async def move(
             )
             for step, by_force in zip(steps, forced, strict=True)
         ]
-    return moves[0]
+    return replace(moves[0], together=tuple(step.route.name for step in steps[1:]))
 
 
 async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Route, asked: Wanted) -> Sequence[_Step]:
@@ -126,8 +129,10 @@ async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Ro
     for other in await joined_with(connection, catalogue, route):
         its, its_coming, _at = await stand_of(connection, other, now)
         same = Stand(wanted.phase, wanted.ramp, wanted.reverse and other.reverse)
-        if (its_coming or its) != same:
-            steps.append(_Step(other, its, same, leads_back(its, same)))
+        is_back = leads_back(its, same)
+        # On the way back nothing is kept by a route that stands nearer to legacy already.
+        if (its_coming or its) != same and (is_back or not steps[0].is_back):
+            steps.append(_Step(other, its, same, is_back))
     return steps
 
 
@@ -159,10 +164,32 @@ async def _checked(
         raise MoveRefused(why)
     why = why_not_next(current.phase, wanted.phase)
     if not why and _is_gated(step):
-        why = _closed(route, reports)
+        undone, undrained = await _undone(connection, step), await _undrained(connection, catalogue, step)
+        closed = (_closed(route, reports), undone, undrained)
+        why = ". ".join(said for said in closed if said)
     if why and not force:
         raise MoveRefused(f"{why}. By force, with a reason, it can be moved all the same")
     return bool(why)
+
+
+async def _undone(connection: Connection, step: _Step) -> str:
+    """What nobody would do where legacy is about to have all of the route no longer; empty where nothing."""
+    if step.current.is_handed_over or not step.wanted.is_handed_over:
+        return ""
+    return await why_undone(connection, step.route)
+
+
+async def _undrained(connection: Connection, catalogue: ResolvedCatalogue, step: _Step) -> str:
+    """What legacy still has to finish where it is about to be given up; empty where nothing is."""
+    if step.wanted.phase is not Phase.RETIRED:
+        return ""
+    found = await draining(connection, catalogue, step.route.tasks)
+    return "; ".join(
+        f"legacy has not drained: {one.task!r} has {one.runs} runs in flight ({one.scheduled} of them scheduled),"
+        f" {one.waiting} events on their way and {one.dead} dead letters"
+        for one in found.values()
+        if one.left
+    )
 
 
 def _closed(route: Route, reports: Mapping[str, GateReport]) -> str:
@@ -176,7 +203,3 @@ def _closed(route: Route, reports: Mapping[str, GateReport]) -> str:
             each = "; ".join(condition.says.rstrip(".") for condition in report.blockers) or "it does not say why"
             said.append(f"the gate of {task!r} is closed: {each}")
     return ". ".join(said)
-
-
-async def _look(database: Database, catalogue: ResolvedCatalogue, tasks: Collection[str]) -> Mapping[str, GateReport]:
-    return {}

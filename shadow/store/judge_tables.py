@@ -62,6 +62,12 @@ pairs = Table(
     Index("pairs_event", "event_id"),
     Index("pairs_task", "task", "id"),
     Index("pairs_verdict", "task", "verdict", "id"),
+    Index(
+        "pairs_critical",
+        "task",
+        "id",
+        postgresql_where=text("verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL"),
+    ),
     Index("pairs_tenant", "tenant", "id"),
     Index("pairs_unlike", "verdict", "id", postgresql_where=text("verdict <> 'match'")),
     Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),

@@ -40,7 +40,7 @@ WITH page AS MATERIALIZED (
 gone AS (
     DELETE FROM bodies USING page
     WHERE bodies.id = page.id AND bodies.part = page.part AND bodies.id >= %(id)s AND bodies.id < %(until)s
-      AND (page.part IN ('request', 'headers', 'answer', 'answer_headers', 'pending', 'traits')
+      AND (page.part IN ('request', 'headers', 'overlay', 'answer', 'answer_headers', 'pending', 'traits')
            OR (page.part = 'data' AND EXISTS (SELECT FROM events WHERE events.id = page.id)))
       AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.event_id = page.id)
       AND NOT EXISTS (SELECT FROM pairs WHERE pairs.event_id = page.id AND pairs.state <> 'judged')

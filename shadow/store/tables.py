@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shadow.store.condition_tables import gate_runs as gate_runs
+from shadow.store.condition_tables import shape_marks as shape_marks
 from shadow.store.condition_tables import task_shapes as task_shapes
 from shadow.store.containment_tables import containments as containments
 from shadow.store.containment_tables import egress_keys as egress_keys
@@ -39,6 +40,9 @@ from shadow.store.cron_tables import tick_marks as tick_marks
 from shadow.store.cron_tables import ticks as ticks
 from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
+from shadow.store.door_tables import linked_keys as linked_keys
+from shadow.store.door_tables import run_tags as run_tags
+from shadow.store.evidence_tables import evidence_packs as evidence_packs
 from shadow.store.gate_tables import deployments as deployments
 from shadow.store.gate_tables import epochs as epochs
 from shadow.store.gate_tables import gate_corrections as gate_corrections
@@ -118,6 +122,7 @@ events = Table(
     PrimaryKeyConstraint("id"),
     Index("events_delivery", "delivery_id"),
     Index("events_parent", "parent_run", postgresql_where=text("parent_run IS NOT NULL")),
+    Index("events_issued", "id", postgresql_where=text("door = 'trigger.dev' AND authority = 'candidate'")),
     Index("events_found", "id", postgresql_where=text("door = 'platform'")),
     postgresql_partition_by="RANGE (id)",
 )
@@ -130,7 +135,7 @@ bodies = Table(
         "part",
         Text,
         nullable=False,
-        comment="originals: data (of an event), request, headers, answer, answer_headers, pending, traits; "
+        comment="originals: data (of an event), request, headers, overlay, answer, answer_headers, pending, traits; "
         "evidence: evidence (of an event), data (of an effect), output",
     ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),

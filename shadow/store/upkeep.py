@@ -50,6 +50,11 @@ _OLD_BATCHES = "DELETE FROM trigger_batches WHERE created_at < now() - interval 
 """As long as Trigger.dev keeps a batch's key (reference 6.2)."""
 _OLD_REPLAYS = "DELETE FROM expected_replays WHERE expected_at < now() - interval '30 days'"
 """Whose outcome nobody has learned: a run may wait that long before it calls out."""
+_OLD_LINKS = "DELETE FROM linked_keys WHERE expires_at < now()"
+_OLD_TAGS = """
+DELETE FROM run_tags WHERE event_id IN (
+    SELECT event_id FROM run_tags WHERE NOT EXISTS (SELECT FROM events WHERE events.id = run_tags.event_id) LIMIT 20000)
+"""
 
 
 class Upkeep:
@@ -109,6 +114,8 @@ class Upkeep:
                 log.info("upkeep.keys_deleted", number=deleted)
                 await connection.execute(_OLD_BATCHES)
                 await connection.execute(_OLD_REPLAYS)
+                await connection.execute(_OLD_LINKS)
+                await connection.execute(_OLD_TAGS)
                 await self._database.vault.destroy_forgotten()
                 await self._expire(connection, now)
 

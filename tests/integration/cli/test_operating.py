@@ -40,6 +40,21 @@ def test_a_move_says_what_it_did(catalogue: Path, database_url: str) -> None:
         assert connection.execute("SELECT reason, forced FROM moves").fetchall() == [("week one", False)]
 
 
+def test_a_ramp_is_moved_by_share_and_lists(catalogue: Path, database_url: str) -> None:
+    given = ("-r", "x", "-c", str(catalogue), "--database-url", database_url)
+    shadow("contain", "pay", "--declare-harmless", *given)
+    done = shadow("phase", "pay", "ramp", "--share", "10", "--allow", "acme", "--allow", "globex", "--force", *given)
+    assert "pay: legacy -> ramp 10 %, allowed: acme, globex from" in done.output.replace("\n", " ")
+    assert "by force" in done.output
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE phases SET effective_at = now() - interval '1 s'")
+    done = shadow("phase", "pay", "ramp", "--share", "5", "--allow", "", *given)
+    assert "pay: ramp 10 % -> ramp 5 % from" in done.output.replace("\n", " ")
+    refused = shadow("phase", "pay", "ramp", "--share", "50", *given)
+    assert refused.exit_code == 1
+    assert "about to be in ramp 5 %" in refused.output
+
+
 def test_a_refused_move_says_why_and_exits_1(catalogue: Path, database_url: str) -> None:
     done = shadow("phase", "nobody", "shadow", "-r", "x", "-c", str(catalogue), "--database-url", database_url)
     assert done.exit_code == 1

@@ -63,7 +63,9 @@ async def test_a_leak_is_counted_once_and_moves_its_route_back(world: World, mon
     assert (run, target, operation, moved) == (twins.run(CANDIDATE), "pay", "POST /v1/transfers", True)
     ((phase, actor, reason),) = await world.rows("SELECT to_phase, actor, reason FROM moves")
     assert (phase, actor) == ("legacy", "shadow")
-    assert reason.startswith("leak: POST /v1/transfers at pay")
+    assert reason.startswith("by itself: a leak: POST /v1/transfers at pay")
+    told = await world.rows("SELECT kind, route FROM notices ORDER BY id")
+    assert told == [("leak", "payout"), ("moved_back", "payout")]
 
 
 async def test_a_run_that_turns_out_to_have_no_authority_makes_its_earlier_write_a_leak(world: World) -> None:

@@ -48,7 +48,7 @@ async def call(world: StageSet, payload: Any, kind: str = "application/store") -
         Origin.PRODUCER,
         task,
         understood,
-        wire_key("calls", "pay-out", understood, None),
+        wire_key("calls", "trigger", "pay-out", understood, None),
         its,
         world.catalogue.tenant_of("calls", its.data),
         decision,

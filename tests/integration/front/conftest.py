@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shadow.store.database import Database
+from tests.integration.front.door import Door
 from tests.integration.front.world import World, world_of
 
 
@@ -14,3 +15,8 @@ from tests.integration.front.world import World, world_of
 async def world(database: Database) -> AsyncIterator[World]:
     async with world_of(database) as made:
         yield made
+
+
+@pytest.fixture
+def door(world: World) -> Door:
+    return Door(world)

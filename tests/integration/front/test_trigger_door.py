@@ -201,13 +201,6 @@ async def test_in_phase_legacy_the_run_is_recorded_and_not_mirrored(world: World
     assert await world.count("pairs") == 0
 
 
-async def test_after_the_switch_nothing_reaches_legacy(world: World) -> None:
-    world.routing.phase = Phase.LIVE
-    assert (await world.trigger_call()).status_code == 503
-    assert world.trigger.runs() == []
-    assert await world.count("events") == 0
-
-
 # ---------------------------------------------------------------- batches
 
 ITEMS: list[dict[str, Any]] = [

@@ -46,10 +46,12 @@ async def test_a_late_effect_makes_a_counted_match_a_mismatch(database: Database
     judge, loop = JudgeLoop(database, world.catalogue), CountingLoop(database, world.catalogue, look_seconds=0)
     told = await judged(world, judge)
     assert await counted(world, loop) == Counted(match=1)
+    assert await world.rows("SELECT neither_failed FROM gate_runs") == [(1,)]  # its runs are counted with it
     await told.effect(Side.CANDIDATE, {"body": {"amount": 5}}, after=2)
     await judge.once(told.accepted_at + LATER * 2)
     assert await counted(world, loop) == Counted(mismatch=1)
     assert await world.rows("SELECT FROM gate_corrections") == []
+    assert await world.rows("SELECT neither_failed FROM gate_runs") == [(1,)]
 
 
 async def test_an_allowance_counts_for_events_accepted_after_it_until_it_ends(database: Database) -> None:

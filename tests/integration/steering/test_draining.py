@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
+from shadow.cutover.moves import Move, MoveRefused
+from shadow.gate.report import GateReport
 from shadow.steering.draining import Draining, draining
+from shadow.steering.moving import move
+from shadow.store.database import Database
 from tests.integration.steering.stage import TASK, Stage
+from tests.unit.shadow.reports.gates import report
 
 HOUR = timedelta(hours=1)
 
@@ -100,3 +107,36 @@ async def test_a_run_whose_dispatch_is_not_done_is_counted_once(stage: Stage) ->
     await stage.stands(TASK, Phase.LIVE)
     found = await of(stage)
     assert (found.runs, found.waiting, found.left) == (1, 0, 1)
+
+
+async def opened(_database: Database, _catalogue: ResolvedCatalogue, tasks: Collection[str]) -> dict[str, GateReport]:
+    """Gates that are all open."""
+    return {task: report(task) for task in tasks}
+
+
+async def retired(stage: Stage, *, force: bool = False) -> Move:
+    return await move(
+        stage.database,
+        stage.catalogue,
+        TASK,
+        Phase.RETIRED,
+        actor="ada",
+        reason="the old platform is switched off",
+        force=force,
+        look=opened,
+    )
+
+
+async def test_a_route_is_retired_once_legacy_has_drained(stage: Stage) -> None:
+    told = await stage.event()
+    await stage.stands(TASK, Phase.LIVE)
+    with pytest.raises(MoveRefused, match="legacy has not drained: 'order-sync' has 1 runs in flight"):
+        await retired(stage)
+    await told.finished(Side.LEGACY)
+    assert not (await retired(stage)).forced
+
+
+async def test_by_force_it_is_retired_before_that(stage: Stage) -> None:
+    await stage.event()
+    await stage.stands(TASK, Phase.LIVE)
+    assert (await retired(stage, force=True)).forced

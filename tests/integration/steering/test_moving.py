@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -110,6 +111,13 @@ async def test_a_gate_that_nobody_can_tell_of_counts_as_closed(database: Databas
 
 
 @pytest.mark.usefixtures("at_once")
+async def test_a_task_of_which_nothing_was_compared_does_not_pass_its_gate(database: Database) -> None:
+    await move(database, CATALOGUE, "pay", Phase.SHADOW, actor="ada", reason="week one")
+    with pytest.raises(MoveRefused, match="the gate of 'pay' is closed: "):
+        await move(database, CATALOGUE, "pay", Phase.RAMP, share=10, actor="ada", reason="looks well")
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_what_the_gates_said_is_kept_with_its_hash(database: Database) -> None:
     await to(database, "pay", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
@@ -200,12 +208,29 @@ async def test_a_source_that_never_told_a_tenant_is_found_by_what_it_brought(dat
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("phase", [Phase.RAMP, Phase.LIVE])
+async def test_work_of_legacy_that_nobody_would_do_any_more_keeps_a_route_in_shadow(
+    database: Database, phase: Phase
+) -> None:
+    await to(database, "pay", Phase.SHADOW)
+    share: dict[str, Any] = {"share": 10} if phase is Phase.RAMP else {}
+    await _event(database, "pay", origin="legacy", tenant="acme")
+    with pytest.raises(MoveRefused, match="1 events of 'pay' in the last day came from legacy runs that did not say"):
+        await to(database, "pay", phase, **share)
+    await rows(database, "DELETE FROM events RETURNING id")
+    await _run(database, "pay", event=None)
+    with pytest.raises(MoveRefused, match="legacy ran pay 1 times in the last day without Shadow having started it"):
+        await to(database, "pay", phase, **share)
+    assert (await to(database, "pay", phase, force=True, **share)).forced
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_tasks_that_start_each_other_past_the_doors_move_together(database: Database) -> None:
     await _started(database, "pay", "deploy")
     await to(database, "pay", Phase.SHADOW)
     await to(database, "deploy", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
-    assert (done.route, done.tasks) == ("pay", ("pay",))
+    assert (done.route, done.tasks, done.together) == ("pay", ("pay",), ("deploy",))
     assert await rows(
         database,
         "SELECT route, reason, count(*) OVER (PARTITION BY effective_at) FROM moves WHERE to_phase = 'live'"
@@ -213,6 +238,17 @@ async def test_tasks_that_start_each_other_past_the_doors_move_together(database
     ) == [("deploy", "because (moves together with pay)", 2), ("pay", "because", 2)]
     await to(database, "deploy", Phase.SHADOW)
     assert await phase_of(database, "pay") == "shadow"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_the_way_back_is_kept_by_nothing_that_moves_with_it(database: Database) -> None:
+    await to(database, "pay", Phase.SHADOW)
+    await to(database, "pay", Phase.LIVE)
+    await _started(database, "pay", "deploy")
+    await withdraw(database, "deploy", actor="ada", reason="it calls a new host")
+    done = await to(database, "pay", Phase.SHADOW)
+    assert done.together == ()
+    assert await phase_of(database, "deploy") == "legacy"
 
 
 @pytest.mark.usefixtures("at_once")
@@ -282,15 +318,21 @@ async def _event(database: Database, route: str, **columns: Any) -> Any:
     return values["id"]
 
 
-async def _started(database: Database, parent: str, child: str) -> None:
-    """A run of one task started one of the other on its platform."""
+async def _run(database: Database, task: str, *, event: UUID | None) -> UUID:
     run = new_id()
     await rows(
         database,
-        "INSERT INTO runs (id, task, side, platform, authority, state) VALUES (%s, %s, 'legacy', 'trigger', 'real',"
-        " 'finished') RETURNING id",
+        "INSERT INTO runs (id, event_id, task, side, platform, authority, state) VALUES (%s, %s, %s, 'legacy',"
+        " 'trigger', 'real', 'finished') RETURNING id",
         run,
-        parent,
+        event,
+        task,
     )
+    return run
+
+
+async def _started(database: Database, parent: str, child: str) -> None:
+    """A run of one task started one of the other on its platform."""
+    run = await _run(database, parent, event=new_id())
     name = CATALOGUE.tasks[child].event
     await _event(database, child, door="platform", origin="legacy", name=name, parent_run=run, tenant="acme")

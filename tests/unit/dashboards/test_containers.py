@@ -114,6 +114,12 @@ def test_prometheus_scrapes_each_process_and_the_installation_once() -> None:
         assert f"/token/{file}" in SERVICES["token"]["command"][0]
 
 
+def test_prometheus_is_given_the_rules_that_its_configuration_names() -> None:
+    targets = {target: source for source, target in mounts(SERVICES["prometheus"])}
+    for name in PROMETHEUS["rule_files"]:
+        assert targets[f"/etc/prometheus/{name}"] == f"./dashboards/prometheus/{name}"
+
+
 def test_grafana_is_given_what_its_provisioning_reads() -> None:
     grafana = SERVICES["grafana"]
     provisioning = ROOT / "dashboards" / "provisioning"

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
 import pytest
 
+from api.front.known_keys import KnownKeys
 from shadow.catalogue import parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase
 from shadow.intake.arrival import Door, State
+from shadow.intake.known_keys import Standing
 from tests.unit.api.front.listener import NOW, Listener
 from tests.unit.api.front.test_keys import token
 from tests.unit.shadow.catalogues import TEXT
@@ -22,6 +25,16 @@ from tests.unit.shadow.catalogues import TEXT
 KEY = {"authorization": "Bearer tr_dev_producer"}
 FORWARDING = TEXT.replace("keys: [tr_dev_producer]", "keys: [tr_dev_producer], unknown: forward")
 WELCOME = "/api/v1/tasks/welcome/trigger"
+
+
+@pytest.fixture(autouse=True)
+def _without_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of the keys of calls that come again: nothing."""
+
+    async def nothing(_keys: KnownKeys, _asked: object) -> dict[UUID, Standing]:
+        return {}
+
+    monkeypatch.setattr(KnownKeys, "_standings", nothing)
 
 
 def started(request: httpx.Request) -> httpx.Response:
@@ -139,14 +152,14 @@ async def test_in_phase_legacy_there_is_no_candidate_to_hold() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.LIVE, Phase.RETIRED])
-async def test_after_the_switch_the_door_is_closed_and_legacy_gets_nothing(phase: Phase) -> None:
+async def test_after_the_switch_a_run_is_issued_and_legacy_gets_nothing(phase: Phase) -> None:
     front = Listener(upstream=started, phase=phase)
-    for path, body in ((WELCOME, {}), ("/api/v2/tasks/batch", {"items": [{"task": "welcome"}]})):
-        answer = await front.client.post(path, headers=KEY, json=body)
-        assert answer.status_code == 503
-        assert answer.headers["x-should-retry"] == "false"
-        assert "welcome" in answer.json()["error"]
-    assert front.accepted == []
+    answer = await front.client.post(WELCOME, headers=KEY, json={})
+    assert (answer.status_code, answer.json()["isCached"]) == (200, False)
+    assert answer.json()["id"].startswith("run_")
+    assert orjson.loads(answer.headers["x-trigger-jwt-claims"])["scopes"] == [f"read:runs:{answer.json()['id']}"]
+    (arrival,) = front.accepted
+    assert [(item.side, item.state) for item in arrival.dispatches] == [(Side.CANDIDATE, State.DUE)]
     assert front.requests == []
 
 

@@ -28,7 +28,7 @@ def test_the_call_of_a_run_without_authority_is_not_kept_back_for_its_twin() -> 
         Origin.LEGACY,
         task,
         call,
-        wire_key("legacy-workers", task.id, call, "r-1"),
+        wire_key("legacy-workers", "trigger", task.id, call, "r-1"),
         mapped(task, call),
         None,
         decision,

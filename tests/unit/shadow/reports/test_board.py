@@ -98,6 +98,15 @@ def test_through_an_open_gate_the_next_step_may_be_taken_now(standing: Standing,
     assert digest.share == (standing.share if standing.phase is Phase.RAMP else None)
 
 
+def test_a_live_task_is_retired_through_its_gate_once_legacy_has_finished() -> None:
+    live = {"standing": {"digest": Standing(Phase.LIVE)}}
+    waits = row(the_board(**live, reports={"digest": report("digest")}, left={"digest": 3}), "digest")
+    assert [blocker.name for blocker in waits.blockers] == ["draining"]
+    assert (waits.next.ready, waits.next.on) == (False, None)
+    assert "3 runs" in waits.next.says
+    assert [blocker.name for blocker in row(the_board(**live), "digest").blockers] == ["gate"]
+
+
 def test_tasks_of_a_route_wait_for_each_other() -> None:
     later = NOON + timedelta(days=9)
     board = the_board(

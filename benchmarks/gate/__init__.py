@@ -1,0 +1,1 @@
+"""How often the statistic of a gate errs, and how soon it answers: thousands of simulated migrations."""
