@@ -52,7 +52,7 @@ class TriggerDoor:
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
         announcements = AnnouncementDoor(services, self._sources, self._intents, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
-        ours = IssuedChangeDoor(services, self._sources, self._intents)
+        ours = IssuedChangeDoor(services, self._sources, self._intents, changes)
         resets = KeyResetDoor(services, self._sources, self._intents, self.pass_through)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
@@ -63,7 +63,7 @@ class TriggerDoor:
             (re.compile(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
             (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), ours.of(ours.cancel, changes.cancel)),
             (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), ours.of(ours.reschedule, changes.reschedule)),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, changes.replay)),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, ours.replay_of_legacys)),
             (re.compile(rb"^/api/v1/runs/([^/]+)/tags$"), ours.of(ours.tag, self._otherwise)),
             (re.compile(rb"^/api/v1/idempotencyKeys/(.+)/reset$"), resets.reset),
         )

@@ -174,3 +174,12 @@ async def test_a_token_of_one_run_changes_no_other(door: Door) -> None:
     run = answer.json()["id"]
     assert (await door.world.client.get(f"/api/v3/runs/{run}", headers=token)).status_code == 200
     assert (await door.world.client.post(f"/api/v2/runs/{run}/cancel", headers=token)).status_code == 403
+
+
+async def test_a_run_of_before_the_switch_is_replayed_by_whoever_has_authority_now(door: Door) -> None:
+    door.world.routing.phase = Phase.SHADOW
+    first = (await door.trigger({"payload": {"n": 7}, "options": {"idempotencyKey": "order-1"}}))["id"]
+    door.world.routing.phase = Phase.LIVE
+    second = (await door.post(f"/api/v1/runs/{first}/replay")).json()["id"]
+    assert (await door.read(second))["payload"] == {"n": 7}
+    assert door.legacy() == [first]
