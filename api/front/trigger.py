@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.front import trigger_shape
 from api.front.announcements import AnnouncementDoor
 from api.front.batches import BatchDoor
+from api.front.ever_issued import EverIssued
 from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
 from api.front.intent import Intent, NotServed, Taken, TriggerTold
 from api.front.intents import Intents
@@ -50,7 +51,8 @@ class TriggerDoor:
         self._sources = CallingSources(services.catalogue)
         self._intents = Intents(services, plans, workers)
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
-        announcements = AnnouncementDoor(services, self._sources, self._intents, self.pass_through)
+        ever_issued = EverIssued(services)
+        announcements = AnnouncementDoor(services, self._sources, self._intents, ever_issued, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
         ours = IssuedChangeDoor(services, self._sources, self._intents, changes)
         resets = KeyResetDoor(services, self._sources, self._intents, self.pass_through)
@@ -72,7 +74,7 @@ class TriggerDoor:
         )
         seen = SeenRuns(services)
         issued = IssuedDoor(services, self._sources, self._intents, seen, self.pass_through)
-        lists = RunListDoor(services, self._sources, self._intents, self.pass_through)
+        lists = RunListDoor(services, self._sources, self._intents, ever_issued, self.pass_through)
         feeds = RealtimeDoor(services, self._sources, seen, self.pass_through)
         self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
