@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from shadow.archive.keeping import ArchiveLoop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
@@ -209,6 +210,7 @@ class Service:
             GateLoop(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CutoverWatch(self._database, self._catalogue),
+            ArchiveLoop(self._database, self._catalogue),
             CostLoop(self._database),
         ]
         for part in parts:

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -66,7 +67,14 @@ def migrated_url(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(migrated_url: str) -> Iterator[str]:
     """The URL of a migrated database without rows; whoever is still connected afterwards is thrown out."""
-    yield migrated_url
+    with emptied(migrated_url):
+        yield migrated_url
+
+
+@contextmanager
+def emptied(migrated_url: str) -> Iterator[None]:
+    """Whatever is written meanwhile goes at the end, with whoever is still connected."""
+    yield
     with psycopg.connect(migrated_url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -62,17 +62,18 @@ class ParityDay:
 
 def parity_chart(days: Sequence[ParityDay], required: float) -> Chart:
     """Parity by day, the bound, and what the gate requires; at least one day."""
-    known = [value for one in days for value in (one.parity, one.bound) if value is not None]
-    low = _floor(min([*known, required]))
+    bound = next((one.bound for one in reversed(days) if one.bound is not None), None)
+    known = [one.parity for one in days if one.parity is not None]
+    # The first bounds of an epoch are near 0, and would leave no room for what they have come to.
+    low = _floor(min([*known, required, *([] if bound is None else [bound])]))
     last = next((one for one in reversed(days) if one.parity is not None), None)
     says = "Nothing was compared yet." if last is None else f"On {written_day(last.day)} it was {percent(last.parity)}."
-    bound = next((one.bound for one in reversed(days) if one.bound is not None), None)
     if bound is not None:
         says += f" All pairs together show that it is above {percent(bound)};"
         says += f" the gate requires {percent(required)}."
     spread = [_x(number, len(days)) for number in range(len(days))]
     parity = [None if one.parity is None else _y(one.parity, low) for one in days]
-    bounds = [None if one.bound is None else _y(one.bound, low) for one in days]
+    bounds = [None if one.bound is None or one.bound < low else _y(one.bound, low) for one in days]
     at = _y(required, low)
     return Chart(
         says,

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.control.services import services_of
 from api.pages.parameters import Parameters
-from api.pages.problems import not_found
+from api.pages.problems import PageProblem, not_found
 from api.pages.rendering import render
-from api.pages.visitors import visitor
-from shadow.reports import pairs, replays
+from api.pages.visitors import operator, visitor
+from shadow.judge import allowances as judged
+from shadow.judge.allowances import AllowanceRefused, Grant
+from shadow.replays import starting
+from shadow.reports import allowances, pairs, replays
 from shadow.reports import signatures as reported
 
 _MOST = 200
 _SOME = 20
+_LASTS = timedelta(days=30)
+"""How long an allowance lasts unless somebody says otherwise."""
+_EVERY = "every"
+_WITHOUT = "without"
+_OF = "of:"
+"""What a form says of tenants: all of them, events without one, or `of:` and whose."""
+_DONE = {
+    "allowed": "It is allowed. The pairs that show it get their verdict anew within moments.",
+    "revoked": "The allowance is revoked. The pairs that it covered get their verdict anew within moments.",
+    "replayed": "The replay has started: its events are being run again. Load the page again to see how they come out.",
+}
 
 
 async def signatures(request: Request) -> Response:
@@ -34,18 +51,116 @@ async def signatures(request: Request) -> Response:
 async def signature(request: Request) -> Response:
     """One of them."""
     await visitor(request)
-    Parameters(request, ("done",))
-    return await signature_page(request)
+    asked = Parameters(request, ("done",))
+    return await _page(request, done=_DONE.get(asked.one_of("done", _DONE) or ""))
 
 
-async def signature_page(request: Request, *, status: int = 200, **form: Any) -> Response:
-    """The page, with what was wrong about a form that was sent in."""
+async def allow(request: Request) -> Response:
+    """The form that allows it, sent in."""
+    session, form = await operator(request)
+    name = request.path_params["signature"]
+    try:
+        wanted = Grant(
+            name,
+            form.get("reason", ""),
+            _until(form.get("until", "")),
+            _tenant(form.get("scope", "")),
+            form.get("acknowledge_critical") == "yes",
+        )
+        actor = f"token:{session.token.name}"
+        await judged.grant(services_of(request).database, wanted, actor=actor, now=datetime.now(UTC))
+    except judged.UnknownSignature as error:
+        raise not_found("signature", name) from error
+    except AllowanceRefused as error:
+        return await _page(request, status=422, problems={error.field: _sentence(error)}, form=form)
+    return _back(name, "allowed")
+
+
+async def revoke(request: Request) -> Response:
+    """The button that ends an allowance, pressed."""
+    session, _form = await operator(request)
+    services = services_of(request)
+    identifier = request.path_params["allowance"]
+    ended = await judged.revoke(services.database, identifier, actor=f"token:{session.token.name}")
+    known = await allowances.one(services.engine, identifier)
+    if known is None:
+        raise not_found("allowance", identifier)
+    if not ended:
+        raise PageProblem(409, f"This allowance has ended already: it is {known.state}.")
+    return _back(known.signature, "revoked")
+
+
+async def replay(request: Request) -> Response:
+    """The form that has its events run again, sent in."""
+    session, form = await operator(request)
+    services = services_of(request)
+    name = request.path_params["signature"]
+    problems = {}
+    reason = form.get("replay_reason", "").strip()
+    if not reason:
+        problems["replay_reason"] = "Say why, for whoever reads the audit later."
+    elif len(reason) > starting.LONGEST_REASON:
+        problems["replay_reason"] = f"At most {starting.LONGEST_REASON} characters."
+    limit = form.get("limit", "")
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= starting.LARGEST_LIMIT):
+        problems["limit"] = f"A number from 1 to {starting.LARGEST_LIMIT}."
+    if problems:
+        return await _page(request, status=422, problems=problems, form=form)
+    actor = f"token:{session.token.name}"
+    try:
+        await starting.start_replay(
+            services.database, services.catalogue, name, actor=actor, reason=reason, limit=int(limit)
+        )
+    except starting.UnknownSignature as error:
+        raise not_found("signature", name) from error
+    except starting.ReplayRefused as error:
+        return await _page(request, status=409, refused=str(error), form=form)
+    return _back(name, "replayed")
+
+
+def _back(signature: str, done: str) -> Response:
+    return RedirectResponse(f"/pages/signatures/{quote(signature, safe='')}?done={done}", 303)
+
+
+def _until(day: str) -> datetime:
+    """The end of that UTC day."""
+    try:
+        return datetime.combine(date.fromisoformat(day), time(23, 59, 59), UTC)
+    except ValueError:
+        raise AllowanceRefused("until", day[:60] or "nothing", "a day such as 2026-05-01") from None
+
+
+def _tenant(scope: str) -> str | None:
+    if scope.startswith(_OF):
+        return scope.removeprefix(_OF)
+    if scope not in (_EVERY, _WITHOUT):
+        raise AllowanceRefused("scope", scope[:60] or "nothing", "for whose pairs it shall hold")
+    return None if scope == _EVERY else ""
+
+
+def _sentence(error: AllowanceRefused) -> str:
+    if error.field == "acknowledge_critical":
+        return "Needed: this signature is critical, so money, recipients or effects themselves are what differs."
+    return f"Found {error.found}, expected {error.expected}."
+
+
+async def _page(
+    request: Request,
+    *,
+    status: int = 200,
+    done: str | None = None,
+    refused: str | None = None,
+    problems: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
+    """The page, with what became of a form that was sent in."""
     services = services_of(request)
     name = request.path_params["signature"]
     found = await reported.detail(services.engine, name)
     if found is None:
         raise not_found("signature", name)
     shown = await pairs.page(services.engine, pairs.PairFilter(signature=name), limit=_SOME)
+    today = datetime.now(UTC).date()
     return render(
         request,
         "signature.html",
@@ -53,5 +168,18 @@ async def signature_page(request: Request, *, status: int = 200, **form: Any) ->
         signature=found,
         page=shown,
         replays=(await replays.newest(services.engine, signature=name, limit=_SOME)).items,
-        **form,
+        scopes=[(_EVERY, "all tenants"), *(_scope(one.tenant) for one in found.tenants)],
+        until=(today + _LASTS).isoformat(),
+        first_day=today.isoformat(),
+        last_day=(today + judged.LONGEST - timedelta(days=1)).isoformat(),
+        limit=starting.DEFAULT_LIMIT,
+        largest_limit=starting.LARGEST_LIMIT,
+        done=done,
+        refused=refused,
+        problems=problems or {},
+        form=defaultdict(str, form or {}),
     )
+
+
+def _scope(tenant: str | None) -> tuple[str, str]:
+    return (_WITHOUT, "events without a tenant") if tenant is None else (f"{_OF}{tenant}", f"the tenant {tenant}")

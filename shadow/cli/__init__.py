@@ -13,6 +13,7 @@ from shadow.cli import (
     demo,
     deployment,
     egress_key,
+    evidence,
     explain,
     forget,
     gate,
@@ -47,6 +48,7 @@ app.command("sign-off")(gate.sign_off)
 app.command("deployment")(deployment.deployment)
 app.command("epoch")(deployment.epoch)
 app.command("explain")(explain.explain)
+app.command("evidence")(evidence.evidence)
 app.command("replay")(replay.replay)
 app.command("board")(board.board)
 app.command("costs")(costs.costs)

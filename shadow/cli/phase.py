@@ -83,4 +83,7 @@ def _told(done: Move) -> str:
         f", {word} {', '.join(keys)}" for word, keys in (("allowed:", done.allow), ("denied:", done.deny)) if keys
     )
     forced = ", by force" if done.forced else ""
-    return f"{', '.join(done.tasks)}: {before} -> {after}{lists} from {done.effective_at:%H:%M:%S} UTC{forced}"
+    together = f"; with it move {', '.join(done.together)}" if done.together else ""
+    return (
+        f"{', '.join(done.tasks)}: {before} -> {after}{lists} from {done.effective_at:%H:%M:%S} UTC{forced}{together}"
+    )

@@ -79,10 +79,10 @@ class Stand:
 
     def __str__(self) -> str:
         if self.phase is not Phase.RAMP:
-            return self.phase.value
+            return f"{self.phase} with a reverse shadow" if self.reverse else self.phase.value
         lists = [("allowed", self.ramp.allow), ("denied", self.ramp.deny)]
         said = [f"{len(keys)} {word}" for word, keys in lists if keys]
-        return ", ".join([f"ramp {self.ramp.share} %", *said])
+        return ", ".join([f"ramp {self.ramp.share} %", *said, *(["with a reverse shadow"] if self.reverse else [])])
 
     @classmethod
     def of(cls, standing: Standing, phase: Phase, ramp: Ramp) -> Stand:
@@ -113,6 +113,8 @@ class Move:
     cause: Cause = "person"
     evidence_hash: str | None = None
     """SHA-256 of what the gates said, in hexadecimal."""
+    together: tuple[str, ...] = ()
+    """Other routes that moved with it; each has a row of its own."""
 
 
 async def hold(connection: Connection) -> None:

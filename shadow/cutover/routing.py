@@ -18,6 +18,8 @@ from shadow.store.database import Connection, Database, Work
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 5.0
+"""After which a connection that does not answer is given up: a move must not be missed because of it."""
 NO_RAMP = Ramp()
 
 _READ = """
@@ -182,9 +184,10 @@ class Routing:
                 async with self._database.direct() as connection:
                     await connection.execute("LISTEN shadow_routing")
                     while True:
-                        self._learn(await read_standings(connection))
+                        async with asyncio.timeout(_PATIENCE_SECONDS):
+                            self._learn(await read_standings(connection))
                         async for _notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
-            except psycopg.Error as error:
+            except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("routing.unreachable", error=type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS)

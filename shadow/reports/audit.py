@@ -80,8 +80,9 @@ _PARTS = {
         FROM deployments""",
     "containment": """
         SELECT id, made_at AS at, 'containment' AS kind, ARRAY[task] AS tasks, actor, reason, NULL AS link,
-            CASE kind WHEN 'declaration' THEN 'declared harmless' ELSE 'tried a proof of containment' END
-            || ': ' || state || coalesce(' since ' || ended_because, '') AS says
+            CASE kind WHEN 'declaration' THEN 'declared harmless' ELSE 'tried to prove its containment: ' || state END
+            || CASE WHEN ended_at IS NULL THEN '' ELSE ' (ended' || coalesce(': ' || ended_because, '') || ')' END
+            AS says
         FROM containments""",
     "replay": """
         SELECT id, made_at AS at, 'replay' AS kind, ARRAY[task] AS tasks, actor, reason, signature AS link,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shadow.catalogue import ResolvedCatalogue, Route
@@ -110,7 +110,7 @@ async def move(
             )
             for step, by_force in zip(steps, forced, strict=True)
         ]
-    return moves[0]
+    return replace(moves[0], together=tuple(step.route.name for step in steps[1:]))
 
 
 async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Route, asked: Wanted) -> Sequence[_Step]:
@@ -128,8 +128,10 @@ async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Ro
     for other in await joined_with(connection, catalogue, route):
         its, its_coming, _at = await stand_of(connection, other, now)
         same = Stand(wanted.phase, wanted.ramp, wanted.reverse and other.reverse)
-        if (its_coming or its) != same:
-            steps.append(_Step(other, its, same, leads_back(its, same)))
+        is_back = leads_back(its, same)
+        # On the way back nothing is kept by a route that stands nearer to legacy already.
+        if (its_coming or its) != same and (is_back or not steps[0].is_back):
+            steps.append(_Step(other, its, same, is_back))
     return steps
 
 

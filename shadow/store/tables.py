@@ -41,6 +41,7 @@ from shadow.store.cutover_tables import moves as moves
 from shadow.store.cutover_tables import phases as phases
 from shadow.store.door_tables import linked_keys as linked_keys
 from shadow.store.door_tables import run_tags as run_tags
+from shadow.store.evidence_tables import evidence_packs as evidence_packs
 from shadow.store.gate_tables import deployments as deployments
 from shadow.store.gate_tables import epochs as epochs
 from shadow.store.gate_tables import gate_corrections as gate_corrections

@@ -79,6 +79,7 @@ ORDER = {
     "shadow/gate": {"intake", "platforms", "egress", "fanout", "world", "outcomes", "steering", "reports"},
     "shadow/steering": {"intake", "platforms", "egress", "world", "reports"},
     "shadow/notices": {"intake", "egress", "fanout", "outcomes", "judge", "gate", "steering", "reports"},
+    "shadow/archive": {"cli", "demo"},
     "shadow/ticks": {"egress", "judge", "learning", "gate", "steering", "notices", "reports"},
     "shadow/costs": {"egress", "intake", "fanout", "judge", "gate", "steering", "notices", "reports"},
 }
@@ -166,3 +167,14 @@ def test_a_module_is_one_noun_that_reads_in_one_sitting() -> None:
             name = path.relative_to(ROOT)
             assert len(path.read_text().splitlines()) <= LONGEST, f"{name} is two things"
             assert not BANNED_NAMES & {part.removesuffix(".py") for part in name.parts}, f"{name} says nothing"
+
+
+def test_nothing_imports_the_archive_but_the_edge() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in modules("shadow")
+        for module in imports(path)
+        if f"{module}.".startswith("shadow.archive.")
+        and path.relative_to(ROOT).parts[1] not in ("archive", "cli", "service.py")
+    ]
+    assert wrong == []

@@ -40,7 +40,7 @@
       });
     }
     // Narrow screens show rows as cards; some browsers then forget that it is a table.
-    var roles = { TABLE: "table", CAPTION: "caption", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TD: "cell" };
+    var roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TD: "cell" };
     document.querySelectorAll("table.cards, table.cards *").forEach(function (element) {
       var role = roles[element.tagName];
       if (element.tagName === "TH") {

@@ -212,7 +212,7 @@ async def test_tasks_that_start_each_other_past_the_doors_move_together(database
     await to(database, "pay", Phase.SHADOW)
     await to(database, "deploy", Phase.SHADOW)
     done = await to(database, "pay", Phase.LIVE)
-    assert (done.route, done.tasks) == ("pay", ("pay",))
+    assert (done.route, done.tasks, done.together) == ("pay", ("pay",), ("deploy",))
     assert await rows(
         database,
         "SELECT route, reason, count(*) OVER (PARTITION BY effective_at) FROM moves WHERE to_phase = 'live'"
@@ -220,6 +220,17 @@ async def test_tasks_that_start_each_other_past_the_doors_move_together(database
     ) == [("deploy", "because (moves together with pay)", 2), ("pay", "because", 2)]
     await to(database, "deploy", Phase.SHADOW)
     assert await phase_of(database, "pay") == "shadow"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_the_way_back_is_kept_by_nothing_that_moves_with_it(database: Database) -> None:
+    await to(database, "pay", Phase.SHADOW)
+    await to(database, "pay", Phase.LIVE)
+    await _started(database, "pay", "deploy")
+    await withdraw(database, "deploy", actor="ada", reason="it calls a new host")
+    done = await to(database, "pay", Phase.SHADOW)
+    assert done.together == ()
+    assert await phase_of(database, "deploy") == "legacy"
 
 
 @pytest.mark.usefixtures("at_once")

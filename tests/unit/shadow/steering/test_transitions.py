@@ -140,7 +140,12 @@ def test_legacy_runs_without_authority_where_it_is_declared_and_the_way_leads_th
 
 @pytest.mark.parametrize(
     ("stand", "says"),
-    [(Stand(LIVE), "live"), (ramp(10), "ramp 10 %"), (ramp(10, "a b", "c"), "ramp 10 %, 2 allowed, 1 denied")],
+    [
+        (Stand(LIVE), "live"),
+        (Stand(LIVE, reverse=True), "live with a reverse shadow"),
+        (ramp(10), "ramp 10 %"),
+        (ramp(10, "a b", "c"), "ramp 10 %, 2 allowed, 1 denied"),
+    ],
 )
 def test_a_stand_reads_as_a_phrase(stand: Stand, says: str) -> None:
     assert str(stand) == says

@@ -1,0 +1,119 @@
+"""Keeping evidence packs: made when a route is retired, and never deleted, so that retention does not take them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from shadow.archive.composing import compose
+from shadow.archive.rendering import Files, files
+from shadow.catalogue import ResolvedCatalogue
+from shadow.model.ids import derived_id
+from shadow.store import codec
+from shadow.store.database import Database, Work
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 5.0
+_AFTER_AN_ERROR_SECONDS = 60.0
+
+_MISSING = """
+SELECT move.id, move.route, named.task FROM moves AS move CROSS JOIN LATERAL unnest(move.tasks) AS named (task)
+WHERE move.to_phase = 'retired' AND move.effective_at <= now()
+  AND NOT EXISTS (SELECT FROM evidence_packs AS kept WHERE kept.move = move.id AND kept.task = named.task)
+ORDER BY move.decided_at, named.task
+"""
+_KEEP = """
+INSERT INTO evidence_packs (id, task, route, move, made_at, json, html, digest)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (move, task) DO NOTHING
+"""
+_NEWEST = """
+SELECT json, html, digest FROM evidence_packs WHERE task = %s ORDER BY made_at DESC, id DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    move: UUID
+    route: str
+    task: str
+
+
+async def kept(database: Database, task: str) -> Files | None:
+    """The newest pack that was kept of a task; None while it was never retired."""
+    async with database.connection(Work.CONTROL) as connection:
+        row = await (await connection.execute(_NEWEST, (task,))).fetchone()
+    return None if row is None else Files(codec.decode(row[0]), codec.decode(row[1]), row[2])
+
+
+async def composed(database: Database, catalogue: ResolvedCatalogue, task: str) -> Files:
+    """A pack of a task of the catalogue as it stands now."""
+    return files(await compose(database, catalogue, task, datetime.now(UTC)))
+
+
+class ArchiveLoop:
+    """Makes the packs of routes that were retired; any number of processes may run it."""
+
+    def __init__(self, database: Database, catalogue: ResolvedCatalogue, *, every: float = EVERY_SECONDS) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="archive")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def once(self) -> list[str]:
+        """The tasks of which a pack was made."""
+        async with self._database.connection(Work.CONTROL) as connection:
+            rows = await (await connection.execute(_MISSING)).fetchall()
+        made = []
+        for missing in (_Missing(*row) for row in rows):
+            if missing.task not in self._catalogue.tasks:
+                continue  # of another version of the catalogue, whose processes make it
+            await self._make(missing)
+            made.append(missing.task)
+        return made
+
+    async def _make(self, missing: _Missing) -> None:
+        now = datetime.now(UTC)
+        pack = files(await compose(self._database, self._catalogue, missing.task, now, made_for=missing.move))
+        async with self._database.connection(Work.CONTROL) as connection:
+            await connection.execute(
+                _KEEP,
+                (
+                    derived_id(missing.move, missing.task),
+                    missing.task,
+                    missing.route,
+                    missing.move,
+                    now,
+                    codec.encode(pack.json),
+                    codec.encode(pack.html),
+                    pack.digest,
+                ),
+            )
+        log.info("archive.kept", task=missing.task, move=str(missing.move), sha256=pack.digest)
+
+    async def _run(self) -> None:
+        while True:
+            rest = self._every
+            try:
+                await self.once()
+            except psycopg.OperationalError as error:
+                log.warning("archive.unreachable", error=type(error).__name__)
+            except Exception:
+                log.exception("archive.not_kept")
+                rest = _AFTER_AN_ERROR_SECONDS
+            await asyncio.sleep(rest)
