@@ -31,6 +31,7 @@ _CALL_OF_RUN = b"""
 SELECT event.id, event.name FROM run_aliases AS known
 JOIN runs AS run ON run.id = known.run_id JOIN events AS event ON event.id = run.event_id
 WHERE known.platform = %s AND known.alias = %s AND event.door = 'trigger.dev' AND event.origin = 'producer'
+  AND run.authority = 'real'
 """
 
 
@@ -153,7 +154,7 @@ class StoredRequest:
 
 
 async def call_of_run(conn: Connection, catalogue: ResolvedCatalogue, platform: str, run: str) -> StoredRequest | None:
-    """The producer's call that started that run of Trigger.dev; None where none did that is known."""
+    """The producer's call that started that run of Trigger.dev, with authority; None where none did that is known."""
     row = await (await conn.execute(_CALL_OF_RUN, (platform, run))).fetchone()
     task = next(iter(catalogue.tasks_of_event(row[1])), None) if row is not None else None
     if row is None or task is None:

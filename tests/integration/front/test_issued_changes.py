@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shadow.catalogue.model import Side
-from shadow.cutover.decision import Phase
+from shadow.cutover.decision import Phase, Ramp
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.trigger_arrival import LONGEST_REST
 from shadow.model.moments import moment
@@ -183,3 +183,13 @@ async def test_a_run_of_before_the_switch_is_replayed_by_whoever_has_authority_n
     second = (await door.post(f"/api/v1/runs/{first}/replay")).json()["id"]
     assert (await door.read(second))["payload"] == {"n": 7}
     assert door.legacy() == [first]
+
+
+async def test_in_a_ramp_a_replay_goes_by_the_key_of_its_call(door: Door) -> None:
+    door.world.routing.phase = Phase.SHADOW
+    runs = [(await door.trigger({"payload": {"tenantId": tenant}}))["id"] for tenant in ("acme", "zeta")]
+    door.world.routing.phase = Phase.RAMP
+    door.world.routing.ramp = Ramp(0, allow=frozenset({"acme"}))
+    replays = [(await door.post(f"/api/v1/runs/{run}/replay")).json()["id"] for run in runs]
+    assert door.legacy() == [*runs, replays[1]]
+    assert await door.candidates() == [("due", "deliver")]
