@@ -35,7 +35,7 @@ _PAGE_HEADERS = {
 async def get_evidence(task: TaskName, services: Services) -> Response:
     """All that the migration of a task rests on: the one that was kept where its route is retired, else as of now. The
     `ETag` is the SHA-256 of these bytes."""
-    found = await _files(services, task)
+    found = await pack_of(services, task)
     return Response(found.json, media_type="application/json", headers={"ETag": f'"{found.digest}"'})
 
 
@@ -48,11 +48,12 @@ async def get_evidence(task: TaskName, services: Services) -> Response:
 async def get_evidence_page(task: TaskName, services: Services) -> Response:
     """The same as one self-contained page, which shows the SHA-256 of the JSON. A pack that is made on demand is made
     anew each time."""
-    found = await _files(services, task)
+    found = await pack_of(services, task)
     return Response(found.html, headers={"Content-Type": _PAGE, **_PAGE_HEADERS})
 
 
-async def _files(services: ControlServices, task: str) -> Files:
+async def pack_of(services: ControlServices, task: str) -> Files:
+    """The pack that was kept where the task's route is retired, else one as of now."""
     if task not in services.catalogue.tasks:
         raise not_found("task", task)
     summary = await parity.task(services.engine, services.catalogue, task)

@@ -28,6 +28,7 @@ def pages_app(services: ControlServices) -> ASGIApp:
             Route("/sign-in", signing_in.sign_in, methods=["POST"]),
             Route("/sign-out", signing_in.sign_out, methods=["POST"]),
             Route("/tasks/{task}", tasks.task),
+            Route("/tasks/{task}/evidence.{kind}", tasks.evidence),
             Route("/tasks/{task}/move", tasks.move_task, methods=["POST"]),
             Route("/tasks/{task}/sign-off", tasks.sign_task_off, methods=["POST"]),
             Route("/pairs", pairs.pairs),

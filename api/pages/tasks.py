@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.control.evidence import pack_of
 from api.control.services import ControlServices, services_of
 from api.pages.charts import Chart, ParityDay, parity_chart
 from api.pages.parameters import Parameters
-from api.pages.problems import not_found
+from api.pages.problems import PageProblem, not_found
 from api.pages.rendering import render
 from api.pages.visitors import operator, visitor
 from shadow.catalogue import ResolvedTask
@@ -38,6 +40,7 @@ _DAYS = timedelta(days=89)
 _MOST = 20
 """Of signatures, allowances and moves; their own pages have all."""
 _LONGEST_REASON = 2000
+_PACKS = {"html": "text/html; charset=utf-8", "json": "application/json"}
 _DONE = {
     "moved": "The move is on record and holds in two seconds.",
     "signed": "Your sign-off is on record. The gate counts it once somebody else has signed off, too.",
@@ -49,6 +52,18 @@ async def task(request: Request) -> Response:
     await visitor(request)
     asked = Parameters(request, ("done",))
     return await _page(request, done=_DONE.get(asked.one_of("done", _DONE) or ""))
+
+
+async def evidence(request: Request) -> Response:
+    """What the task's migration rests on, as a file to keep: a page, or JSON."""
+    await visitor(request)
+    name, kind = _named(request), request.path_params["kind"]
+    if kind not in _PACKS:
+        raise PageProblem(404, "There is no such page.")
+    pack = await pack_of(services_of(request), name)
+    file_name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{name}-evidence.{kind}")
+    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
+    return Response(pack.html if kind == "html" else pack.json, media_type=_PACKS[kind], headers=headers)
 
 
 async def move_task(request: Request) -> Response:

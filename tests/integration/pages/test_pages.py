@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from shadow.cutover.decision import Phase
 from shadow.judge.loop import JudgeLoop
+from shadow.reports import audit
 from tests.integration.pages.migration import HOSTILE, TASKS, Seeded
 
 
@@ -101,6 +102,15 @@ async def test_a_task_shows_its_gate_with_every_condition(reader: httpx.AsyncCli
     assert "critical" in text(tree, "section[aria-labelledby=signatures] tbody tr")
 
 
+async def test_what_a_migration_rests_on_can_be_kept(reader: httpx.AsyncClient) -> None:
+    for kind in ("html", "json"):
+        answer = await reader.get(f"/pages/tasks/order-sync/evidence.{kind}")
+        assert answer.status_code == 200
+        assert answer.headers["content-disposition"] == f'attachment; filename="order-sync-evidence.{kind}"'
+    assert (await reader.get("/pages/tasks/order-sync/evidence.exe")).status_code == 404
+    assert (await reader.get("/pages/tasks/nope/evidence.json")).status_code == 404
+
+
 async def test_a_pair_shows_both_runs_side_by_side(reader: httpx.AsyncClient, seeded: Seeded) -> None:
     tree = await shown(reader, f"/pages/pairs/{seeded.mismatch}")
     assert "mismatch" in text(tree, ".lead")
@@ -163,6 +173,21 @@ async def test_the_audit_can_be_narrowed_to_a_task_and_a_kind(reader: httpx.Asyn
     assert len(tree.css("tbody tr")) == 2
     assert "to ramp 25 %" in text(tree, "tbody")
     assert "deployed" in text(await shown(reader, "/pages/audit?task=order-cancel"), "tbody")
+
+
+async def test_the_audit_goes_on_from_page_to_page_without_a_gap(seeded: Seeded) -> None:
+    engine = seeded.world.database.engine
+    whole = (await audit.page(engine, limit=200)).items
+    seen: list[audit.AuditEntry] = []
+    cursor = None
+    while True:
+        page = await audit.page(engine, cursor=cursor, limit=4)
+        seen += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == whole
+    assert len(whole) > 20
 
 
 async def test_every_link_on_every_page_leads_somewhere(reader: httpx.AsyncClient, seeded: Seeded) -> None:
@@ -251,8 +276,6 @@ async def test_a_method_that_a_page_has_not_is_refused(reader: httpx.AsyncClient
 async def test_without_its_database_a_page_says_so(reader: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from psycopg import OperationalError
 
-    from shadow.reports import audit
-
     async def away(*_arguments: object, **_named: object) -> None:
         raise OperationalError("connection refused")
 
@@ -264,8 +287,6 @@ async def test_without_its_database_a_page_says_so(reader: httpx.AsyncClient, mo
 
 
 async def test_a_bug_is_a_page_too(reader: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shadow.reports import audit
-
     async def broken(*_arguments: object, **_named: object) -> None:
         raise RuntimeError("secret detail")
 

@@ -174,3 +174,19 @@ def test_a_view_of_arrays_shows_the_item_that_is_lacking() -> None:
     assert view.patch == [{"op": "remove", "path": "/items/20"}]
     assert [line for line in view.text.splitlines() if line[0] == "-"] == ["-     {", '-       "n": 20', "-     }"]
     assert len(view.text.splitlines()) < 12
+
+
+def test_every_difference_of_an_effect_lies_at_the_place_that_names_it() -> None:
+    wrong = with_data(without(candidate_payout(), 3), 2, amount=1)
+    wrong = with_effects(wrong, *wrong.effects, effect("http", "bank", "POST /v1/surplus", {"n": 1}))
+    judgement = judge(payout_ledger(), wrong, Rules(), task="t", explain=True)
+    explanation = judgement.explanation
+    assert explanation is not None
+    places = [both.place for both in explanation.paired if not both.equal]
+    alone = [one.place for one in (*explanation.missing, *explanation.surplus)]
+    assert places and alone
+    for found in judgement.differences:
+        if found.kind.startswith("effect."):
+            assert found.path in alone or any(found.path.startswith(f"{place}[") for place in places)
+    assert set(alone) <= {found.path for found in judgement.differences}
+    assert len({*places, *alone}) == len(places) + len(alone)
