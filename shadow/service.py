@@ -58,6 +58,7 @@ from shadow.ticks.candidate_runs import take_ticks
 from shadow.ticks.discovery import Discover, first_of
 from shadow.ticks.expecting import TickLoop
 from shadow.ticks.legacy_runs import LegacyTicks, tick_sweep
+from shadow.ticks.queue_loop import QueueLoop
 from shadow.world.sequencing import Sequencer
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ class Service:
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             collector,
             TickLoop(self._database, self._catalogue),
+            QueueLoop(self._database, self._catalogue),
             tick_sweep(self._catalogue, self._database, known, collector),
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
