@@ -24,6 +24,7 @@ from shadow.archive.keeping import ArchiveLoop
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
+from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
 from shadow.cutover.routing import Routing
 from shadow.effects.probes import ProbeLoop
@@ -36,6 +37,7 @@ from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
 from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
+from shadow.gate.legacy_shapes import LegacyShapes
 from shadow.intake.intake import Intake
 from shadow.judge.loop import JudgeLoop
 from shadow.judge.sweeping import AllowanceLoop
@@ -56,6 +58,7 @@ from shadow.ticks.candidate_runs import take_ticks
 from shadow.ticks.discovery import Discover, first_of
 from shadow.ticks.expecting import TickLoop
 from shadow.ticks.legacy_runs import LegacyTicks, tick_sweep
+from shadow.ticks.queue_loop import QueueLoop
 from shadow.world.sequencing import Sequencer
 
 if TYPE_CHECKING:
@@ -198,6 +201,7 @@ class Service:
             *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
             collector,
             TickLoop(self._database, self._catalogue),
+            QueueLoop(self._database, self._catalogue),
             tick_sweep(self._catalogue, self._database, known, collector),
             Sequencer(self._database, self._catalogue),
             JudgeLoop(self._database, self._catalogue),
@@ -208,10 +212,12 @@ class Service:
             ProbeLoop(self._database, self._catalogue, reads),
             ContainmentWatch(self._database),
             GateLoop(self._database, self._catalogue),
+            LegacyShapes(self._database, self._catalogue),
             NoticeLoop(self._database, self._catalogue),
             CutoverWatch(self._database, self._catalogue),
             ArchiveLoop(self._database, self._catalogue),
             CostLoop(self._database),
+            ExecutionSampler(self._database, self._catalogue, http),
         ]
         for part in parts:
             await part.start()

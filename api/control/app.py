@@ -27,6 +27,7 @@ from api.control import (
     replays,
     signatures,
     tasks,
+    ticks,
 )
 from api.control.documented import DESCRIPTION, document
 from api.control.problems import install
@@ -50,6 +51,7 @@ def control_app(services: ControlServices) -> FastAPI:
     install(app)
     parts = (
         tasks,
+        ticks,
         board,
         costs,
         judgements,

@@ -40,6 +40,26 @@ TASK: Example = {
     "counts": COUNTS,
 }
 TASKS: Example = {"items": [TASK]}
+TICKS: Example = {
+    "task": "daily-metrics",
+    "expression": "0 2 * * *",
+    "timezone": "UTC",
+    "next_at": "2026-05-02T02:00:00Z",
+    "counts": {"waiting": 0, "run": 29, "late": 0, "missed": 1, "doubled": 0},
+    "items": [
+        {
+            "nominal_at": "2026-05-01T02:00:00Z",
+            "external_id": None,
+            "phase": "shadow",
+            "authority": "legacy",
+            "state": "run",
+            "doubled": False,
+            "legacy_runs": 1,
+            "candidate_runs": 0,
+            "event_id": _EVENT,
+        }
+    ],
+}
 PARITY: Example = {
     "task": "order-sync",
     "phase": "shadow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -19,9 +20,11 @@ from shadow.replays.starting import (
     LARGEST_LIMIT,
     LONGEST_REASON,
     ReplayRefused,
+    Started,
     UnknownSignature,
     start_legacy_twice,
     start_replay,
+    start_task_replay,
 )
 from shadow.reports import paging, replays
 from shadow.reports.shapes import Replays, ReplayView
@@ -37,10 +40,16 @@ class ReplayRequest(BaseModel):
     signature: str | None = Field(
         None, max_length=200, description="Run the events of the newest pairs that show it again, on the candidate."
     )
+    task: str | None = Field(
+        None,
+        max_length=200,
+        description="Run recorded events of this task again, on the candidate, as evidence for its present epoch: those"
+        " first that show what was not compared in it.",
+    )
     legacy_twice: str | None = Field(
         None,
         max_length=200,
-        description="A task: have legacy run its newest events again instead, to see what is noise. Give one of both.",
+        description="A task: have legacy run its newest events again instead, to see what is noise. Give one of three.",
     )
     reason: str = Field(
         min_length=1, max_length=LONGEST_REASON, pattern=r"\S", description="For whoever reads the audit later."
@@ -50,7 +59,7 @@ class ReplayRequest(BaseModel):
 
 @router.post(
     "/v1/replays",
-    summary="Replay a signature",
+    summary="Replay recorded events",
     responses=answers(
         {**examples.REPLAY, "pending": 9, "cleared": 0, "inconclusive": 0, "verdicts": {}}, 401, 403, 404, 409, 422
     ),
@@ -66,32 +75,21 @@ async def start(
     other and counted apart from live ones; ask `GET /v1/replays/{replay}` how they came out, and why events were left
     out (`skipped`). Of `legacy_twice` only what passes the gateway is contained: the reason says why that is all.
     """
-    if (wanted.signature is None) == (wanted.legacy_twice is None):
-        expected = "either the signature or legacy_twice"
-        found = "neither" if wanted.signature is None else "both"
+    named = [one for one in (wanted.signature, wanted.task, wanted.legacy_twice) if one is not None]
+    if len(named) != 1:
+        expected = "one of signature, task and legacy_twice"
+        found = f"{len(named)} of them" if named else "none"
         raise invalid([FieldProblem(field="body", found=found, expected=expected)])
     actor = f"token:{token.name}"
-    start_this = (
-        start_legacy_twice(
-            services.database,
-            services.catalogue,
-            wanted.legacy_twice,
-            actor=actor,
-            reason=wanted.reason,
-            limit=wanted.limit,
-        )
-        if wanted.legacy_twice is not None
-        else start_replay(
-            services.database,
-            services.catalogue,
-            wanted.signature or "",
-            actor=actor,
-            reason=wanted.reason,
-            limit=wanted.limit,
-        )
-    )
+    start_this: Callable[..., Awaitable[Started]] = start_replay
+    if wanted.task is not None:
+        start_this = start_task_replay
+    elif wanted.legacy_twice is not None:
+        start_this = start_legacy_twice
     try:
-        started = await start_this
+        started = await start_this(
+            services.database, services.catalogue, named[0], actor=actor, reason=wanted.reason, limit=wanted.limit
+        )
     except UnknownSignature as error:
         raise not_found("signature", wanted.signature or "") from error
     except ReplayRefused as error:

@@ -100,6 +100,14 @@ _WORLD: dict[str, tuple[dict[str, Any], ...]] = {
 """Rows that the app writes into legacy's database and the candidate needs in its own. What a task itself writes is not
 among them: withdrawals and the webhook queue were cloned before."""
 
+_SCHEDULED: dict[str, dict[str, Any]] = {
+    "aggregate-daily-metrics": {"cron": {"expression": "0 2 * * *"}},
+    "process-webhook-queue": {
+        "cron": {"expression": "*/5 * * * *", "drains": True},
+        "world": [{"table": "webhook_queue", "key": {"status": {"value": "pending"}}}],
+    },
+}
+"""What is said in place of the source of a task that legacy's own scheduler starts."""
 _PRICES: dict[str, Any] = {
     "platforms": {
         "trigger": {"monthly": 50},
@@ -180,8 +188,13 @@ def catalogue(
     keys: Keys,
     deadline: str = "60s",
     settle: str = "500ms",
+    scheduled: bool = False,
 ) -> str:
-    """The catalogue as YAML, for platforms and targets at these URLs."""
+    """The catalogue as YAML, for platforms and targets at these URLs.
+
+    Args:
+        scheduled: whether legacy's own scheduler starts the scheduled tasks; else the app makes their events.
+    """
     return yaml.safe_dump(
         {
             "version": 1,
@@ -194,7 +207,13 @@ def catalogue(
                 "rules": {"identities": [dict(identity) for identity in IDENTITIES]},
             },
             "categories": {category: {} for category in dict.fromkeys(task["category"] for task in _TASKS.values())},
-            "tasks": {task_id: _task(task_id, task) for task_id, task in _TASKS.items()},
+            "tasks": {
+                task_id: {
+                    **_task(task_id, task),
+                    **({"sources": [], **_SCHEDULED[task_id]} if scheduled and task_id in _SCHEDULED else {}),
+                }
+                for task_id, task in _TASKS.items()
+            },
             "report_keys": {"legacy": [keys.report_legacy], "candidate": [keys.report_candidate]},
             "prices": _PRICES,
             "targets": {name: _target(name, targets_url, keys) for name in _OPERATIONS},

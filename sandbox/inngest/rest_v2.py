@@ -1,5 +1,5 @@
-"""The little of the v2 API that is used: `GET /v2/runs`, `GET /v2/runs/{id}` and `POST /v2/runs/{id}/rerun`,
-camelCase with true codes.
+"""The little of the v2 API that is used: `GET /v2/runs`, `GET /v2/runs/{id}`, `GET /v2/runs/{id}/trace` and
+`POST /v2/runs/{id}/rerun`, camelCase with true codes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from sandbox.inngest.durations import rfc3339
 from sandbox.inngest.registry import Registry
-from sandbox.inngest.runs import RunRecord, RunStatus, RunStore
+from sandbox.inngest.runs import RunRecord, RunStatus, RunStore, StepRecord
 from sandbox.inngest.traps import Traps
 
 DEFAULT_LIMIT = 40
 HIGHEST_LIMIT = 100
+STEP_OPS = {"StepRun": "RUN", "StepPlanned": "RUN", "Sleep": "SLEEP", "InvokeFunction": "INVOKE"}
 STATUSES = {RunStatus.SCHEDULED: "QUEUED"}
 
 
@@ -76,6 +77,18 @@ class RunApiV2:
             form["durationMs"] = str(int((run.ended_at - run.started_at).total_seconds() * 1000))
         return self._reply({"data": form})
 
+    async def trace(self, request: Request) -> Response:
+        """The run's root span, with one of each step below it; a step that was tried again has one of each try."""
+        if self._traps.strike("reads_rate_limited"):
+            return _error(429, "rate_limited", "Rate limited")
+        run = self._runs.get(request.path_params["run_id"])
+        if run is None:
+            return _error(404, "not_found", "Trace not found")
+        steps = [_span(step) for step in run.steps]
+        name = self._ids(run)[1]
+        root = {"id": run.trace_id[:16], "name": name, "status": _status(run), "children": steps}
+        return self._reply({"data": {"runId": run.run_id, "rootSpan": root}})
+
     async def rerun(self, request: Request) -> Response:
         """Somebody presses the button."""
         run = self._runs.get(request.path_params["run_id"])
@@ -112,6 +125,20 @@ class RunApiV2:
         if run.ended_at and with_output:
             form["output"] = _output(run)
         return form
+
+
+def _span(step: StepRecord) -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "id": step.id[:16],
+        "name": step.name,
+        "status": "FAILED" if step.error else "COMPLETED",
+        "stepId": step.id,
+    }
+    if step.op in STEP_OPS:
+        form["stepOp"] = STEP_OPS[step.op]
+    if step.attempts > 1:
+        form["children"] = [{"id": f"{step.id[:14]}{n:02}", "name": f"Attempt {n}"} for n in range(step.attempts)]
+    return form
 
 
 def _status(run: RunRecord) -> str:

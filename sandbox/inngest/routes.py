@@ -53,6 +53,7 @@ def application(
         _route("POST", "/v1/checkpoint/{run_id}/async", sdk_api.checkpoint),
         _route("GET", "/v2/runs", run_api_v2.list_runs),
         _route("GET", "/v2/runs/{run_id}", run_api_v2.get_run),
+        _route("GET", "/v2/runs/{run_id}/trace", run_api_v2.trace),
         _route("POST", "/v2/runs/{run_id}/rerun", run_api_v2.rerun),
         _route("POST", "/fn/register", sdk_api.register),
         _route("GET", "/v0/runs/{run_id}/batch", sdk_api.batch),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from shadow.catalogue.check_schedules import cron_warnings
 from shadow.catalogue.check_world import world_warnings
 from shadow.catalogue.model import (
     HttpPlatform,
@@ -165,6 +166,7 @@ def _task(task: ResolvedTask, resolved: ResolvedCatalogue) -> Iterator[Catalogue
     if task.settle > task.deadline:
         yield CatalogueWarning("settle-after-deadline", f"{key}.settle", "longer than the deadline")
     yield from world_warnings(task, resolved)
+    yield from cron_warnings(task, resolved)
 
 
 def _doors(key: str, sources: dict[str, Source]) -> Iterator[CatalogueWarning]:

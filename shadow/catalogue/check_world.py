@@ -18,19 +18,20 @@ _OTHER = re.compile(r"^(?!postgres(ql)?(\+\w+)?://)[\w+]+://")
 def world_warnings(task: ResolvedTask, resolved: ResolvedCatalogue) -> Iterator[CatalogueWarning]:
     """What is likely not meant in a task's `world`."""
     key = f"tasks.{task.id}.world"
+    drains = task.cron is not None and task.cron.drains
     if task.world and task.sequence == "together":
         yield CatalogueWarning(
             "world-together", key, "rows are copied before a run that goes `after` its twin: here none ever are"
         )
     for index, row in enumerate(task.world):
         place = dotted(("tasks", task.id, "world", index))
-        if (where := _written(task, row)) is not None:
+        if not drains and (where := _written(task, row)) is not None:
             yield CatalogueWarning(
                 "world-written",
                 f"{place}.table",
                 f"{where} says that the task writes {row.table}: when its rows are copied its twin has changed them",
             )
-        if row.changed_at is None:
+        if row.changed_at is None and not drains:
             yield CatalogueWarning(
                 "world-age-unknown",
                 place,

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from shadow.catalogue.model import Flow
+from shadow.catalogue.schedule import Schedule
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ class ListedSchedule:
     cron: str
     timezone: str = "UTC"
     active: bool = True
+    external: bool = False
+    """Whether it has an external id, as the schedules of tenants do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,11 @@ def _task(match: _Match, schedules: Sequence[ListedSchedule], app: str, *, alone
         lines[-1] += f"  # a made-up name: the function has {_line(crons)} and no event"
     elif len(function.events) > 1:
         lines[-1] += f"  # it has more triggers: {_line(', '.join(function.events[1:]))}"
-    if alone:
+    cron = _cron(match.task, schedules)
+    lines += cron
+    if cron and not function.events:
+        lines.append("    sources: []  # its clock alone starts it")
+    elif alone:
         lines.append("    sources: [app-trigger]")
     else:
         lines.append("    sources: [app-inngest]  # shares its event, so no tasks.trigger call can mean it alone")
@@ -165,6 +172,28 @@ def _seen(task: ListedTask, schedules: Iterable[ListedSchedule]) -> list[str]:
             state = "" if schedule.active else ", inactive"
             lines.append(f"  # scheduled: {_line(schedule.cron)} ({_line(schedule.timezone)}{state})")
     return lines
+
+
+def _cron(task: ListedTask, schedules: Iterable[ListedSchedule]) -> list[str]:
+    """The `cron` of a task that one schedule starts, or the schedules of its tenants, all alike."""
+    its = [schedule for schedule in schedules if schedule.task == task.id and schedule.active]
+    alike = {(" ".join(schedule.cron.split()), schedule.timezone) for schedule in its}
+    if not alike:
+        return []
+    expression, timezone = sorted(alike)[0]
+    try:
+        Schedule.parse(expression, timezone)
+    except ValueError as problem:
+        return [
+            f"    # cron: not drafted, as {_line(expression)} ({_line(timezone)}) can't be read: {_line(str(problem))}"
+        ]
+    fields = [f"expression: {_text(expression)}"]
+    if timezone != "UTC":
+        fields.append(f"timezone: {_text(timezone)}")
+    if all(schedule.external for schedule in its):
+        fields.append("tenants: true")
+    several = "  # it has more schedules, which differ" if len(alike) > 1 else ""
+    return [f"    cron: {{{', '.join(fields)}}}{several}"]
 
 
 def _unmatched_tasks(

@@ -76,6 +76,17 @@ async def candidate_listing(http: httpx.AsyncClient, url: str, app: str, signing
     return CandidateListing(url, app, tuple(functions))
 
 
+async def legacy_schedules(
+    http: httpx.AsyncClient, url: str, secret_key: str, *, max_pages: int = MAX_PAGES
+) -> tuple[ListedSchedule, ...]:
+    """Trigger.dev's schedules alone.
+
+    Raises:
+        ListingFailed: the platform cannot be reached, or its answer is no list.
+    """
+    return await _schedules(http, url.rstrip("/"), {"authorization": f"Bearer {secret_key}"}, max_pages)
+
+
 async def _schedules(
     http: httpx.AsyncClient, base: str, headers: Mapping[str, str], max_pages: int
 ) -> tuple[ListedSchedule, ...]:
@@ -92,6 +103,7 @@ async def _schedules(
                         str(generator.get("expression", "")),
                         str(item.get("timezone") or "UTC"),
                         item.get("active") is not False,
+                        bool(item.get("externalId")),
                     )
                 )
         if number >= int(_mapping(_mapping(page).get("pagination")).get("totalPages") or 1):

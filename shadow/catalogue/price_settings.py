@@ -28,4 +28,4 @@ class PriceBook(Strict):
     """By the catalogue's name for the platform."""
     executions: dict[str, float] = {}
     """By task: of how many executions a run of its candidate is made, the run itself and its steps, where nobody
-    reports that. Inngest's run API does not tell."""
+    tells."""

@@ -31,7 +31,15 @@ class ControlApi:
 
     async def get(self, path: str, shape: type[Answer], parameters: Mapping[str, str]) -> Answer:
         """What it answers. Exit 2, with the reason, when it refuses."""
+        return self._read(await self.client.get(path, params=parameters), shape)
+
+    async def find(self, path: str, shape: type[Answer], parameters: Mapping[str, str]) -> Answer | None:
+        """The same of what may not be there: None then."""
         answer = await self.client.get(path, params=parameters)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._read(answer, shape)
+
+    @staticmethod
+    def _read(answer: httpx.Response, shape: type[Answer]) -> Answer:
         if answer.status_code != httpx.codes.OK:
             try:
                 detail = answer.json()["detail"]

@@ -27,6 +27,7 @@ from shadow.replays.starting import (
     Started,
     UnknownSignature,
     start_replay,
+    start_task_replay,
 )
 from shadow.reports import replays
 from shadow.reports.shapes import ReplayView
@@ -41,8 +42,14 @@ Wait = Annotated[bool, typer.Option(help="Wait for the verdicts; `shadow work` m
 
 
 def replay(
-    signature: Annotated[str, typer.Option("--signature", "-s", help="The signature, as in `shadow report`.")],
     reason: Annotated[str, typer.Option("--reason", "-r", help="What was changed; kept on record.")],
+    signature: Annotated[
+        str | None, typer.Option("--signature", "-s", help="The signature, as in `shadow report`.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="A task instead: events that its gate lacks, those with new shapes first."),
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=LARGEST_LIMIT, help="Events at most, those of the newest pairs first.")
     ] = DEFAULT_LIMIT,
@@ -54,19 +61,21 @@ def replay(
     database_url: DatabaseUrl = None,
     actor: Annotated[str | None, typer.Option(help="Who does it; the system's user by default.")] = None,
 ) -> None:
-    """Run the events behind a signature again on the candidate, hermetically, against legacy's recorded runs.
+    """Run the events behind a signature, or of a task, again on the candidate, hermetically, against legacy's runs.
 
-    Exit 0 when the signature is shown no more by any of them, 1 when it is (or nothing could be compared), 2 when
-    nothing was started or the wait was over first.
+    Exit 0 when the signature (of a task: any difference) is shown no more by any of them, 1 when it is (or nothing
+    could be compared), 2 when nothing was started or the wait was over first.
     """
+    if (signature is None) == (task is None):
+        raise typer.BadParameter("name one of --signature and --task")
     logs.configure(level="warning")
     resolved = read_catalogue(catalogue)
 
     def start(database: Database, progress: Progress) -> Awaitable[Started]:
-        return start_replay(
+        return (start_replay if task is None else start_task_replay)(
             database,
             resolved,
-            signature,
+            signature or task or "",
             actor=actor or getpass.getuser(),
             reason=reason,
             limit=limit,
@@ -79,7 +88,8 @@ def replay(
     else:
         _show(found)
     if wait:
-        raise typer.Exit(2 if found.pending else 0 if found.cleared and not found.shown else 1)
+        differ = found.shown if task is None else len(found.others)
+        raise typer.Exit(2 if found.pending else 0 if found.cleared and not differ else 1)
 
 
 async def carried_out(data: Path, url: str | None, start: Start, patience: float) -> ReplayView:

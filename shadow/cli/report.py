@@ -17,9 +17,10 @@ from rich.table import Table
 from shadow.cli.control_api import ControlToken, ControlUrl, control_api
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
 from shadow.observe import logs
-from shadow.reports import formats, parity, signatures
+from shadow.reports import formats, parity, signatures, ticks
 from shadow.reports.formats import Report
 from shadow.reports.shapes import Parity, Signatures
+from shadow.reports.ticks import Ticks
 
 _TIMEOUT_SECONDS = 30
 
@@ -80,7 +81,11 @@ async def _from_database(asked: _Asked, catalogue: Path, data: Path, url: str | 
             database.engine, resolved, asked.task, since=asked.since, until=asked.until, tenant=asked.tenant
         )
         listed = await signatures.worst(database.engine, task=asked.task, limit=asked.worst)
-    return Report(parity=found, signatures=listed.items)
+        counted = None
+        if resolved.tasks[asked.task].cron is not None:
+            async with database.engine.connect() as connection:
+                counted = (await ticks.counts_by_task(connection, [asked.task]))[asked.task]
+    return Report(parity=found, signatures=listed.items, ticks=counted)
 
 
 async def _from_api(asked: _Asked, url: str, token: str | None) -> Report:
@@ -93,7 +98,9 @@ async def _from_api(asked: _Asked, url: str, token: str | None) -> Report:
         listed = Signatures(items=[])
         if asked.worst:
             listed = await api.get("/v1/signatures", Signatures, {"task": asked.task, "limit": str(asked.worst)})
-    return Report(parity=found, signatures=listed.items)
+        # A task that no clock starts has none.
+        counted = await api.find(f"/v1/tasks/{quote(asked.task, safe='')}/ticks", Ticks, {"limit": "1"})
+    return Report(parity=found, signatures=listed.items, ticks=counted and counted.counts)
 
 
 def _print_table(found: Report) -> None:
@@ -101,7 +108,7 @@ def _print_table(found: Report) -> None:
     counts = Table(title=escape(formats.title(found.parity)), title_justify="left", show_header=False)
     counts.add_column()
     counts.add_column(justify="right")
-    for name, figure in formats.figures(found.parity.counts):
+    for name, figure in (*formats.figures(found.parity.counts), *formats.tick_figures(found.ticks)):
         counts.add_row(name, figure)
     console.print(counts)
     if not found.signatures:

@@ -27,6 +27,7 @@ from shadow.catalogue.draft import CandidateListing, LegacyListing, draft
 from shadow.catalogue.listing import ListingFailed, candidate_listing, legacy_listing
 from shadow.catalogue.variables import environment
 from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.schedules import scheduled
 from shadow.reports import rules
 
 app = typer.Typer(help="The catalogue of tasks: check it, draft it.", no_args_is_help=True)
@@ -48,6 +49,10 @@ def check_command(
     dead_rules: Annotated[
         bool, typer.Option("--dead-rules", help="Ask the database which rules spoke of nothing for 30 days.")
     ] = False,
+    platforms: Annotated[
+        bool,
+        typer.Option("--platforms", help="Ask both platforms for their schedules, and the database for phases."),
+    ] = False,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -67,11 +72,21 @@ def check_command(
     warnings = check(resolved)
     if dead_rules:
         warnings = (*warnings, *asyncio.run(_dead_rules(resolved, data, database_url)))
+    refused: list[CatalogueWarning] = []
+    if platforms:
+        try:
+            more, refused = asyncio.run(scheduled(resolved, data, database_url))
+        except ListingFailed as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+        warnings = (*warnings, *more)
     if as_json:
-        _print_json(_summary(resolved, warnings))
+        _print_json({**_summary(resolved, warnings), "ok": not refused, "refused": [_warning(one) for one in refused]})
     else:
         _print(resolved, warnings)
-    if strict and warnings:
+        for one in refused:
+            typer.echo(f"refused: {one}")
+    if refused or (strict and warnings):
         raise typer.Exit(1)
 
 
@@ -193,8 +208,12 @@ def _summary(resolved: ResolvedCatalogue, warnings: tuple[CatalogueWarning, ...]
             }
             for task in resolved.tasks.values()
         },
-        "warnings": [{"code": one.code, "key": one.key, "message": one.message} for one in warnings],
+        "warnings": [_warning(one) for one in warnings],
     }
+
+
+def _warning(one: CatalogueWarning) -> dict[str, str]:
+    return {"code": one.code, "key": one.key, "message": one.message}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Basis(StrEnum):
     PLATFORM = "platform"
     """The platform says what its runs cost."""
     TOLD = "told"
-    """Somebody reported how many executions runs were."""
+    """Traces of the platform, or reports, say how many executions runs were."""
     DECLARED = "declared"
     """The price book says how many executions a run of the task is."""
     ASSUMED = "assumed"

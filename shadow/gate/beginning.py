@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,9 @@ class Beginnings:
 
     database: Database
     catalogue: ResolvedCatalogue
+    rules_seconds: float = 0.0
+    """How old may be what is known of rules that were accepted."""
+    _read_at: float | None = None
     _known: dict[str, str] = field(default_factory=dict)
     """Task -> the fingerprint of its rules when this process last looked."""
 
@@ -43,7 +47,9 @@ class Beginnings:
         """Begin what is to begin; returns how many epochs that were."""
         tasks = sorted(self.catalogue.tasks)
         async with self.database.connection(Work.GATE) as connection:
-            await self._rulebook.look(connection)
+            if self._read_at is None or time.monotonic() - self._read_at >= self.rules_seconds:
+                await self._rulebook.look(connection)
+                self._read_at = time.monotonic()
             known = await epochs.current(connection, tasks)
             seen = await versions_seen(connection, tasks)
             first = await _first_pairs(connection, [task for task in tasks if task not in known])

@@ -180,7 +180,8 @@ def coverage(known: TaskKnown) -> Condition:
         return Condition(name, State.MET, 0, 0, says if known.shapes else f"legacy showed nothing {span}")
     says = (
         f"{count(len(found), 'shape')} of {known.shapes:,} that legacy showed {span} not compared in this epoch:"
-        f" {_list([f'{one.of} {one.shape}' for one in found])}; they may come by themselves, or by replaying"
+        f" {_list([f'{one.of} {one.shape}' for one in found])}; `shadow replay --task {known.task}` has it run"
+        " recorded events with them"
     )
     return Condition(name, State.UNMET, len(found), 0, says)
 

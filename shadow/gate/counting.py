@@ -26,7 +26,9 @@ BATCH = 1000
 """Pairs counted in one transaction."""
 POLL_SECONDS = 1.0
 LOOK_SECONDS = 5.0
-"""How old may be what is known of versions and rules."""
+"""How old may be what is known of versions."""
+_RULES = 6
+"""So many times older what is known of rules: judges look for them as seldom."""
 _SHARE = 0.1
 """Of the time, which a loop may spend: where one turn takes long, the next waits."""
 
@@ -88,7 +90,7 @@ class CountingLoop:
         self._batch = batch
         self._poll_seconds = poll_seconds
         self._look_seconds = look_seconds
-        self._beginnings = Beginnings(database, catalogue)
+        self._beginnings = Beginnings(database, catalogue, look_seconds * _RULES)
         self._looked: float | None = None
         self._task: asyncio.Task[None] | None = None
 

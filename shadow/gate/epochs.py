@@ -61,7 +61,7 @@ RETURNING {_COLUMNS}
 """  # noqa: S608
 _ADOPT = """
 UPDATE epochs SET legacy_version = coalesce(legacy_version, %s), candidate_version = coalesce(candidate_version, %s)
-WHERE id = %s AND ended_at IS NULL AND counts = '{}'
+WHERE id = %s AND ended_at IS NULL AND coalesce((counts->'standing'->'now'->>'place')::bigint, 0) = 0
 """
 _SAVE = """
 UPDATE epochs SET counts = %s, log_e = %s, opened_at = %s, opened_after = %s, regressed_at = %s,

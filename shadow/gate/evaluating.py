@@ -46,7 +46,7 @@ class GateLoop:
     async def once(self, now: datetime | None = None) -> dict[str, GateReport]:
         """Evaluate all gates and keep what they say; nothing when that was done a moment ago."""
         moment = now or datetime.now(UTC)
-        async with self._database.connection(Work.CONTROL) as connection:
+        async with self._database.connection(Work.GATE) as connection:
             newest = await stored.newest_evaluation(connection)
             if newest is not None and moment - newest < timedelta(seconds=self._every / 2):
                 return {}
@@ -70,7 +70,7 @@ class GateLoop:
 
 async def evaluated(database: Database, catalogue: ResolvedCatalogue, reports: Iterable[GateReport]) -> None:
     """Keep what gates say, and make the notices of what has changed, in one transaction."""
-    async with database.connection(Work.CONTROL) as connection:
+    async with database.connection(Work.GATE) as connection:
         for kept in await stored.keep(connection, sorted(reports, key=lambda report: report.task)):
             for notice in notices_of(kept, catalogue.tasks[kept.now.task].route):
                 await note(connection, notice)

@@ -42,7 +42,7 @@ async def look(
     """What the gates of these tasks say now, evaluated anew. Tasks that the catalogue does not name are left out."""
     moment = now or datetime.now(UTC)
     wanted = [task for task in catalogue.tasks if task in set(tasks)]
-    async with database.connection(Work.CONTROL) as connection:
+    async with database.connection(Work.GATE) as connection:
         found = await _read(connection, catalogue, wanted, moment)
     reports: dict[str, GateReport] = {}
     turn = time.perf_counter()

@@ -4,7 +4,8 @@ Workers of two versions are seen in parallel while a deploy rolls, for minutes. 
 seen for the first time, and one that was known before only once the other has not been seen for a while.
 
 A worker of Trigger.dev has two: the one that the platform counts (`20260115.3`) and the one that the client package
-tells. They are never compared with each other.
+tells, or CI. They are never compared with each other, and what is seen of one soon after an epoch began by the other is
+the same deploy. Of what the platform counts only a higher one is new: a run that waited long has an old one.
 """
 
 from __future__ import annotations
@@ -72,11 +73,11 @@ def change_of(known: str | None, since: datetime, seen: Sequence[Seen]) -> Chang
         known: the epoch's version; None while nobody has told one.
         since: when the epoch began.
     """
-    others = [one for one in seen if one.version != known and (known is None or _alike(one.version, known))]
     if known is None:
-        version = present_version(others)
+        version = present_version(seen)
         return None if version is None else Change(version, f"told its version for the first time: {version}")
-    new = [one for one in others if one.first > since]
+    new = [one for one in seen if _is_new(one, known, since)]
+    others = [one for one in seen if one.version != known and _alike(one.version, known)]
     if new:
         newest = max(new, key=lambda one: (one.first, one.last, one.version))
         return Change(newest.version, f"was seen in version {newest.version}, after {known}")
@@ -87,6 +88,18 @@ def change_of(known: str | None, since: datetime, seen: Sequence[Seen]) -> Chang
         says = f"is back in version {latest.version}: {known} was not seen for {minutes} minutes"
         return Change(latest.version, says)
     return None
+
+
+def _is_new(seen: Seen, known: str, since: datetime) -> bool:
+    if seen.version == known or seen.first <= since:
+        return False
+    if not _alike(seen.version, known):
+        return seen.first > since + GONE
+    return not _COUNTED_BY_PLATFORM.fullmatch(known) or _counted(seen.version) > _counted(known)
+
+
+def _counted(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _alike(one: str, other: str) -> bool:

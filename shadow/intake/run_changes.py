@@ -76,7 +76,11 @@ UPDATE runs SET scheduled_at = %(at)s,
 WHERE id = %(run)s AND state <> 'finished'
 """
 _MOVE_EVENT = b"UPDATE events SET scheduled_at = %s WHERE id = %s"
-_MOVE_PAIR = b"UPDATE pairs SET deadline_at = %s, due_at = now() WHERE id = %s"
+# Where it stands in the gate's order moves along: nobody knows anything of its outcome yet.
+_MOVE_PAIR = b"""
+UPDATE pairs SET deadline_at = %(deadline)s, due_at = now(), starts_at = greatest(%(at)s, event.accepted_at)
+FROM events AS event WHERE pairs.id = %(pair)s AND event.id = pairs.event_id
+"""
 _UNSOLICITED = b"""
 INSERT INTO runs (id, task, side, platform, platform_run_id, authority, state, parent_run, decided)
 VALUES (%s, %s, 'legacy', %s, %s, %s, 'sent', %s, true)
@@ -243,7 +247,7 @@ async def rescheduled(
     await conn.execute(_MOVE_EVENT, (at, known.event_id))
     await conn.execute(_LOOK_AGAIN, (known.event_id,))
     patience = sequence_patience([task]) or timedelta(0)
-    await conn.execute(_MOVE_PAIR, (at + patience + task.deadline, known.pair_id))
+    await conn.execute(_MOVE_PAIR, {"deadline": at + patience + task.deadline, "at": at, "pair": known.pair_id})
     if expected.marked:
         await conn.execute(_UNMARK, (known.pair_id, CHANGED_BY_PRODUCER))
     await conn.execute(b"NOTIFY shadow_pairs")

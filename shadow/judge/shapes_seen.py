@@ -7,11 +7,12 @@ by delta: a row a shape, with when it was last shown and last compared. No repor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 import orjson
 
@@ -35,11 +36,13 @@ _EVERY_SECONDS = 5.0
 """How long what is no news waits to be written."""
 
 _NOTE = """
-INSERT INTO task_shapes AS known (task, of, shape, legacy_at, compared_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-    AS seen (task, of, shape, legacy_at, compared_at) ORDER BY 1, 2, 3
+INSERT INTO task_shapes AS known (task, of, shape, legacy_at, compared_at, example_pair)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[])
+    AS seen (task, of, shape, legacy_at, compared_at, example_pair) ORDER BY 1, 2, 3
 ON CONFLICT (task, of, shape) DO UPDATE SET legacy_at = greatest(known.legacy_at, excluded.legacy_at),
-    compared_at = greatest(known.compared_at, excluded.compared_at)
+    compared_at = greatest(known.compared_at, excluded.compared_at),
+    -- Ids are in the order of time.
+    example_pair = greatest(known.example_pair, excluded.example_pair)
 """
 _TYPES = {str: "string", bool: "boolean", int: "number", float: "number", dict: "object", list: "array"}
 
@@ -49,11 +52,14 @@ class Sighting:
     """When a shape was shown last, and last compared, as times of the events' acceptance."""
 
     legacy_at: datetime
-    compared_at: datetime | None
+    compared_at: datetime | None = None
+    example: UUID | None = None
+    """The newest live pair that shows it."""
 
     def joined(self, other: Sighting) -> Sighting:
         compared = [moment for moment in (self.compared_at, other.compared_at) if moment is not None]
-        return Sighting(max(self.legacy_at, other.legacy_at), max(compared, default=None))
+        examples = [pair for pair in (self.example, other.example) if pair is not None]
+        return Sighting(max(self.legacy_at, other.legacy_at), max(compared, default=None), max(examples, default=None))
 
 
 class ShapesSeen:
@@ -71,11 +77,20 @@ class ShapesSeen:
         if fact.legacy is None:
             return
         # The event of a replay is new, and what legacy did after the first one is as old as it is.
-        pair_at = time_of(fact.pair.id)
-        seen = Sighting(time_of(fact.pair.legacy_run), pair_at if verdict in COMPARED else None)
-        known = self._known.setdefault(fact.pair.task, set())
-        for of, shape in shapes_of(fact, evidence):
-            key: Shape = (fact.pair.task, of, shape)
+        pair_at, legacy_at = time_of(fact.pair.id), time_of(fact.pair.legacy_run)
+        seen = Sighting(
+            legacy_at,
+            pair_at if verdict in COMPARED else None,
+            fact.pair.id if pair_at == legacy_at else None,
+        )
+        done = evidence.done_by(fact.legacy.id)
+        self.add(fact.pair.task, shapes_of(done, evidence.event_of(fact)), seen)
+
+    def add(self, task: str, shapes: Iterable[tuple[Of, str]], seen: Sighting) -> None:
+        """Take in that a task showed these shapes."""
+        known = self._known.setdefault(task, set())
+        for of, shape in shapes:
+            key: Shape = (task, of, shape)
             if key not in known:
                 if len(known) >= MOST:
                     continue
@@ -83,6 +98,11 @@ class ShapesSeen:
                 self._news = True
             before = self._pending.get(key)
             self._pending[key] = seen if before is None else before.joined(seen)
+
+    def taken(self) -> dict[Shape, Sighting]:
+        """What waits to be written, which the caller does."""
+        pending, self._pending, self._news = self._pending, {}, False
+        return pending
 
     async def write(self, database: Database) -> None:
         """Write what waits, where something is news or it has waited long enough."""
@@ -97,18 +117,17 @@ class ShapesSeen:
 
 async def note_shapes(connection: Connection, seen: Mapping[Shape, Sighting]) -> None:
     """Keep these sightings; repeating it is harmless."""
-    rows = [(*shape, one.legacy_at, one.compared_at) for shape, one in sorted(seen.items(), key=lambda item: item[0])]
+    rows = [
+        (*shape, one.legacy_at, one.compared_at, one.example)
+        for shape, one in sorted(seen.items(), key=lambda item: item[0])
+    ]
     if rows:
         await connection.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 
 
-def shapes_of(fact: PairFacts, evidence: Evidence) -> set[tuple[Of, str]]:
-    """What legacy's run of a pair showed: its event, and its effects but for what probes read for us."""
-    found: set[tuple[Of, str]] = set()
-    assert fact.legacy is not None
-    for kind, target, operation in evidence.done_by(fact.legacy.id):
-        found.add(("effect", effect_shape(kind, target, operation)))
-    data = evidence.event_of(fact)
+def shapes_of(done: Iterable[tuple[str, str, str]], data: object) -> set[tuple[Of, str]]:
+    """The shapes of what a run did (kind, target and operation), and of its event's data; None: they are not known."""
+    found: set[tuple[Of, str]] = {("effect", effect_shape(*one)) for one in done}
     if data is not None:
         found.add(("event", event_shape(data)))
     return {(of, shape) for of, shape in found if len(shape) <= _LONGEST}

@@ -1,6 +1,7 @@
 """Starting a replay: recorded events run once more, hermetically, and are compared with legacy's runs on record.
 
-Either on the candidate, for the events behind a signature (what has a fix cleared?), or on legacy itself (what differs
+Either on the candidate, for the events behind a signature (what has a fix cleared?) or of a task (what does its gate
+lack?), or on legacy itself (what differs
 though nothing was changed: noise). Each is an event of its own with an id that the platform has not seen (Inngest would
 swallow the first one's), gives nobody authority, and its calls get the answers that legacy's run got. Such pairs are
 judged like any other and counted apart: neither tallies nor signatures know of them.
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from shadow.causes.repeats import Repeater
 from shadow.containment.record import refusal, uncontained
 from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.effects.evidence import data_of_events
-from shadow.model.ids import derived_id, new_id
+from shadow.model.ids import derived_id, first_id_at, new_id
 from shadow.model.world import NOT_COPIED
 from shadow.replays.second_run import why_event_is_not_run_twice, why_task_is_not_run_twice
 from shadow.store.database import Connection, Database, Work
@@ -56,6 +57,26 @@ FROM pairs AS pair JOIN events AS event ON event.id = pair.event_id
 LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
 WHERE pair.task = %s AND pair.replay IS NULL AND pair.verdict IS NOT NULL
 ORDER BY pair.id DESC LIMIT %s
+"""
+_EPOCH = b"SELECT started_at FROM epochs WHERE task = %s AND ended_at IS NULL"
+# First those with a shape of which nothing was compared in the epoch, then the newest; none twice in an epoch.
+_OF_TASK = b"""
+SELECT pair.id, pair.event_id, pair.tenant, pair.legacy_run, event.accepted_at,
+       legacy.state = 'finished' AND legacy.authority = 'real', event.repeats IS NULL
+FROM (SELECT id, min(rank) AS rank FROM (
+        SELECT example_pair AS id, 0 AS rank FROM task_shapes
+        WHERE task = %(task)s AND legacy_at >= %(shown_from)s AND example_pair IS NOT NULL
+          AND (compared_at IS NULL OR compared_at < %(since)s)
+        UNION ALL
+        (SELECT id, 1 FROM pairs
+         WHERE task = %(task)s AND id < %(first)s AND replay IS NULL AND verdict IS NOT NULL
+         ORDER BY id DESC LIMIT %(most)s)) AS wanted
+      GROUP BY id) AS wanted
+JOIN pairs AS pair ON pair.id = wanted.id AND pair.replay IS NULL
+JOIN events AS event ON event.id = pair.event_id
+LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run
+WHERE NOT EXISTS (SELECT FROM pairs AS again WHERE again.replays = pair.id AND again.id >= %(first)s)
+ORDER BY wanted.rank, pair.id DESC LIMIT %(limit)s
 """
 _BEGIN = b"""
 INSERT INTO replays (id, task, purpose, signature, actor, reason, skipped) VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -142,6 +163,51 @@ async def start_replay(
     if not originals:
         raise ReplayRefused(f"no pair shows {signature} now, so there is no event to replay")
     asked = _Asked(task, Purpose.REPLAY, Side.CANDIDATE, signature, actor, reason)
+    return await _start_all(database, catalogue, asked, originals, progress)
+
+
+async def start_task_replay(
+    database: Database,
+    catalogue: ResolvedCatalogue,
+    task: str,
+    *,
+    actor: str,
+    reason: str,
+    limit: int = DEFAULT_LIMIT,
+    progress: Progress = _silent,
+) -> Started:
+    """Send recorded events of a task to the candidate again, as evidence for its present epoch.
+
+    First those that show a shape of which nothing was compared in the epoch, then the newest of those from before it.
+    None is sent twice in an epoch.
+
+    Args:
+        limit: events at most, from 1 to `LARGEST_LIMIT`.
+
+    Raises:
+        ReplayRefused: the task is not in the catalogue, has no epoch, or no such event; or it is not contained.
+    """
+    _check(limit, reason)
+    found = catalogue.tasks.get(task)
+    if found is None:
+        raise ReplayRefused(f"the catalogue has no task {task!r}")
+    async with database.connection(Work.CONTROL) as connection:
+        await _check_contained(connection, catalogue, found)
+        epoch = await (await connection.execute(_EPOCH, (task,))).fetchone()
+        if epoch is None:
+            raise ReplayRefused(f"{task} has no epoch yet: it begins with its first pair in shadow")
+        wanted = {
+            "task": task,
+            "since": epoch[0],
+            "first": first_id_at(epoch[0]),
+            "shown_from": datetime.now(UTC) - found.gate.coverage,
+            "limit": limit,
+            "most": limit * 10,
+        }
+        originals = _by_event(await (await connection.execute(_OF_TASK, wanted)).fetchall())
+    if not originals:
+        raise ReplayRefused(f"no recorded event of {task} is left that could count in its epoch")
+    asked = _Asked(found, Purpose.REPLAY, Side.CANDIDATE, None, actor, reason)
     return await _start_all(database, catalogue, asked, originals, progress)
 
 

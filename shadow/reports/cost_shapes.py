@@ -19,8 +19,8 @@ class SideCost(Shape):
     platform: str
     basis: BasisName = Field(
         description="Where that comes from: `platform`: it says what its runs cost; of executions, that they were"
-        " `told` (reported), are `declared` in the price book, or `assumed` to be one a run; `price_book`: its prices"
-        " alone; `none`: nothing says."
+        " `told` (by traces or reports), are `declared` in the price book, or `assumed` to be one a run; `price_book`:"
+        " its prices alone; `none`: nothing says."
     )
     recent_runs: int = Field(description="Live runs that ended within `volume_days`.")
     per_run: float | None = Field(description="What grows with the volume, for one run.")

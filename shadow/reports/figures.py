@@ -31,6 +31,7 @@ from shadow.reports.parity import Figures, figures_by_task, parity_of, standing_
 from shadow.reports.rules import dead
 from shadow.reports.shapes import SignatureSummary
 from shadow.reports.signatures import worst
+from shadow.reports.ticks import STATES, TickCounts, counts_by_task
 from shadow.reports.unattributed import unattributed_by_task
 from shadow.store.tables import dispatches
 
@@ -58,6 +59,11 @@ GAUGES = {
         f"Pairs that show this difference and are not allowed to, of the {SIGNATURES} most frequent.",
         ["task", "signature", "kind", "severity"],
     ),
+    "shadow_ticks": (
+        "Ticks of the last 30 days in this state: waiting, run, late or missed; of tasks with a `cron`.",
+        ["task", "state"],
+    ),
+    "shadow_ticks_doubled": ("Ticks of the last 30 days that one side ran twice.", ["task"]),
     "shadow_signature_example": (
         "1 for a pair that shows the difference, of the signatures that `shadow_signature_pairs` has.",
         ["signature", "pair"],
@@ -107,6 +113,8 @@ class Installation:
     dead_rules: dict[str, int]
     """By task; every task of the catalogue has an entry."""
     signatures: list[SignatureSummary]
+    ticks: dict[str, TickCounts]
+    """By task, of those with a `cron`."""
     queue: dict[tuple[str, str], int]
     """(side, state) -> dispatches."""
     oldest: dict[str, float]
@@ -136,6 +144,8 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         allowed = await standing_by_task(connection)
         moved_back = await automatic_by_task(connection, catalogue.tasks)
         dead_rules = await dead(connection, catalogue)
+        scheduled = [task.id for task in catalogue.tasks.values() if task.cron is not None]
+        ticks = await counts_by_task(connection, scheduled) if scheduled else {}
     found = await worst(engine, limit=SIGNATURES)
     migration = await read_migration(engine, catalogue)
     return Installation(
@@ -149,6 +159,7 @@ async def read_installation(engine: AsyncEngine, catalogue: ResolvedCatalogue) -
         allowances=allowed,
         dead_rules={task: len(keys) for task, keys in dead_rules.items()},
         signatures=[signature for signature in found.items if signature.open],
+        ticks=ticks,
         queue={(row.side, row.state): row.number for row in rows},
         oldest={row.side: _age(row.oldest, row.now) for row in rows if row.state == "due"},
         migration=migration,
@@ -199,6 +210,10 @@ class _Gauges(Collector):
                 made["shadow_allowance_left_seconds"].add_metric([task], allowed.left_seconds)
         for task, number in self.installation.dead_rules.items():
             made["shadow_dead_rules"].add_metric([task], number)
+        for task, counts in self.installation.ticks.items():
+            for name in STATES:
+                made["shadow_ticks"].add_metric([task, name], getattr(counts, name))
+            made["shadow_ticks_doubled"].add_metric([task], counts.doubled)
         for side in _SIDES:
             for state in _STATES:
                 made["shadow_dispatches"].add_metric([side, state], self.installation.queue.get((side, state), 0))

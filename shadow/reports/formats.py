@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from pydantic import BaseModel, ConfigDict
 
 from shadow.reports.shapes import Counts, Parity, SignatureSummary
+from shadow.reports.ticks import DAYS, TickCounts
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMES = {
@@ -36,6 +37,8 @@ class Report(BaseModel):
 
     parity: Parity
     signatures: list[SignatureSummary]
+    ticks: TickCounts | None = None
+    """Of a task that a clock starts."""
 
     @property
     def partial(self) -> bool:
@@ -47,6 +50,12 @@ def figures(counts: Counts) -> list[tuple[str, str]]:
     """(name, figure) of all counts and the parity, for people."""
     named = [(name, f"{getattr(counts, field):,}") for field, name in _NAMES.items()]
     return [*named, ("parity", percent(counts.parity))]
+
+
+def tick_figures(ticks: TickCounts | None) -> list[tuple[str, str]]:
+    """(name, figure) of a scheduled task's ticks, for people."""
+    named = ticks.model_dump() if ticks is not None else {}
+    return [(f"ticks {name}, {DAYS} days", f"{number:,}") for name, number in named.items()]
 
 
 def percent(parity: float | None) -> str:
@@ -74,7 +83,8 @@ def as_json(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     lines = [f"# {_cell(title(report.parity))}", "", "| | |", "|---|---:|"]
-    lines += [f"| {name} | {figure} |" for name, figure in figures(report.parity.counts)]
+    told = [*figures(report.parity.counts), *tick_figures(report.ticks)]
+    lines += [f"| {name} | {figure} |" for name, figure in told]
     if report.signatures:
         lines += ["", f"## {DIFFERENCES}", ""]
         lines += ["| pairs | allowed | severity | difference | signature |", "|---:|---:|---|---|---|"]
@@ -123,6 +133,13 @@ _CHECKS = (
 )
 
 
+def _ticks_amiss(report: Report) -> list[tuple[str, int]]:
+    """What no tick of a scheduled task may be, and how many are. They know neither days nor tenants."""
+    if report.ticks is None or report.partial:
+        return []
+    return [("missed", report.ticks.missed), ("doubled", report.ticks.doubled)]
+
+
 def in_xml(text: str) -> str:
     """`text` without what XML can't hold."""
     return _NOT_IN_XML.sub("\ufffd", text)
@@ -144,6 +161,11 @@ def as_junit(report: Report) -> str:
             ElementTree.SubElement(case, "skipped" if check.skips else "failure", message=message)
             failures += not check.skips
             skipped += check.skips
+    for name, number in _ticks_amiss(report):
+        case = ElementTree.SubElement(suite, "testcase", classname=task, name=f"no tick was {name}")
+        if number:
+            ElementTree.SubElement(case, "failure", message=f"{number} ticks of the last {DAYS} days were {name}")
+            failures += 1
     for found in () if report.partial else report.signatures:
         case = ElementTree.SubElement(suite, "testcase", classname=task, name=f"{found.kind} {found.id}")
         message = in_xml(found.sentence)

@@ -14,6 +14,7 @@ from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write
 from shadow.gate.looking import look as look_at_gates
 from shadow.gate.report import GateReport
 from shadow.steering.draining import draining
+from shadow.steering.nameless import why_undone
 from shadow.steering.ramp_keys import why_whole_only
 from shadow.steering.reversing import why_not_reversed
 from shadow.steering.transitions import Wanted, begins_contained, leads_back, why_not_next
@@ -163,11 +164,19 @@ async def _checked(
         raise MoveRefused(why)
     why = why_not_next(current.phase, wanted.phase)
     if not why and _is_gated(step):
-        closed = (_closed(route, reports), await _undrained(connection, catalogue, step))
+        undone, undrained = await _undone(connection, step), await _undrained(connection, catalogue, step)
+        closed = (_closed(route, reports), undone, undrained)
         why = ". ".join(said for said in closed if said)
     if why and not force:
         raise MoveRefused(f"{why}. By force, with a reason, it can be moved all the same")
     return bool(why)
+
+
+async def _undone(connection: Connection, step: _Step) -> str:
+    """What nobody would do where legacy is about to have all of the route no longer; empty where nothing."""
+    if step.current.is_handed_over or not step.wanted.is_handed_over:
+        return ""
+    return await why_undone(connection, step.route)
 
 
 async def _undrained(connection: Connection, catalogue: ResolvedCatalogue, step: _Step) -> str:

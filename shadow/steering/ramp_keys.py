@@ -16,6 +16,12 @@ FROM (SELECT route, tenant, ramp_key FROM events ORDER BY id DESC LIMIT %s) AS l
 
 async def why_whole_only(connection: Connection, catalogue: ResolvedCatalogue, route: Route) -> str | None:
     """Why the route can only be moved from 0 to 100 %: none of its events has a key; None where they have, or may."""
+    tasks = [catalogue.tasks[name] for name in route.tasks]
+    clocks = [task.id for task in tasks if task.cron is not None and not task.sources]
+    if clocks:
+        return (
+            f"a share of {route.name!r} can't be moved: ticks of {', '.join(clocks)} have no key. Move it from 0 to 100"
+        )
     if route.entity is not None:
         return None
     remedy = f"Declare an entity (`cutover: {{entity: ...}}` of {route.tasks[0]!r}), or move it from 0 to 100 at once"

@@ -43,6 +43,19 @@ gate_runs = Table(
     Column("newest_at", Moment, comment="when the event of the newest pair that could be compared was accepted"),
 )
 
+shape_marks = Table(
+    "shape_marks",
+    metadata,
+    Column("what", Text, primary_key=True, comment="legacy"),
+    Column(
+        "finished_at",
+        Moment,
+        nullable=False,
+        comment="with the run's id: how far runs were read, in the order in which they ended",
+    ),
+    Column("run_id", Uuid, nullable=False),
+)
+
 task_shapes = Table(
     "task_shapes",
     metadata,
@@ -58,5 +71,6 @@ task_shapes = Table(
         "legacy_at", Moment, nullable=False, comment="when the newest event was accepted whose legacy run showed it"
     ),
     Column("compared_at", Moment, comment="the same of those whose pair was compared"),
+    Column("example_pair", Uuid, comment="the newest live one that shows it, to be replayed; null: none does"),
     PrimaryKeyConstraint("task", "of", "shape"),
 )

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shadow.store.condition_tables import gate_runs as gate_runs
+from shadow.store.condition_tables import shape_marks as shape_marks
 from shadow.store.condition_tables import task_shapes as task_shapes
 from shadow.store.containment_tables import containments as containments
 from shadow.store.containment_tables import egress_keys as egress_keys

@@ -101,12 +101,17 @@ async def _expect(conn: Connection, catalogue: ResolvedCatalogue, task: Resolved
             decision = history.decision(task.route, nominal)
             tenants = [""]
             if task.cron.tenants and decision.authority is Side.LEGACY:
-                cursor = await conn.execute(_TENANTS, {"task": task.id, "nominal": nominal})
-                tenants = [known for (known,) in await cursor.fetchall()]
+                tenants = await tenants_expected(conn, task, nominal)
             for tenant in tenants:
                 await held(conn, Tick(task.id, nominal, tenant), decision)
         await conn.execute(_MARK, (due[-1], task.id))
     await _tell_missed(conn, task, now - task.cron.grace)
+
+
+async def tenants_expected(conn: Connection, task: ResolvedTask, nominal_at: datetime) -> list[str]:
+    """The external ids of legacy's schedules that had the tick before: of others nothing is known."""
+    cursor = await conn.execute(_TENANTS, {"task": task.id, "nominal": nominal_at})
+    return [known for (known,) in await cursor.fetchall()]
 
 
 async def _tell_missed(conn: Connection, task: ResolvedTask, before: datetime) -> None:

@@ -18,7 +18,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.cron_settings import SCHEDULE
 from shadow.catalogue.model import Origin, Side
-from shadow.cutover.decision import Decision, Phase
+from shadow.cutover.decision import Decision, Phase, decide
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake.arrival import Descent, PlannedDispatch
 from shadow.intake.plan import planned
@@ -116,15 +116,10 @@ async def held(conn: Connection, tick: Tick, decision: Decision) -> Decision:
     row = await cursor.fetchone()
     if row is not None and (row[0], row[1]) != (decision.phase.value, decision.authority.value):
         # Decided ahead of its nominal time, by a clock that runs fast, before a move that now lies before it.
-        decision = _decided(decision.route, Phase(row[0]), Side(row[1]))
+        decision = decide(decision.route, Phase(row[0]), candidate=row[1] == Side.CANDIDATE)
     values = (decision.phase.value, decision.authority.value)
     await conn.execute(_HOLD, (tick.task, tick.nominal_at, tick.external_id, *values))
     return decision
-
-
-def _decided(route: str, phase: Phase, authority: Side) -> Decision:
-    mirrored = authority is Side.LEGACY and phase is not Phase.LEGACY
-    return Decision(route, phase, authority, tuple(Side) if mirrored else (authority,))
 
 
 def lock_of(task: str, nominal_at: datetime) -> int:

@@ -11,11 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shadow.catalogue.model import Side
-from shadow.cutover.decision import Decision, Phase
-
-ALL = 100
-"""Percent of keys."""
+from shadow.cutover.decision import WHOLE, Decision, Phase, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +22,9 @@ class Stand:
     share: int = 0
 
     @property
-    def authority(self) -> Side:
-        moved = self.phase in (Phase.LIVE, Phase.RETIRED) or (self.phase is Phase.RAMP and self.share >= ALL)
-        return Side.CANDIDATE if moved else Side.LEGACY
+    def is_for_all(self) -> bool:
+        """Whether a ramp takes what has no key, too."""
+        return self.phase is Phase.RAMP and self.share >= WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,5 @@ def decided(route: str, tasks: Mapping[str, Sequence[Moved]], nominal_at: dateti
         key=lambda one: (order.index(one.phase), one.share),
         default=AT_FIRST,
     )
-    authority = stand.authority
-    mirrored = authority is Side.LEGACY and stand.phase is not Phase.LEGACY
-    return Decision(route, stand.phase, authority, tuple(Side) if mirrored else (authority,))
+    # Never in reverse: from the switch on nothing is mirrored to legacy, which has a clock of its own.
+    return decide(route, stand.phase, candidate=stand.is_for_all)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,6 +82,35 @@ class _Wanted:
     """Column to its value, as text: PostgreSQL reads it as the column's type."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows as they were read."""
+
+    wanted: _Wanted
+    columns: _Columns
+    content: _Rows
+
+    @property
+    def table(self) -> str:
+        return self.wanted.row.table
+
+    @property
+    def identities(self) -> list[str]:
+        """The primary key of each, as client packages write it: the columns in the table's order, joined by colons."""
+        places = [place for place, column in enumerate(self.columns.types) if column in self.columns.primary]
+        return [":".join(row[place] or "" for place in places) for row in self.content]
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "values": dict(self.wanted.values),
+            "types": dict(self.columns.types),
+            "needed": sorted(self.columns.needed),
+            "primary": list(self.columns.primary),
+            "rows": self.content,
+        }
+
+
 class Worlds:
     """The databases of the catalogue, on both sides."""
 
@@ -112,14 +141,57 @@ class Worlds:
         Raises:
             psycopg.OperationalError, TimeoutError: a database cannot be reached or is too busy; to be tried again.
         """
+
+        async def copied() -> None:
+            for name, rows in _by_database(task, data):
+                found = await self._found(name, rows, since, source)
+                await self._replace(name, found, source, to)
+
         if to is Side.LEGACY and task.world:
             return f"{NOT_COPIED}: legacy's database is nobody's copy"
+        if task.cron is not None and task.cron.drains:
+            return f"{STALE}: a queue can only be copied as it was at a tick"
+        return await self._done(task, copied)
+
+    async def taken(self, task: ResolvedTask, data: Any, side: Side) -> tuple[datetime, list[Rows]]:
+        """The rows that the task needs as they are now, and since when, by the database's clock.
+
+        Raises:
+            CannotCopy: they cannot be read.
+            psycopg.Error, TimeoutError: a database cannot be reached, or refused.
+        """
+        taken_at: datetime | None = None
+        found: list[Rows] = []
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            for name, rows in _by_database(task, data):
+                if taken_at is None:
+                    taken_at = await self._time(name, side)
+                found += await self._found(name, rows, None, side)
+        if taken_at is None:
+            raise CannotCopy("the task has no `world`")
+        return taken_at, [rows for row in task.world for rows in found if rows.wanted.row is row]
+
+    async def put(
+        self, task: ResolvedTask, data: Any, stored: Sequence[Mapping[str, Any]], source: Side, to: Side
+    ) -> str:
+        """Have the rows on one side be as they once were on the other; see `copy`.
+
+        Args:
+            stored: the rows, in the order of the task's `world`.
+        """
+
+        async def put() -> None:
+            found = _restored(task, data, stored)
+            for name in dict.fromkeys(rows.wanted.row.database for rows in found):
+                await self._replace(name, [rows for rows in found if rows.wanted.row.database == name], source, to)
+
+        return await self._done(task, put)
+
+    async def _done(self, task: ResolvedTask, do: Callable[[], Awaitable[None]]) -> str:
+        """Do it; what became of it."""
         try:
-            wanted = [_wanted(row, data) for row in task.world]
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                for name in dict.fromkeys(one.row.database for one in wanted):
-                    rows = [one for one in wanted if one.row.database == name]
-                    await self._copy(name, rows, since, source, to)
+                await do()
         except _Stale as stale:
             return f"{STALE}: {stale}"
         except CannotCopy as error:
@@ -134,24 +206,42 @@ class Worlds:
             return _shortened(f"{NOT_COPIED}: {type(error).__name__} {about}".rstrip())
         return COPIED
 
-    async def _copy(self, name: str, wanted: Sequence[_Wanted], since: datetime, source: Side, to: Side) -> None:
+    async def _time(self, name: str, side: Side) -> datetime:
+        async with self._connection(name, side, self._settings(name, side)) as connection:
+            row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
+        assert row is not None
+        told: datetime = row[0]
+        return told
+
+    def _settings(self, name: str, side: Side) -> DatabaseSide:
         pair = self._databases[name]
-        here, there = (pair.legacy, pair.candidate) if source is Side.LEGACY else (pair.candidate, pair.legacy)
-        async with self._connection(name, source, here) as reading:
+        return pair.legacy if side is Side.LEGACY else pair.candidate
+
+    async def _found(self, name: str, wanted: Sequence[_Wanted], since: datetime | None, side: Side) -> list[Rows]:
+        here = self._settings(name, side)
+        async with self._connection(name, side, here) as reading:
             columns = [await _columns(reading, here, one.row) for one in wanted]
             contents: list[_Rows] = []
             # One snapshot of all rows: what belongs together is copied as it was together.
             async with reading.transaction():
                 await reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 for one, known in zip(wanted, columns, strict=True):
-                    await _check_fresh(reading, here, one, since)
+                    if since is not None:
+                        await _check_fresh(reading, here, one, since)
                     contents.append(await _read(reading, here, one, known))
+        return [Rows(*read) for read in zip(wanted, columns, contents, strict=True)]
+
+    async def _replace(self, name: str, found: Sequence[Rows], source: Side, to: Side) -> None:
+        there = self._settings(name, to)
         async with self._connection(name, to, there) as writing:
-            theirs = [await _columns(writing, there, one.row) for one in wanted]
-            for one, known, found in zip(wanted, columns, theirs, strict=True):
-                _check_columns(one.row.table, known, found, source, to)
+            theirs = [await _columns(writing, there, rows.wanted.row) for rows in found]
+            for rows, known in zip(found, theirs, strict=True):
+                _check_columns(rows.table, rows.columns, known, source, to)
             async with writing.transaction():
-                await _write(writing, there, list(zip(wanted, columns, theirs, contents, strict=True)))
+                written = [
+                    (rows.wanted, rows.columns, known, rows.content) for rows, known in zip(found, theirs, strict=True)
+                ]
+                await _write(writing, there, written)
 
     @asynccontextmanager
     async def _connection(self, name: str, side: Side, settings: DatabaseSide) -> AsyncIterator[_Connection]:
@@ -192,6 +282,30 @@ def _libpq(dsn: str) -> str:
     if dialect not in ("postgresql", "postgres"):
         raise CannotCopy(f"found a database of kind {dialect!r}: rows are copied between PostgreSQL databases only")
     return f"postgresql://{rest}"
+
+
+def _by_database(task: ResolvedTask, data: Any) -> list[tuple[str, list[_Wanted]]]:
+    wanted = [_wanted(row, data) for row in task.world]
+    names = dict.fromkeys(one.row.database for one in wanted)
+    return [(name, [one for one in wanted if one.row.database == name]) for name in names]
+
+
+def _restored(task: ResolvedTask, data: Any, stored: Sequence[Mapping[str, Any]]) -> list[Rows]:
+    """Rows from what `Rows.stored` gave, in the order in which they are declared by now.
+
+    Raises:
+        CannotCopy: they were not taken for this event, or the task's `world` is another by now.
+    """
+    if len(stored) != len(task.world):
+        raise CannotCopy("the task's `world` is not what it was at the tick")
+    found = []
+    for row, kept in zip(task.world, stored, strict=True):
+        wanted = _wanted(row, data)
+        if wanted.values != kept["values"]:
+            raise CannotCopy(f"the key of {row.table} is not what it was at the tick")
+        columns = _Columns(kept["types"], frozenset(kept["needed"]), tuple(kept["primary"]))
+        found.append(Rows(wanted, columns, [tuple(values) for values in kept["rows"]]))
+    return found
 
 
 def _wanted(row: ResolvedWorldRow, data: Any) -> _Wanted:

@@ -20,6 +20,7 @@ import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
+from shadow.catalogue.cron_settings import SCHEDULE
 from shadow.catalogue.model import Side
 from shadow.causes.children import Child
 from shadow.effects.evidence import data_of_events
@@ -33,6 +34,7 @@ from shadow.observe import metrics
 from shadow.platforms.event import EventRow
 from shadow.store.database import Connection, Database, Work
 from shadow.world.copying import Worlds
+from shadow.world.queues import Queues
 from shadow.world.release import TwinsKnown, next_step
 from shadow.world.twins import places, twins_of_children
 
@@ -181,6 +183,7 @@ class Sequencer:
         self._batch = batch
         self._lease_time = lease
         self._worlds = Worlds(catalogue)
+        self._queues = Queues(database, self._worlds)
         self._copies = asyncio.Semaphore(COPIES)
         self._wake = Wake(database, CHANNEL)
         self._woken = self._wake.subscribe()
@@ -286,7 +289,7 @@ class Sequencer:
             data = await self._data(item.event) if needing else None
             for task in needing:
                 async with self._copies:
-                    world = await self._worlds.copy(task, data, item.event.starts_at, item.authority, item.side)
+                    world = await self._world(task, data, item)
                 if world != COPIED or not late:
                     worlds[item.run(task)] = world
         except (psycopg.OperationalError, TimeoutError) as error:
@@ -301,6 +304,15 @@ class Sequencer:
             for task in needing:
                 worlds[item.run(task)] = f"{NOT_COPIED}: {type(error).__name__}"
         return _Ready(item, late, worlds)
+
+    async def _world(self, task: ResolvedTask, data: Any, item: _Claimed) -> str:
+        event = item.event
+        if event.source != SCHEDULE or event.occurred_at is None:
+            return await self._worlds.copy(task, data, event.starts_at, item.authority, item.side)
+        if task.cron is not None and task.cron.drains:
+            return await self._queues.put(task, event, data, derived_id(event.id, task.id, item.authority))
+        # Of a tick the rows count as they were at its nominal time: its run may be found a while after it began.
+        return await self._worlds.copy(task, data, event.occurred_at, item.authority, item.side)
 
     async def _data(self, event: EventRow) -> Any:
         async with self._database.connection(Work.WORLD) as conn:

@@ -62,6 +62,7 @@ defaults:
   deadline: {deadline}
   settle: 200ms
   sequence: {sequence}
+  cutover: {{reverse: {reverse}}}
   rules: {{identities: [{{kind: event, paths: [$.order, $.part]}}]}}
 tasks:
   first: {{event: chain/first, sources: [app], legacy: {{platform: trigger}}, candidate: {{platform: inngest}}}}
@@ -108,8 +109,8 @@ class Chain:
         async with self.database.connection(Work.CONTROL) as conn:
             for task, phase in phases.items():
                 await conn.execute(
-                    "INSERT INTO phases (task, phase, previous, effective_at, version, allow)"
-                    " VALUES (%s, %s, %s, now(), 1, %s)"
+                    "INSERT INTO phases (task, phase, previous, effective_at, version, allow, reverse)"
+                    " VALUES (%s, %s, %s, now(), 1, %s, true)"
                     " ON CONFLICT (task) DO UPDATE SET previous = phases.phase, phase = excluded.phase,"
                     " effective_at = now(), version = phases.version + 1, allow = excluded.allow",
                     (task, phase.value, phase.value, list(allow)),
@@ -186,12 +187,14 @@ async def chain(
     sequence: str = "together",
     quota: RateLimit | None = None,
     deadline: str = "60s",
+    reverse: bool = False,
 ) -> AsyncIterator[Chain]:
     """Everything, for as long as the block lasts.
 
     Args:
         quota: of requests to Trigger.dev; the real one's, some 1,500 a minute, where it is not told.
         deadline: of every task.
+        reverse: legacy runs without authority where the candidate has it.
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -212,6 +215,7 @@ async def chain(
             root=ROOT,
             worker=WORKER,
             sequence=sequence,
+            reverse=str(reverse).lower(),
         )
         catalogue = parse(text, "chain.yaml", {})
         routings: list[Routing] = []

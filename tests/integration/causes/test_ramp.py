@@ -47,3 +47,16 @@ async def test_a_child_goes_as_its_own_route_stands_and_its_own_children_by_the_
         },
     )
     assert (world.legacy_runs(), world.candidate_runs()) == ({"second": 1}, {"first": 1, "third": 1})
+
+
+async def test_in_a_reverse_shadow_legacy_and_its_children_run_without_authority_and_are_compared(
+    database: Database, tmp_path: Path
+) -> None:
+    async with chain(database, tmp_path, reverse=True) as world:
+        await world.phases({"first": Phase.RAMP, "second": Phase.LIVE, "third": Phase.RAMP}, allow=["acme"])
+        await world.send(1, tenant="acme")
+        await ended(
+            world,
+            {(task, "candidate", "real"): 1 for task in EVENTS} | {(task, "legacy", "none"): 1 for task in EVENTS},
+        )
+        assert await world.verdicts() == {(task, "match"): 1 for task in EVENTS}

@@ -137,7 +137,7 @@ async def test_a_start_that_was_moved_in_time_is_the_candidates_too(world: Stage
     async with world.delivering(Side.CANDIDATE):
         await _delivered(world)
     assert {event.ts for event in world.inngest.events()} == {int(moved.timestamp() * 1000)}
-    assert await world.rows("SELECT incomparable FROM pairs") == [(None,)]
+    assert await world.rows("SELECT incomparable, starts_at FROM pairs") == [(None, moved)]
     assert (await world.run(event, "pay-out", Side.CANDIDATE))["poll_at"] > moved
 
 

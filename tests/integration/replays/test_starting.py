@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from shadow.catalogue.model import Side
 from shadow.containment.record import withdraw
 from shadow.cutover.decision import Phase
-from shadow.replays.starting import DEFAULT_LIMIT, LARGEST_LIMIT, ReplayRefused, Started, UnknownSignature, start_replay
+from shadow.gate import epochs
+from shadow.replays.starting import (
+    DEFAULT_LIMIT,
+    LARGEST_LIMIT,
+    ReplayRefused,
+    Started,
+    UnknownSignature,
+    start_replay,
+    start_task_replay,
+)
 from shadow.reports import replays
 from shadow.reports.shapes import ReplayView
-from shadow.store.database import Database
+from shadow.store.database import Database, Work
 from tests.integration.causes.chain import EVENTS, Chain, chain
 from tests.integration.containment.declared import declared
 
@@ -119,3 +130,37 @@ async def test_nothing_is_started_that_might_do_harm_or_say_nothing(world: Chain
         await start(world, signature)
     assert await world.rows("SELECT count(*) FROM replays") == [(0,)]
     assert await replays.one(world.database.engine, UUID(int=1)) is None
+
+
+async def test_a_task_is_given_the_events_that_its_epoch_lacks(world: Chain) -> None:
+    world.faults.clear()
+
+    async def replayed(limit: int) -> Started:
+        return await start_task_replay(
+            world.database, world.catalogue, "first", actor="ann", reason="evidence", limit=limit
+        )
+
+    with pytest.raises(ReplayRefused, match="has no epoch yet"):
+        await replayed(1)
+    async with world.database.connection(Work.CONTROL) as connection:
+        none: dict[Side, str | None] = {}
+        await epochs.begin_first(connection, "first", rules="r1", versions=none, started_at=datetime.now(UTC))
+    oldest, *later = [pair for (pair,) in await world.rows("SELECT id FROM pairs WHERE task = 'first' ORDER BY id")]
+    # The oldest alone shows something rare; the rest has been compared.
+    async with asyncio.timeout(60):
+        seen = "UPDATE task_shapes SET compared_at = now() + interval '1 hour' RETURNING task"
+        while not await world.rows(seen):  # noqa: ASYNC110  # what the judge writes is not awaited
+            await asyncio.sleep(0.1)
+    await world.rows(
+        "INSERT INTO task_shapes (task, of, shape, legacy_at, example_pair)"
+        " VALUES ('first', 'event', 'rare', now(), %s) RETURNING task",
+        oldest,
+    )
+    first = await judged(world, await replayed(1))
+    assert (first.pairs, first.signature, first.verdicts) == (1, None, {"match": 1})
+    assert await world.rows("SELECT replays FROM pairs WHERE replay = %s", first.id) == [(oldest,)]
+
+    rest = await judged(world, await replayed(DEFAULT_LIMIT))
+    assert rest.pairs == len(later)
+    with pytest.raises(ReplayRefused, match="no recorded event of first is left"):
+        await replayed(1)

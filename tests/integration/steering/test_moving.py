@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -207,6 +208,23 @@ async def test_a_source_that_never_told_a_tenant_is_found_by_what_it_brought(dat
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("phase", [Phase.RAMP, Phase.LIVE])
+async def test_work_of_legacy_that_nobody_would_do_any_more_keeps_a_route_in_shadow(
+    database: Database, phase: Phase
+) -> None:
+    await to(database, "pay", Phase.SHADOW)
+    share: dict[str, Any] = {"share": 10} if phase is Phase.RAMP else {}
+    await _event(database, "pay", origin="legacy", tenant="acme")
+    with pytest.raises(MoveRefused, match="1 events of 'pay' in the last day came from legacy runs that did not say"):
+        await to(database, "pay", phase, **share)
+    await rows(database, "DELETE FROM events RETURNING id")
+    await _run(database, "pay", event=None)
+    with pytest.raises(MoveRefused, match="legacy ran pay 1 times in the last day without Shadow having started it"):
+        await to(database, "pay", phase, **share)
+    assert (await to(database, "pay", phase, force=True, **share)).forced
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_tasks_that_start_each_other_past_the_doors_move_together(database: Database) -> None:
     await _started(database, "pay", "deploy")
     await to(database, "pay", Phase.SHADOW)
@@ -300,15 +318,21 @@ async def _event(database: Database, route: str, **columns: Any) -> Any:
     return values["id"]
 
 
-async def _started(database: Database, parent: str, child: str) -> None:
-    """A run of one task started one of the other on its platform."""
+async def _run(database: Database, task: str, *, event: UUID | None) -> UUID:
     run = new_id()
     await rows(
         database,
-        "INSERT INTO runs (id, task, side, platform, authority, state) VALUES (%s, %s, 'legacy', 'trigger', 'real',"
-        " 'finished') RETURNING id",
+        "INSERT INTO runs (id, event_id, task, side, platform, authority, state) VALUES (%s, %s, %s, 'legacy',"
+        " 'trigger', 'real', 'finished') RETURNING id",
         run,
-        parent,
+        event,
+        task,
     )
+    return run
+
+
+async def _started(database: Database, parent: str, child: str) -> None:
+    """A run of one task started one of the other on its platform."""
+    run = await _run(database, parent, event=new_id())
     name = CATALOGUE.tasks[child].event
     await _event(database, child, door="platform", origin="legacy", name=name, parent_run=run, tenant="acme")

@@ -27,6 +27,7 @@ PROMISED = {
     ("get", "/v1/costs"),
     ("get", "/v1/tasks/{task}/costs"),
     ("get", "/v1/tasks/{task}/rules"),
+    ("get", "/v1/tasks/{task}/ticks"),
     ("get", "/v1/tasks/{task}/evidence"),
     ("get", "/v1/tasks/{task}/evidence.html"),
     ("get", "/v1/tasks/{task}/containment"),

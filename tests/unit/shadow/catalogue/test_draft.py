@@ -79,6 +79,33 @@ def test_schedules_and_cron_functions_are_noted() -> None:
     assert catalogue.tasks["daily"].event == "cron/daily"
 
 
+def test_a_task_with_an_active_schedule_gets_its_cron() -> None:
+    functions = [ListedFunction("commerce-daily", crons=("0 2 * * *",)), function("sweep", "queue/sweep")]
+    schedules = [ListedSchedule("daily", "0  2 * * *", "Europe/Oslo"), ListedSchedule("sweep", "*/5 * * * *")]
+    text, catalogue = drafted(["daily", "sweep"], functions, *schedules)
+    daily, sweep = catalogue.tasks["daily"], catalogue.tasks["sweep"]
+    assert daily.cron is not None
+    assert (daily.cron.expression, daily.cron.timezone) == ("0 2 * * *", "Europe/Oslo")
+    assert daily.sources == ()
+    assert sweep.cron is not None
+    assert sweep.sources == ("app-trigger",)
+    assert "tenants" not in text
+
+
+def test_schedules_of_tenants_are_told_by_their_external_ids() -> None:
+    schedules = [ListedSchedule("daily", "0 2 * * *", external=True) for _tenant in range(2)]
+    _, catalogue = drafted(["daily"], [ListedFunction("commerce-daily", crons=("0 2 * * *",))], *schedules)
+    cron = catalogue.tasks["daily"].cron
+    assert cron is not None
+    assert cron.tenants
+
+
+def test_a_schedule_that_nobody_can_read_is_left_to_a_person() -> None:
+    text, catalogue = drafted(["daily"], [function("daily", "x/y")], ListedSchedule("daily", "@daily"))
+    assert catalogue.tasks["daily"].cron is None
+    assert "# cron: not drafted, as @daily (UTC) can't be read" in text
+
+
 def test_a_list_that_was_not_read_to_its_end_is_said_to_be_so() -> None:
     assert "rare tasks may be missing" in drafted([], [], complete=False)[0]
     assert "rare tasks may be missing" not in drafted([], [])[0]

@@ -69,6 +69,24 @@ def test_what_the_platform_counts_and_what_the_worker_tells_are_never_compared()
     assert is_another("20260501.2", "20260501.1")
 
 
+def test_a_run_that_waited_long_is_of_an_old_version_and_begins_none() -> None:
+    seen = [Seen("20260430.12", at(5), at(5)), Seen("20260501.9", at(-5), at(4))]
+    assert change_of("20260501.9", T0, seen) is None
+    newer = Seen("20260501.10", at(6), at(6))
+    change = change_of("20260501.9", T0, [newer, *seen])
+    assert change is not None
+    assert change.version == "20260501.10"
+
+
+def test_what_ci_tells_and_what_the_platform_counts_soon_after_is_one_deploy() -> None:
+    seen = [Seen("20260501.2", at(3), at(3)), Seen("3f2c9", T0, T0)]
+    assert change_of("3f2c9", T0, seen) is None
+    later = Seen("20260501.3", at(11), at(11))
+    change = change_of("3f2c9", T0, [later, *seen])
+    assert change is not None
+    assert change.version == "20260501.3"
+
+
 def test_an_unknown_version_is_not_known_to_be_another() -> None:
     assert not is_another(None, "v1")
     assert not is_another("v1", None)

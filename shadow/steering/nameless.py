@@ -1,0 +1,46 @@
+"""Work of legacy that nobody would do after a switch: runs that are not known have no authority once a route ramps.
+
+While legacy has all of a route, a run of which nothing is known is taken for what legacy has always done. From `ramp`
+on it may be of either side's share, so it has no authority (`Decision.whole`), and what it was to do is left undone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from shadow.catalogue import Route
+from shadow.model.ids import first_id_at
+from shadow.store.database import Connection
+
+_SPAN = timedelta(days=1)
+_MOST_NAMED = 5
+
+_EMITTED = b"""
+SELECT count(*) FROM events
+WHERE id >= %s AND route = %s AND origin = 'legacy' AND parent_run IS NULL AND purpose = 'live'
+"""
+_OUTSIDE = b"""
+SELECT count(*), (array_agg(DISTINCT task))[:%s] FROM runs
+WHERE id >= %s AND task = ANY(%s) AND side = 'legacy' AND event_id IS NULL AND authority = 'real'
+"""
+
+
+async def why_undone(connection: Connection, route: Route, now: datetime | None = None) -> str:
+    """What of the last day would have been left undone; empty where nothing."""
+    first = first_id_at((now or datetime.now(UTC)) - _SPAN)
+    cursor = await connection.execute(_EMITTED, (first, route.name))
+    emitted: int = (await cursor.fetchall())[0][0]
+    cursor = await connection.execute(_OUTSIDE, (_MOST_NAMED, first, list(route.tasks)))
+    outside, tasks = (await cursor.fetchall())[0]
+    said = []
+    if emitted:
+        said.append(
+            f"{emitted} events of {route.name!r} in the last day came from legacy runs that did not say which they are;"
+            " such have no authority any more, so have the workers name their runs first"
+        )
+    if outside:
+        said.append(
+            f"legacy ran {', '.join(tasks)} {outside} times in the last day without Shadow having started it; such runs"
+            " have no authority any more, so point what starts them at Shadow first"
+        )
+    return ". ".join(said)
