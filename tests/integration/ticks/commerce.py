@@ -47,8 +47,16 @@ class Commerce(Clock):
     queues: QueueLoop
 
     async def in_shadow_since(self, at: datetime) -> None:
+        """Ticks are expected since then, too, so that the run list is read as far back: a run is listed at its
+        nominal time."""
         for task in (QUEUE, METRICS):
             await self.moved(Phase.SHADOW, at, source=Phase.LEGACY, task=task)
+            await self.rows(
+                "INSERT INTO tick_marks VALUES (%s, %s) ON CONFLICT (task) DO UPDATE"
+                " SET expected_until = excluded.expected_until RETURNING task",
+                task,
+                at,
+            )
 
     def legacy_rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self.urls.legacy, autocommit=True, row_factory=dict_row) as connection:
