@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psycopg
@@ -99,6 +100,9 @@ async def commerce(
         databases.prepare, server_url, dataset.rows, {**dataset.cloned(), "webhook_queue": []}, prefix=prefix
     )
     async with AsyncExitStack() as stack:
+        for name in ("SWEEP_EVERY", "WAITED_EVERY"):
+            stack.enter_context(patch(f"shadow.ticks.legacy_runs.{name}", timedelta(milliseconds=500)))
+        stack.enter_context(patch("shadow.ticks.expecting.EVERY_SECONDS", 0.3))
         stack.callback(databases.drop, server_url, prefix=prefix)
         held = EgressKeys(*[(await egress_keys.issue(database, side, "workers"))[0] for side in Side])
         ports = Ports(free_port(), free_port(), free_port())
