@@ -45,9 +45,13 @@ def _unpack() -> None:
         (package,) = Path(folder).glob("prometheus_*.deb")
         fresh = Path(tempfile.mkdtemp(prefix=f"{_CACHE.name}-", dir=_CACHE.parent))
         _run(["dpkg-deb", "--extract", str(package), str(fresh)], folder)
-    if _CACHE.exists():
-        shutil.rmtree(_CACHE)
-    fresh.rename(_CACHE)
+    try:
+        fresh.rename(_CACHE)
+    except OSError:
+        # Another process of the tests was first.
+        shutil.rmtree(fresh)
+        if not (_CACHE / "usr" / "bin" / "prometheus").exists():
+            raise
 
 
 def _run(command: list[str], folder: str) -> None:

@@ -143,6 +143,7 @@ _TASKS: dict[str, dict[str, Any]] = {
         "source": APP_INNGEST,
         "payload": {"requestId": "$.requestId"},
         "business_keys": ["$.requestId"],
+        "cutover": {"entity": "$.requestId"},
         "description": "Moves money to a creator.",
     },
     "process-creator-application": {
@@ -303,7 +304,7 @@ def _task(task_id: str, task: dict[str, Any]) -> dict[str, Any]:
     }
     if "payload" in task:
         described["legacy"]["payload"] = dict(task["payload"])
-    for name in ("tenant_rate", "business_keys"):
+    for name in ("tenant_rate", "business_keys", "cutover"):
         if name in task:
             described[name] = task[name]
     if task_id in _BEFORE:

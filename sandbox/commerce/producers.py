@@ -164,7 +164,7 @@ async def produce(
 
     async def one(action: Action) -> Sent:
         async with turnstile:
-            sent = await _insist(producers, action, patience)
+            sent = await insist(producers, action, patience)
         if progress is not None:
             progress(sent)
         return sent
@@ -175,7 +175,8 @@ async def produce(
         await producers.close()
 
 
-async def _insist(producers: Producers, action: Action, patience: float) -> Sent:
+async def insist(producers: Producers, action: Action, patience: float) -> Sent:
+    """Send an action until it is acknowledged, refused for good, or `patience` seconds have passed."""
     kind = {Webhook: "webhook", SendEvents: "event", Trigger: "trigger"}[type(action)]
     loop = asyncio.get_running_loop()
     deadline, delay, attempts = loop.time() + patience, _FIRST_DELAY, 0

@@ -74,7 +74,8 @@ def _print(found: Costs) -> None:
     table.add_row("all", "", _money(total.legacy), _money(total.candidate), _money(total.saving), style="bold")
     console.print(table)
     if total.unknown:
-        console.print(f"{total.unknown} tasks are not in the sums: nothing says what one of their sides costs.")
+        tasks = "1 task is" if total.unknown == 1 else f"{total.unknown} tasks are"
+        console.print(f"{tasks} not in the sums: nothing says what one side costs.")
     for apart in found.apart:
         console.print(
             f"Apart: {apart.runs:,} runs, {apart.side}, {apart.purpose}: by their platforms {apart.reported:,.2f}"

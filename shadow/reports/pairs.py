@@ -110,8 +110,11 @@ def _filtered(query: Select[tuple[object, ...]], wanted: PairFilter) -> Select[t
     query = query.where(pairs.c.replay.is_(None) if wanted.replay is None else pairs.c.replay == wanted.replay)
     if wanted.task is not None:
         query = query.where(pairs.c.task == wanted.task)
-    if wanted.verdict is not None:
-        query = query.where(pairs.c.verdict == (None if wanted.verdict == PENDING else wanted.verdict))
+    if wanted.verdict == PENDING:
+        # Whatever has no verdict is due some day: that is how the few of them are found among the many.
+        query = query.where(pairs.c.verdict.is_(None), pairs.c.due_at.is_not(None))
+    elif wanted.verdict is not None:
+        query = query.where(pairs.c.verdict == wanted.verdict)
     if wanted.tenant is not None:
         query = query.where(pairs.c.tenant == (wanted.tenant or None))
     if wanted.since is not None:

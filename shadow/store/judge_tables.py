@@ -69,6 +69,7 @@ pairs = Table(
         postgresql_where=text("verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL"),
     ),
     Index("pairs_tenant", "tenant", "id"),
+    Index("pairs_unlike", "verdict", "id", postgresql_where=text("verdict <> 'match'")),
     Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),
     Index("pairs_replays", "replays", postgresql_where=text("replays IS NOT NULL")),
     Index(

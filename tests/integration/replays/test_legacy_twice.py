@@ -141,7 +141,7 @@ async def test_of_a_route_only_that_task_runs_a_second_time(world: Chain) -> Non
     # The same service, had the catalogue two tasks that one event starts.
     text = CATALOGUE.replace("event: chain/third", "event: chain/first")
     places = {"trigger": world.trigger.url, "inngest": world.platform, "root": ROOT, "worker": WORKER}
-    catalogue = parse(text.format(**places, sequence="together", deadline="60s"), "chain.yaml", {})
+    catalogue = parse(text.format(**places, sequence="together", deadline="60s", reverse="false"), "chain.yaml", {})
     await world.rows("UPDATE events SET route = 'first+third' RETURNING id")
     await seen(world, "gateway")
     started = await start_legacy_twice(world.database, catalogue, "first", actor="ann", reason="pretended targets")
