@@ -21,6 +21,8 @@ MOST_PENDING = 10_000
 """Beyond it nobody counts."""
 MOST_TICKS = 500
 """Of one task that are looked at: several tenants may share a tick."""
+MOST_SCHEDULED = 1000
+"""Pairs of one task, accepted before its epoch and critical in it, that are looked at."""
 EARLY = timedelta(minutes=5)
 """How long before its event was accepted a tick was due, at most, as a rule."""
 
@@ -38,13 +40,24 @@ _UNALLOWED = """
 EXISTS (SELECT FROM differences AS shown WHERE shown.signature = {signature} AND shown.pair_id >= asked.first
         AND (shown.allowance IS NULL{more}))
 """
+# A pair's id is as old as its event, which may start later than it was accepted: those that count in an epoch and were
+# accepted before it are found by their start.
 _CRITICAL = f"""
-SELECT asked.task, found.id, found.sentence
-FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS asked (task, first, since)
-JOIN signatures AS found ON found.task = asked.task
-WHERE found.severity = 'critical' AND found.pairs > found.allowed AND found.last_seen >= asked.since
-  AND {_UNALLOWED.format(signature="found.id", more="")}
-ORDER BY asked.task, found.pairs DESC, found.id
+WITH asked AS (SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS asked (task, first, since))
+SELECT shown.task, shown.id, shown.sentence FROM (
+    SELECT asked.task, found.id, found.sentence, found.pairs FROM asked
+    JOIN signatures AS found ON found.task = asked.task
+    WHERE found.severity = 'critical' AND found.pairs > found.allowed AND found.last_seen >= asked.since
+      AND {_UNALLOWED.format(signature="found.id", more="")}
+    UNION
+    SELECT asked.task, found.id, found.sentence, found.pairs FROM asked CROSS JOIN LATERAL (
+        SELECT id FROM pairs
+        WHERE pairs.task = asked.task AND pairs.starts_at >= asked.since AND pairs.id < asked.first
+          AND verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL
+        ORDER BY pairs.starts_at LIMIT {MOST_SCHEDULED}) AS late
+    JOIN differences AS one ON one.pair_id = late.id AND one.severity = 'critical' AND one.allowance IS NULL
+    JOIN signatures AS found ON found.id = one.signature
+) AS shown ORDER BY shown.task, shown.pairs DESC, shown.id
 """  # noqa: S608  # of constants
 _EXPIRED = f"""
 SELECT asked.task, allowance.signature, max(allowance.expires_at)

@@ -85,6 +85,24 @@ async def test_a_leak_shuts_the_gate_for_its_epoch(world: World) -> None:
     assert of(report, ConditionName.LEAKS).figure == 1
 
 
+async def test_a_critical_difference_of_a_pair_that_was_accepted_before_the_epoch_and_starts_in_it_shuts_the_gate(
+    world: World, judge: JudgeLoop
+) -> None:
+    told = await world.event()
+    await told.effect(Side.CANDIDATE, {"amount": 5})
+    await told.both({"ok": True})
+    await judged(world, judge)
+    await ready(world)
+    async with world.connection() as connection:
+        await connection.execute("UPDATE epochs SET started_at = now() + interval '1 second'")
+    assert ConditionName.CRITICAL not in shut_by(await said(world))
+    async with world.connection() as connection:
+        await connection.execute("UPDATE pairs SET starts_at = now() + interval '1 hour'")
+    report = await said(world)
+    assert ConditionName.CRITICAL in shut_by(report)
+    assert of(report, ConditionName.CRITICAL).figure == 1
+
+
 async def test_without_its_declaration_neither_containment_nor_leaks_are_answered_for(world: World) -> None:
     await ready(world)
     await withdraw(world.database, TASK, actor="bob", reason="it writes after all")
