@@ -36,6 +36,11 @@ SELECT incidents.task, count(*) FROM unnest(%s::text[], %s::uuid[]) AS asked (ta
 JOIN incidents ON incidents.task = asked.task AND incidents.id >= asked.first
 WHERE incidents.kind = 'leak' GROUP BY incidents.task
 """
+_VERSION_SINCE = """
+SELECT present.task, min(past.started_at) FROM epochs AS present
+JOIN epochs AS past ON past.task = present.task AND past.candidate_version IS NOT DISTINCT FROM present.candidate_version
+WHERE present.id = ANY(%s) GROUP BY present.task
+"""
 _UNALLOWED = """
 EXISTS (SELECT FROM differences AS shown WHERE shown.signature = {signature} AND shown.pair_id >= asked.first
         AND (shown.allowance IS NULL{more}))
@@ -128,6 +133,11 @@ async def declared(connection: Connection, tasks: Collection[str]) -> set[str]:
     """The tasks of which a declaration stands that their candidate is harmless."""
     cursor = await connection.execute(_DECLARED, (list(tasks),))
     return {task for (task,) in await cursor.fetchall()}
+
+
+async def version_since(connection: Connection, epochs: Collection[UUID]) -> dict[str, datetime]:
+    """By task, when the first of its epochs began that was of the same version of the candidate."""
+    return dict(await (await connection.execute(_VERSION_SINCE, (list(epochs),))).fetchall())
 
 
 async def leaks(connection: Connection, since: Mapping[str, datetime]) -> dict[str, int]:
