@@ -38,7 +38,8 @@ WHERE incidents.kind = 'leak' GROUP BY incidents.task
 """
 _VERSION_SINCE = """
 SELECT present.task, min(past.started_at) FROM epochs AS present
-JOIN epochs AS past ON past.task = present.task AND past.candidate_version IS NOT DISTINCT FROM present.candidate_version
+JOIN epochs AS past ON past.task = present.task
+    AND past.candidate_version IS NOT DISTINCT FROM present.candidate_version
 WHERE present.id = ANY(%s) GROUP BY present.task
 """
 _UNALLOWED = """
