@@ -212,7 +212,8 @@ class Stage:
 
     def _control(self, app: FastAPI, candidate: Capture) -> None:
         """`GET /books`; `POST /sync {"url"}`, which has another app registered at the pretend Inngest; `POST /guard`,
-        which has the candidate's worker show its guard and what it holds, as it would when it starts."""
+        which has the candidate's worker show its guard and what it holds, as it would when it starts; `POST /faults
+        {"names"}`, which has the candidate make these mistakes from now on."""
 
         @app.get("/books")
         async def books() -> Response:
@@ -228,6 +229,15 @@ class Stage:
             except (httpx.HTTPError, RuntimeError) as error:
                 return _json({"error": f"{type(error).__name__}: {error}"}, 502)
             return _json({"functions": [function.id for function in self.inngest.functions()]})
+
+        @app.post("/faults")
+        async def faults(request: Request) -> Response:
+            body = orjson.loads(await request.body())
+            try:
+                self.faults.change(body["names"])
+            except (ValueError, KeyError, TypeError) as error:
+                return _json({"error": f'{error}; expected {{"names": [...]}}'}, 400)
+            return _json({"faults": self.faults.by_task()})
 
         @app.post("/guard")
         async def guard() -> Response:

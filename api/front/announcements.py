@@ -16,6 +16,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.front import trigger_shape
+from api.front.ever_issued import EverIssued
 from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, read_body, respond
 from api.front.intent import NotServed, TriggerTold
 from api.front.intents import Intents, read_json
@@ -42,8 +43,14 @@ class AnnouncementDoor:
     """Takes announcements."""
 
     def __init__(
-        self, services: FrontServices, sources: CallingSources, intents: Intents, pass_through: ASGIApp
+        self,
+        services: FrontServices,
+        sources: CallingSources,
+        intents: Intents,
+        ever_issued: EverIssued,
+        pass_through: ASGIApp,
     ) -> None:
+        self._ever_issued = ever_issued
         self._services = services
         self._sources = sources
         self._intents = intents
@@ -53,7 +60,7 @@ class AnnouncementDoor:
         """`POST /api/v3/batches`."""
         headers = fields(scope)
         source = self._sources.holder(headers)
-        if source is None or not (is_of_a_run(source, headers) or self._intents.may_issue(source)):
+        if source is None or not (is_of_a_run(source, headers) or await self._may_issue(source)):
             await self._pass_through(scope, receive, send)
             return
         if await self._sources.authenticate(headers, send) is None:
@@ -78,6 +85,16 @@ class AnnouncementDoor:
             return
         await self._forward(source, scope, send, body, batch)
 
+    async def _may_issue(self, source: CallingSource) -> bool:
+        """Whether an item of a producer's batch may be the candidate's: now, or by its key since before a move back."""
+        if self._intents.may_issue(source):
+            return True
+        try:
+            return await self._ever_issued.look()
+        except psycopg.Error as error:
+            log.error("front.issued_unread", error=type(error).__name__)
+            return False
+
     async def _is_issued(self, source: CallingSource, scope: Scope, send: Send, batch: AnnouncedBatch) -> bool:
         """Answer for a batch some of whose items may be the candidate's; False where none can be.
 
@@ -87,7 +104,7 @@ class AnnouncementDoor:
         """
         told = TriggerTold.of(fields(scope))
         ours = await self._intents.issued_tasks(source, batch.parent, told, batch.tasks)
-        if not ours:
+        if not ours and (is_of_a_run(source, fields(scope)) or batch.is_awaited):
             return False
         if batch.is_awaited:
             if batch.tasks is not None:

@@ -102,7 +102,11 @@ class IssuedDoor:
         if found is None:
             await self._pass_through(scope, receive, send)
             return
-        if await self._allowed(scope, send, ("runs", issued_run(event))) is None:
+        source = await self._sources.authenticate(fields(scope), send)
+        if source is None:
+            return
+        if not source.may_read_run(issued_run(event), found.legacy_task, found.tags):
+            await trigger_shape.unauthorized(send)
             return
         output: Mapping[str, Any] | None = {}
         if found.execution.status == "completed":

@@ -21,11 +21,13 @@ from api.front import run_shape, trigger_shape
 from api.front.exchange import BodyTooLarge, fields, pairs, read_body
 from api.front.intent import NotServed, Taken, TriggerTold
 from api.front.intents import Intents
+from api.front.run_changes import RunChangeDoor
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource, CallingSources
+from shadow.catalogue.model import Origin
 from shadow.causes.batches import issued_run
 from shadow.fanout import issued_changes
-from shadow.fanout.issued import IssuedRun, issued_run_of
+from shadow.fanout.issued import IssuedRun, call_of_run, issued_run_of
 from shadow.fanout.issued_changes import Change
 from shadow.fanout.issued_overlay import TooManyTags, add_tags, change_metadata
 from shadow.intake.group_commit import Overloaded
@@ -52,7 +54,10 @@ _BUSY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 class IssuedChangeDoor:
     """The calls; `run` is the id without its prefix. Of a run that was not issued they are handed on."""
 
-    def __init__(self, services: FrontServices, sources: CallingSources, intents: Intents) -> None:
+    def __init__(
+        self, services: FrontServices, sources: CallingSources, intents: Intents, changes: RunChangeDoor
+    ) -> None:
+        self._changes = changes
         self._services = services
         self._sources = sources
         self._intents = intents
@@ -94,19 +99,47 @@ class IssuedChangeDoor:
 
     async def replay(self, scope: Scope, receive: Receive, send: Send, run: IssuedRun, source: CallingSource) -> None:
         """`POST /api/v1/runs/{id}/replay`: the same call once more, without its key, for whoever has authority now."""
-        task = source.tasks.get(run.legacy_task)
-        if run.request is None or task is None:
+        if run.request is None:
             await trigger_shape.refuse(send, 400, "the call is not kept any more")
             return
+        await self._replayed(scope, send, source, run.event, run.legacy_task, run.request)
+
+    async def replay_of_legacys(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
+        """The same of a run of Trigger.dev's, as long as its task may be the candidate's by now: Trigger.dev would run
+        it without authority. Any other replay is Trigger.dev's business."""
+        source = self._sources.holder(fields(scope))
+        if source is None or source.origin is not Origin.PRODUCER or not self._intents.may_issue(source):
+            await self._changes.replay(scope, receive, send, name)
+            return
+        async with self._services.database.connection(Work.CAUSES) as connection:
+            call = await call_of_run(connection, self._services.catalogue, source.platform_name, name)
+        if call is None or call.request is None or not self._intents.may_issue(source, [call.legacy_task]):
+            await self._changes.replay(scope, receive, send, name)
+            return
+        source = await self._sources.authenticate(fields(scope), send)
+        if source is None:
+            return
+        if not source.may_write("runs", name):
+            await trigger_shape.unauthorized(send)
+            return
+        await self._replayed(scope, send, source, call.event, call.legacy_task, call.request)
+
+    async def _replayed(
+        self, scope: Scope, send: Send, source: CallingSource, event: UUID, legacy_task: str, request: bytes
+    ) -> None:
+        task = source.tasks.get(legacy_task)
         try:
-            body = replayed_body(run.request)
-            call = trigger_call(run.legacy_task, body, {})
+            body = replayed_body(request)
+            call = trigger_call(legacy_task, body, {})
         except CallRefused as error:
             await trigger_shape.refuse(send, error.status, str(error))
             return
+        if task is None:
+            await trigger_shape.refuse(send, 404, f"Task {legacy_task} is not in the catalogue")
+            return
         headers = fields(scope)
         again = headers.get(REQUEST_KEY)
-        request_key = f"replay:{run.event}:{again}" if again else None
+        request_key = f"replay:{event}:{again}" if again else None
         key = wire_key(source.name, source.platform_name, task.id, call, request_key)
         sent = [(name, value) for name, value in pairs(scope) if name not in ("content-length", "content-type")]
         sent.append(("content-type", "application/json"))
@@ -118,7 +151,7 @@ class IssuedChangeDoor:
             await trigger_shape.taken(send, source.platform, 200, {"id": intent.run}, f"read:runs:{intent.run}")
             return
         sent.append(("idempotency-key", key.value))
-        path = f"/api/v1/tasks/{quote(run.legacy_task, safe='')}/trigger"
+        path = f"/api/v1/tasks/{quote(legacy_task, safe='')}/trigger"
         ask = partial(self._intents.forward, source.platform, scope, sent, body, path)
         await self._intents.conclude(source, scope, send, sent, body, [intent], _started, ask=ask)
 
@@ -162,10 +195,10 @@ class IssuedChangeDoor:
 
         async def handle(scope: Scope, receive: Receive, send: Send, name: str) -> None:
             event = event_of(name)
-            if event is None:
-                await otherwise(scope, receive, send, name)
-                return
             try:
+                if event is None:
+                    await otherwise(scope, receive, send, name)
+                    return
                 async with self._services.database.connection(Work.CAUSES) as connection:
                     run = await issued_run_of(connection, self._services.catalogue, event)
                 if run is None:

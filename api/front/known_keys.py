@@ -129,12 +129,15 @@ class KnownKeys:
         if not again:
             return intents
         found = await self._standings([(receipts[place].event_id, asked[place].task.id) for place in again])
-        free = []
+        free, gone = [], []
         for place in again:
             standing = found.get(receipts[place].event_id)
-            if standing is None:
-                continue  # it is gone; its key is not
             one, arrival = asked[place], arrivals[place]
+            if standing is None:
+                # Its call was refused at this moment, and its key is free; or it was too old to be kept, and is not.
+                if rounds > 0 and is_issued(arrival):
+                    gone.append(place)
+                continue
             if rounds > 0 and await self._is_free(one, arrival, standing):
                 free.append(place)
                 continue
@@ -142,9 +145,12 @@ class KnownKeys:
                 arrival = legacys(one)  # should Trigger.dev free the key, its new run is its own
             intents[place] = replace(intents[place], arrival=arrival, authority=standing.authority)
         if free:
-            anew = await self._anew([intents[place] for place in free])
-            retaken = await self._accepted([asked[place] for place in free], anew, legacys, rounds - 1)
-            for place, intent in zip(free, retaken, strict=True):
+            await self._free([intents[place] for place in free])
+        if once_more := [*free, *gone]:
+            retaken = await self._accepted(
+                [asked[place] for place in once_more], [arrivals[place] for place in once_more], legacys, rounds - 1
+            )
+            for place, intent in zip(once_more, retaken, strict=True):
                 intents[place] = intent
         return intents
 
@@ -152,12 +158,11 @@ class KnownKeys:
         async with self._services.database.connection(Work.CAUSES) as connection:
             return await known_keys.standings(connection, asked)
 
-    async def _anew(self, intents: Sequence[Intent]) -> list[Arrival]:
+    async def _free(self, intents: Sequence[Intent]) -> None:
         async with self._services.database.connection(Work.ACCEPT) as connection:
             for intent in intents:
                 if intent.arrival.dedupe is not None:
                     await answers.forget_key(connection, intent.receipt.event_id, intent.arrival.dedupe)
-        return [intent.arrival for intent in intents]
 
     async def _is_free(self, one: Asked, arrival: Arrival, standing: Standing) -> bool:
         """Whether the key's run has failed, so that the key stands for nothing any more.

@@ -23,7 +23,7 @@ from api.front.realtime_shape import MUST_REFETCH, UP_TO_DATE, Row
 from api.front.run_watch import RunWatch
 from api.front.seen_runs import SeenRuns
 from api.front.services import FrontServices
-from api.front.trigger_source import CallingSource, CallingSources
+from api.front.trigger_source import CallingSources
 from shadow.causes import batches
 from shadow.fanout.issued import IssuedRun, issued_runs
 from shadow.store.database import Work
@@ -58,8 +58,13 @@ class RealtimeDoor:
         if not runs:
             await self._pass_through(scope, receive, send)
             return
-        if await self._allowed(scope, send, "runs", name) is not None:
-            await self._feed(scope, send, name, [runs[0].event])
+        source = await self._sources.authenticate(fields(scope), send)
+        if source is None:
+            return
+        if not source.may_read_run(name, runs[0].legacy_task, runs[0].tags):
+            await trigger_shape.unauthorized(send)
+            return
+        await self._feed(scope, send, name, [runs[0].event])
 
     async def batch(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
         source = self._sources.holder(fields(scope))
@@ -75,20 +80,17 @@ class RealtimeDoor:
         if found is None or not found.issued:
             await self._pass_through(scope, receive, send)
             return
-        if await self._allowed(scope, send, "batch", name) is None:
+        source = await self._sources.authenticate(fields(scope), send)
+        if source is None:
+            return
+        if not source.may_read("batch", name):
+            await trigger_shape.unauthorized(send)
             return
         if found.upstream is not None:
             reason = "its runs are divided between two platforms, which no feed shows together: subscribe to its runs"
             await trigger_shape.refuse(send, 422, f"Batch {name} can't be subscribed to: {reason}")
             return
         await self._feed(scope, send, name, found.events)
-
-    async def _allowed(self, scope: Scope, send: Send, what: str, name: str) -> CallingSource | None:
-        source = await self._sources.authenticate(fields(scope), send)
-        if source is not None and not source.may_read(what, name):
-            await trigger_shape.unauthorized(send)
-            return None
-        return source
 
     async def _feed(self, scope: Scope, send: Send, name: str, events: Sequence[UUID]) -> None:
         query = {key: values[-1] for key, values in parse_qs(scope.get("query_string", b"").decode("latin-1")).items()}

@@ -14,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.front import list_query, run_shape, trigger_shape
+from api.front.ever_issued import EverIssued
 from api.front.exchange import fields, pairs, pass_back, respond
 from api.front.intents import Intents, read_json
 from api.front.list_query import ListQuery, Position
@@ -50,20 +51,25 @@ class RunListDoor:
     """Lists runs. While none was ever issued, Trigger.dev does."""
 
     def __init__(
-        self, services: FrontServices, sources: CallingSources, intents: Intents, pass_through: ASGIApp
+        self,
+        services: FrontServices,
+        sources: CallingSources,
+        intents: Intents,
+        ever_issued: EverIssued,
+        pass_through: ASGIApp,
     ) -> None:
         self._services = services
         self._sources = sources
         self._intents = intents
         self._pass_through = pass_through
-        self._any_issued = False
+        self._ever_issued = ever_issued
 
     async def runs(self, scope: Scope, receive: Receive, send: Send, _path: str) -> None:
         source = self._sources.holder(fields(scope))
         given = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         asked = list_query.list_query(given, self._services.clock())
         try:
-            if source is None or asked is None or not await self._has_issued():
+            if source is None or asked is None or not await self._ever_issued.look():
                 await self._pass_through(scope, receive, send)
                 return
             source = await self._sources.authenticate(fields(scope), send)
@@ -81,12 +87,6 @@ class RunListDoor:
             await respond(send, answer.status, answer.body, pass_back(answer.headers))
         except (httpx.TransportError, TimeoutError, TooLarge) as error:
             await trigger_shape.unreachable(send, type(error).__name__)
-
-    async def _has_issued(self) -> bool:
-        if not self._any_issued:
-            async with self._services.database.connection(Work.CAUSES) as connection:
-                self._any_issued = await issued_list.any_issued(connection)
-        return self._any_issued
 
     async def _page(self, source: CallingSource, scope: Scope, asked: ListQuery) -> dict[str, Any]:
         wanted, is_theirs = asked.wanted, True

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.front import trigger_shape
 from api.front.announcements import AnnouncementDoor
 from api.front.batches import BatchDoor
+from api.front.ever_issued import EverIssued
 from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
 from api.front.intent import Intent, NotServed, Taken, TriggerTold
 from api.front.intents import Intents
@@ -50,9 +51,10 @@ class TriggerDoor:
         self._sources = CallingSources(services.catalogue)
         self._intents = Intents(services, plans, workers)
         batches = BatchDoor(services, self._sources, self._intents, self.pass_through)
-        announcements = AnnouncementDoor(services, self._sources, self._intents, self.pass_through)
+        ever_issued = EverIssued(services)
+        announcements = AnnouncementDoor(services, self._sources, self._intents, ever_issued, self.pass_through)
         changes = RunChangeDoor(services, self._sources)
-        ours = IssuedChangeDoor(services, self._sources, self._intents)
+        ours = IssuedChangeDoor(services, self._sources, self._intents, changes)
         resets = KeyResetDoor(services, self._sources, self._intents, self.pass_through)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
@@ -63,7 +65,7 @@ class TriggerDoor:
             (re.compile(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
             (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), ours.of(ours.cancel, changes.cancel)),
             (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), ours.of(ours.reschedule, changes.reschedule)),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, changes.replay)),
+            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, ours.replay_of_legacys)),
             (re.compile(rb"^/api/v1/runs/([^/]+)/tags$"), ours.of(ours.tag, self._otherwise)),
             (re.compile(rb"^/api/v1/idempotencyKeys/(.+)/reset$"), resets.reset),
         )
@@ -72,7 +74,7 @@ class TriggerDoor:
         )
         seen = SeenRuns(services)
         issued = IssuedDoor(services, self._sources, self._intents, seen, self.pass_through)
-        lists = RunListDoor(services, self._sources, self._intents, self.pass_through)
+        lists = RunListDoor(services, self._sources, self._intents, ever_issued, self.pass_through)
         feeds = RealtimeDoor(services, self._sources, seen, self.pass_through)
         self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
             (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),

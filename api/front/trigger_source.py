@@ -43,6 +43,11 @@ class CallingSource:
         """Whether the call's credential may read that run or batch (reference 1.1)."""
         return self.scopes is None or not self.scopes.isdisjoint({"admin", f"read:{what}", f"read:{what}:{name}"})
 
+    def may_read_run(self, name: str, task: str, tags: Iterable[str]) -> bool:
+        """Whether it may read that run, by its id, its task or one of its tags (reference 1.1)."""
+        wider = {f"read:tasks:{task}", *(f"read:tags:{tag}" for tag in tags)}
+        return self.may_read("runs", name) or (self.scopes is not None and not self.scopes.isdisjoint(wider))
+
     def may_write(self, what: str, name: str) -> bool:
         """Whether the call's credential may change that run."""
         return self.scopes is None or not self.scopes.isdisjoint({"admin", f"write:{what}", f"write:{what}:{name}"})

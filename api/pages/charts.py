@@ -104,13 +104,13 @@ def burn_up_chart(days: Sequence[tuple[date, Sequence[int]]], names: Sequence[st
     top = max(total, 1)
     lines = [
         Line(name, style, _steps(spread, [_y(counts[number] / top, 0) for _, counts in days]))
-        for number, (name, style) in enumerate(zip(names, ("three", "two", "four"), strict=True))
+        for number, (name, style) in enumerate(zip(names, ("one", "two", "four"), strict=True))
     ]
     newest = days[-1][1]
     counted = ", ".join(f"{count} {name}" for count, name in zip(newest, names, strict=True))
     return Chart(
         f"Of {total} tasks: {counted}.",
-        (*lines, Line("all tasks", "one", f"M0 0H{WIDTH}")),
+        (Line("all tasks", "all", f"M0 0H{WIDTH}"), *lines),
         (str(total), str(round(total / 2)) if total > 1 else "", "0"),
         (0, HEIGHT / 2, HEIGHT),
         _named(days[number][0] for number in _some(len(days))),

@@ -15,10 +15,16 @@ from starlette.responses import HTMLResponse, Response
 
 from api.pages.assets import assets
 from shadow.access.tokens import Scope
+from shadow.gate.report import ConditionName
 
 _NOTHING = "–"  # noqa: RUF001 - a dash, where there is no figure
 _LONG = 120
 """Characters beyond which a value is folded."""
+
+_SHARES = frozenset(
+    {ConditionName.STATISTIC, ConditionName.NOT_COMPARABLE, ConditionName.FAILURES, ConditionName.LATENCY}
+)
+_SECONDS = frozenset({ConditionName.FRESHNESS, ConditionName.SOAK})
 
 
 @cache
@@ -37,6 +43,7 @@ def environment() -> Environment:
         percent=percent,
         number=number,
         figure=figure,
+        of_condition=of_condition,
         iso=iso,
         clock=clock,
         day=day,
@@ -86,6 +93,23 @@ def figure(value: float | None) -> str:
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def of_condition(value: float | None, name: ConditionName) -> str:
+    """A figure of a gate's condition, or its limit, in the condition's unit."""
+    if value is not None and name in _SHARES:
+        return percent(value)
+    if value is not None and name in _SECONDS:
+        return _age(value)
+    return figure(value)
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            written = figure(round(seconds / length, 1))
+            return f"{written} {unit}{'' if written == '1' else 's'}"
+    return f"{figure(round(seconds, 1))} s"
 
 
 def iso(moment: datetime | date) -> str:

@@ -169,17 +169,24 @@ DEFAULT_FAULTS = ("payout-twice", "review-skip-ignored", "attribution-missing-ga
 
 
 class Faults:
-    """The faults that one candidate has."""
+    """The faults that one candidate has; they may be changed while it runs."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         """Raises ValueError for an unknown name."""
-        self.names = frozenset(names)
-        unknown = self.names - FAULTS.keys()
+        self.names: frozenset[str] = frozenset()
+        self._spoilers: dict[str, list[Fault]] = {}
+        self.change(names)
+
+    def change(self, names: Iterable[str]) -> None:
+        """Have these from now on, and no others. Raises ValueError for an unknown name, and changes nothing then."""
+        wanted = frozenset(names)
+        unknown = wanted - FAULTS.keys()
         if unknown:
             raise ValueError(
                 f"unknown fault {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(FAULTS))}"
             )
-        self._spoilers: dict[str, list[Fault]] = {}
+        self.names = wanted
+        self._spoilers = {}
         for name in sorted(self.names):
             self._spoilers.setdefault(FAULTS[name].seam, []).append(FAULTS[name])
 

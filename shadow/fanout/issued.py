@@ -27,6 +27,12 @@ _RUNS = b"""
 SELECT id, state, status, platform, platform_run_id, started_at, finished_at, attempts, error_name, error_message
 FROM runs WHERE id = ANY(%s::uuid[])
 """
+_CALL_OF_RUN = b"""
+SELECT event.id, event.name FROM run_aliases AS known
+JOIN runs AS run ON run.id = known.run_id JOIN events AS event ON event.id = run.event_id
+WHERE known.platform = %s AND known.alias = %s AND event.door = 'trigger.dev' AND event.origin = 'producer'
+  AND run.authority = 'real'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +142,22 @@ async def issued_overlay(conn: Connection, event: UUID) -> Mapping[str, Any]:
     parts = (await load_originals(conn, [event], (OVERLAY,))).get(event, Originals()).parts
     overlay: Mapping[str, Any] = orjson.loads(parts[OVERLAY]) if OVERLAY in parts else {}
     return overlay
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """The call that started a run of Trigger.dev, as it came."""
+
+    event: UUID
+    legacy_task: str
+    request: bytes | None
+
+
+async def call_of_run(conn: Connection, catalogue: ResolvedCatalogue, platform: str, run: str) -> StoredRequest | None:
+    """The producer's call that started that run of Trigger.dev, with authority; None where none did that is known."""
+    row = await (await conn.execute(_CALL_OF_RUN, (platform, run))).fetchone()
+    task = next(iter(catalogue.tasks_of_event(row[1])), None) if row is not None else None
+    if row is None or task is None:
+        return None
+    parts = (await load_originals(conn, [row[0]], ("request",))).get(row[0], Originals()).parts
+    return StoredRequest(row[0], task.legacy.task, parts.get("request"))

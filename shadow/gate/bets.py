@@ -23,7 +23,8 @@ _SHARES: Sequence[tuple[float, float]] = (
     *((2.0**-step, (1 - _WHOLE) / 10) for step in range(1, 11)),
 )
 """(share, weight)."""
-_HALVINGS = 24
+_EXACT = 1e-4
+"""So near a limit is told; what is decided is decided by the wealth itself."""
 _LARGEST = 690.0
 """Of logarithms: beyond it nobody cares, and e to its power is still a float."""
 
@@ -57,16 +58,26 @@ def upper_limit(counts: Mapping[float, int], alpha: float, low: float, high: flo
 def _upper_limit(given: tuple[tuple[float, int], ...], alpha: float, low: float, high: float) -> float:
     counts = dict(given)
     needed = -math.log(alpha)
-    refuted, open_ = high, low
-    for _ in range(_HALVINGS):
+    total = sum(counts.values())
+    # A mean below that of what came is never refuted.
+    refuted, open_ = high, sum(value * count for value, count in given) / total if total else low
+    while refuted - open_ > _EXACT:
         middle = (refuted + open_) / 2
-        if middle in (refuted, open_):
-            break
         if log_wealth_below(counts, middle, high) >= needed:
             refuted = middle
         else:
             open_ = middle
     return refuted
+
+
+def is_below(counts: Mapping[float, int], mean: float, high: float, alpha: float) -> bool:
+    """Whether the mean is shown to be below `mean`."""
+    return mean >= high or log_wealth_below(counts, mean, high) >= -math.log(alpha)
+
+
+def is_above(counts: Mapping[float, int], mean: float, low: float, alpha: float) -> bool:
+    """Whether the mean is shown to be above `mean`."""
+    return mean > low and log_wealth_above(counts, mean, low) >= -math.log(alpha)
 
 
 def needed(value: float, counts: Mapping[float, int], mean: float, high: float, alpha: float) -> int | None:

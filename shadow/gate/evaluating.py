@@ -23,6 +23,8 @@ from shadow.store.database import Database, Work
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 5.0
+_TOGETHER = 20
+"""Gates kept in one transaction: all at once would hold the event loop for a tenth of a second."""
 
 
 class GateLoop:
@@ -69,12 +71,14 @@ class GateLoop:
 
 
 async def evaluated(database: Database, catalogue: ResolvedCatalogue, reports: Iterable[GateReport]) -> None:
-    """Keep what gates say, and make the notices of what has changed, in one transaction."""
-    async with database.connection(Work.GATE) as connection:
-        for kept in await stored.keep(connection, sorted(reports, key=lambda report: report.task)):
-            for notice in notices_of(kept, catalogue.tasks[kept.now.task].route):
-                await note(connection, notice)
-                log.info("gate.changed", task=kept.now.task, kind=notice.kind)
+    """Keep what gates say, and make the notices of what has changed in the same transaction, some gates at a time."""
+    ordered = sorted(reports, key=lambda report: report.task)
+    for start in range(0, len(ordered), _TOGETHER):
+        async with database.connection(Work.GATE) as connection:
+            for kept in await stored.keep(connection, ordered[start : start + _TOGETHER]):
+                for notice in notices_of(kept, catalogue.tasks[kept.now.task].route):
+                    await note(connection, notice)
+                    log.info("gate.changed", task=kept.now.task, kind=notice.kind)
 
 
 def notices_of(kept: Kept, route: str) -> list[Notice]:

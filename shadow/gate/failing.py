@@ -8,8 +8,6 @@ want of pairs, it is met as long as the opposite is not shown.
 
 from __future__ import annotations
 
-import math
-
 from shadow.gate import bets
 from shadow.gate.known import Ended, TaskKnown
 from shadow.gate.report import Condition, ConditionName, State
@@ -45,9 +43,11 @@ def failures(known: TaskKnown) -> Condition:
     name, bound = ConditionName.FAILURES, known.settings.failures
     ended = Ended() if known.epoch is None else known.epoch.ended
     found, alpha = values(ended, bound.ratio), _alpha(known)
-    limit = bets.upper_limit(found, alpha, -bound.ratio, HIGH) if bound.slack < HIGH else HIGH
-    worse = bets.log_wealth_above(found, bound.slack, -bound.ratio) >= -math.log(alpha)
-    fits = not worse and (limit <= bound.slack or bound.slack <= 0 or known.signed_off)
+    worse = bets.is_above(found, bound.slack, -bound.ratio, alpha)
+    shown = bets.is_below(found, bound.slack, HIGH, alpha)
+    limit = bets.upper_limit(found, alpha, -bound.ratio, HIGH)
+    limit = min(limit, bound.slack) if shown else limit
+    fits = not worse and (shown or bound.slack <= 0 or known.signed_off)
     told = _told(ended)
     allowed = f"legacy's{'' if bound.ratio == 1 else f' times {bound.ratio:g}'} + {percent(bound.slack)}"
     if worse:

@@ -54,6 +54,22 @@ def log_e_path(pairs: ArrayLike, mismatches: ArrayLike, budget: float) -> Logs:
     return np.logaddexp(perfect, math.log1p(-PERFECT) + _even_below(n, k, budget))
 
 
+def quick_log_e(pairs: int, mismatches: int, budget: float) -> float:
+    """`log_e` of one without arrays, up to rounding: what is shown asks for it dozens of times."""
+    n, k, b = pairs, mismatches, budget
+    if not 0 < b < 1 or not 0 <= k <= n:
+        return log_e(pairs, mismatches, budget)
+    share = float(special.betainc(k + 1, n - k + 1, b))
+    if share < _TINY:
+        return log_e(pairs, mismatches, budget)
+    even = math.log(share) + float(special.betaln(k + 1, n - k + 1)) - (k + 1) * math.log(b) - (n - k) * math.log1p(-b)
+    found = math.log1p(-PERFECT) + even
+    if k:
+        return found
+    perfect = math.log(PERFECT) - n * math.log1p(-b)
+    return max(found, perfect) + math.log1p(math.exp(-abs(found - perfect)))
+
+
 def log_e_above(pairs: int, mismatches: int, budget: float) -> float:
     """ln E of the opposite, against "the rate is `budget` or less": evenly over the rates above it.
 
@@ -81,7 +97,7 @@ def upper_bound(pairs: int, mismatches: int, alpha: float) -> float:
         middle = (low + high) / 2
         if not 0 < middle < 1 or high - low < _EXACT * high:
             break
-        if log_e(pairs, mismatches, middle) >= limit:
+        if quick_log_e(pairs, mismatches, middle) >= limit:
             high = middle
         else:
             low = middle
@@ -93,7 +109,7 @@ def pairs_to_open(pairs: int, mismatches: int, budget: float, alpha: float) -> i
     limit = threshold(alpha)
 
     def reached(more: int) -> bool:
-        return log_e(pairs + more, mismatches, budget) >= limit
+        return quick_log_e(pairs + more, mismatches, budget) >= limit
 
     if reached(0):
         return 0

@@ -28,10 +28,11 @@ def latency(known: TaskKnown) -> Condition:
     name, bound = ConditionName.LATENCY, known.settings.latency
     ended = Ended() if known.epoch is None else known.epoch.ended
     found, alpha = _values(ended), _alpha(known)
+    fits = bets.is_below(found, HALF, 1.0, alpha)
     limit = bets.upper_limit(found, alpha, 0.0, 1.0)
-    fits = limit <= HALF
+    limit = min(limit, HALF) if fits else limit
     if known.signed_off:
-        fits = bets.log_wealth_above(found, HALF, 0.0) < -math.log(alpha)
+        fits = not bets.is_above(found, HALF, 0.0, alpha)
     allowed = f"{bound.ratio:g} times legacy's time + {bound.slack:g} s"
     if not ended.timed:
         says = f"no runs were timed yet; half of the candidate's may take more than {allowed}"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.types.json import Jsonb
+import orjson
 
 from shadow.gate.report import GateReport
 from shadow.store.database import Connection
@@ -18,8 +18,8 @@ _HOLD = "SELECT pg_advisory_xact_lock(hashtext('shadow_gates'))"
 _BEFORE = "SELECT task, report FROM gates WHERE task = ANY(%s)"
 _KEEP = """
 INSERT INTO gates AS known (task, open, report, evaluated_at, changed_at)
-SELECT task, open, report, evaluated_at, evaluated_at
-FROM unnest(%s::text[], %s::bool[], %s::jsonb[], %s::timestamptz[]) AS said (task, open, report, evaluated_at)
+SELECT task, open, report::jsonb, evaluated_at, evaluated_at
+FROM unnest(%s::text[], %s::bool[], %s::text[], %s::timestamptz[]) AS said (task, open, report, evaluated_at)
 ORDER BY task
 ON CONFLICT (task) DO UPDATE SET open = excluded.open, report = excluded.report, evaluated_at = excluded.evaluated_at,
     changed_at = CASE WHEN known.open = excluded.open THEN known.changed_at ELSE excluded.evaluated_at END
@@ -71,7 +71,7 @@ async def keep(connection: Connection, reports: Sequence[GateReport]) -> list[Ke
     rows = (
         tasks,
         [report.open for report in reports],
-        [Jsonb(report.as_json()) for report in reports],
+        [orjson.dumps(report).decode() for report in reports],
         [report.evaluated_at for report in reports],
     )
     written = {task for (task,) in await (await connection.execute(_KEEP, rows)).fetchall()}

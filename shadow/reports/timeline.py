@@ -10,6 +10,10 @@ from typing import Any, Literal
 from shadow.catalogue.model import Side
 from shadow.reports.shapes import DifferenceView, EffectView, PairDetail, RunView
 
+_ALONE = frozenset({"effect.missing", "effect.extra", "effect.duplicate"})
+"""Kinds of differences that are of an effect without counterpart. It may lie where a pair of effects does: done twice
+under one identity, once it was answered."""
+
 Mark = Literal["same", "differs", "only_legacy", "only_candidate", "repeated", "unknown"]
 
 
@@ -97,7 +101,7 @@ def _steps(
     legacy, candidate = ledgers[Side.LEGACY], ledgers[Side.CANDIDATE]
     views = {view["place"]: view["text"] for view in stages["views"]}
     for both in stages["paired"]:
-        found = [one for one in differences if _is_within(one.path, both["place"])]
+        found = [one for one in differences if one.kind not in _ALONE and _is_within(one.path, both["place"])]
         yield Step(
             legacy[both["legacy"]["position"]],
             candidate[both["candidate"]["position"]],
@@ -132,7 +136,7 @@ def _lone(
     legacy: Moment | None = None,
     candidate: Moment | None = None,
 ) -> Step:
-    found = [one for one in differences if _is_within(one.path, name["place"])]
+    found = [one for one in differences if one.kind in _ALONE and one.path == name["place"]][:1]
     mark: Mark = "only_candidate" if legacy is None else "only_legacy"
     severity = found[0].severity if found else None
     return Step(legacy, candidate, mark, None, tuple(one.sentence for one in found), severity, None)

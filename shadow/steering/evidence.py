@@ -39,12 +39,15 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The candidate's newest finished runs with authority."""
+    """The candidate's newest runs with authority."""
 
     finished: int
     failed: int
+    """Of these."""
+    overdue: int = 0
+    """Beside these: not finished by the task's deadline. A worker that is gone fails nothing."""
     examples: tuple[UUID, ...] = ()
-    """The newest that failed."""
+    """The newest that failed, then the first that are overdue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,15 @@ def _found(seen: Seen, settings: ResolvedCutover) -> Iterator[tuple[Reason, str,
         facts = {"pair": str(critical.pair), "signature": critical.signature, "pairs": critical.pairs}
         yield "critical", says, facts
     runs = seen.runs
-    if runs.finished >= settings.failures_runs and runs.failed > settings.failures * runs.finished:
+    total, wrong = runs.finished + runs.overdue, runs.failed + runs.overdue
+    if total >= settings.failures_runs and wrong > settings.failures * total:
+        unfinished = f" and {runs.overdue} unfinished" if runs.overdue else ""
         says = (
-            f"{runs.failed} failed runs of the candidate's last {runs.finished} with authority, more than"
+            f"{runs.failed} failed{unfinished} runs of the candidate's last {total} with authority, more than"
             f" {settings.failures:.0%} (run {', '.join(map(str, runs.examples[:1]))})"
         )
-        facts = {"failed": runs.failed, "finished": runs.finished, "runs": [str(run) for run in runs.examples]}
+        facts = {"failed": runs.failed, "overdue": runs.overdue, "finished": runs.finished}
+        facts |= {"runs": [str(run) for run in runs.examples]}
         yield "failures", says, facts
     dead = seen.dead
     if dead is not None and dead.dispatches >= settings.dead_letters:

@@ -69,6 +69,19 @@ CROSS JOIN LATERAL (
     ORDER BY run.finished_at DESC LIMIT wanted.runs) AS newest
 GROUP BY wanted.task
 """
+# A worker that is gone fails nothing: its runs do not end at all.
+_OVERDUE = """
+SELECT wanted.task, count(late.id), (array_agg(late.id))[:3]
+FROM unnest(%(tasks)s::text[], %(moved)s::uuid[], %(due)s::uuid[], %(started)s::timestamptz[])
+     AS wanted (task, moved, due, started)
+CROSS JOIN LATERAL (
+    SELECT run.id FROM runs AS run
+    WHERE run.side = 'candidate' AND run.authority = 'real' AND run.state <> 'finished' AND run.task = wanted.task
+      AND run.id >= wanted.moved AND run.id < wanted.due
+      AND (run.scheduled_at IS NULL OR run.scheduled_at < wanted.started)
+    ORDER BY run.id LIMIT %(most)s) AS late
+GROUP BY wanted.task
+"""
 _DEAD = """
 SELECT event.route, count(*), (array_agg(event.id ORDER BY event.id))[1],
        (array_agg(dispatch.error ORDER BY event.id))[1]
@@ -108,22 +121,28 @@ async def entered(connection: Connection, routes: Mapping[str, tuple[str, ...]],
     return found
 
 
-async def look(connection: Connection, catalogue: ResolvedCatalogue, watched: Sequence[Watched]) -> dict[str, Seen]:
+async def look(
+    connection: Connection, catalogue: ResolvedCatalogue, watched: Sequence[Watched], now: datetime
+) -> dict[str, Seen]:
     """What was seen of every task of these routes since they came there."""
     if not watched:
         return {}
     since = {task: one for one in watched for task in one.tasks}
+    started = [now - catalogue.tasks[task].deadline for task in since]
     asked = {
         "tasks": list(since),
         "entered": [first_id_at(one.entered) for one in since.values()],
         "moved": [first_id_at(one.moved) for one in since.values()],
         "ended": [one.moved - _SKEW for one in since.values()],
         "runs": [max(MOST_RUNS, catalogue.tasks[task].cutover.failures_runs) for task in since],
+        "due": [first_id_at(moment) for moment in started],
+        "started": started,
         "most": MOST,
     }
     critical = await _rows(connection, _CRITICAL, asked)
     leaks = await _rows(connection, _LEAKS, asked)
     runs = await _rows(connection, _RUNS, asked)
+    overdue = await _rows(connection, _OVERDUE, asked)
     of_routes = {
         "routes": [one.route for one in watched],
         "entered": [first_id_at(one.entered) for one in watched],
@@ -134,12 +153,13 @@ async def look(connection: Connection, catalogue: ResolvedCatalogue, watched: Se
     seen = {}
     for task, one in since.items():
         finished, failed, examples = runs.get(task, (0, 0, None))
+        late, unfinished = overdue.get(task, (0, None))
         number, event, error = dead.get(one.route, (0, None, None))
         seen[task] = Seen(
             task,
             critical=Critical(*critical[task]) if task in critical else None,
             leak=Leak(*leaks[task]) if task in leaks else None,
-            runs=Runs(finished, failed, tuple(examples or ())),
+            runs=Runs(finished, failed, late, (*(examples or ()), *(unfinished or ()))),
             dead=Dead(event, error, number) if event is not None else None,
         )
     return seen

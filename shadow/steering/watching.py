@@ -50,7 +50,7 @@ class CutoverWatch:
             watched = await self._watched(connection)
             if not watched:
                 return []
-            seen = await look(connection, self._catalogue, list(watched.values()))
+            seen = await look(connection, self._catalogue, list(watched.values()), datetime.now(UTC))
         made = []
         for name, one in watched.items():
             whys = [why for task in one.tasks for why in why_back(seen[task], self._catalogue.tasks[task].cutover)]

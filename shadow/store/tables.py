@@ -229,6 +229,12 @@ runs = Table(
         postgresql_where=text("side = 'legacy' AND authority = 'real' AND state <> 'finished'"),
     ),
     Index(
+        "runs_awaited",
+        "task",
+        "id",
+        postgresql_where=text("side = 'candidate' AND authority = 'real' AND state <> 'finished'"),
+    ),
+    Index(
         "runs_acting",
         "task",
         "finished_at",

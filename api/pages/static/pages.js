@@ -44,7 +44,7 @@
     document.querySelectorAll("table.cards, table.cards *").forEach(function (element) {
       var role = roles[element.tagName];
       if (element.tagName === "TH") {
-        role = element.scope === "row" ? "rowheader" : "columnheader";
+        role = element.scope.indexOf("row") === 0 ? "rowheader" : "columnheader";
       }
       if (role) {
         element.setAttribute("role", role);

@@ -142,3 +142,15 @@ async def test_what_trigger_dev_refuses_of_a_batch_starts_nothing_on_the_candida
     bad = {"task": "hello", "payload": {}, "options": {"maxAttempts": "x"}}
     assert (await _whole(door, "/api/v2/tasks/batch", [ALIKE[0], bad])).status_code == 400
     assert await door.world.count("events") == 0
+
+
+async def test_after_a_move_back_an_item_whose_key_was_issued_stays_so_in_a_two_phase_batch(door: Door) -> None:
+    keyed = {"task": "fails", "payload": {"n": 1}, "options": {"idempotencyKey": "mine"}}
+    run = (await _whole(door, "/api/v1/tasks/batch", [keyed])).json()["runs"][0]["id"]
+    door.world.routing.of.clear()
+    name = (await door.post("/api/v3/batches", {"runCount": 2})).json()["id"]
+    answer = await _stream(door, name, [MIXED[0], keyed])
+    assert (answer.status_code, answer.json()["sealed"]) == (200, True), answer.text
+    await door.world.trigger.settled()
+    assert (_legacy(door), await _issued(door)) == ([0], ["fails/asked"])
+    assert run in (await door.get(f"/api/v2/batches/{name}"))["runs"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shadow.catalogue.model import Side
-from shadow.cutover.decision import Phase
+from shadow.cutover.decision import Phase, Ramp
 from shadow.fanout.loop import DeliveryLoop
 from shadow.intake.trigger_arrival import LONGEST_REST
 from shadow.model.moments import moment
@@ -174,3 +174,22 @@ async def test_a_token_of_one_run_changes_no_other(door: Door) -> None:
     run = answer.json()["id"]
     assert (await door.world.client.get(f"/api/v3/runs/{run}", headers=token)).status_code == 200
     assert (await door.world.client.post(f"/api/v2/runs/{run}/cancel", headers=token)).status_code == 403
+
+
+async def test_a_run_of_before_the_switch_is_replayed_by_whoever_has_authority_now(door: Door) -> None:
+    door.world.routing.phase = Phase.SHADOW
+    first = (await door.trigger({"payload": {"n": 7}, "options": {"idempotencyKey": "order-1"}}))["id"]
+    door.world.routing.phase = Phase.LIVE
+    second = (await door.post(f"/api/v1/runs/{first}/replay")).json()["id"]
+    assert (await door.read(second))["payload"] == {"n": 7}
+    assert door.legacy() == [first]
+
+
+async def test_in_a_ramp_a_replay_goes_by_the_key_of_its_call(door: Door) -> None:
+    door.world.routing.phase = Phase.SHADOW
+    runs = [(await door.trigger({"payload": {"tenantId": tenant}}))["id"] for tenant in ("acme", "zeta")]
+    door.world.routing.phase = Phase.RAMP
+    door.world.routing.ramp = Ramp(0, allow=frozenset({"acme"}))
+    replays = [(await door.post(f"/api/v1/runs/{run}/replay")).json()["id"] for run in runs]
+    assert door.legacy() == [*runs, replays[1]]
+    assert await door.candidates() == [("due", "deliver")]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import httpx
 import pytest
 
+from api.front.known_keys import KnownKeys
 from shadow.cutover.decision import Phase
+from shadow.fanout.offloaded import OffloadedPayloads
+from shadow.intake.known_keys import Standing
+from shadow.platforms.registry import adapters
 from tests.integration.front.door import Door
 from tests.integration.front.world import KEY
+from tests.integration.originals import originals
 
 KEYED = {"payload": {"n": 1}, "options": {"idempotencyKey": "order-1"}}
 
@@ -131,3 +138,45 @@ async def test_a_key_is_forgotten_when_its_time_is_over(door: Door) -> None:
     await door.world.rows("UPDATE dedupe_keys SET expires_at = now() - interval '1 second' RETURNING key")
     again = await door.trigger(KEYED)
     assert (again["id"] != first["id"], again["isCached"]) == (True, False)
+
+
+async def test_a_payload_that_the_sdk_offloads_is_fetched_before_the_candidate_gets_it(door: Door) -> None:
+    door.world.routing.phase = Phase.LIVE
+    put = await door.world.client.put("/api/v2/packets/trigger%2Fhello%2F1%2Fpayload.json", headers=KEY)
+    headers = {"content-type": "application/json"}
+    await door.world.services.http.put(put.json()["presignedUrl"], content=b'{"n":1}', headers=headers)
+    stored = {"payload": put.json()["storagePath"], "options": {"payloadType": "application/store"}}
+    run = (await door.trigger(stored))["id"]
+    assert await door.candidates() == [("due", "map")]
+    known = adapters(door.world.catalogue, door.world.services.http)
+    assert await OffloadedPayloads(door.world.database, door.world.catalogue, known, asyncio.Event()).once() == 1
+    assert await door.candidates() == [("due", "deliver")]
+    assert list((await originals(door.world.database, "data")).values()) == [b'{"n":1}']
+    assert (await door.read(run))["status"] == "QUEUED"
+
+
+async def test_a_call_whose_first_was_refused_at_that_moment_is_not_answered_for_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.world.routing.phase = Phase.LIVE
+    first = await door.trigger(KEYED)
+    looked = KnownKeys._standings
+
+    async def refused_meanwhile(keys: KnownKeys, asked: Sequence[tuple[UUID, str]]) -> dict[UUID, Standing]:
+        for table, column in (("dedupe_keys", "event_id"), ("dispatches", "event_id"), ("events", "id")):
+            await door.world.rows(f"DELETE FROM {table} WHERE {column} = %s RETURNING 1", asked[0][0])
+        return await looked(keys, asked)
+
+    monkeypatch.setattr(KnownKeys, "_standings", refused_meanwhile)
+    again = await door.trigger(KEYED)
+    assert (again["id"] != first["id"], again["isCached"]) == (True, False)
+    assert await door.candidates() == [("due", "deliver")]
+
+
+async def test_a_key_that_outlives_its_event_starts_nothing(door: Door) -> None:
+    door.world.routing.phase = Phase.LIVE
+    first = await door.trigger(KEYED)
+    await door.world.rows("DELETE FROM dispatches RETURNING 1")
+    await door.world.rows("DELETE FROM events RETURNING 1")
+    assert await door.trigger(KEYED) == {"id": first["id"], "isCached": True}
+    assert await door.world.count("events") == 0

@@ -487,9 +487,9 @@ async def test_a_replayed_run_is_known_and_belongs_to_no_event(world: World) -> 
         (Phase.LEGACY, "real", "real"),
         (Phase.SHADOW, "real", "real"),
         (Phase.SHADOW, "none", "none"),
-        (Phase.RAMP, "real", "none"),
-        (Phase.LIVE, "real", "none"),
-        (Phase.RETIRED, "real", "none"),
+        (Phase.RAMP, "none", "none"),
+        (Phase.LIVE, "none", "none"),
+        (Phase.RETIRED, "none", "none"),
     ],
 )
 async def test_a_replay_is_real_if_the_first_was_and_legacy_has_the_route_still(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,6 +197,17 @@ async def test_months_of_success_do_not_hide_what_fails_now(stage: Stage, monkey
     await ran(stage, "failed", 3)
     await stage.execute("UPDATE runs SET finished_at = finished_at - interval '30 seconds' WHERE status = 'completed'")
     assert len(await CutoverWatch(stage.database, stage.catalogue).once()) == 1
+
+
+async def test_runs_that_never_end_move_it_back_once_their_deadline_is_over(stage: Stage, watch: CutoverWatch) -> None:
+    await stage.stands(TASK, Phase.LIVE, since=datetime.now(UTC) - timedelta(minutes=20))
+    for _ in range(10):
+        await stage.event(phase="live", authority=Side.CANDIDATE)
+    assert await watch.once() == []
+    hasty = configured(stage)
+    hasty._catalogue.tasks[TASK] = replace(hasty._catalogue.tasks[TASK], deadline=timedelta(0))  # type: ignore[index]
+    (move,) = await hasty.once()
+    assert "0 failed and 10 unfinished runs of the candidate's last 10 with authority" in move.reason
 
 
 async def test_dead_letters_of_the_candidate_move_it_back(stage: Stage, watch: CutoverWatch) -> None:

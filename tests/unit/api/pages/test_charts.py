@@ -51,7 +51,7 @@ def test_the_burn_up_ends_at_what_holds_now() -> None:
     told = [(FIRST, [1, 0, 0]), (FIRST + timedelta(days=1), [4, 2, 1])]
     chart = burn_up_chart(told, ["in shadow", "in ramp", "live"], 8)
     assert chart.says == "Of 8 tasks: 4 in shadow, 2 in ramp, 1 live."
-    assert chart.lines[0].path == f"M0.0 {HEIGHT * 7 / 8}H{WIDTH}.0V{HEIGHT / 2}"
+    assert chart.lines[1].path == f"M0.0 {HEIGHT * 7 / 8}H{WIDTH}.0V{HEIGHT / 2}"
     assert chart.rows[0].cells == ("4", "2", "1")
 
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from api.pages.rendering import clock, day, duration, environment, figure, number, percent, words
+from api.pages.rendering import clock, day, duration, environment, figure, number, of_condition, percent, words
+from shadow.gate.report import ConditionName
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,21 @@ def test_moments_are_written_in_utc() -> None:
 )
 def test_durations_are_short(seconds: float, written: str) -> None:
     assert duration(timedelta(seconds=seconds)) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        (ConditionName.STATISTIC, 0.026, "2.6 %"),
+        (ConditionName.SOAK, 31.24, "31.2 s"),
+        (ConditionName.SOAK, 86_400.0, "1 day"),
+        (ConditionName.FRESHNESS, 5_400.0, "1.5 hours"),
+        (ConditionName.TICKS, 7.0, "7"),
+        (ConditionName.SOAK, None, "–"),  # noqa: RUF001
+    ],
+)
+def test_a_conditions_figure_has_its_unit(name: ConditionName, value: float | None, written: str) -> None:
+    assert of_condition(value, name) == written
 
 
 def test_names_become_words() -> None:

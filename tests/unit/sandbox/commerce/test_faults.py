@@ -115,3 +115,14 @@ def test_an_unknown_fault_is_refused_with_what_there_is() -> None:
 def test_without_a_fault_a_value_comes_back_as_it_was() -> None:
     value = object()
     assert Faults().at("order.row", value) is value
+
+
+def test_faults_may_be_changed_while_the_candidate_runs() -> None:
+    faults = Faults(["payout-in-dollars"])
+    assert faults.at("payout.amount_cents", 1200) == 12
+    faults.change(["attribution-missing-ga4"])
+    assert faults.at("payout.amount_cents", 1200) == 1200
+    assert faults.by_task() == {"process-attribution": ["attribution-missing-ga4"]}
+    with pytest.raises(ValueError, match="unknown fault nonsense"):
+        faults.change(["nonsense"])
+    assert faults.names == {"attribution-missing-ga4"}

@@ -21,6 +21,7 @@ from shadow.gate.process import (
     log_e_path,
     minimum_pairs,
     pairs_to_open,
+    quick_log_e,
     threshold,
     upper_bound,
 )
@@ -186,3 +187,8 @@ def test_alpha_is_shared_by_all_tasks_and_by_all_epochs_where_that_is_asked() ->
     over = MigrationGate(over_epochs=True)
     assert alpha_of(settings, over, 199, 1) == pytest.approx(0.025)
     assert sum(alpha_of(settings, over, 199, number) for number in range(1, 10_000)) == pytest.approx(0.05, abs=1e-5)
+
+
+@given(counts(), budgets)
+def test_the_quick_way_comes_to_the_same(told: tuple[int, int], budget: float) -> None:
+    assert quick_log_e(*told, budget) == pytest.approx(log_e(*told, budget), rel=1e-9, abs=1e-9)

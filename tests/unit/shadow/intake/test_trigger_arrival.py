@@ -39,3 +39,30 @@ def test_the_call_of_a_run_without_authority_is_not_kept_back_for_its_twin() -> 
         patience=timedelta(minutes=1),
     )
     assert [(d.state, d.delay) for d in stored.dispatches] == [(State.DUE, timedelta(minutes=1))]
+
+
+def test_where_the_candidate_has_a_call_the_producers_key_never_stands_for_legacys_run_beside_it() -> None:
+    task = AFTER.tasks["pay"]
+    call = trigger_call("pay", orjson.dumps({"payload": {}, "options": {"idempotencyKey": "k", "delay": "1h"}}), {})
+    decision = decide(task.route, Phase.LIVE, reverse=True)
+    source = next(iter(task.sources))
+    dispatches = planned(AFTER, source, PAYOUT, Origin.PRODUCER, decision)
+    stored = arrival(
+        source,
+        Origin.PRODUCER,
+        task,
+        call,
+        wire_key(source, "trigger", task.id, call, None),
+        mapped(task, call),
+        None,
+        decision,
+        dispatches,
+        headers=(),
+        now=datetime(2026, 11, 26, tzinfo=UTC),
+        patience=timedelta(minutes=1),
+    )
+    assert stored.idempotency_key is None
+    assert stored.dedupe is not None
+    states = {dispatch.side: (dispatch.state, dispatch.delay) for dispatch in stored.dispatches}
+    assert states[Side.CANDIDATE] == (State.DUE, timedelta(hours=1))
+    assert states[Side.LEGACY][0] is State.SEQUENCED

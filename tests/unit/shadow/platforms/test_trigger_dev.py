@@ -61,6 +61,22 @@ async def test_a_run_is_started_with_the_mapped_payload_under_a_key() -> None:
     assert wire.body() == {"payload": {"order": 7}, "options": {"queue": {"name": "slow"}}}
 
 
+async def test_beside_an_issued_run_legacys_has_the_producers_call_marked_and_without_its_key() -> None:
+    wire = Wire(lambda request: starts(request) if request.method == "POST" else httpx.Response(200, json={"data": []}))
+    options = {"idempotencyKey": "theirs", "idempotencyKeyOptions": {"key": "readable"}, "delay": "1h", "tags": ["t"]}
+    issued = called(
+        event=event(door="trigger.dev", authority="candidate", scheduled_at=NOW + timedelta(days=5)),
+        request=orjson.dumps({"payload": "as it came", "options": options}),
+        idempotency_key=None,
+    )
+    await adapter(wire).deliver([issued])
+    assert wire.body() == {
+        "payload": "as it came",
+        "options": {"tags": ["t", "shadow:contained"], "delay": "2026-11-29T01:00:00+00:00"},
+    }
+    assert wire.requests[-1].headers["idempotency-key"] == derived_key(issued.event, "sync")
+
+
 @pytest.mark.parametrize("authority", [None, "candidate"])
 async def test_a_run_without_authority_is_tagged_so_that_one_made_from_it_has_none(authority: str | None) -> None:
     wire = Wire(starts)

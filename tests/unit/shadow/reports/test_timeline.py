@@ -49,9 +49,9 @@ def run(side: Side, *effects: EffectView, started: bool = True) -> RunView:
     )
 
 
-def difference(path: str, sentence: str) -> DifferenceView:
+def difference(path: str, sentence: str, kind: str = "effect.changed") -> DifferenceView:
     return DifferenceView(
-        kind="effect.changed",
+        kind=kind,
         path=path,
         severity="critical",
         sentence=sentence,
@@ -165,11 +165,33 @@ def test_what_only_one_side_did_stands_alone_where_it_was_done() -> None:
         run(Side.LEGACY, effect(1, "POST /a", 2)),
         run(Side.CANDIDATE, effect(2, "POST /b", 1), effect(3, "POST /b", 3)),
         told,
-        difference("$['a'][0]", "it was never done"),
+        difference("$['a'][0]", "it was never done", "effect.missing"),
     )
     steps = timeline(found)
     assert [step.mark for step in steps] == ["only_candidate", "only_legacy", "repeated"]
     assert [step.says for step in steps] == [(), ("it was never done",), ("done again",)]
+
+
+def test_what_was_done_twice_is_told_of_the_second_only() -> None:
+    place = "$['transfers']['request-2']"
+    told = stages(
+        paired=[both(0, 0, "POST /a", place, equal=True)],
+        surplus=[{**named("candidate", position, "POST /a"), "place": place} for position in (1, 2)],
+    )
+    found = pair(
+        run(Side.LEGACY, effect(1, "POST /a", 1)),
+        run(Side.CANDIDATE, effect(2, "POST /a", 1), effect(3, "POST /a", 2), effect(4, "POST /a", 3)),
+        told,
+        difference(place, "three times; legacy once", "effect.duplicate"),
+        difference(place, "three times; legacy once", "effect.duplicate"),
+        difference(f"{place}['idempotency_key']", "without a key", "effect.key_dropped"),
+    )
+    said = [(step.mark, step.says) for step in timeline(found)]
+    assert said == [
+        ("differs", ("without a key",)),
+        ("only_candidate", ("three times; legacy once",)),
+        ("only_candidate", ("three times; legacy once",)),
+    ]
 
 
 def test_without_an_explanation_nothing_is_claimed() -> None:

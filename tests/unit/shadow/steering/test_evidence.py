@@ -36,6 +36,9 @@ def reasons(seen: Seen, settings: ResolvedCutover = DEFAULT) -> list[str]:
         (Seen("pay", runs=Runs(10, 3)), ["failures"]),
         (Seen("pay", runs=Runs(200, 40)), []),
         (Seen("pay", runs=Runs(200, 41)), ["failures"]),
+        (Seen("pay", runs=Runs(0, 0, overdue=9)), []),
+        (Seen("pay", runs=Runs(0, 0, overdue=10)), ["failures"]),  # its worker is gone
+        (Seen("pay", runs=Runs(30, 4, overdue=3)), ["failures"]),
         (Seen("pay", dead=DEAD), ["dead_letters"]),
         (Seen("pay", CRITICAL, LEAK, Runs(10, 10), DEAD), ["leak", "critical", "failures", "dead_letters"]),
     ],
@@ -58,7 +61,7 @@ def test_the_figures_of_the_catalogue_count() -> None:
 
 
 def test_the_reason_is_one_sentence_with_ids_and_figures() -> None:
-    whys = why_back(Seen("pay", critical=CRITICAL, runs=Runs(40, 25, (TWO, ONE)), dead=DEAD), DEFAULT)
+    whys = why_back(Seen("pay", critical=CRITICAL, runs=Runs(40, 25, 0, (TWO, ONE)), dead=DEAD), DEFAULT)
     assert sentence(whys) == (
         "by itself: pay has 3 pairs with a critical difference (pair 0199a9f0-0000-7000-8000-000000000001, signature"
         " s1-0f: the amount is 12.00 on legacy and 1200.00 on the candidate), and 25 failed runs of the candidate's"
