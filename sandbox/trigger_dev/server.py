@@ -202,6 +202,7 @@ class PretendTriggerDev:
                 payload = Packet(orjson.dumps(schedule.payload(nominal)).decode(), SUPER_JSON)
                 request = TriggerRequest(payload=payload)
                 run, _ = self._platform.triggering.trigger(environment, schedule.task, request, schedule_id=schedule.id)
+                run.created_at = nominal  # as the real service has it, however late the run is made
                 schedule.last_fired_at = nominal
                 return run.id
         raise LookupError(f"no schedule {schedule_id!r}")

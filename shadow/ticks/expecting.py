@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import psycopg
@@ -19,8 +20,9 @@ from shadow.ticks.tick import Tick
 
 log = structlog.get_logger(__name__)
 
-EVERY_SECONDS = 1.0
+EVERY_SECONDS = 5.0
 _TROUBLE_SECONDS = 5.0
+_EXPIRE_SECONDS = 3600.0
 MOST = 500
 """Nominal times of a task that are gone through in one round."""
 
@@ -34,6 +36,7 @@ WHERE task = %(task)s AND external_id <> '' AND legacy_runs > 0 AND nominal_at =
     SELECT max(nominal_at) FROM ticks
     WHERE task = %(task)s AND nominal_at < %(nominal)s AND external_id <> '' AND legacy_runs > 0)
 """
+_EXPIRE = b"DELETE FROM ticks WHERE nominal_at < %s"
 _MISSED = b"""
 UPDATE ticks SET missed_at = now()
 WHERE task = %s AND event_id IS NULL AND missed_at IS NULL AND nominal_at < %s
@@ -43,12 +46,13 @@ RETURNING nominal_at, external_id, authority
 
 
 class TickLoop:
-    """Goes through the schedules of all tasks; any number of processes may."""
+    """Goes through the schedules of all tasks; any number of processes may. Ticks go with their time's evidence."""
 
     def __init__(self, database: Database, catalogue: ResolvedCatalogue) -> None:
         self._database = database
         self._catalogue = catalogue
         self._tasks = [task for task in catalogue.tasks.values() if task.cron is not None]
+        self._expire_at = 0.0
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -70,6 +74,11 @@ class TickLoop:
         for task in self._tasks:
             async with self._database.connection(Work.OUTCOMES) as conn:
                 await _expect(conn, self._catalogue, task, now or datetime.now(UTC))
+        if self._tasks and time.monotonic() >= self._expire_at:
+            self._expire_at = time.monotonic() + _EXPIRE_SECONDS
+            kept = self._catalogue.catalogue.retention.evidence
+            async with self._database.connection(Work.OUTCOMES) as conn:
+                await conn.execute(_EXPIRE, ((now or datetime.now(UTC)) - kept,))
 
     async def _run(self) -> None:
         while True:

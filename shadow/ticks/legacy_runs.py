@@ -37,7 +37,13 @@ log = structlog.get_logger(__name__)
 LOOK_BACK = timedelta(minutes=10)
 """How far back the run list is read in any case. A scheduled run is listed at its nominal time (reference 5)."""
 LONGEST_LOOK_BACK = timedelta(days=1)
-"""How far back for a tick that no run is known of: one may come late, or have come while nobody looked."""
+"""How far back the list is asked for a tick of which no run is known: one may come late, or have come while nobody
+looked."""
+WAITED_EVERY = timedelta(seconds=15)
+"""How often it is asked for those."""
+_WAITED = 10
+"""Of how many nominal times at once, the newest first; on the next occasion the older ones."""
+_AROUND = timedelta(seconds=1)
 SWEEP_EVERY = timedelta(seconds=5)
 """Between looks at the run list, which is one request in most cases."""
 _PAGES = 50
@@ -50,8 +56,10 @@ _SCHEDULED = "SCHEDULED"
 """The list's `taskKind` of such a run; a server that tells none has all roots retrieved."""
 
 _WAITED_FOR = b"""
-SELECT min(nominal_at) FROM ticks
-WHERE task = ANY(%s::text[]) AND event_id IS NULL AND legacy_runs = 0 AND authority = 'legacy' AND nominal_at > %s
+SELECT DISTINCT nominal_at FROM ticks
+WHERE task = ANY(%(tasks)s::text[]) AND event_id IS NULL AND legacy_runs = 0 AND authority = 'legacy'
+  AND nominal_at > %(since)s AND nominal_at < %(until)s
+ORDER BY nominal_at DESC LIMIT %(most)s
 """
 _BY_NAME = b"""
 SELECT run.id FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
@@ -68,6 +76,8 @@ class LegacyClock:
         self._catalogue = catalogue
         self._database = database
         self._others: OrderedDict[str, None] = OrderedDict()
+        self._waited_at: datetime | None = None
+        self._waited_until: datetime | None = None
         self.tasks = {
             task.legacy.task: task
             for task in catalogue.tasks.values()
@@ -86,12 +96,18 @@ class LegacyClock:
         """
         if not self.tasks:
             return 0
-        since = await self._since(now or datetime.now(UTC))
+        at = now or datetime.now(UTC)
+        retrieved = await self._listed(at - LOOK_BACK, None, permits)
+        for nominal in await self._waited_for(at):
+            retrieved += await self._listed(nominal - _AROUND, nominal + _AROUND, permits)
+        return retrieved
+
+    async def _listed(self, since: datetime, until: datetime | None, permits: Permits) -> int:
         retrieved = 0
         after: str | None = None
         for _page in range(_PAGES):
             await permits.take()
-            page = await self._api.list(tasks=list(self.tasks), since=since, after=after)
+            page = await self._api.list(tasks=list(self.tasks), since=since, until=until, after=after)
             permits.learn(quota(page.answer.fields))
             roots = [
                 str(run["id"])
@@ -126,12 +142,23 @@ class LegacyClock:
                     await record_clock_runs(conn, self._catalogue, found)
         return len(unknown)
 
-    async def _since(self, now: datetime) -> datetime:
+    async def _waited_for(self, now: datetime) -> list[datetime]:
+        """Nominal times, before the stretch that is read anyway, of which legacy's run is not known; now and then."""
+        if self._waited_at is not None and now - self._waited_at < WAITED_EVERY:
+            return []
+        self._waited_at = now
+        newest = now - LOOK_BACK
+        parameters = {
+            "tasks": [task.id for task in self.tasks.values()],
+            "since": now - LONGEST_LOOK_BACK,
+            "until": min(newest, self._waited_until or newest),
+            "most": _WAITED,
+        }
         async with self._database.connection(Work.OUTCOMES) as conn:
-            wanted = [task.id for task in self.tasks.values()]
-            row = await (await conn.execute(_WAITED_FOR, (wanted, now - LONGEST_LOOK_BACK))).fetchone()
-        waited_for = row[0] if row is not None else None
-        return min(now - LOOK_BACK, *([waited_for - timedelta(minutes=1)] if waited_for is not None else [now]))
+            found = [row[0] for row in await (await conn.execute(_WAITED_FOR, parameters)).fetchall()]
+        # Those that are older still come next; after the oldest the newest again.
+        self._waited_until = found[-1] if len(found) == _WAITED else None
+        return found
 
     async def _read(self, name: str, permits: Permits) -> ClockRun | None:
         """The run, where a scheduler started it and its payload names its tick."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psycopg
@@ -47,8 +48,16 @@ class Commerce(Clock):
     queues: QueueLoop
 
     async def in_shadow_since(self, at: datetime) -> None:
+        """Ticks are expected since then, too, so that the run list is read as far back: a run is listed at its
+        nominal time."""
         for task in (QUEUE, METRICS):
             await self.moved(Phase.SHADOW, at, source=Phase.LEGACY, task=task)
+            await self.rows(
+                "INSERT INTO tick_marks VALUES (%s, %s) ON CONFLICT (task) DO UPDATE"
+                " SET expected_until = excluded.expected_until RETURNING task",
+                task,
+                at,
+            )
 
     def legacy_rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self.urls.legacy, autocommit=True, row_factory=dict_row) as connection:
@@ -91,6 +100,9 @@ async def commerce(
         databases.prepare, server_url, dataset.rows, {**dataset.cloned(), "webhook_queue": []}, prefix=prefix
     )
     async with AsyncExitStack() as stack:
+        for name in ("SWEEP_EVERY", "WAITED_EVERY"):
+            stack.enter_context(patch(f"shadow.ticks.legacy_runs.{name}", timedelta(milliseconds=500)))
+        stack.enter_context(patch("shadow.ticks.expecting.EVERY_SECONDS", 0.3))
         stack.callback(databases.drop, server_url, prefix=prefix)
         held = EgressKeys(*[(await egress_keys.issue(database, side, "workers"))[0] for side in Side])
         ports = Ports(free_port(), free_port(), free_port())

@@ -73,6 +73,13 @@ async def test_after_a_pause_all_of_its_ticks_are_gone_through_by_one_of_several
     assert [row[5] for row in ticks] == [True] * 11 + [False] * 2
 
 
+async def test_ticks_go_with_the_evidence_of_their_time(clock: Clock, loop: TickLoop) -> None:
+    await clock.legacy("run_1", NOON)
+    await clock.legacy("run_2", NOON - timedelta(days=500))
+    await loop.once(NOON + SECOND)
+    assert [tick[0] for tick in await clock.ticks()] == [NOON]
+
+
 async def test_each_tenant_that_had_the_tick_before_is_expected_again(clock: Clock, loop: TickLoop) -> None:
     hour = timedelta(hours=1)
     await loop.once(NOON - SECOND)
