@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shadow.cli.schedules import scheduled
 from shadow.cutover.decision import Phase
 from shadow.store.database import Database
 from tests.acceptance.ticking import Ticking, minute, nominal_times, ticking, to
@@ -30,6 +31,14 @@ async def test_ticks_are_mirrored_paired_and_judged(world: Ticking) -> None:
     assert await world.verdicts() == [("match", None)] * 3
     assert world.transfers == {minute(at): 1 for at in ticks}
     assert [tick[2:] for tick in await world.ticks_of(ticks)] == [("legacy", 1, 0, False, False)] * 3
+
+
+async def test_the_check_refuses_a_trigger_that_is_synced_uncontained(
+    world: Ticking, database_url: str, tmp_path: Path
+) -> None:
+    """Legacy's schedule is as the catalogue says; the candidate's own trigger came with its app."""
+    warned, refused = await scheduled(world.catalogue, tmp_path, database_url)
+    assert (warned, [one.code for one in refused]) == ([], ["cron-uncontained"])
 
 
 async def test_across_a_switch_and_back_with_restarts_every_tick_is_real_exactly_once(world: Ticking) -> None:
