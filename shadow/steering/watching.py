@@ -98,7 +98,8 @@ class CutoverWatch:
     async def _standing(self, connection: Connection, route: Route) -> tuple[Phase, bool]:
         """The phase farthest from legacy of all that moves back with a route, itself included, and whether all of that
         is contained: what goes back together must be able to stand where it goes to."""
-        found, tasks = [], []
+        found: list[Phase] = []
+        tasks: list[str] = []
         for one in (route, *await joined_with(connection, self._catalogue, route)):
             current, _coming, _at = await stand_of(connection, one, datetime.now(UTC))
             if one == route or current.phase in _WATCHED:
