@@ -82,6 +82,12 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     assert "Secure" in safe.split("; ")
 
 
+@pytest.mark.parametrize(("wants", "status"), [("document", 200), ("empty", 303), ("iframe", 303)])
+async def test_no_script_reads_pages_in_anybodys_name(reader: httpx.AsyncClient, wants: str, status: int) -> None:
+    """`/docs` on the same port loads others' scripts."""
+    assert (await reader.get("/pages/", headers={"Sec-Fetch-Dest": wants})).status_code == status
+
+
 async def test_revoking_the_token_ends_its_sessions(database: Database, reader: httpx.AsyncClient) -> None:
     assert (await reader.get("/pages/")).status_code == 200
     await tokens.revoke(database.engine, "bob")
