@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -128,13 +130,16 @@ class CountingLoop:
         corrected = counted = most = 0
         declared = self._catalogue.tasks
         for task, pairs in wrong.items():
-            async with self._database.connection(Work.GATE) as connection:
-                corrected += await correct(connection, declared.get(task or ""), pairs, self._asked(task), reach.now)
+            with _others_go_on(task):
+                async with self._database.connection(Work.GATE) as connection:
+                    asked = self._asked(task)
+                    corrected += await correct(connection, declared.get(task or ""), pairs, asked, reach.now)
         for task in sorted({*due, *changed}):
-            async with self._database.connection(Work.GATE) as connection:
-                asked = self._asked(task)
-                done = await count(connection, declared[task], asked, reach.of(task), limit=self._batch)
-            counted, most = counted + done, max(most, done)
+            with _others_go_on(task):
+                async with self._database.connection(Work.GATE) as connection:
+                    asked = self._asked(task)
+                    done = await count(connection, declared[task], asked, reach.of(task), limit=self._batch)
+                counted, most = counted + done, max(most, done)
         return Turn(begun, counted, corrected, more=most == self._batch)
 
     def _asked(self, task: str | None) -> Asked:
@@ -158,3 +163,14 @@ class CountingLoop:
                 done = Turn()
             took = time.monotonic() - started
             await asyncio.sleep(took if done.more else max(self._poll_seconds, took / _SHARE))
+
+
+@contextmanager
+def _others_go_on(task: str | None) -> Iterator[None]:
+    """What one task's evidence comes to grief over keeps no other gate shut. A database that is away is everybody's."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except Exception:
+        log.exception("gate.counting_failed", task=task)

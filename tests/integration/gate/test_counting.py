@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from shadow.catalogue import parse
+from shadow.catalogue import ResolvedTask, parse
 from shadow.gate.counting import CountingLoop
+from shadow.gate.epoch_counts import count
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import log_e, minimum_pairs, pairs_to_open
 from shadow.gate.report import Counted
@@ -38,6 +39,21 @@ async def test_each_verdict_counts_as_what_it_is(world: World) -> None:
     ((logs, until),) = await world.rows("SELECT log_e, counted_until FROM epochs")
     assert logs["below"] == pytest.approx(log_e(6, 3, 0.01))
     assert until == T0 + timedelta(seconds=6)
+
+
+async def test_a_task_that_can_not_be_counted_keeps_no_other_from_being_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def counting(connection: Connection, task: ResolvedTask, *how: Any, **limited: Any) -> int:
+        if task.id == "digest":
+            raise ValueError("out of shape")
+        return await count(connection, task, *how, **limited)
+
+    monkeypatch.setattr("shadow.gate.counting.count", counting)
+    await world.pairs("m", task="digest")
+    await world.pairs("mm")
+    assert (await world.counted()).counted == 2
+    assert (await world.epoch()).live == Counted(match=2)
 
 
 async def test_nothing_after_the_oldest_unresolved_pair_is_counted(world: World) -> None:
@@ -342,7 +358,7 @@ async def test_killed_between_any_two_statements_it_loses_and_doubles_nothing(
     execute = Connection.execute
     statements = survived = 0
 
-    class Killed(Exception):
+    class Killed(BaseException):
         pass
 
     async def counting(self: Connection, *args: Any, **kwargs: Any) -> Any:
