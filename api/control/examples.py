@@ -361,6 +361,7 @@ EVENT: Example = {
     "route": "shopify/order.created",
     "phase": "shadow",
     "authority": "legacy",
+    "ramp_key": None,
     "mapping_error": None,
     "data": {"orderId": 820982911946154500, "tenantId": "acme"},
     "originals": "kept",

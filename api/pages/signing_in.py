@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -10,6 +11,8 @@ from api.pages import visitors
 from api.pages.rendering import render
 from shadow.access import sessions, tokens
 from shadow.access.tokens import Scope
+
+log = structlog.get_logger(__name__)
 
 
 async def ask(request: Request) -> Response:
@@ -33,8 +36,10 @@ async def sign_in(request: Request) -> Response:
     else:
         answer = RedirectResponse(wanted, 303)
         await _end(request)
+        log.info("pages.signed_in", token=token.name)
         visitors.remember(answer, request, await sessions.begin(engine, token))
         return answer
+    log.warning("pages.sign_in_refused", token=None if token is None else token.name)
     return render(request, "sign_in.html", status=422, next=wanted, problems={"token": says}, done=None)
 
 

@@ -22,6 +22,7 @@ from api.pages.rendering import render
 from api.pages.visitors import operator, visitor
 from shadow.catalogue import ResolvedTask
 from shadow.cutover.decision import Phase
+from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import MoveRefused
 from shadow.gate.process import upper_bound
 from shadow.gate.report import GateReport
@@ -154,14 +155,16 @@ async def _read(services: ControlServices, name: str) -> dict[str, Any]:
     resolved = catalogue.tasks[name]
     board = await read_board(engine, catalogue)
     row = next(row for row in board.tasks if row.task == name)
+    route = catalogue.routes[resolved.route]
     async with services.database.connection(Work.CONTROL) as connection:
         report = (await stored_reports(connection, [name])).get(name)
+        joined = await joined_with(connection, catalogue, route)
     recent = await parity.parity(engine, catalogue, name, since=(datetime.now(UTC) - _DAYS).date())
     spent = await costs.of_task(engine, catalogue, name)
     return {
         "task": row,
         "resolved": resolved,
-        "mates": [mate for mate in catalogue.routes[resolved.route].tasks if mate != name],
+        "mates": [mate for one in (route, *joined) for mate in one.tasks if mate != name],
         "report": report,
         "few": report is not None and report.pairs_a_day < resolved.gate.sign_off_below,
         "recent": recent,

@@ -19,6 +19,8 @@ COOKIE = "shadow_session"
 FORM_TOKEN = "form_token"  # noqa: S105 - the field's name
 ROOT = "/pages/"
 _MOST_BYTES = 64 * 1024
+_BY_PERSON = "document"
+"""What browsers say they want when somebody opens a page or sends a form in."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -51,6 +53,8 @@ async def visitor(request: Request) -> Session:
 
 async def signed_in(request: Request) -> Session | None:
     """Who is signed in, if anybody is, and may read."""
+    if request.headers.get("sec-fetch-dest", _BY_PERSON) != _BY_PERSON:
+        return None  # a script's request, as of one that another page of this port loads: no page of ours makes any
     secret = request.cookies.get(COOKIE)
     found = await sessions.find(services_of(request).engine, secret) if secret else None
     return found if found is not None and Scope.READ in found.token.scopes else None

@@ -63,6 +63,7 @@ async def audit(database: Database, told: dict[str, Any], sent: Iterable[Sent]) 
     assert leaks is not None
     assert dead is not None
     assert automatic is not None
+    twice = done_twice(told)
     acknowledged = [action for action in sent if action.acknowledged]
     by_phase = Counter(f"{phase}: {authority}" for _id, _name, _external, phase, authority, *_rest in events)
     return {
@@ -77,7 +78,8 @@ async def audit(database: Database, told: dict[str, Any], sent: Iterable[Sent]) 
             for *_which, authority, real, _ended, wrote in events
             if real != [authority] or len(wrote) > 1 or (wrote and wrote != [authority])
         ),
-        "done_twice": done_twice(told),
+        "done_twice": sum(twice.values()),
+        "twice": [f"{target} {path}: {body.decode()}" for target, path, body in twice][:5],
         "leaks": leaks[0],
         "moved_back_by_itself": automatic[0],
         "producer_errors": sum(1 for action in sent if not action.acknowledged),
@@ -119,14 +121,14 @@ def second_runs(told: dict[str, Any]) -> int:
     return sum(count - 1 for count in [*legacy.values(), *candidate.values()])
 
 
-def done_twice(told: dict[str, Any]) -> int:
-    """Transfers, mails and messages beyond the first of the same content."""
+def done_twice(told: dict[str, Any]) -> Counter[tuple[str, str, bytes]]:
+    """Transfers, mails and messages beyond the first of the same content: by target, path and content."""
     seen = Counter(
         (call["target"], call["path"], orjson.dumps(_content(call["body"]), option=orjson.OPT_SORT_KEYS))
         for call in told["targets"]
         if call["authorized"] and call["method"] != "GET" and call["status"] < 400 and not call["replayed"]
     )
-    return sum(count - 1 for count in seen.values())
+    return Counter({what: count - 1 for what, count in seen.items() if count > 1})
 
 
 def _content(body: object) -> object:

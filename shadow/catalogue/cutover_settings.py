@@ -23,7 +23,7 @@ class CutoverSettings(Strict):
     back_on: tuple[Reason, ...] = ("critical", "leak", "failures", "dead_letters")
     """What moves the route back to shadow by itself, once it is in ramp or live."""
     failures: float = Field(0.2, gt=0, le=1)
-    """`failures`: the share of the candidate's runs since the move that may fail."""
+    """`failures`: the share of the candidate's runs since the move that may fail beyond legacy's own share."""
     failures_runs: int = Field(10, ge=1)
     """`failures`: of how many runs at least."""
     dead_letters: int = Field(1, ge=1)

@@ -124,7 +124,7 @@ async def _play(options: Options, console: Console, *, keep: bool, as_json: bool
 def _say_how_to_go_on(console: Console, control_url: str, token: str, *, keep: bool) -> None:
     console.print()
     if not keep:
-        console.print("To look around in the pages afterwards: make demo ARGS=--keep", highlight=False)
+        console.print("To look around in the pages afterwards: make demo ARGS=--keep", highlight=False, soft_wrap=True)
         return
     console.print(f"Pages: {control_url}/pages/", highlight=False, soft_wrap=True)
     console.print(f"Sign in there with the token {token}", highlight=False, soft_wrap=True)

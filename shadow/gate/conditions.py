@@ -112,7 +112,7 @@ def leaks(known: TaskKnown) -> Condition:
     """Nothing of the candidate reached the world without authority, as far as anybody can tell."""
     name = ConditionName.LEAKS
     if known.leaks:
-        says = f"{count(known.leaks, 'leak')} in this epoch: a run without authority reached the world"
+        says = f"{count(known.leaks, 'leak')} of this version: a run without authority reached the world"
         return Condition(name, State.UNMET, known.leaks, 0, says)
     if known.leaks_proven:
         return Condition(name, State.MET, 0, 0, "none, and a witness outside the gateway saw none")

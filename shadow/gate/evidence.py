@@ -21,6 +21,8 @@ MOST_PENDING = 10_000
 """Beyond it nobody counts."""
 MOST_TICKS = 500
 """Of one task that are looked at: several tenants may share a tick."""
+MOST_SCHEDULED = 1000
+"""Pairs of one task, accepted before its epoch and critical in it, that are looked at."""
 EARLY = timedelta(minutes=5)
 """How long before its event was accepted a tick was due, at most, as a rule."""
 
@@ -34,17 +36,34 @@ SELECT incidents.task, count(*) FROM unnest(%s::text[], %s::uuid[]) AS asked (ta
 JOIN incidents ON incidents.task = asked.task AND incidents.id >= asked.first
 WHERE incidents.kind = 'leak' GROUP BY incidents.task
 """
+_VERSION_SINCE = """
+SELECT present.task, min(past.started_at) FROM epochs AS present
+JOIN epochs AS past ON past.task = present.task
+    AND past.candidate_version IS NOT DISTINCT FROM present.candidate_version
+WHERE present.id = ANY(%s) GROUP BY present.task
+"""
 _UNALLOWED = """
 EXISTS (SELECT FROM differences AS shown WHERE shown.signature = {signature} AND shown.pair_id >= asked.first
         AND (shown.allowance IS NULL{more}))
 """
+# A pair's id is as old as its event, which may start later than it was accepted: those that count in an epoch and were
+# accepted before it are found by their start.
 _CRITICAL = f"""
-SELECT asked.task, found.id, found.sentence
-FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS asked (task, first, since)
-JOIN signatures AS found ON found.task = asked.task
-WHERE found.severity = 'critical' AND found.pairs > found.allowed AND found.last_seen >= asked.since
-  AND {_UNALLOWED.format(signature="found.id", more="")}
-ORDER BY asked.task, found.pairs DESC, found.id
+WITH asked AS (SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS asked (task, first, since))
+SELECT shown.task, shown.id, shown.sentence FROM (
+    SELECT asked.task, found.id, found.sentence, found.pairs FROM asked
+    JOIN signatures AS found ON found.task = asked.task
+    WHERE found.severity = 'critical' AND found.pairs > found.allowed AND found.last_seen >= asked.since
+      AND {_UNALLOWED.format(signature="found.id", more="")}
+    UNION
+    SELECT asked.task, found.id, found.sentence, found.pairs FROM asked CROSS JOIN LATERAL (
+        SELECT id FROM pairs
+        WHERE pairs.task = asked.task AND pairs.starts_at >= asked.since AND pairs.id < asked.first
+          AND verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL
+        ORDER BY pairs.starts_at LIMIT {MOST_SCHEDULED}) AS late
+    JOIN differences AS one ON one.pair_id = late.id AND one.severity = 'critical' AND one.allowance IS NULL
+    JOIN signatures AS found ON found.id = one.signature
+) AS shown ORDER BY shown.task, shown.pairs DESC, shown.id
 """  # noqa: S608  # of constants
 _EXPIRED = f"""
 SELECT asked.task, allowance.signature, max(allowance.expires_at)
@@ -115,6 +134,11 @@ async def declared(connection: Connection, tasks: Collection[str]) -> set[str]:
     """The tasks of which a declaration stands that their candidate is harmless."""
     cursor = await connection.execute(_DECLARED, (list(tasks),))
     return {task for (task,) in await cursor.fetchall()}
+
+
+async def version_since(connection: Connection, epochs: Collection[UUID]) -> dict[str, datetime]:
+    """By task, when the first of its epochs began that was of the same version of the candidate."""
+    return dict(await (await connection.execute(_VERSION_SINCE, (list(epochs),))).fetchall())
 
 
 async def leaks(connection: Connection, since: Mapping[str, datetime]) -> dict[str, int]:

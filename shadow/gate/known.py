@@ -117,7 +117,7 @@ class TaskKnown:
     """That stand in this epoch, oldest first."""
     critical: Sequence[OpenSignature] = ()
     leaks: int = 0
-    """Incidents since the epoch began."""
+    """Incidents in this epoch, or in one of the same version that nothing has answered for since."""
     leaks_proven: bool = False
     """Whether a proof with a witness shows that there are none."""
     declared: bool = False

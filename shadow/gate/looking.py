@@ -116,6 +116,8 @@ async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Col
     lasting = await epochs.current(connection, tasks)
     since = {task: epoch.started_at for task, epoch in lasting.items()}
     ids = [epoch.id for epoch in lasting.values()]
+    contained = await record.present(connection, tasks)
+    version = await evidence.version_since(connection, ids)
     return _Found(
         epochs=lasting,
         pending=await evidence.pending(connection, since),
@@ -129,10 +131,10 @@ async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Col
             {task: since.get(task, now) for task in tasks},
             {task: now - catalogue.tasks[task].gate.coverage for task in tasks},
         ),
-        leaks=await evidence.leaks(connection, {task: since.get(task, _ALWAYS) for task in tasks}),
+        leaks=await evidence.leaks(connection, _unanswered(tasks, since, version, contained)),
         declared=await evidence.declared(connection, tasks),
         uncontained=await record.uncontained(connection, tasks),
-        contained=await record.present(connection, tasks),
+        contained=contained,
         ticks=await evidence.ticks(
             connection,
             {
@@ -142,6 +144,29 @@ async def _read(connection: Connection, catalogue: ResolvedCatalogue, tasks: Col
             },
         ),
     )
+
+
+def _unanswered(
+    tasks: Collection[str],
+    since: Mapping[str, datetime],
+    version: Mapping[str, datetime],
+    contained: Mapping[str, record.Containment],
+) -> dict[str, datetime]:
+    """From when on a leak counts, by task: in this epoch always, and in earlier ones of the same version of the
+    candidate until it was shown or declared to be contained once more. Other rules mend nothing. Pure.
+
+    Args:
+        since: when the epoch began.
+        version: when the first epoch with its version did.
+    """
+    found = {}
+    for task in tasks:
+        moment = version.get(task, _ALWAYS)
+        holds = contained.get(task)
+        if holds is not None and holds.state in (record.State.PROVEN, record.State.DECLARED):
+            moment = max(moment, holds.made_at)
+        found[task] = min(moment, since[task]) if task in since else _ALWAYS
+    return found
 
 
 def _known(catalogue: ResolvedCatalogue, task: str, found: _Found, now: datetime) -> TaskKnown:

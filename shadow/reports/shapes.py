@@ -401,6 +401,7 @@ class EventDetail(Shape):
     route: str | None
     phase: Phase | None = Field(description="Of its route when it was accepted.")
     authority: Side | None = Field(description="The side whose runs may reach the world.")
+    ramp_key: str | None = Field(description="By which a ramp decides, where it is not its tenant.")
     mapping_error: str | None
     data: JsonValue = Field(description="Redacted; null until the event was first handed over.")
     originals: OriginalsState = Field(description=_ORIGINALS)

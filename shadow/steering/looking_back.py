@@ -82,6 +82,13 @@ CROSS JOIN LATERAL (
     ORDER BY run.id LIMIT %(most)s) AS late
 GROUP BY wanted.task
 """
+# Counted by delta with the pairs of the gate, in whatever epoch: legacy's runs don't depend on the candidate's version.
+_LEGACY = """
+SELECT epoch.task, sum(neither_failed + candidate_failed + legacy_failed + both_failed)::bigint,
+       sum(legacy_failed + both_failed)::bigint
+FROM epochs AS epoch JOIN gate_runs AS counted ON counted.epoch = epoch.id
+WHERE epoch.task = ANY(%(tasks)s) GROUP BY epoch.task
+"""
 _DEAD = """
 SELECT event.route, count(*), (array_agg(event.id ORDER BY event.id))[1],
        (array_agg(dispatch.error ORDER BY event.id))[1]
@@ -143,6 +150,7 @@ async def look(
     leaks = await _rows(connection, _LEAKS, asked)
     runs = await _rows(connection, _RUNS, asked)
     overdue = await _rows(connection, _OVERDUE, asked)
+    legacy = await _rows(connection, _LEGACY, asked)
     of_routes = {
         "routes": [one.route for one in watched],
         "entered": [first_id_at(one.entered) for one in watched],
@@ -160,6 +168,7 @@ async def look(
             critical=Critical(*critical[task]) if task in critical else None,
             leak=Leak(*leaks[task]) if task in leaks else None,
             runs=Runs(finished, failed, late, (*(examples or ()), *(unfinished or ()))),
+            legacy=Runs(*legacy.get(task, (0, 0))),
             dead=Dead(event, error, number) if event is not None else None,
         )
     return seen

@@ -123,7 +123,7 @@ async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Ro
     wanted = asked.stand(current, route.reverse)
     if wanted == (coming or current):
         raise MoveRefused(f"task {route.tasks[0]!r} is in phase {wanted} already")
-    steps = [_Step(route, current, wanted, leads_back(current, wanted))]
+    steps = [_Step(route, current, wanted, _is_back(current, coming, wanted))]
     if coming is not None and at is not None and not steps[0].is_back:
         raise MoveRefused(f"task {route.tasks[0]!r} is about to be in {coming}, from {at:%H:%M:%S} UTC on: wait for it")
     if not (current.is_handed_over or wanted.is_handed_over):
@@ -131,11 +131,20 @@ async def _steps(connection: Connection, catalogue: ResolvedCatalogue, route: Ro
     for other in await joined_with(connection, catalogue, route):
         its, its_coming, _at = await stand_of(connection, other, now)
         same = Stand(wanted.phase, wanted.ramp, wanted.reverse and other.reverse)
-        is_back = leads_back(its, same)
+        is_back = _is_back(its, its_coming, same)
         # On the way back nothing is kept by a route that stands nearer to legacy already.
-        if (its_coming or its) != same and (is_back or not steps[0].is_back):
-            steps.append(_Step(other, its, same, is_back))
+        if (its_coming or its) == same or (steps[0].is_back and not is_back):
+            continue
+        if its_coming is not None and not is_back:
+            raise MoveRefused(f"route {other.name!r}, which moves with it, is about to be in {its_coming}: wait for it")
+        steps.append(_Step(other, its, same, is_back))
     return steps
+
+
+def _is_back(current: Stand, coming: Stand | None, wanted: Stand) -> bool:
+    """Whether it leads back from where a route stands, and from where it is about to: who takes a way back back before
+    it takes effect moves it on."""
+    return leads_back(current, wanted) and (coming is None or leads_back(coming, wanted))
 
 
 def _is_gated(step: _Step) -> bool:

@@ -23,9 +23,11 @@ _EMITTED = b"""
 SELECT count(*) FROM events
 WHERE id >= %s AND route = %s AND origin = %s AND parent_run IS NULL AND purpose = 'live'
 """
+# One that was made from a run of ours, by a producer's replay say, passes a door after the switch too.
 _OUTSIDE = b"""
 SELECT count(*), (array_agg(DISTINCT task))[:%s] FROM runs
-WHERE id >= %s AND task = ANY(%s) AND side = 'legacy' AND event_id IS NULL AND authority = 'real'
+WHERE id >= %s AND task = ANY(%s) AND side = 'legacy' AND event_id IS NULL AND parent_run IS NULL
+  AND authority = 'real'
 """
 
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
-from shadow.catalogue import ResolvedCatalogue
+from shadow.catalogue import ResolvedCatalogue, Route
 from shadow.containment.record import uncontained
 from shadow.cutover.back import go_back
 from shadow.cutover.decision import Phase
+from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, hold, stand_of
 from shadow.cutover.routing import Standing, read_standings
 from shadow.steering.evidence import Why, back_to, sentence, why_back
@@ -74,9 +75,8 @@ class CutoverWatch:
             # Whoever moved it meanwhile has begun anew: what was seen before says nothing of that.
             if (await self._watched(connection)).get(name) != seen_of:
                 return None
-            current, _coming, _at = await stand_of(connection, route, datetime.now(UTC))
-            contained = not await uncontained(connection, route.tasks)
-            to = back_to(current.phase, whys, contained=contained)
+            phase, contained = await self._standing(connection, route)
+            to = back_to(phase, whys, contained=contained)
             reason = sentence(whys)
             if to is Phase.LEGACY and not contained:
                 reason += "; to legacy, as the candidate is not contained"
@@ -94,6 +94,18 @@ class CutoverWatch:
         if moved is not None:
             log.error("cutover.moved_back", route=name, to=to.value, reasons=[why.reason for why in whys])
         return moved
+
+    async def _standing(self, connection: Connection, route: Route) -> tuple[Phase, bool]:
+        """The phase farthest from legacy of all that moves back with a route, itself included, and whether all of that
+        is contained: what goes back together must be able to stand where it goes to."""
+        found: list[Phase] = []
+        tasks: list[str] = []
+        for one in (route, *await joined_with(connection, self._catalogue, route)):
+            current, _coming, _at = await stand_of(connection, one, datetime.now(UTC))
+            if one == route or current.phase in _WATCHED:
+                found.append(current.phase)
+                tasks.extend(one.tasks)
+        return max(found, key=list(Phase).index), not await uncontained(connection, tasks)
 
     async def _run(self) -> None:
         while True:

@@ -68,6 +68,13 @@ pairs = Table(
         "id",
         postgresql_where=text("verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL"),
     ),
+    Index(
+        "pairs_critical_start",
+        "task",
+        "starts_at",
+        "id",
+        postgresql_where=text("verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL"),
+    ),
     Index("pairs_tenant", "tenant", "id"),
     Index("pairs_unlike", "verdict", "id", postgresql_where=text("verdict <> 'match'")),
     Index("pairs_replay", "replay", "id", postgresql_where=text("replay IS NOT NULL")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from shadow.catalogue.model import Side
-from shadow.containment.record import withdraw
+from shadow.containment.record import declare, withdraw
+from shadow.gate import epochs
+from shadow.gate.epochs import Epoch
 from shadow.gate.looking import look
 from shadow.gate.report import Condition, ConditionName, Counted, GateReport, State
 from shadow.gate.signing_off import SignOffRefused, revoke, sign_off
@@ -83,6 +86,51 @@ async def test_a_leak_shuts_the_gate_for_its_epoch(world: World) -> None:
     report = await said(world)
     assert shut_by(report) == {ConditionName.LEAKS}
     assert of(report, ConditionName.LEAKS).figure == 1
+
+
+async def _leaked(world: World) -> Epoch:
+    begun = await ready(world)
+    async with world.connection() as connection:
+        await connection.execute(
+            "INSERT INTO incidents (id, kind, task, detail) VALUES (%s, 'leak', %s, 'a write')", (new_id(), TASK)
+        )
+    return begun
+
+
+async def test_a_leak_outlasts_its_epoch_until_the_same_version_is_contained_anew(world: World) -> None:
+    await _leaked(world)
+    await asyncio.sleep(0.002)  # ids tell milliseconds apart
+    async with world.connection() as connection:
+        await epochs.begin(connection, TASK, "the task's rules changed", rules="r2")
+    assert ConditionName.LEAKS in shut_by(await said(world))
+    await declare(world.database, TASK, actor="ann", reason="it was a test account, and is blocked now")
+    assert ConditionName.LEAKS not in shut_by(await said(world))
+
+
+async def test_a_leak_says_nothing_of_the_next_version(world: World) -> None:
+    await _leaked(world)
+    await asyncio.sleep(0.002)
+    async with world.connection() as connection:
+        await epochs.begin(connection, TASK, "deployed", versions={Side.CANDIDATE: "c5"})
+    assert ConditionName.LEAKS not in shut_by(await said(world))
+
+
+async def test_a_critical_difference_of_a_pair_that_was_accepted_before_the_epoch_and_starts_in_it_shuts_the_gate(
+    world: World, judge: JudgeLoop
+) -> None:
+    told = await world.event()
+    await told.effect(Side.CANDIDATE, {"amount": 5})
+    await told.both({"ok": True})
+    await judged(world, judge)
+    await ready(world)
+    async with world.connection() as connection:
+        await connection.execute("UPDATE epochs SET started_at = now() + interval '1 second'")
+    assert ConditionName.CRITICAL not in shut_by(await said(world))
+    async with world.connection() as connection:
+        await connection.execute("UPDATE pairs SET starts_at = now() + interval '1 hour'")
+    report = await said(world)
+    assert ConditionName.CRITICAL in shut_by(report)
+    assert of(report, ConditionName.CRITICAL).figure == 1
 
 
 async def test_without_its_declaration_neither_containment_nor_leaks_are_answered_for(world: World) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from shadow.access import sessions, tokens
 from shadow.access.tokens import Scope
@@ -50,13 +51,15 @@ async def test_signing_in_leads_nowhere_else(database: Database, stranger: httpx
 
 
 async def test_a_token_that_is_wrong_is_told_beside_the_field_and_nowhere_else(
-    database: Database, stranger: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+    stranger: httpx.AsyncClient,
 ) -> None:
-    answer = await stranger.post("/pages/sign-in", data={"token": "shadow_wrong-as-can-be"})
+    with capture_logs() as logs:
+        answer = await stranger.post("/pages/sign-in", data={"token": "shadow_wrong-as-can-be"})
+    assert [one["event"] for one in logs] == ["pages.sign_in_refused"]
     assert answer.status_code == 422
     assert 'aria-describedby="token-problem"' in answer.text
     assert "unknown, expired or revoked" in answer.text
-    assert "wrong-as-can-be" not in answer.text + "".join(capsys.readouterr())
+    assert "wrong-as-can-be" not in answer.text + str(logs)
     assert "set-cookie" not in answer.headers
 
 
@@ -77,6 +80,12 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     assert secret not in plain
     safe = (await stranger.post("https://control/pages/sign-in", data={"token": secret})).headers["set-cookie"]
     assert "Secure" in safe.split("; ")
+
+
+@pytest.mark.parametrize(("wants", "status"), [("document", 200), ("empty", 303), ("iframe", 303)])
+async def test_no_script_reads_pages_in_anybodys_name(reader: httpx.AsyncClient, wants: str, status: int) -> None:
+    """`/docs` on the same port loads others' scripts."""
+    assert (await reader.get("/pages/", headers={"Sec-Fetch-Dest": wants})).status_code == status
 
 
 async def test_revoking_the_token_ends_its_sessions(database: Database, reader: httpx.AsyncClient) -> None:

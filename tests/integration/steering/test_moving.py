@@ -161,6 +161,21 @@ async def test_a_move_under_way_can_be_taken_back_but_not_overtaken(database: Da
     assert await rows(database, "SELECT phase, previous FROM phases") == [("legacy", "legacy")]
 
 
+async def test_a_way_back_under_way_is_not_taken_back_past_the_gates(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "LEAD", timedelta(0))
+    await to(database, "pay", Phase.SHADOW)
+    await to(database, "pay", Phase.LIVE)
+    monkeypatch.setattr(moves, "LEAD", timedelta(minutes=1))
+    await to(database, "pay", Phase.LEGACY)
+    await withdraw(database, "pay", actor="ada", reason="it calls a new host")
+    for phase in (Phase.LIVE, Phase.SHADOW):
+        with pytest.raises(MoveRefused, match="about to be in legacy"):
+            await to(database, "pay", phase, look=gates("pay"))
+    assert await rows(database, "SELECT phase, previous FROM phases") == [("legacy", "live")]
+
+
 @pytest.mark.usefixtures("at_once")
 async def test_of_two_who_move_at_once_one_is_told_to_look_again(database: Database) -> None:
     await to(database, "pay", Phase.SHADOW)

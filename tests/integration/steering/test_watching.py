@@ -270,6 +270,25 @@ async def test_a_candidate_that_is_not_contained_goes_back_to_legacy(stage: Stag
     assert move.reason.endswith("; to legacy, as the candidate is not contained")
 
 
+async def test_all_go_back_to_legacy_where_one_that_moves_with_it_is_not_contained(
+    stage: Stage, watch: CutoverWatch
+) -> None:
+    await declare(stage.database, TASK, actor="ada", reason="harmless")
+    for task in (TASK, "digest"):
+        await stage.stands(task, Phase.LIVE)
+    told = await stage.event(phase="live", authority=Side.CANDIDATE)
+    await stage.execute(
+        "INSERT INTO events (id, source, door, origin, name, delivery_id, accepted_at, purpose, parent_run)"
+        " VALUES (%s, 'app', 'platform', 'candidate', 'digest/due', 'x', now(), 'live', %s)",
+        new_id(),
+        told.run(Side.CANDIDATE),
+    )
+    await stage.dispatch(told, state="dead")
+    (move,) = await watch.once()
+    assert move.to_phase is Phase.LEGACY
+    assert sorted(await stage.rows("SELECT task, phase FROM phases")) == [("digest", "legacy"), (TASK, "legacy")]
+
+
 async def test_what_the_catalogue_leaves_out_does_not_move_it(stage: Stage) -> None:
     watch = configured(stage, back_on=["failures", "leak"])
     await stage.stands(TASK, Phase.RAMP, share=50)

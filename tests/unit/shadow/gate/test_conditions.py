@@ -111,7 +111,7 @@ TABLE: list[tuple[str, ConditionName, TaskKnown, State, str]] = [
         "and 2 more",
     ),
     ("a witness saw none", ConditionName.LEAKS, known(), MET, "a witness outside the gateway saw none"),
-    ("one", ConditionName.LEAKS, known(leaks=1, declared=True), UNMET, "1 leak in this epoch"),
+    ("one", ConditionName.LEAKS, known(leaks=1, declared=True), UNMET, "1 leak of this version"),
     ("unknown", ConditionName.LEAKS, known(leaks_proven=False), UNMET, "unknown"),
     ("unknown, declared", ConditionName.LEAKS, known(leaks_proven=False, declared=True), MET, "a declaration"),
     (

@@ -39,8 +39,12 @@ def reasons(seen: Seen, settings: ResolvedCutover = DEFAULT) -> list[str]:
         (Seen("pay", runs=Runs(0, 0, overdue=9)), []),
         (Seen("pay", runs=Runs(0, 0, overdue=10)), ["failures"]),  # its worker is gone
         (Seen("pay", runs=Runs(30, 4, overdue=3)), ["failures"]),
+        # legacy's fail as well: a third by nature
+        (Seen("pay", runs=Runs(30, 16), legacy=Runs(90, 30)), []),
+        (Seen("pay", runs=Runs(30, 17), legacy=Runs(90, 30)), ["failures"]),
+        (Seen("pay", runs=Runs(30, 7), legacy=Runs(9, 9)), ["failures"]),  # of too few to tell
         (Seen("pay", dead=DEAD), ["dead_letters"]),
-        (Seen("pay", CRITICAL, LEAK, Runs(10, 10), DEAD), ["leak", "critical", "failures", "dead_letters"]),
+        (Seen("pay", CRITICAL, LEAK, Runs(10, 10), dead=DEAD), ["leak", "critical", "failures", "dead_letters"]),
     ],
 )
 def test_what_is_seen_is_held_against_the_defaults(seen: Seen, expected: list[str]) -> None:
@@ -49,7 +53,7 @@ def test_what_is_seen_is_held_against_the_defaults(seen: Seen, expected: list[st
 
 @pytest.mark.parametrize("only", ALL)
 def test_a_task_goes_back_for_what_its_catalogue_says_only(only: Reason) -> None:
-    seen = Seen("pay", CRITICAL, LEAK, Runs(10, 10), DEAD)
+    seen = Seen("pay", CRITICAL, LEAK, Runs(10, 10), dead=DEAD)
     assert reasons(seen, replace(DEFAULT, back_on=(only,))) == [only]
     assert reasons(seen, replace(DEFAULT, back_on=())) == []
 

@@ -82,3 +82,5 @@ ALTER TABLE pairs ADD COLUMN counted_place BIGINT;
 COMMENT ON COLUMN pairs.counted_place IS 'the how-manieth of its epoch it was; null where it was left out';
 CREATE INDEX pairs_uncounted ON pairs (task, starts_at, id) WHERE counted IS NULL AND starts_at IS NOT NULL;
 CREATE INDEX pairs_replays ON pairs (replays) WHERE replays IS NOT NULL;
+CREATE INDEX pairs_critical_start ON pairs (task, starts_at, id)
+    WHERE verdict = 'mismatch' AND severity = 'critical' AND replay IS NULL;
