@@ -76,15 +76,29 @@ class ArchiveLoop:
             self._task = None
 
     async def once(self) -> list[str]:
-        """The tasks of which a pack was made."""
+        """The tasks of which a pack was made.
+
+        Raises:
+            ExceptionGroup: some could not be made; all others were.
+        """
         async with self._database.connection(Work.CONTROL) as connection:
             rows = await (await connection.execute(_MISSING)).fetchall()
-        made = []
+        made: list[str] = []
+        failed: list[Exception] = []
         for missing in (_Missing(*row) for row in rows):
             if missing.task not in self._catalogue.tasks:
                 continue  # of another version of the catalogue, whose processes make it
-            await self._make(missing)
-            made.append(missing.task)
+            try:
+                await self._make(missing)
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:
+                error.add_note(f"task {missing.task}")
+                failed.append(error)  # the others are kept all the same
+            else:
+                made.append(missing.task)
+        if failed:
+            raise ExceptionGroup("packs that could not be made", failed)
         return made
 
     async def _make(self, missing: _Missing) -> None:

@@ -55,7 +55,16 @@ class CutoverWatch:
         made = []
         for name, one in watched.items():
             whys = [why for task in one.tasks for why in why_back(seen[task], self._catalogue.tasks[task].cutover)]
-            if whys and (moved := await self._moved(name, one, whys)) is not None:
+            if not whys:
+                continue
+            try:
+                moved = await self._moved(name, one, whys)
+            except psycopg.OperationalError:
+                raise
+            except Exception:
+                log.exception("cutover.not_moved_back", route=name)  # the others have to go back all the same
+                continue
+            if moved is not None:
                 made.append(moved)
         return made
 

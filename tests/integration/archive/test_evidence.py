@@ -156,6 +156,22 @@ async def test_nothing_is_kept_before_that(stage: Stage, phase: Phase) -> None:
     assert await kept(stage.database, TASK) is None
 
 
+async def test_one_that_can_not_be_made_keeps_no_other_from_being_kept(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def composing(database: Any, catalogue: Any, task: str, *moments: Any, **options: Any) -> Any:
+        if task == "digest":
+            raise ValueError("out of shape")
+        return await compose(database, catalogue, task, *moments, **options)
+
+    monkeypatch.setattr("shadow.archive.keeping.compose", composing)
+    await stage.stands("digest", Phase.RETIRED, since=datetime.now(UTC) - timedelta(hours=1))
+    await migrated(stage)
+    with pytest.raises(ExceptionGroup, match="could not be made"):
+        await ArchiveLoop(stage.database, stage.catalogue).once()
+    assert await kept(stage.database, TASK) is not None
+
+
 async def test_a_move_that_does_not_hold_yet_is_waited_for(stage: Stage) -> None:
     await stage.stands(TASK, Phase.RETIRED, since=datetime.now(UTC) + timedelta(minutes=1))
     assert await ArchiveLoop(stage.database, stage.catalogue).once() == []

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from shadow.catalogue import parse
+from shadow.catalogue import Route, parse
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
+from shadow.cutover.back import go_back
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
@@ -287,6 +288,22 @@ async def test_all_go_back_to_legacy_where_one_that_moves_with_it_is_not_contain
     (move,) = await watch.once()
     assert move.to_phase is Phase.LEGACY
     assert sorted(await stage.rows("SELECT task, phase FROM phases")) == [("digest", "legacy"), (TASK, "legacy")]
+
+
+async def test_a_route_that_can_not_be_moved_keeps_no_other_from_going_back(
+    stage: Stage, watch: CutoverWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def going_back(connection: Any, catalogue: Any, route: Route, *where: Any, **why: Any) -> Any:
+        if route.name == "digest":
+            raise ValueError("out of shape")
+        return await go_back(connection, catalogue, route, *where, **why)
+
+    monkeypatch.setattr("shadow.steering.watching.go_back", going_back)
+    for task in ("digest", TASK):
+        await stage.stands(task, Phase.LIVE)
+        await stage.dispatch(await stage.event(task, phase="live", authority=Side.CANDIDATE), state="dead")
+    monkeypatch.setattr(stage.catalogue, "routes", dict(sorted(stage.catalogue.routes.items())))
+    assert [move.route for move in await watch.once()] == [stage.catalogue.tasks[TASK].route]
 
 
 async def test_what_the_catalogue_leaves_out_does_not_move_it(stage: Stage) -> None:
