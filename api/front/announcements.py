@@ -1,6 +1,7 @@
 """The first phase of a v3 batch (SDK 4.3.1 on): `POST /api/v3/batches` says how many items will come, and who asks.
 
-One whose items are all legacy's is passed on. Which run asks for it is kept, if one does: the items do not say. Where
+One whose items are all legacy's is passed on. Which run asks for it is kept, if one does, as the items do not say, and
+its key: after a switch it stands for that batch still. Where
 some of its items may be the candidate's, Trigger.dev would wait for ever for as many as were announced; such a batch is
 issued by Shadow, and Trigger.dev hears of it when it is known which items are its own. One whose run waits for the
 results is refused: the run would wait in Trigger.dev, for a batch that it must know by name.
@@ -24,6 +25,7 @@ from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource, CallingSources
 from shadow.catalogue.model import Origin
 from shadow.causes import batches
+from shadow.causes.batches import Batch
 from shadow.intake.trigger_calls import AnnouncedBatch, announced_batch, kept_headers
 from shadow.platforms.client import TooLarge
 from shadow.store.database import Work
@@ -60,7 +62,7 @@ class AnnouncementDoor:
         """`POST /api/v3/batches`."""
         headers = fields(scope)
         source = self._sources.holder(headers)
-        if source is None or not (is_of_a_run(source, headers) or await self._may_issue(source)):
+        if source is None:
             await self._pass_through(scope, receive, send)
             return
         if await self._sources.authenticate(headers, send) is None:
@@ -74,7 +76,8 @@ class AnnouncementDoor:
             return
         batch = announced_batch(body)
         try:
-            if batch is not None and await self._is_issued(source, scope, send, batch):
+            may_be = batch is not None and (is_of_a_run(source, headers) or await self._may_issue(source))
+            if may_be and batch is not None and await self._is_issued(source, scope, send, batch):
                 return
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
@@ -103,8 +106,11 @@ class AnnouncementDoor:
             psycopg.Error: the database is away.
         """
         told = TriggerTold.of(fields(scope))
+        known = await self._known(source, batch)
+        if known is not None and not known.issued:
+            return False  # its own, whoever has authority by now
         ours = await self._intents.issued_tasks(source, batch.parent, told, batch.tasks)
-        if not ours and (is_of_a_run(source, fields(scope)) or batch.is_awaited):
+        if known is None and not ours and (is_of_a_run(source, fields(scope)) or batch.is_awaited):
             return False
         if batch.is_awaited:
             if batch.tasks is not None:
@@ -115,6 +121,8 @@ class AnnouncementDoor:
             issued = await batches.issue(
                 connection, source.platform_name, batch.parent or told.run.run, batch.run_count, announced, batch.key
             )
+        if not issued.issued:
+            return False  # Trigger.dev was told of it at this moment
         again = issued.sealed_at is not None
         body = {"id": issued.name, "runCount": issued.run_count, "isCached": again}
         if batch.key is not None:
@@ -123,6 +131,13 @@ class AnnouncementDoor:
         scopes = (f"read:batch:{issued.name}", f"write:batch:{issued.name}")
         await trigger_shape.taken(send, source.platform, 200 if again else 202, body, *scopes)
         return True
+
+    async def _known(self, source: CallingSource, batch: AnnouncedBatch) -> Batch | None:
+        """What its key stands for already."""
+        if batch.key is None:
+            return None
+        async with self._services.database.connection(Work.CAUSES) as connection:
+            return await batches.of_key(connection, source.platform_name, batch.key)
 
     async def _forward(
         self, source: CallingSource, scope: Scope, send: Send, body: bytes, batch: AnnouncedBatch | None
@@ -135,11 +150,17 @@ class AnnouncementDoor:
             return
         made = read_json(answer.body)
         name = made.get("id") if isinstance(made, dict) and 200 <= answer.status < 300 else None
-        if batch is not None and batch.parent is not None and isinstance(name, str):
+        if batch is not None and (batch.parent is not None or batch.key is not None) and isinstance(name, str):
             try:
                 async with self._services.database.connection(Work.CAUSES) as connection:
                     await batches.remember(
-                        connection, source.platform_name, name, batch.parent, batch.is_awaited, batch.run_count
+                        connection,
+                        source.platform_name,
+                        name,
+                        batch.parent,
+                        batch.is_awaited,
+                        batch.run_count,
+                        batch.key,
                     )
             except psycopg.Error as error:  # the run may say itself who it is, with the items
                 log.error("front.batch_not_recorded", batch=name, error=type(error).__name__)

@@ -24,7 +24,7 @@ from api.front.batch_parts import Part
 from api.front.batch_shapes import LISTED, NAMED, STREAMED, UNNAMED, BatchShape, streamed
 from api.front.exchange import BodyTooLarge, fields, pairs, read_body
 from api.front.intent import Beside, Intent, NotServed, ReadAnswer, Taken, TriggerTold
-from api.front.intents import Intents
+from api.front.intents import Intents, known_again
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource, CallingSources
 from shadow.causes import batches
@@ -230,11 +230,16 @@ class BatchDoor:
         """Answer for a batch that is the candidate's alone.
 
         Raises:
-            psycopg.Error: the database is away.
+            psycopg.Error: the database is away; the client may come again, since its batch will be recognised.
         """
-        await self._intents.note(intents)
+        await self._intents.note_issued(intents)
         name = asked.name
-        await self._seal(asked, name, intents, None)
+        try:
+            await self._seal(asked, name, intents, None)
+        except psycopg.Error as error:
+            if known_again(intents):
+                raise
+            log.error("front.batch_not_recorded", batch=name, error=type(error).__name__)
         body = asked.shape.alone(name, intents)
         scopes = (f"read:batch:{name}", f"write:batch:{name}")
         await trigger_shape.taken(asked.send, asked.source.platform, asked.shape.status, body, *scopes)

@@ -42,6 +42,7 @@ from shadow.intake.arrival import Arrival, State
 from shadow.intake.plan import planned
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
+from shadow.model.ids import derived_id
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
 from shadow.store.rounds import Rounds
@@ -270,6 +271,19 @@ class Intents:
         for worker, events in of.items():
             await self._workers.note(worker, events)
 
+    async def note_issued(self, intents: Sequence[Intent]) -> None:
+        """`note`, of calls that are on disk and answered here.
+
+        Raises:
+            psycopg.Error: the database is away; the client may come again, since its call will be recognised.
+        """
+        try:
+            await self.note(intents)
+        except psycopg.Error as error:
+            if known_again(intents):
+                raise
+            log.error("front.not_noted", intents=len(intents), error=type(error).__name__)
+
     async def release(self, issued: Sequence[Intent]) -> None:
         """Let what was issued go, since the rest of its call has been taken or is the workers' now.
 
@@ -296,10 +310,17 @@ class Intents:
         return True
 
     async def _dropped(self, intents: Sequence[Intent]) -> None:
+        """What was issued, and another call was answered with meanwhile, stays."""
         fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
         if fresh:
+            runs = [
+                derived_id(intent.receipt.event_id, intent.task.id, Side.CANDIDATE)
+                for intent in intents
+                if intent.is_issued
+            ]
             async with self._services.database.connection(Work.ACCEPT) as connection:
-                await answers.drop(connection, fresh)
+                told = await answers.told_of(connection, [event for event, _dedupe in fresh], runs) if runs else set()
+                await answers.drop(connection, [one for one in fresh if one[0] not in told])
 
     async def without_answer(self, intents: Sequence[Intent]) -> None:
         """Leave intents to the workers, soon."""
@@ -473,8 +494,8 @@ class Intents:
         """
         if not intents:
             return True  # nothing is stored: the call is the client's alone
-        known_again = all(intent.key.dedupe for intent in intents)
-        if unsent and not known_again:
+        recognised = known_again(intents)
+        if unsent and not recognised:
             return await self.refused(intents)
         try:
             await self.without_answer([intent for intent in intents if not intent.is_issued])
@@ -483,7 +504,12 @@ class Intents:
         except psycopg.Error as error:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)
-        return known_again
+        return recognised
+
+
+def known_again(intents: Sequence[Intent]) -> bool:
+    """Whether all of a call would be recognised if its client sent it again. If not, that would start second runs."""
+    return all(intent.key.dedupe for intent in intents)
 
 
 def _can_go(call: TriggerCall, bridges: bool) -> bool:

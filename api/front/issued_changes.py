@@ -147,7 +147,7 @@ class IssuedChangeDoor:
             source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
         )
         if intent.is_issued:
-            await self._intents.note([intent])
+            await self._intents.note_issued([intent])
             await trigger_shape.taken(send, source.platform, 200, {"id": intent.run}, f"read:runs:{intent.run}")
             return
         sent.append(("idempotency-key", key.value))

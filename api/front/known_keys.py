@@ -20,6 +20,8 @@ from api.front.trigger_source import CallingSource
 from api.front.workers import Worker
 from shadow.catalogue import ResolvedTask
 from shadow.catalogue.model import Side
+from shadow.fanout.handoff import open_pairs
+from shadow.fanout.stored_events import load_events
 from shadow.intake import answers, known_keys
 from shadow.intake.arrival import Arrival, DedupeKey
 from shadow.intake.known_keys import UNSUCCESSFUL, UNSUCCESSFUL_THERE, Standing
@@ -156,7 +158,21 @@ class KnownKeys:
 
     async def _standings(self, asked: Sequence[tuple[UUID, str]]) -> dict[UUID, Standing]:
         async with self._services.database.connection(Work.CAUSES) as connection:
-            return await known_keys.standings(connection, asked)
+            found = await known_keys.standings(connection, asked)
+        resting = [event for event, its in found.items() if its.authority is Side.CANDIDATE and not its.is_opened]
+        if resting:
+            for event in set(resting) - await self._kept(resting):
+                del found[event]
+        return found
+
+    async def _kept(self, events: Sequence[UUID]) -> set[UUID]:
+        """Those of the issued events that are there still, and stay. They may rest for another call, and would go with
+        it if the platform refused that; but whoever is told of a run now relies on it."""
+        async with self._services.database.connection(Work.ACCEPT) as connection:
+            rested = await answers.release(connection, events)
+            there = await load_events(connection, events)
+            await open_pairs(connection, self._services.catalogue, [event for event in there if event.id in rested])
+        return {event.id for event in there}
 
     async def _free(self, intents: Sequence[Intent]) -> None:
         async with self._services.database.connection(Work.ACCEPT) as connection:

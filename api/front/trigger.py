@@ -139,7 +139,7 @@ class TriggerDoor:
                 source, [(task, call, key)], kept_headers(sent), TriggerTold.of(headers), bridges=True
             )
             if intent.is_issued:
-                await self._intents.note([intent])
+                await self._intents.note_issued([intent])
         except NotServed as error:
             await trigger_shape.not_served(send, str(error))
             return

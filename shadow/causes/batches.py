@@ -2,7 +2,8 @@
 
 The run that asks for a two-phase batch names itself when it announces it, and not with the items; and where some of the
 items may be the candidate's, the batch gets a name of ours, since Trigger.dev must not wait for items that it never
-gets. Only batches of workers are kept, and those with such items.
+gets. Only batches of workers are kept, those with such items, and those with a key, which stands for one batch across
+every switch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.intake.trigger_calls import DEFAULT_KEY_LIFETIME
 from shadow.model.ids import derived_id, new_id
 from shadow.store.database import Connection
 
@@ -27,7 +29,11 @@ INSERT INTO trigger_batches (platform, name, parent, awaited, run_count, issued,
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING name
 """
 _FIND = f"SELECT {_COLUMNS} FROM trigger_batches WHERE platform = %s AND name = %s"  # noqa: S608  # of constants
-_FIND_KEY = f"SELECT {_COLUMNS} FROM trigger_batches WHERE platform = %s AND key = %s"  # noqa: S608  # of constants
+_FIND_KEY = f"""
+SELECT {_COLUMNS} FROM trigger_batches WHERE platform = %s AND key = %s AND created_at > now() - %s
+"""  # noqa: S608  # of constants
+_FREE_KEY = b"UPDATE trigger_batches SET key = NULL WHERE platform = %s AND key = %s AND created_at <= now() - %s"
+_FREE_LEGACYS = b"UPDATE trigger_batches SET key = NULL WHERE platform = %s AND key = %s AND name <> %s AND NOT issued"
 _NAME_UPSTREAM = b"UPDATE trigger_batches SET upstream = %s WHERE platform = %s AND name = %s"
 _SEAL = b"""
 INSERT INTO trigger_batches (platform, name, awaited, run_count, issued, upstream, events, sealed_at)
@@ -77,9 +83,20 @@ def issued_run(event: UUID) -> str:
     return f"run_{event.hex}"
 
 
-async def remember(conn: Connection, platform: str, name: str, parent: str, awaited: bool, run_count: int) -> None:
-    """Keep who asked for a batch of Trigger.dev's: its items do not say."""
-    await conn.execute(_KEEP, (platform, name, parent, awaited, run_count, False, None, None))
+async def remember(
+    conn: Connection,
+    platform: str,
+    name: str,
+    parent: str | None,
+    awaited: bool,
+    run_count: int,
+    key: str | None = None,
+) -> None:
+    """Keep who asked for a batch of Trigger.dev's, since its items do not say, and the key that stands for it."""
+    if key is not None:
+        await _free(conn, platform, key)
+        await conn.execute(_FREE_LEGACYS, (platform, key, name))  # by now it stands for this one
+    await conn.execute(_KEEP, (platform, name, parent, awaited, run_count, False, None, key))
 
 
 async def issue(
@@ -90,10 +107,12 @@ async def issue(
     announced: Mapping[str, Any],
     key: str | None,
 ) -> Batch:
-    """Issue a batch, or find the one that was issued under that key."""
+    """Issue a batch, or find the one that the key stands for, whosever it is."""
     name = issued_name()
+    if key is not None:
+        await _free(conn, platform, key)
     await conn.execute(_KEEP, (platform, name, parent, False, run_count, True, Jsonb(announced), key))
-    found = await (_by_key(conn, platform, key) if key is not None else find(conn, platform, name))
+    found = await (of_key(conn, platform, key) if key is not None else find(conn, platform, name))
     assert found is not None, "it has just been written"
     return found
 
@@ -104,9 +123,15 @@ async def find(conn: Connection, platform: str, name: str) -> Batch | None:
     return Batch(*row) if row is not None else None
 
 
-async def _by_key(conn: Connection, platform: str, key: str) -> Batch | None:
-    row = await (await conn.execute(_FIND_KEY.encode(), (platform, key))).fetchone()
+async def of_key(conn: Connection, platform: str, key: str) -> Batch | None:
+    """The batch that the key stands for; it does for 30 days (reference 2.3)."""
+    row = await (await conn.execute(_FIND_KEY.encode(), (platform, key, DEFAULT_KEY_LIFETIME))).fetchone()
     return Batch(*row) if row is not None else None
+
+
+async def _free(conn: Connection, platform: str, key: str) -> None:
+    """Let the key stand for another batch, if its time is over."""
+    await conn.execute(_FREE_KEY, (platform, key, DEFAULT_KEY_LIFETIME))
 
 
 async def name_upstream(conn: Connection, platform: str, name: str, upstream: str) -> None:

@@ -42,7 +42,10 @@ UPDATE dispatches AS dispatch SET due_at = GREATEST(now(), event.scheduled_at)
 FROM events AS event
 WHERE event.id = ANY(%(ids)s::uuid[]) AND dispatch.event_id = event.id AND dispatch.event_id = ANY(%(ids)s::uuid[])
   AND dispatch.side = 'candidate' AND dispatch.state = 'due' AND dispatch.lease IS NULL AND dispatch.attempts = 0
+RETURNING dispatch.event_id
 """
+_HOLD = b"SELECT id FROM dispatches WHERE event_id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"
+_OPENED = b"SELECT event_id FROM runs WHERE id = ANY(%s::uuid[])"
 _TAKE_OVER = b"""
 UPDATE dispatches SET due_at = now() + %s
 WHERE event_id = %s AND stage = 'forward' AND state = 'due'
@@ -142,6 +145,18 @@ async def drop(conn: Connection, intents: Sequence[tuple[UUID, DedupeKey | None]
     )
 
 
+async def told_of(conn: Connection, event_ids: Sequence[UUID], runs: Sequence[UUID]) -> set[UUID]:
+    """Those of the events whose runs were opened, since another call was answered with them. Until the transaction ends
+    no other call can be.
+
+    Args:
+        runs: of the candidate, which has authority for them.
+    """
+    await conn.execute(_HOLD, (Uuids(event_ids),))
+    cursor = await conn.execute(_OPENED, (Uuids(runs),))
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def forget_key(conn: Connection, event_id: UUID, dedupe: DedupeKey) -> None:
     """Let the next arrival with that key be a new event."""
     await conn.execute(_FORGET, (dedupe.scope, dedupe.key, event_id))
@@ -153,10 +168,16 @@ async def hasten(conn: Connection, event_ids: Sequence[UUID], delay: timedelta) 
     await conn.execute(b"NOTIFY shadow_dispatches")
 
 
-async def release(conn: Connection, event_ids: Sequence[UUID]) -> None:
-    """What the candidate gets of a call may go: the rest of the call has been taken."""
-    await conn.execute(_RELEASE, {"ids": Uuids(event_ids)})
+async def release(conn: Connection, event_ids: Sequence[UUID]) -> set[UUID]:
+    """What the candidate gets of a call may go: the rest of the call has been taken.
+
+    Returns:
+        those of the events that nobody had begun to hand over.
+    """
+    cursor = await conn.execute(_RELEASE, {"ids": Uuids(event_ids)})
+    released = {row[0] for row in await cursor.fetchall()}
     await conn.execute(b"NOTIFY shadow_dispatches")
+    return released
 
 
 async def take_over(conn: Connection, event_id: UUID, patience: timedelta) -> bool:

@@ -45,6 +45,8 @@ class Standing:
     """Trigger.dev's id of its run, where that is known."""
     legacy_status: str | None = None
     candidate_status: str | None = None
+    is_opened: bool = False
+    """Whether the candidate's run is written down."""
 
 
 async def standings(conn: Connection, asked: Sequence[tuple[UUID, str]]) -> dict[UUID, Standing]:
@@ -58,9 +60,10 @@ async def standings(conn: Connection, asked: Sequence[tuple[UUID, str]]) -> dict
         if event not in authorities:
             continue
         name, status = runs.get(derived_id(event, task, Side.LEGACY), (None, None))
-        _, theirs = runs.get(derived_id(event, task, Side.CANDIDATE), (None, None))
+        candidates = derived_id(event, task, Side.CANDIDATE)
+        _, theirs = runs.get(candidates, (None, None))
         authority = authorities[event]
-        found[event] = Standing(Side(authority) if authority else None, name, status, theirs)
+        found[event] = Standing(Side(authority) if authority else None, name, status, theirs, candidates in runs)
     return found
 
 

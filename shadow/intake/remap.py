@@ -13,11 +13,12 @@ import orjson
 
 from shadow.catalogue import Ignored, ResolvedCatalogue
 from shadow.catalogue.model import Origin, Side, WebhookSource
+from shadow.cutover.decision import Decision, Phase, decide
 from shadow.cutover.routing import Routing
 from shadow.intake import late_mapping, webhook
 from shadow.intake.arrival import Arrival, Stage
 from shadow.intake.late_mapping import NotMapped, StoredCall
-from shadow.intake.plan import planned
+from shadow.intake.plan import fed, planned
 from shadow.intake.ramp_keys import ramp_key
 from shadow.intake.trigger_arrival import mapped as mapped_call
 from shadow.model.ids import Seed, new_id
@@ -69,7 +70,8 @@ class Remapped:
 async def remap(database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]) -> Remapped:
     """Map those dead letters with the catalogue as it is now.
 
-    The phase of now decides about the event: none had decided about it before. Dispatches that are no dead letter of
+    The phase of now decides about the event: none had decided about it before. Only what legacy's app has had already
+    stays legacy's. Dispatches that are no dead letter of
     a failed mapping are left alone.
     """
     routing = Routing(catalogue, database)
@@ -155,7 +157,17 @@ def _again(
     if route is not None:
         key = ramp_key(catalogue.routes[route], delivery.read.tenant, delivery.read.data)
         decision = routing.decision(route, key or delivery.read.tenant)
+        if _has_run(catalogue, source, name, decision):
+            decision = decide(route, Phase.LEGACY)
     return webhook.arrival(delivery, planned(catalogue, source, name, Origin.PRODUCER, decision), decision, key)
+
+
+def _has_run(catalogue: ResolvedCatalogue, source: str, name: str, decision: Decision) -> bool:
+    """Whether legacy's run of what would be the candidate's is what an app did with the webhook, which was passed on
+    when it arrived, since nobody knew then what it was. A route that is retired has no such app any more."""
+    if decision.authority is Side.LEGACY or decision.phase is Phase.RETIRED:
+        return False
+    return any(catalogue.starts_by_forward(source, task) for task in fed(catalogue, name, source, Origin.PRODUCER))
 
 
 async def _become(connection: Connection, event: UUID, upstream_id: str, arrival: Arrival) -> None:

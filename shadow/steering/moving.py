@@ -14,12 +14,14 @@ from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write
 from shadow.gate.looking import look as look_at_gates
 from shadow.gate.report import GateReport
 from shadow.steering.draining import draining
-from shadow.steering.nameless import why_undone
+from shadow.steering.nameless import why_twice, why_undone
 from shadow.steering.ramp_keys import why_whole_only
 from shadow.steering.reversing import why_not_reversed
 from shadow.steering.transitions import Wanted, begins_contained, leads_back, why_not_next
 from shadow.store.database import Connection, Database, Work
 
+_WHOLE = (Phase.LIVE, Phase.RETIRED)
+"""Where the candidate has all of a route."""
 Look = Callable[[Database, ResolvedCatalogue, Collection[str]], Awaitable[Mapping[str, GateReport]]]
 """What the gates of tasks say now."""
 
@@ -182,10 +184,14 @@ async def _checked(
 
 
 async def _undone(connection: Connection, step: _Step) -> str:
-    """What nobody would do where legacy is about to have all of the route no longer; empty where nothing."""
-    if step.current.is_handed_over or not step.wanted.is_handed_over:
-        return ""
-    return await why_undone(connection, step.route)
+    """What nobody would do where legacy is to have all of the route no longer, and what both would where the candidate
+    is to; empty where nothing."""
+    said = []
+    if step.wanted.is_handed_over and not step.current.is_handed_over:
+        said.append(await why_undone(connection, step.route))
+    if step.wanted.phase in _WHOLE and step.current.phase not in _WHOLE:
+        said.append(await why_twice(connection, step.route))
+    return ". ".join(why for why in said if why)
 
 
 async def _undrained(connection: Connection, catalogue: ResolvedCatalogue, step: _Step) -> str:

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import orjson
+import psycopg
 import pytest
 
+from api.front.intents import Intents
+from shadow.causes import batches
 from shadow.cutover.decision import Phase, Ramp
 from tests.integration.front.door import Door
 from tests.integration.front.world import KEY
@@ -154,3 +157,68 @@ async def test_after_a_move_back_an_item_whose_key_was_issued_stays_so_in_a_two_
     await door.world.trigger.settled()
     assert (_legacy(door), await _issued(door)) == ([0], ["fails/asked"])
     assert run in (await door.get(f"/api/v2/batches/{name}"))["runs"]
+
+
+@pytest.mark.parametrize(("keyed", "status"), [({}, 202), ({"idempotency_key": "the-batch"}, 503)])
+async def test_a_batch_that_is_stored_is_sent_again_only_by_who_would_be_recognised(
+    door: Door, monkeypatch: pytest.MonkeyPatch, keyed: dict[str, str], status: int
+) -> None:
+    async def unreachable(*_given: object, **_named: object) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(batches, "seal", unreachable)
+    answer = await _whole(door, "/api/v1/tasks/batch", ALIKE, **keyed)
+    assert (answer.status_code, await _issued(door)) == (status, ["fails/asked"] * 2)
+
+
+async def test_a_batchs_key_from_before_the_switch_is_the_batch_that_trigger_dev_has(door: Door) -> None:
+    door.world.routing.of.clear()
+    announcement = {"runCount": 3, "idempotencyKey": "nightly"}
+    name = (await door.post("/api/v3/batches", announcement)).json()["id"]
+    await _stream(door, name, MIXED)
+    door.world.routing.of["fails"] = Phase.LIVE
+    again = await door.post("/api/v3/batches", announcement)
+    assert (again.status_code, again.json()["id"], again.json()["isCached"]) == (200, name, True)
+    assert await _issued(door) == []
+
+
+async def test_a_batchs_key_stands_for_it_until_its_time_is_over(door: Door) -> None:
+    announcement = {"runCount": 2, "idempotencyKey": "nightly"}
+    name = (await door.post("/api/v3/batches", announcement)).json()["id"]
+    await _stream(door, name, ALIKE)
+    await _older(door, 29)
+    assert (await door.post("/api/v3/batches", announcement)).json()["isCached"] is True
+    await _older(door, 2)
+    later = (await door.post("/api/v3/batches", announcement)).json()
+    assert (later["isCached"], later["id"] != name) == (False, True)
+    assert (await _stream(door, later["id"], ALIKE)).json()["itemsAccepted"] == 2
+    assert await _issued(door) == ["fails/asked"] * 4
+    assert (await door.post("/api/v3/batches", announcement)).json()["id"] == later["id"]
+    assert (await door.get(f"/api/v2/batches/{name}"))["runCount"] == 2
+
+
+async def _older(door: Door, days: int) -> None:
+    """Time goes by."""
+    await door.world.rows(
+        "UPDATE trigger_batches SET created_at = created_at - %s * interval '1 day' RETURNING 1", days
+    )
+
+
+async def test_a_run_that_another_call_was_told_of_stays_when_the_batch_that_brought_it_is_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed = {"payload": {"n": 1}, "options": {"idempotencyKey": "mine"}}
+    bad = {"task": "hello", "payload": {}, "options": {"maxAttempts": "x"}}
+    told: list[str] = []
+    forward = Intents.forward
+
+    async def meanwhile(*given: Any, **named: Any) -> Any:
+        told.append((await door.world.trigger_call("fails", keyed)).json()["id"])
+        return await forward(*given, **named)
+
+    monkeypatch.setattr(Intents, "forward", meanwhile)
+    answer = await _whole(door, "/api/v2/tasks/batch", [{"task": "fails", **keyed}, bad])
+    assert answer.status_code == 400
+    assert (await door.read(told[0]))["status"] == "QUEUED"
+    assert await _issued(door) == ["fails/asked"]
+    assert await door.world.count("events") == 1

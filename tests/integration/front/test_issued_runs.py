@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from api.front.known_keys import KnownKeys
 from shadow.cutover.decision import Phase
 from shadow.fanout.offloaded import OffloadedPayloads
+from shadow.intake import run_tags
 from shadow.intake.known_keys import Standing
 from shadow.platforms.registry import adapters
 from tests.integration.front.door import Door
@@ -40,6 +42,24 @@ async def test_what_legacy_ran_before_the_switch_is_read_there(door: Door) -> No
     door.world.routing.phase = Phase.LIVE
     read = await door.read(run)
     assert (read["status"], read["output"]) == ("COMPLETED", {"said": {"n": 1}})
+
+
+async def test_a_call_that_is_stored_is_never_to_be_sent_again_by_a_client_that_would_not_be_recognised(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(*_given: object) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(run_tags, "keep", unreachable)
+    door.world.routing.phase = Phase.LIVE
+    body = {"payload": {"n": 1}, "options": {"tags": ["a"]}}
+    answer = await door.world.trigger_call(body=body)
+    assert (answer.status_code, answer.json().get("isCached")) == (200, False)
+    known = await door.world.trigger_call(body=body, x_trigger_request_idempotency_key="r-1")
+    assert known.status_code == 503
+    monkeypatch.undo()
+    again = await door.world.trigger_call(body=body, x_trigger_request_idempotency_key="r-1")
+    assert (again.status_code, len(await door.candidates())) == (200, 2)
 
 
 # ---------------------------------------------------------------- keys

@@ -14,6 +14,7 @@ from shadow.catalogue import parse
 from shadow.catalogue.model import Origin
 from shadow.cutover import moves
 from shadow.cutover.decision import Phase
+from shadow.cutover.moves import write_move
 from shadow.fanout.resending import send_again
 from shadow.intake import webhook
 from shadow.intake.intake import Intake
@@ -97,3 +98,32 @@ async def test_sent_again_twice_it_is_sent_once(database: Database, dead_letter:
     assert done == []
     assert "no dead letter" in failed[dead_letter]
     assert len(await rows(database, "SELECT id FROM dispatches")) == 2
+
+
+@pytest.mark.parametrize(
+    ("phase", "authority"), [(Phase.SHADOW, "legacy"), (Phase.LIVE, "legacy"), (Phase.RETIRED, "candidate")]
+)
+async def test_what_was_passed_on_to_legacys_app_is_not_run_a_second_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch, phase: Phase, authority: str
+) -> None:
+    monkeypatch.setattr(moves, "LEAD", timedelta(0))
+    broken = parse(TEXT.replace("data: {ref: $.ref}", "data: {ref: $.missing}"), "broken.yaml", {})
+    fields = {"content-type": "application/json", "x-github-event": "push", "x-github-delivery": "d-1"}
+    body = b'{"ref": "main"}'
+    document = webhook.document(body, "application/json")
+    delivery = webhook.delivery(
+        "forwarding", broken.webhook("forwarding"), body, document, tuple(fields.items()), fields
+    )
+    assert isinstance(delivery.read, webhook.Unmapped)
+    intake = Intake(database)
+    await intake.start()
+    await intake.accept([webhook.arrival(delivery, planned(broken, "forwarding", "", Origin.PRODUCER, None), None)])
+    await intake.stop()
+    async with database.connection(Work.CONTROL) as connection:
+        await write_move(connection, MENDED.routes["deploy"], phase, actor="ada", reason="by hand")
+    ((dead,),) = await rows(database, "SELECT id FROM dispatches WHERE state = 'dead'")
+    done, failed = await send_again(database, MENDED, [dead])
+    assert (done, failed) == ([dead], {})
+    assert await rows(database, "SELECT authority FROM events") == [(authority,)]
+    candidates = await rows(database, "SELECT 1 FROM dispatches WHERE side = 'candidate'")
+    assert len(candidates) == (0 if phase is Phase.LIVE else 1)

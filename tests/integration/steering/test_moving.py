@@ -240,6 +240,23 @@ async def test_work_of_legacy_that_nobody_would_do_any_more_keeps_a_route_in_sha
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("by_ramp", [False, True])
+async def test_a_candidate_that_does_not_name_its_runs_is_not_given_all_of_a_route(
+    database: Database, by_ramp: bool
+) -> None:
+    """What one that began without authority emits would be taken for the work of one with authority."""
+    await to(database, "pay", Phase.SHADOW)
+    await _event(database, "pay", origin="candidate", tenant="acme")
+    if by_ramp:
+        await to(database, "pay", Phase.RAMP, share=10)  # there such events have no authority
+    with pytest.raises(
+        MoveRefused, match="1 events of 'pay' in the last day came from candidate runs that did not say"
+    ):
+        await to(database, "pay", Phase.LIVE)
+    assert (await to(database, "pay", Phase.LIVE, force=True)).forced
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_tasks_that_start_each_other_past_the_doors_move_together(database: Database) -> None:
     await _started(database, "pay", "deploy")
     await to(database, "pay", Phase.SHADOW)

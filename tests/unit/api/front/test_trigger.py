@@ -396,7 +396,6 @@ async def test_a_payload_that_makes_no_event_still_runs_on_legacy() -> None:
     [
         ("GET", "/api/v3/runs/run_1"),
         ("GET", "/api/v1/tasks/welcome/trigger"),  # 405 is theirs to say
-        ("POST", "/api/v3/batches"),
         ("PUT", "/api/v2/packets/trigger%2Fhello%2F1-x%2Fpayload.json"),
         ("GET", "/realtime/v1/runs/run_1?live=true&offset=0_0"),
         ("OPTIONS", "/api/v1/tasks/welcome/trigger"),
