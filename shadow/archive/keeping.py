@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,6 +15,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.model.ids import derived_id
 from shadow.store import codec
 from shadow.store.database import Database, Work
+from shadow.store.recurring import Recurring
 
 log = structlog.get_logger(__name__)
 
@@ -57,23 +57,14 @@ async def composed(database: Database, catalogue: ResolvedCatalogue, task: str) 
     return files(await compose(database, catalogue, task, datetime.now(UTC)))
 
 
-class ArchiveLoop:
+class ArchiveLoop(Recurring):
     """Makes the packs of routes that were retired; any number of processes may run it."""
 
     def __init__(self, database: Database, catalogue: ResolvedCatalogue, *, every: float = EVERY_SECONDS) -> None:
+        super().__init__("archive", "archive.not_kept", rest_after_failure=_AFTER_AN_ERROR_SECONDS)
         self._database = database
         self._catalogue = catalogue
         self._every = every
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="archive")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def once(self) -> list[str]:
         """The tasks of which a pack was made.
@@ -120,14 +111,6 @@ class ArchiveLoop:
             )
         log.info("archive.kept", task=missing.task, move=str(missing.move), sha256=pack.digest)
 
-    async def _run(self) -> None:
-        while True:
-            rest = self._every
-            try:
-                await self.once()
-            except psycopg.OperationalError as error:
-                log.warning("archive.unreachable", error=type(error).__name__)
-            except Exception:
-                log.exception("archive.not_kept")
-                rest = _AFTER_AN_ERROR_SECONDS
-            await asyncio.sleep(rest)
+    async def turn(self) -> float:
+        await self.once()
+        return self._every

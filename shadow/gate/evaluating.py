@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
@@ -19,6 +17,7 @@ from shadow.gate.report import Condition, ConditionName, GateReport
 from shadow.gate.stored import Kept
 from shadow.notices.record import Notice, note
 from shadow.store.database import Database, Work
+from shadow.store.recurring import Recurring
 
 log = structlog.get_logger(__name__)
 
@@ -27,23 +26,14 @@ _TOGETHER = 20
 """Gates kept in one transaction: all at once would hold the event loop for a tenth of a second."""
 
 
-class GateLoop:
+class GateLoop(Recurring):
     """A loop; any number of processes may run it. Where another one has just evaluated, it leaves it at that."""
 
     def __init__(self, database: Database, catalogue: ResolvedCatalogue, *, every: float = EVERY_SECONDS) -> None:
+        super().__init__("gates", "gate.unevaluated", rest_after_failure=every)
         self._database = database
         self._catalogue = catalogue
         self._every = every
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="gates")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def once(self, now: datetime | None = None) -> dict[str, GateReport]:
         """Evaluate all gates and keep what they say; nothing when that was done a moment ago."""
@@ -59,15 +49,9 @@ class GateLoop:
         await evaluated(self._database, self._catalogue, reports.values())
         return reports
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once()
-            except psycopg.OperationalError as error:
-                log.warning("gate.unevaluated", error=type(error).__name__)
-            except Exception:
-                log.exception("gate.unevaluated")
-            await asyncio.sleep(self._every)
+    async def turn(self) -> float:
+        await self.once()
+        return self._every
 
 
 async def evaluated(database: Database, catalogue: ResolvedCatalogue, reports: Iterable[GateReport]) -> None:

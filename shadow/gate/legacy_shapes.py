@@ -6,14 +6,10 @@ are read once, in the order in which they ended, from as far back as any gate as
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
-
-import psycopg
-import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.shapes_seen import ShapesSeen, Sighting, note_shapes, shapes_of
@@ -21,8 +17,7 @@ from shadow.model.ids import time_of
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection, Database, Work
-
-log = structlog.get_logger(__name__)
+from shadow.store.recurring import Recurring
 
 BATCH = 500
 EVERY_SECONDS = 5.0
@@ -50,7 +45,7 @@ _EVENTS = "SELECT id, content FROM bodies WHERE id = ANY(%s) AND part = 'evidenc
 _MOVE = "UPDATE shape_marks SET finished_at = %s, run_id = %s WHERE what = 'legacy'"
 
 
-class LegacyShapes:
+class LegacyShapes(Recurring):
     """A loop; any number of processes may run it, of which one at a time reads."""
 
     def __init__(
@@ -61,21 +56,12 @@ class LegacyShapes:
         batch: int = BATCH,
         every: float = EVERY_SECONDS,
     ) -> None:
+        super().__init__("gate-legacy-shapes", "gate.shapes_unread", rest_after_failure=every)
         self._database = database
         self._tasks = catalogue.tasks
         self._batch = batch
         self._every = every
         self._seen = ShapesSeen()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="gate-legacy-shapes")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def once(self, now: datetime | None = None) -> int:
         """Read the next runs; how many there were."""
@@ -107,17 +93,9 @@ class LegacyShapes:
             shapes = shapes_of(done.get(run, ()), _data(bodies.get(event)))
             self._seen.add(task, shapes, Sighting(time_of(run)))
 
-    async def _run(self) -> None:
-        while True:
-            read = 0
-            try:
-                read = await self.once()
-            except psycopg.OperationalError as error:
-                log.warning("gate.shapes_unread", error=type(error).__name__)
-            except Exception:
-                log.exception("gate.shapes_unread")
-            # The past is read in peace: nobody waits for it.
-            await asyncio.sleep(self._every if read < self._batch else self._every / 10)
+    async def turn(self) -> float:
+        # The past is read in peace: nobody waits for it.
+        return self._every if await self.once() < self._batch else self._every / 10
 
 
 def _data(stored: bytes | None) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import psycopg
@@ -18,6 +17,7 @@ from shadow.cutover.routing import Standing, read_standings
 from shadow.steering.evidence import Why, back_to, sentence, why_back
 from shadow.steering.looking_back import Watched, entered, look
 from shadow.store.database import Connection, Database, Work
+from shadow.store.recurring import Recurring
 
 log = structlog.get_logger(__name__)
 
@@ -26,24 +26,15 @@ _WATCHED = (Phase.RAMP, Phase.LIVE)
 _MOVED_FOR = "UPDATE incidents SET moved_back = true WHERE id = ANY(%s::uuid[])"
 
 
-class CutoverWatch:
+class CutoverWatch(Recurring):
     """A loop; any number of processes may run it. What it finds is held against where the route stands once more under
     the lock of moves, so that one of them moves it, and only for what was seen since it came there."""
 
     def __init__(self, database: Database, catalogue: ResolvedCatalogue, *, every: float = EVERY_SECONDS) -> None:
+        super().__init__("cutover-watch", "cutover.unwatched", rest_after_failure=every)
         self._database = database
         self._catalogue = catalogue
         self._every = every
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="cutover-watch")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def once(self) -> list[Move]:
         """Look at every route in `ramp` or `live`; the moves that were made."""
@@ -116,15 +107,9 @@ class CutoverWatch:
                 tasks.extend(one.tasks)
         return max(found, key=list(Phase).index), not await uncontained(connection, tasks)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once()
-            except psycopg.OperationalError as error:
-                log.warning("cutover.unwatched", error=type(error).__name__)
-            except Exception:
-                log.exception("cutover.unwatched")
-            await asyncio.sleep(self._every)
+    async def turn(self) -> float:
+        await self.once()
+        return self._every
 
 
 def _is_watched(standings: list[Standing | None]) -> bool:
