@@ -33,6 +33,7 @@ from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
 from api.front.workers import UnknownRun, Worker, Workers, told_by
 from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
+from shadow.causes.authority import Purpose
 from shadow.intake import inngest_events
 from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
 from shadow.intake.group_commit import Overloaded
@@ -160,6 +161,12 @@ class InngestDoor:
     ) -> Arrival:
         tenant = storable_or_none(self._services.catalogue.tenant_of(source.name, event.fields))
         plan = self._plan(source, event, tenant) if worker is None else self._child(worker, source, event, tenant)
+        dedupe, delivery_id = event.dedupe(source.name, seed, index), event.id
+        if plan.descent is not None and plan.descent.purpose != Purpose.LIVE:
+            # Of a run that was repeated: its ids must never stand for what the world shall see, here or on Inngest,
+            # which would swallow that as a duplicate.
+            delivery_id = None
+            dedupe = dedupe and dedupe._replace(scope=f"{dedupe.scope}:{plan.descent.parent_run}")
         return Arrival(
             source=source.name,
             door=Door.INNGEST,
@@ -171,10 +178,10 @@ class InngestDoor:
             descent=plan.descent,
             tenant=tenant,
             external_id=event.id,
-            delivery_id=event.id,
+            delivery_id=delivery_id,
             occurred_at=event.occurred_at,
             scheduled_at=event.scheduled_at(now),
-            dedupe=event.dedupe(source.name, seed, index),
+            dedupe=dedupe,
             request=event.request,
             ramp_key=plan.ramp_key,
         )

@@ -52,6 +52,29 @@ async def test_children_of_a_second_legacy_run_have_no_authority_either(database
         assert purposes == [(EVENTS[task], "legacy_twice") for task in ("first", "second", "third")]
 
 
+async def test_an_id_that_a_repeated_run_gives_its_event_is_free_for_the_one_with_authority(
+    database: Database, tmp_path: Path
+) -> None:
+    """As where an event is repeated before its own run has begun: what that emits must not pass for a duplicate."""
+    async with chain(database, tmp_path) as world:
+        event = await _sent(world, 3)
+        again = await repeat(database, world.catalogue, event, Purpose.LEGACY_TWICE, (Side.LEGACY,))
+        await world.settled(6)
+        for parent in (again, again, event, event):
+            ((name,),) = await world.rows("SELECT platform_run_id FROM runs WHERE event_id = %s", parent)
+            answer = await world.client.post(
+                "/e/app-key",
+                json={"name": "chain/third", "id": "the-third", "data": {"order": 9}},
+                headers={"x-shadow-run": name},
+            )
+            assert answer.status_code == 200, answer.text
+        rows = await world.rows(
+            "SELECT purpose, authority, delivery_id = external_id FROM events WHERE external_id = %s ORDER BY id",
+            "the-third",
+        )
+        assert rows == [("legacy_twice", None, False), ("live", "legacy", True)]
+
+
 async def test_a_replay_on_both_sides_pairs_all_its_children(database: Database, tmp_path: Path) -> None:
     async with chain(database, tmp_path) as world:
         await world.phases(dict.fromkeys(EVENTS, Phase.SHADOW))
