@@ -7,18 +7,13 @@ report scans runs.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from datetime import date
 from uuid import UUID
 
-import psycopg
-import structlog
-
 from shadow.costs.usage import UNSOLICITED, Usage
 from shadow.store.database import Connection, Database, Work
-
-log = structlog.get_logger(__name__)
+from shadow.store.recurring import Recurring
 
 BATCH = 2000
 EVERY_SECONDS = 2.0
@@ -60,23 +55,14 @@ async def count_changes(connection: Connection, batch: int = BATCH) -> int:
     return len(changes)
 
 
-class CostLoop:
+class CostLoop(Recurring):
     """Counts what has changed; any number of processes may run it."""
 
     def __init__(self, database: Database, *, every: float = EVERY_SECONDS, batch: int = BATCH) -> None:
+        super().__init__("costs", "costs.uncounted", rest_after_failure=every)
         self._database = database
         self._every = every
         self._batch = batch
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def once(self) -> int:
         """Count all that there is; returns how many changes that were."""
@@ -88,12 +74,6 @@ class CostLoop:
             if found < self._batch:
                 return counted
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once()
-            except psycopg.OperationalError as error:
-                log.warning("costs.uncounted", error=type(error).__name__)
-            except Exception:
-                log.exception("costs.uncounted")
-            await asyncio.sleep(self._every)
+    async def turn(self) -> float:
+        await self.once()
+        return self._every

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import structlog
 from psycopg import sql
 
@@ -14,6 +13,7 @@ from shadow.observe import metrics
 from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.store.partitions import ensure_partitions
 from shadow.store.recount import recount_signatures
+from shadow.store.recurring import Recurring
 from shadow.store.retention import expire
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ DELETE FROM run_tags WHERE event_id IN (
 """
 
 
-class Upkeep:
+class Upkeep(Recurring):
     """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
 
     def __init__(
@@ -73,30 +73,15 @@ class Upkeep:
             originals: how long sealed bodies are kept; with `evidence`, how long all else is. Without both nothing is
                 deleted for its age.
         """
+        super().__init__("upkeep", "upkeep.failed", rest_after_failure=every)
         self._database = database
         self._every = every
         self._originals = originals
         self._evidence = evidence
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once(datetime.now(UTC))
-            except psycopg.OperationalError as error:
-                log.warning("upkeep.failed", error=type(error).__name__)
-            except Exception:
-                log.exception("upkeep.failed")
-            await asyncio.sleep(self._every)
+    async def turn(self) -> float:
+        await self.once(datetime.now(UTC))
+        return self._every
 
     async def once(self, now: datetime) -> None:
         """Make the partitions around `now` and delete what is over by then, unless another process is at it.

@@ -95,7 +95,8 @@ async def test_a_proof_that_is_being_tried_is_none_yet(database: Database) -> No
         await to_shadow(database, "pay")
 
 
-async def test_moving_to_legacy_needs_nothing(database: Database) -> None:
+async def test_moving_to_legacy_needs_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shadow.cutover.moves.LEAD", timedelta(0))
     await declare(database, "pay", actor="ada", reason="harmless")
     await to_shadow(database, "pay")
     await withdraw(database, "pay", actor="bob", reason="it is not")
