@@ -67,7 +67,7 @@ def as_json(output: str) -> dict[str, Any]:
 def test_without_faults_every_event_is_paired_and_every_pair_matches() -> None:
     code, output = demo("--faults", "none", "--json")
     found = as_json(output)
-    assert code == 0
+    assert code == 0, output[-4000:]
     assert found["ok"] is True
     assert set(found["tasks"]) == TASKS
     assert found["signatures"] == []
@@ -86,7 +86,7 @@ def test_without_faults_every_event_is_paired_and_every_pair_matches() -> None:
 def test_what_legacy_forwards_the_candidate_is_answered_from() -> None:
     code, output = demo("--faults", "none", "--no-proof", "--json")
     found = as_json(output)
-    assert code == 0
+    assert code == 0, output[-4000:]
     for task, finding in found["tasks"].items():
         assert finding["containment"] == "declared"
         calls = finding["dispositions"]
@@ -103,7 +103,7 @@ def test_the_faulted_tasks_and_only_they_fall_short() -> None:
     faults = "payout-in-dollars,application-missing-slack,email-sent-twice"
     code, output = demo("--faults", faults, "--no-proof", "--json")
     found = as_json(output)
-    assert code == 0
+    assert code == 0, output[-4000:]
     assert found["ok"] is True
     short = {task for task, finding in found["tasks"].items() if finding["parity"] < 1.0}
     assert short == {task for task, finding in found["tasks"].items() if finding["fault"]}

@@ -90,10 +90,10 @@ async def test_what_is_not_there_is_404(client: httpx.AsyncClient) -> None:
 
 async def test_legacy_is_asked_to_run_again_by_task_and_the_candidate_by_signature(client: httpx.AsyncClient) -> None:
     neither = await client.post("/v1/replays", json={"reason": "r"})
-    assert (neither.status_code, "neither" in neither.text) == (422, True)
+    assert (neither.status_code, "one of signature, task and legacy_twice" in neither.text) == (422, True)
     blank = await client.post("/v1/replays", json={"reason": " ", "legacy_twice": "digest"})
     assert (blank.status_code, "body.reason" in blank.text) == (422, True)
     both = await client.post("/v1/replays", json={"reason": "r", "signature": "s1", "legacy_twice": "digest"})
-    assert (both.status_code, "both" in both.text) == (422, True)
+    assert (both.status_code, "2 of them" in both.text) == (422, True)
     nothing = await client.post("/v1/replays", json={"reason": "r", "legacy_twice": "digest"})
     assert (nothing.status_code, "no pair of digest was judged" in nothing.text) == (409, True)
