@@ -17,8 +17,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## the whole loop in one command; options in ARGS, e.g. ARGS="--faults none --json"
 	@$(BIN)/shadow demo $(ARGS)
 
-# Tests wait for others most of the time: two of them share the cores, each with a PostgreSQL of its own.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# Tests wait for others most of the time: three of them share two cores, each with a PostgreSQL of its own.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test: $(STAMP)  ## the everyday suite (under 15 minutes on two cores)
 	$(PYTEST) -m "not slow" $(ARGS)
