@@ -126,6 +126,12 @@ async def test_every_question_is_answered_by_index(postgres_url: str, monkeypatc
             "side": "candidate",
             "kind": "leak",
             "state": "open",
+            "before": f"{now:%Y-%m-%d}T00:00:00Z",
+            "category": "none",
+            "phase": "shadow",
+            "open": "true",
+            "conditions": "true",
+            "move": str(new_id()),
         }
         statements = Statements()
         statements.record(monkeypatch)
