@@ -37,8 +37,12 @@ TASKS = 199
 TENANTS = 100
 DAYS = 60
 MOST_MS = 100.0
-REQUIRED = ("parity", "pairs by signature", "pairs by a frequent signature", "pairs by a rare signature", "pair")
-REQUIRED += ("gate", "scrape")
+REQUIRED = frozenset(
+    {
+        *("parity", "pairs by signature", "pairs by a frequent signature", "pairs by a rare signature", "pair"),
+        *("gate", "scrape"),
+    }
+)
 DIFFERING = 50
 """Every so many pairs one differs."""
 SIGNATURES = 3
