@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import httpx
 import psycopg
@@ -20,13 +19,14 @@ from shadow.causes.parents import Told, known_parent
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import mapped_payload
 from shadow.model.moments import moment
+from shadow.outcomes.asking import Asking
 from shadow.outcomes.found import FoundRun, at_the_door, decisions_now, known_runs, record_found
 from shadow.outcomes.reader import AskedToWait, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
 from shadow.platforms import packets
 from shadow.platforms.client import TooLarge
 from shadow.platforms.json_text import write_json
-from shadow.platforms.throttle import Quota, quota
+from shadow.platforms.throttle import quota
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi
 from shadow.store.database import Database, Work
 
@@ -39,18 +39,11 @@ _PAGES = 20
 _STRANGERS = 50_000
 """Runs that are remembered as nobody's children, so that they are not retrieved again."""
 _TROUBLE_SECONDS = 10.0
-_PATIENCE_SECONDS = 2.0
-"""How long a worker's call waits for the platform to say whose it is."""
 _AT_ONCE = 8
 _ENDED = 500
 """Children whose records are kept, as they had ended when they were found."""
 _ENDED_SECONDS = 60.0
 """The addresses in a record are good for a few minutes."""
-
-_BY_NAME = b"""
-SELECT run.id FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
-WHERE known.platform = %s AND known.alias = %s AND run.event_id IS NOT NULL
-"""
 
 
 class TriggerChildren:
@@ -267,46 +260,16 @@ def _later(at: datetime | None, than: datetime | None) -> datetime | None:
     return at if at is not None and (than is None or at > than) else None
 
 
-class Discovery:
-    """Finds one child when somebody asks for it: a worker that calls before the sweep has come by."""
+class Discovery(Asking):
+    """Finds one child: the legacy run of that id as a child of a run of ours."""
 
     def __init__(self, catalogue: ResolvedCatalogue, database: Database, http: httpx.AsyncClient) -> None:
-        self._database = database
-        self._children = {
+        children = {
             name: TriggerChildren(name, TriggerApi(platform, http), catalogue, database)
             for name, platform in catalogue.platforms.items()
             if isinstance(platform, TriggerPlatform) and platform.side is Side.LEGACY
         }
-
-    async def discover(self, run: str) -> UUID | None:
-        """The legacy run of that id as a child of a run of ours, written down by now; None where it is none.
-
-        Raises:
-            psycopg.Error: the database is away.
-        """
-        for platform, children in self._children.items():
-            try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await children.take_in([run], _Unlimited())
-            except (AskedToWait, httpx.HTTPError, TimeoutError, TooLarge) as error:
-                log.info("causes.undiscovered", platform=platform, error=type(error).__name__)
-                continue
-            async with self._database.connection(Work.ACCEPT) as conn:
-                cursor = await conn.execute(_BY_NAME, (platform, run))
-                row = await cursor.fetchone()
-            if row is not None:
-                return UUID(str(row[0]))
-        return None
-
-
-class _Unlimited:
-    """One request now and then needs no budget."""
-
-    async def take(self) -> None:
-        return
-
-    def learn(self, quota: Quota | None) -> None:
-        return
+        super().__init__(database, children, "causes.undiscovered")
 
 
 class ChildSweep:

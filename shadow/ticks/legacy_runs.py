@@ -8,7 +8,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import httpx
 import psycopg
@@ -18,6 +17,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.intake.trigger_arrival import mapped_payload
 from shadow.model.moments import moment
+from shadow.outcomes.asking import Asking
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.found import known_runs
 from shadow.outcomes.reader import AskedToWait, Permits
@@ -50,7 +50,6 @@ _PAGES = 50
 _AT_ONCE = 8
 _OTHERS = 50_000
 """Runs that are remembered as no scheduler's, so that they are not retrieved again."""
-_PATIENCE_SECONDS = 2.0
 _TROUBLE_SECONDS = 10.0
 _SCHEDULED = "SCHEDULED"
 """The list's `taskKind` of such a run; a server that tells none has all roots retrieved."""
@@ -60,10 +59,6 @@ SELECT DISTINCT nominal_at FROM ticks
 WHERE task = ANY(%(tasks)s::text[]) AND event_id IS NULL AND legacy_runs = 0 AND authority = 'legacy'
   AND nominal_at > %(since)s AND nominal_at < %(until)s
 ORDER BY nominal_at DESC LIMIT %(most)s
-"""
-_BY_NAME = b"""
-SELECT run.id FROM run_aliases AS known JOIN runs AS run ON run.id = known.run_id
-WHERE known.platform = %s AND known.alias = %s AND run.event_id IS NOT NULL
 """
 
 
@@ -212,47 +207,16 @@ class LegacyClock:
             self._others.popitem(last=False)
 
 
-class LegacyTicks:
-    """Finds one scheduled run when somebody asks for it: a worker that calls before the sweep has come by."""
+class LegacyTicks(Asking):
+    """Finds one scheduled run: the legacy run of that id as one of a tick."""
 
     def __init__(self, catalogue: ResolvedCatalogue, database: Database, http: httpx.AsyncClient) -> None:
-        self._database = database
-        self._clocks = {
+        clocks = {
             name: LegacyClock(name, TriggerApi(platform, http), catalogue, database)
             for name, platform in catalogue.platforms.items()
             if isinstance(platform, TriggerPlatform) and platform.side is Side.LEGACY
         }
-
-    async def discover(self, run: str) -> UUID | None:
-        """The legacy run of that id, written down by now as one of a tick; None where it is none.
-
-        Raises:
-            psycopg.Error: the database is away.
-        """
-        for platform, clock in self._clocks.items():
-            if not clock.tasks:
-                continue
-            try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await clock.take_in([run], _Unlimited())
-            except (AskedToWait, httpx.HTTPError, TimeoutError, TooLarge) as error:
-                log.info("ticks.undiscovered", platform=platform, error=type(error).__name__)
-                continue
-            async with self._database.connection(Work.ACCEPT) as conn:
-                row = await (await conn.execute(_BY_NAME, (platform, run))).fetchone()
-            if row is not None:
-                return UUID(str(row[0]))
-        return None
-
-
-class _Unlimited:
-    """One request now and then needs no budget."""
-
-    async def take(self) -> None:
-        return
-
-    def learn(self, quota: object) -> None:
-        return
+        super().__init__(database, {name: clock for name, clock in clocks.items() if clock.tasks}, "ticks.undiscovered")
 
 
 class TickSweep:
