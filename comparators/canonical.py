@@ -75,10 +75,8 @@ def plain(value: JSON) -> JSON:
         return int(value) if value.is_integer() else value
     if isinstance(value, dict):
         return _plain_object(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return _plain_array(value)
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
     raise TypeError(f"expected a JSON value, found {type(value).__name__}")
 
 
@@ -102,4 +100,4 @@ def _refuse_name(name: object) -> None:
 
 def _plain_array(value: list[JSON]) -> list[JSON]:
     made = [item if type(item) in _SCALARS else plain(item) for item in value]
-    return value if all(map(is_, made, value)) else made
+    return value if type(value) is list and all(map(is_, made, value)) else made
