@@ -43,6 +43,7 @@ class Afterwards:
         """
         if len(self._under_way) >= self._most or self._bytes + size > self._most_bytes:
             return False
+        self._bytes += size
         task = asyncio.create_task(self._do(work, names, size))
         self._under_way.add(task)
         for name in names:
@@ -50,7 +51,6 @@ class Afterwards:
         return True
 
     async def _do(self, work: Callable[[], Awaitable[None]], names: Sequence[str], size: int) -> None:
-        self._bytes += size
         task = asyncio.current_task()
         assert task is not None, "made by create_task"
         try:
@@ -84,4 +84,5 @@ class Afterwards:
             log.error("front.afterwards_given_up", pieces=len(self._under_way))
             for task in tuple(self._under_way):
                 task.cancel()
-            await asyncio.wait(tuple(self._under_way))
+            if self._under_way:
+                await asyncio.wait(tuple(self._under_way))
