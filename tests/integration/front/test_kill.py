@@ -84,7 +84,9 @@ async def called(client: httpx.AsyncClient, how: dict[str, str]) -> str | None:
     return run
 
 
-@pytest.mark.parametrize("point", ["trigger.intended:3", "trigger.forwarded:3", "trigger.answered:3", "trigger.settled"])
+@pytest.mark.parametrize(
+    "point", ["trigger.intended:3", "trigger.forwarded:3", "trigger.answered:3", "trigger.settled"]
+)
 async def test_a_call_is_one_event_and_one_run(world: World, tmp_path: Path, point: str) -> None:
     async with serving(world, tmp_path, point) as client:
         told = await asyncio.gather(*(called(client, how) for how in (OWN, REQUEST, NONE)))
