@@ -43,6 +43,7 @@ from shadow.intake.plan import planned
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
 from shadow.model.ids import derived_id
+from shadow.observe.fail_points import reach
 from shadow.platforms.client import Answer, carry
 from shadow.store.database import Connection, Work
 from shadow.store.rounds import Rounds
@@ -432,8 +433,10 @@ class Intents:
         alone = complete and bool(intents) and not any(intent.key.dedupe for intent in intents)
         if ask is None:
             ask = partial(self.forward, source.platform, scope, headers, body)
+        reach("trigger.intended")
         try:
             answer = await self._answer(ask, _TRIES if alone else 1)
+            reach("trigger.forwarded")
         except Exception as error:
             unsent = isinstance(error, _Unsent)
             cause = type(error.__cause__ if unsent else error).__name__
@@ -445,6 +448,7 @@ class Intents:
         if 200 <= answer.status < 300:
             document = read_json(answer.body)
             await self.settle(source.platform_name, intents, read(document, intents))
+            reach("trigger.settled")
             if beside is not None:
                 await self.release(issued)
                 await beside.taken(document)
