@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
-import jcs
 import uvloop
 
 from benchmarks.accept import HOST, SEALING_KEY, free_port, process
@@ -94,7 +94,12 @@ def event_data(number: int) -> dict[str, Any]:
         "orderId": 5_550_000 + number,
         "tenantId": f"tenant-{number % TENANTS}",
         "email": f"customer{number}@shop.test",
-        "customer": {"id": number, "firstName": "Anna", "lastName": f"Meier{number % 97}", "phone": f"+4930{number:07}"},
+        "customer": {
+            "id": number,
+            "firstName": "Anna",
+            "lastName": f"Meier{number % 97}",
+            "phone": f"+4930{number:07}",
+        },
         "totalPrice": "129.90",
         "currency": "EUR",
         "lineItems": [{"sku": f"sku-{line}", "quantity": 1 + line, "price": "43.30"} for line in range(3)],
@@ -255,7 +260,9 @@ def watched(number: int) -> bytes:
     body = json.dumps(call).encode()
     moment = str(int(time.time())).encode()
     key = SIGNING_KEY.removeprefix("signkey-test-").encode()
-    signature = hmac.new(key, jcs.canonicalize(call) + moment, hashlib.sha256).hexdigest().encode()
+    signature = (
+        hmac.new(key, orjson.dumps(call, option=orjson.OPT_SORT_KEYS) + moment, hashlib.sha256).hexdigest().encode()
+    )
     return post(
         "/shadow/inngest?fnId=shadow-watch&stepId=step",
         body,
@@ -335,7 +342,7 @@ def serving(folder: Path, url: str, postmaster: int) -> Iterator[tuple[int, CpuT
         yield front, CpuTimes(service, postmaster)
 
 
-async def measure(events: int, batch: int, in_flight: int, pause: bool) -> tuple[dict[str, Any], bool]:
+async def measure(events: int, batch: int, in_flight: int) -> tuple[dict[str, Any], bool]:
     folder = Path(tempfile.mkdtemp(prefix="shadow-bench-"))
     url, server = embedded.start(folder / "data", ephemeral=True)
     try:
@@ -343,8 +350,6 @@ async def measure(events: int, batch: int, in_flight: int, pause: bool) -> tuple
         postmaster = server.postgres.get_pid()
         assert postmaster is not None
         with serving(folder, url, postmaster) as (front, times):
-            if pause:
-                input(f"serve is {times._service}, postgres {postmaster}; Enter")
             figures, ok = await measure_reports(front, times, events, batch, in_flight, folder)
             return figures, ok and stored(url, events)
     finally:
@@ -388,9 +393,7 @@ async def measure_reports(
         )
     await one(
         "outcomes_reported",
-        lambda number: post(
-            "/shadow/runs", reported_runs(Side.LEGACY, batches[number - 1]), authorized(Side.LEGACY)
-        ),
+        lambda number: post("/shadow/runs", reported_runs(Side.LEGACY, batches[number - 1]), authorized(Side.LEGACY)),
         len(batches),
         events,
         1000,
@@ -407,11 +410,6 @@ def stored(url: str, events: int) -> bool:
             "SELECT (SELECT count(*) FROM effects), (SELECT count(*) FROM runs WHERE state = 'finished'),"
             " (SELECT count(*) FROM pairs WHERE due_at <= now())"
         ).fetchone()
-        sizes = connection.execute(
-            "SELECT relname, sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relkind IN ('r', 'p')"
-            " AND relname ~ '^(effects|bodies|runs|dedupe_keys)' GROUP BY 1 HAVING sum(pg_total_relation_size(c.oid)) > 100000"
-        ).fetchall()
-        print(counts, {name: int(size) // events for name, size in sizes})
     return counts == (2 * EFFECTS * events, 2 * events, events)
 
 
@@ -420,9 +418,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=200, help="effects in a report")
     parser.add_argument("--in-flight", type=int, default=8)
-    parser.add_argument("--pause", action="store_true", help="wait before the load, to attach a profiler")
     options = parser.parse_args()
-    figures, ok = uvloop.run(measure(options.events, options.batch, options.in_flight, options.pause))
+    figures, ok = uvloop.run(measure(options.events, options.batch, options.in_flight))
     print(json.dumps(figures, indent=2))
     finish("reports", ok=ok, figures=figures)
 

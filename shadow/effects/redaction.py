@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+from operator import is_not
 from re import Match
 from re import compile as pattern
 from typing import cast
@@ -219,7 +220,7 @@ class Redactor:
             self._value(item, kind, name, above, depth, parts if chosen is None else (*parts, index), chosen)
             for index, item in enumerate(items)
         ]
-        return redacted if any([new is not old for new, old in zip(redacted, items, strict=True)]) else items
+        return redacted if any(map(is_not, redacted, items)) else items
 
     def _leaf(self, value: JSON, kind: Kind | None, name: str | None) -> JSON:
         if isinstance(value, str):

@@ -177,7 +177,10 @@ def has_words(document: bytes) -> bool:
         text = document.decode()  # looked through faster than bytes
     except UnicodeDecodeError:
         return True
-    return any([word in text for word in _EACH_WORD])
+    for word in _EACH_WORD:  # noqa: SIM110  # half the time of `any`
+        if word in text:
+            return True
+    return False
 
 
 _CARD_LENGTHS = {"4": (16, 19), "5": (16,), "2": (16,), "6": (16, 19), "34": (15,), "37": (15,)}
