@@ -28,6 +28,7 @@ from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase, decide
 from shadow.fanout.loop import DeliveryLoop
+from shadow.fanout.opening import Openings
 from shadow.intake.arrival import Arrival, Door
 from shadow.intake.intake import Intake
 from shadow.intake.plan import planned
@@ -90,8 +91,9 @@ async def measure(events: int, rate: float) -> dict[str, Any]:
             began = time.perf_counter() + 2.0
             async with contextlib.AsyncExitStack() as stack:
                 http = await stack.enter_async_context(carrying_client())
+                openings = Openings()
                 for side in Side:
-                    loop = DeliveryLoop(side, known, database, dict(adapters(known, http)))
+                    loop = DeliveryLoop(side, known, database, dict(adapters(known, http)), openings)
                     await loop.start()
                     stack.push_async_callback(loop.stop)
                 await asyncio.sleep(1)
@@ -112,7 +114,7 @@ async def _until_empty(connection: psycopg.Connection[Any], events: int, rate: f
     for ring in range(events // _TOGETHER):
         await asyncio.sleep(max(0.0, began + ring * _TOGETHER / rate - time.perf_counter()))
         connection.execute("NOTIFY shadow_dispatches")
-    while connection.execute(_LEFT).fetchall()[0][0]:
+    while connection.execute(_LEFT).fetchall()[0][0]:  # noqa: ASYNC110 (the loops are to be looked at, not asked)
         await asyncio.sleep(0.1)
 
 
