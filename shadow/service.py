@@ -332,6 +332,7 @@ def run(
     database = Database(database_url, direct_url or "", lambda: key)
 
     async def main() -> None:
+        logs.follow(asyncio.get_running_loop())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
