@@ -7,6 +7,7 @@ from importlib import metadata
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.bounded import Bounded
 from api.control import (
     allowances,
     board,
@@ -33,6 +34,9 @@ from api.control.documented import DESCRIPTION, document
 from api.control.problems import install
 from api.control.services import ControlServices
 
+MOST_BYTES = 1024 * 1024
+"""Of a request's body: what people and CI send is far smaller."""
+
 
 async def _to_pages(_request: Request) -> Response:
     """Whoever asks for nothing in particular is a person."""
@@ -48,6 +52,7 @@ def control_app(services: ControlServices) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.add_middleware(Bounded, most=MOST_BYTES)
     install(app)
     parts = (
         tasks,

@@ -29,6 +29,7 @@ from comparators import JSON
 from comparators.canonical import plain
 from comparators.generated import take_apart
 from comparators.kinds.instants import instant
+from comparators.nesting import DEEPEST
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
 from shadow.effects.names import NOBODY, Names
@@ -37,9 +38,6 @@ from shadow.model.json_text import parse
 
 HASH_BITS = 64
 """Of a hash as shown; those of generated-looking secrets have 88."""
-_DEEPEST = 200
-"""Levels of nesting that are gone through; what lies deeper is hashed whole."""
-
 _ALREADY = pattern(REDACTED)
 _MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]+)>")
 _MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
@@ -60,7 +58,7 @@ _NOTHING_CHOSEN = _Chosen()
 
 
 class Redactor:
-    """Redacts with one tenant's key.
+    """Redacts with one tenant's key. What is nested deeper than documents may be is hashed whole.
 
     Args:
         key: the tenant's evidence key.
@@ -84,7 +82,10 @@ class Redactor:
             text = content.decode(errors="surrogateescape")
             redacted = self.free_text(text)
             return content if redacted == text else redacted.encode(errors="surrogateescape")
-        changed = self.value(value)
+        try:
+            changed = self.value(value)
+        except RecursionError:  # documents in texts in documents
+            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         return content if changed is value else written(changed)
 
     def value(self, value: JSON) -> JSON:
@@ -136,7 +137,7 @@ class Redactor:
                 kind, chosen = Kind.HIDDEN, _NOTHING_CHOSEN
             elif parts in chosen.kept:
                 return value
-        if len(parts) > _DEEPEST and isinstance(value, dict | list):
+        if len(parts) > DEEPEST and isinstance(value, dict | list):
             return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
         if isinstance(value, dict):
             return self._members(value, kind, name, parts, chosen)
@@ -199,7 +200,10 @@ class Redactor:
             value = parse(text.encode())
         except (ValueError, UnicodeEncodeError):
             return None
-        redacted = self.value(value)
+        try:
+            redacted = self.value(value)
+        except RecursionError:
+            return self._whole(Kind.HIDDEN, text)
         return text if redacted is value else written(redacted).decode()
 
     # ------------------------------------------------------------ values
