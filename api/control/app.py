@@ -21,6 +21,7 @@ from api.control import (
     incidents,
     judgements,
     notices,
+    originals,
     pairs,
     phases,
     process,
@@ -31,6 +32,7 @@ from api.control import (
     ticks,
 )
 from api.control.documented import DESCRIPTION, document
+from api.control.headers import WithHeaders
 from api.control.problems import install
 from api.control.services import ControlServices
 
@@ -53,6 +55,9 @@ def control_app(services: ControlServices) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Bounded, most=MOST_BYTES)
+    # Around Starlette's own outermost layer, which answers what nobody foresaw.
+    stack = app.build_middleware_stack
+    app.build_middleware_stack = lambda: WithHeaders(stack())  # type: ignore[method-assign]
     install(app)
     parts = (
         tasks,
@@ -68,6 +73,7 @@ def control_app(services: ControlServices) -> FastAPI:
         proposals,
         replays,
         events,
+        originals,
         gates,
         epochs,
         phases,

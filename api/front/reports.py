@@ -18,6 +18,7 @@ from api.front.watcher import add_watchers
 from shadow.catalogue import ResolvedCatalogue
 from shadow.effects.record import record_effects
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.outcomes.outcome import LearnedBy
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
@@ -71,6 +72,7 @@ def reports_router(catalogue: ResolvedCatalogue, database: Database) -> APIRoute
                 kept = await record_outcomes(conn, catalogue, outcomes)
         except psycopg.Error as error:
             raise unstored("runs", error) from None
+        reach("outcomes.recorded")
         metrics.learned(side.value, LearnedBy.REPORT.value, kept)
         return {"accepted": len(outcomes)}
 
@@ -88,6 +90,7 @@ def reports_router(catalogue: ResolvedCatalogue, database: Database) -> APIRoute
                 new = await record_effects(conn, side, reported)
         except psycopg.Error as error:
             raise unstored("effects", error) from None
+        reach("effects.stored")
         metrics.effects(side.value, new)
         return {"accepted": len(reported), "new": new}
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.outcomes.inngest_outcome import outcome_of
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
@@ -95,6 +96,7 @@ def _watch(
         now = [outcome for (outcome, _attempt), later in zip(told, again, strict=True) if not later]
         async with database.connection(Work.OUTCOMES) as conn:
             kept = await record_outcomes(conn, catalogue, now)
+        reach("outcomes.recorded")
         metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
         return [not later for later in again]
 

@@ -33,6 +33,7 @@ from shadow.intake import answers, signatures, webhook
 from shadow.intake.arrival import Stage
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.plan import PASSTHROUGH_PATIENCE
+from shadow.observe.fail_points import reach
 from shadow.platforms.client import Answer, TooLarge, carry
 from shadow.store.database import Work
 
@@ -167,6 +168,7 @@ class WebhookDoor:
                     if not await answers.take_over(connection, event_id, PASSTHROUGH_PATIENCE):
                         return None
             answer = await _send(self._services.http, source.forward, delivery)
+            reach("webhook.forwarded")
             taken = answer is not None and 200 <= answer.status < 300
             async with database.connection(Work.ACCEPT) as connection:
                 if taken:

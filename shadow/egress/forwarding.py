@@ -19,6 +19,7 @@ from shadow.egress.incoming import ReadBody, Understood
 from shadow.egress.journal import Journal
 from shadow.egress.replies import BrokeOff, Reply, problem
 from shadow.egress.upstream import Permit, Unreachable, Upstream, answer_headers
+from shadow.observe.fail_points import reach
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ class Forwarding:
         if record.writes:
             await self._journal.write(record)
             passing.written = True
+            reach("egress.intended")
         content: AsyncIterator[bytes] | bytes | None = None
         if announces_body:
             content = body.content if body.ended else body.stream()
@@ -166,8 +168,10 @@ class _Passing:
 
     async def answered(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None) -> None:
         """Write the answer down. Should that fail, the worker gets its answer all the same: the deed is done."""
+        reach("egress.forwarded")
         try:
             await self._forwarding.write(self._item(status, headers, body))
+            reach("egress.answered")
         except Exception:
             log.exception("egress.answer_unwritten", target=self._call.target, call=str(self._call.id))
 

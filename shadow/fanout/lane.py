@@ -26,6 +26,7 @@ from shadow.intake.arrival import Stage
 from shadow.intake.run_options import run_options
 from shadow.model.backoff import Backoff
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.platforms.adapter import Adapter, Cancellation, CancelResult, Delivered, Failed, Result, Throttled
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,8 @@ class Lane:
                 continue
             try:
                 claimed = await self._queue.claim(self._adapter.name, limit, self._lease_time)
+                if claimed:
+                    reach("fanout.claimed")
                 self._begin(claimed)
             except psycopg.Error as error:
                 log.warning("fanout.claim_failed", platform=self._adapter.name, error=type(error).__name__)
@@ -210,6 +213,7 @@ class Lane:
             self._breaker.begin(now)
             try:
                 results = await self._adapter.deliver([item.delivery for item in group])
+                reach("fanout.delivered")
                 metrics.delivery_took(self._side, self._adapter.name, self._clock() - now)
             except Exception as error:
                 log.exception("fanout.delivery_failed", platform=self._adapter.name)

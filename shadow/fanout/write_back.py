@@ -10,6 +10,7 @@ import psycopg
 import structlog
 
 from shadow.fanout.queue import Claimed, Fate, Queue
+from shadow.observe.fail_points import reach
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class WriteBack:
         """Whether the results are dealt with; False when the database should be tried again."""
         try:
             await self._queue.write_back(fates)
+            reach("fanout.written_back")
         except psycopg.OperationalError as error:
             log.warning("fanout.write_back_failed", error=type(error).__name__, results=len(fates))
             return False

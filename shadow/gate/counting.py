@@ -20,6 +20,7 @@ from shadow.gate.frontier import frontiers
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import alpha_of
 from shadow.gate.standing import Test
+from shadow.observe import fail_points
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,8 @@ class CountingLoop:
                 async with self._database.connection(Work.GATE) as connection:
                     asked = self._asked(task)
                     done = await count(connection, declared[task], asked, reach.of(task), limit=self._batch)
+                if done:
+                    fail_points.reach("gate.counted")
                 counted, most = counted + done, max(most, done)
         return Turn(begun, counted, corrected, more=most == self._batch)
 

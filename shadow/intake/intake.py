@@ -22,6 +22,7 @@ from shadow.intake.bell import Bell
 from shadow.intake.group_commit import GroupCommit
 from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.sealing.vault import Vault
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.database import Database, Work
@@ -133,6 +134,7 @@ class Intake:
         await vault.ready({arrival.tenant for arrival in arrivals})
         batch = _Batch(arrivals, vault)
         stale = await self._store(batch)
+        reach("intake.committed")
         if batch.wakes:
             self._bell.ring()
         known = await self._known_at_last(batch.keys_of(stale)) if stale else {}

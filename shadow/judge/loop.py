@@ -30,6 +30,7 @@ from shadow.judge.rulebook import Rulebook
 from shadow.judge.shapes_seen import ShapesSeen
 from shadow.judge.writing import Leased, postpone, write_judgements
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -117,6 +118,8 @@ class JudgeLoop:
         await self._look_around()
         async with self._database.connection(Work.JUDGE) as connection:
             leased_until, pairs = await self._claim(connection, now)
+        if pairs:
+            reach("judge.claimed")
         if leased_until is None:
             await self._shapes.write(self._database)
             return Round()
@@ -238,6 +241,8 @@ class JudgeLoop:
     async def _conclude(self, judgements: dict[UUID, Judgement], lease: datetime) -> dict[UUID, Verdict]:
         """Write these judgements and count them; returns the verdicts of those that were still wanted."""
         written = await self._write(judgements, lease)
+        if written:
+            reach("judge.written")
         for verdict in written.values():
             metrics.judged(verdict.value)
         metrics.judged_void(len(judgements) - len(written))

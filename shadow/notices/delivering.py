@@ -23,6 +23,7 @@ from shadow.notices.messages import Told
 from shadow.notices.record import CHANNEL
 from shadow.notices.sending import WITHIN, Channel, Result
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -150,7 +151,9 @@ class NoticeLoop:
     async def _send_due(self, channel: Channel) -> int:
         claimed = await self._claim(channel)
         for one in claimed:
-            await self._write(channel, one, await channel.send(one.told))
+            result = await channel.send(one.told)
+            reach("notices.sent")
+            await self._write(channel, one, result)
         return len(claimed)
 
     async def _claim(self, channel: Channel) -> Sequence[_Claimed]:

@@ -15,6 +15,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.outcomes.budget import Budget
 from shadow.outcomes.outcome import RunOutcome
 from shadow.outcomes.reader import AskedToWait, Awaited, Reader
@@ -189,4 +190,5 @@ class Reconciler:
             return
         async with self._database.connection(Work.OUTCOMES) as conn:
             kept = await record_outcomes(conn, self._catalogue, outcomes)
+        reach("outcomes.recorded")
         metrics.learned(self._side.value, "poll", kept)

@@ -30,6 +30,7 @@ from shadow.effects.business_keys import KeyedRun, note_keys
 from shadow.effects.evidence import data_of_events
 from shadow.model.ids import derived_id, first_id_at, new_id
 from shadow.model.world import NOT_COPIED
+from shadow.observe.fail_points import reach
 from shadow.replays.second_run import why_event_is_not_run_twice, why_task_is_not_run_twice
 from shadow.store.database import Connection, Database, Work
 from shadow.world.copying import Worlds
@@ -293,6 +294,7 @@ async def _start_all(
         async with database.connection(Work.CONTROL) as connection:
             await connection.execute(_SKIPPED, (Jsonb(skipped), replay))
     started = len(originals) - len(skipped)
+    reach("replays.started")
     log.info(
         "replay.started",
         replay=str(replay),

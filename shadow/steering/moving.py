@@ -13,6 +13,7 @@ from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, MoveRefused, Stand, hold, stand_of, write_move
 from shadow.gate.looking import look as look_at_gates
 from shadow.gate.report import GateReport
+from shadow.observe.fail_points import reach
 from shadow.steering.draining import draining
 from shadow.steering.nameless import why_twice, why_undone
 from shadow.steering.ramp_keys import why_whole_only
@@ -113,6 +114,7 @@ async def move(
             )
             for step, by_force in zip(steps, forced, strict=True)
         ]
+    reach("moves.written")
     return replace(moves[0], together=tuple(step.route.name for step in steps[1:]))
 
 

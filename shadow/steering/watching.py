@@ -14,6 +14,7 @@ from shadow.cutover.decision import Phase
 from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, hold, stand_of
 from shadow.cutover.routing import Standing, read_standings
+from shadow.observe.fail_points import reach
 from shadow.steering.evidence import Why, back_to, sentence, why_back
 from shadow.steering.looking_back import Watched, entered, look
 from shadow.store.database import Connection, Database, Work
@@ -92,6 +93,7 @@ class CutoverWatch(Recurring):
                 incidents = [why.facts["incident"] for why in whys if why.reason == "leak"]
                 await connection.execute(_MOVED_FOR, (incidents,))
         if moved is not None:
+            reach("moves.written")
             log.error("cutover.moved_back", route=name, to=to.value, reasons=[why.reason for why in whys])
         return moved
 

@@ -11,6 +11,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.intake.storable import storable_or_none
+from shadow.observe.fail_points import reach
 from shadow.outcomes.straight import Begun
 from shadow.platforms.json_text import read_json
 from shadow.store.database import Database, Work
@@ -32,6 +33,7 @@ async def take_ticks(database: Database, catalogue: ResolvedCatalogue, runs: Seq
     if found:
         async with database.connection(Work.OUTCOMES) as conn:
             await record_clock_runs(conn, catalogue, found)
+        reach("ticks.recorded")
 
 
 def _clock_run(catalogue: ResolvedCatalogue, begun: Begun) -> ClockRun | None:

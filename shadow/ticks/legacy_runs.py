@@ -17,6 +17,7 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.intake.trigger_arrival import mapped_payload
 from shadow.model.moments import moment
+from shadow.observe.fail_points import reach
 from shadow.outcomes.asking import Asking
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.found import known_runs
@@ -135,6 +136,7 @@ class LegacyClock:
             if found:
                 async with self._database.connection(Work.OUTCOMES) as conn:
                     await record_clock_runs(conn, self._catalogue, found)
+                reach("ticks.recorded")
         return len(unknown)
 
     async def _waited_for(self, now: datetime) -> list[datetime]:

@@ -31,6 +31,7 @@ from shadow.intake.plan import LONGEST_REST
 from shadow.model.ids import derived_id, new_id
 from shadow.model.world import COPIED, LATE, NOT_COPIED
 from shadow.observe import metrics
+from shadow.observe.fail_points import reach
 from shadow.platforms.event import EventRow
 from shadow.store.database import Connection, Database, Work
 from shadow.world.copying import Worlds
@@ -326,6 +327,8 @@ class Sequencer:
         events = {one.claimed.event.id: one.claimed.event for one in ready}
         await self._opened([events[key] for key in sorted(events)])
         released = await self._committed(lambda conn: _let_go(conn, ready, claims.free, lease))
+        if released:
+            reach("world.released")
         for one in ready:
             if one.claimed.id in released:
                 waited = claims.now - one.claimed.event.starts_at
