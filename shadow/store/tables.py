@@ -138,7 +138,7 @@ bodies = Table(
         Text,
         nullable=False,
         comment="originals: data (of an event), request, headers, overlay, answer, answer_headers, pending, traits; "
-        "evidence: evidence (of an event), data (of an effect), output",
+        "evidence: evidence (of an event), output, and data of an effect that has none in its row",
     ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
     PrimaryKeyConstraint("id", "part"),
@@ -317,6 +317,7 @@ effects = Table(
     Column("answered_at", Moment),
     Column("waited_ms", Integer, comment="gateway: how long the call was held for its twin's answer"),
     Column("suspects", ARRAY(Uuid), comment="unattributed: the runs it may be of; null: any that was under way"),
+    Column("data", LargeBinary, comment="the evidence, see store/codec.py; null: in `bodies`, as part data"),
     PrimaryKeyConstraint("id"),
     Index("effects_run", "platform_run_id", "side"),
     Index("effects_of_run", "run_id"),
