@@ -117,6 +117,9 @@ class WebhookSource(Strict):
     signature: Signature
     delivery_id: Expression = None
     """Where the provider's delivery id stands; each scheme has its own default header."""
+    dedupe: Literal["delivery", "body"] = "delivery"
+    """By what a delivery is known again: its provider's id, or its bytes. Where the id stands in a header that nobody
+    signs, whoever has a delivery can bring it again under another id; by its bytes it is known all the same."""
     tables: dict[str, dict[str, Any]] = {}
     events: tuple[EventMapping, ...] = Field(min_length=1)
     ignore: tuple[dict[str, Any], ...] = ()
