@@ -49,6 +49,7 @@ from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
+from shadow.platforms.tls import contexts
 from shadow.sealing import master
 from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
@@ -162,7 +163,7 @@ class Service:
             upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
-            http = await stack.enter_async_context(carrying_client())
+            http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
             if self._loops:
                 await self._start_loops(stack, http)
             servers = []

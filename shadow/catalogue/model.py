@@ -22,6 +22,7 @@ from shadow.catalogue.price_settings import PriceBook as PriceBook
 from shadow.catalogue.rule_settings import IdentitySetting as IdentitySetting
 from shadow.catalogue.rule_settings import IgnoreSetting as IgnoreSetting
 from shadow.catalogue.rule_settings import RuleSettings as RuleSettings
+from shadow.catalogue.tls_settings import Tls as Tls
 from shadow.catalogue.values import EXPRESSION_MARK as EXPRESSION_MARK
 from shadow.catalogue.values import Duration, Expression, RateBudget, Secret, Strict
 from shadow.catalogue.values import Origin as Origin
@@ -38,6 +39,8 @@ class PlatformBase(Strict):
     """How long a run may stay silent before the reconciler asks for it."""
     concurrency: int = Field(16, gt=0, le=1000)
     """Deliveries in flight at once."""
+    tls: Tls | None = None
+    """How it is known by TLS, where that is not as with any public server."""
 
 
 class TriggerPlatform(PlatformBase):
