@@ -121,7 +121,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(arguments: list[str], ready: str, log: Path) -> Iterator[None]:
+def process(arguments: list[str], ready: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server process, from when it answers at `ready` until the end."""
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -143,7 +143,7 @@ def process(arguments: list[str], ready: str, log: Path) -> Iterator[None]:
                     time.sleep(0.1)
             else:
                 raise RuntimeError(f"{arguments[0]} does not answer: {log.read_text()[-2000:]}")
-            yield
+            yield child
         finally:
             child.terminate()
             child.wait(30)

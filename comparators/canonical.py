@@ -10,12 +10,14 @@ import hashlib
 import json
 import math
 import re
+from operator import is_
 from typing import TypeAlias
 
 import orjson
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
+_SCALARS = frozenset({str, int, bool, type(None)})
 _WHOLE_FLOAT = re.compile(rb"(?:^|[:,\[])-?[0-9]+(?:\.0(?![0-9])|(?:\.[0-9]+)?e)")
 """A number written with ".0" or an exponent; that texts look so too costs time, nothing else."""
 
@@ -61,7 +63,7 @@ def fingerprint(value: JSON) -> str:
 
 
 def plain(value: JSON) -> JSON:
-    """A copy of a JSON value in which whole floats are integers.
+    """A JSON value in which whole floats are integers: the very same one where nothing in it has to be changed.
 
     Raises ValueError for NaN and infinities, TypeError for anything that is not JSON.
     """
@@ -71,11 +73,31 @@ def plain(value: JSON) -> JSON:
         if not math.isfinite(value):
             raise ValueError(f"expected a JSON number, found {value}: JSON has no NaN and no infinities")
         return int(value) if value.is_integer() else value
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
     if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"expected a string as JSON member name, found {key!r}")
-        return {key: plain(member) for key, member in value.items()}
+        return _plain_object(value)
+    if isinstance(value, list | tuple):
+        return _plain_array(value)
     raise TypeError(f"expected a JSON value, found {type(value).__name__}")
+
+
+def _plain_object(value: dict[str, JSON]) -> dict[str, JSON]:
+    changed: dict[str, JSON] = {}
+    for name, member in value.items():
+        if type(name) is not str:
+            _refuse_name(name)
+        # Most members are texts and integers, of which nothing is to be asked.
+        if type(member) in _SCALARS:
+            continue
+        if (made := plain(member)) is not member:
+            changed[name] = made
+    return {**value, **changed} if changed else value
+
+
+def _refuse_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"expected a string as JSON member name, found {name!r}")
+
+
+def _plain_array(value: list[JSON]) -> list[JSON]:
+    made = [item if type(item) in _SCALARS else plain(item) for item in value]
+    return value if type(value) is list and all(map(is_, made, value)) else made

@@ -20,6 +20,7 @@ from api.control import (
     incidents,
     judgements,
     notices,
+    originals,
     pairs,
     phases,
     process,
@@ -30,6 +31,7 @@ from api.control import (
     ticks,
 )
 from api.control.documented import DESCRIPTION, document
+from api.control.headers import WithHeaders
 from api.control.problems import install
 from api.control.services import ControlServices
 
@@ -48,6 +50,9 @@ def control_app(services: ControlServices) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    # Around Starlette's own outermost layer, which answers what nobody foresaw.
+    stack = app.build_middleware_stack
+    app.build_middleware_stack = lambda: WithHeaders(stack())  # type: ignore[method-assign]
     install(app)
     parts = (
         tasks,
@@ -63,6 +68,7 @@ def control_app(services: ControlServices) -> FastAPI:
         proposals,
         replays,
         events,
+        originals,
         gates,
         epochs,
         phases,

@@ -46,6 +46,7 @@ _NAMES = (
 )
 _COLUMNS = ", ".join(_NAMES)
 _CURRENT = f"SELECT {_COLUMNS} FROM epochs WHERE task = ANY(%s) AND ended_at IS NULL"  # noqa: S608  # of constants
+_LASTING = "SELECT task FROM epochs WHERE task = ANY(%s) AND ended_at IS NULL"
 _OF_TASK = f"SELECT {_COLUMNS} FROM epochs WHERE task = %s ORDER BY number DESC LIMIT %s"  # noqa: S608
 _LOCK = f"SELECT {_COLUMNS} FROM epochs WHERE task = %s AND ended_at IS NULL FOR UPDATE"  # noqa: S608
 _END = "UPDATE epochs SET ended_at = %s WHERE id = %s"
@@ -124,6 +125,12 @@ async def current(connection: Connection, tasks: Collection[str]) -> dict[str, E
     """The epochs that last, by task; tasks that never had pairs have none."""
     cursor = await connection.execute(_CURRENT, (sorted(tasks),))
     return {epoch.task: epoch for epoch in map(_epoch, await cursor.fetchall())}
+
+
+async def lasting(connection: Connection, tasks: Collection[str]) -> set[str]:
+    """Of these tasks, those that have an epoch."""
+    cursor = await connection.execute(_LASTING, (sorted(tasks),))
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def of_task(connection: Connection, task: str, limit: int) -> list[Epoch]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import structlog
 
 from shadow.catalogue import ResolvedCatalogue
@@ -43,15 +44,43 @@ class GateLoop(Recurring):
             if newest is not None and moment - newest < timedelta(seconds=self._every / 2):
                 return {}
             standings = await read_standings(connection)
-            lasting = await epochs.current(connection, self._catalogue.tasks)
+            lasting = await epochs.lasting(connection, self._catalogue.tasks)
         moved = {task for task, standing in standings.items() if standing.at(moment) is not Phase.LEGACY}
-        reports = await look(self._database, self._catalogue, moved | lasting.keys(), moment)
-        await evaluated(self._database, self._catalogue, reports.values())
-        return reports
+        reports = await self._look(moved | lasting, moment)
+        return await _each(sorted(reports), lambda tasks: self._keep([reports[task] for task in tasks]))
+
+    async def _look(self, tasks: Collection[str], moment: datetime) -> dict[str, GateReport]:
+        return await _each(sorted(tasks), lambda some: look(self._database, self._catalogue, some, moment))
+
+    async def _keep(self, reports: Sequence[GateReport]) -> dict[str, GateReport]:
+        await evaluated(self._database, self._catalogue, reports)
+        return {report.task: report for report in reports}
 
     async def turn(self) -> float:
         await self.once()
         return self._every
+
+
+async def _each(
+    tasks: Sequence[str], work: Callable[[Sequence[str]], Awaitable[dict[str, GateReport]]]
+) -> dict[str, GateReport]:
+    """Do it for these tasks together; where that fails, for each alone: what one task's evidence comes to grief over
+    leaves no other gate unevaluated. A database that is away is everybody's."""
+    try:
+        return await work(tasks)
+    except psycopg.OperationalError:
+        raise
+    except Exception as error:
+        log.warning("gate.together_failed", tasks=len(tasks), error=type(error).__name__)
+    reports: dict[str, GateReport] = {}
+    for task in tasks:
+        try:
+            reports |= await work([task])
+        except psycopg.OperationalError:
+            raise
+        except Exception:
+            log.exception("gate.unevaluated", task=task)
+    return reports
 
 
 async def evaluated(database: Database, catalogue: ResolvedCatalogue, reports: Iterable[GateReport]) -> None:

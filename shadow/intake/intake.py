@@ -220,8 +220,11 @@ class Intake:
     async def _store(self, batch: _Batch) -> set[UUID]:
         """Store what is new of the batch; the ids of what is not."""
         vault = self._database.vault
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await vault.ready({arrival.tenant for arrival in batch.arrivals})
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await vault.ready({arrival.tenant for arrival in batch.arrivals})
+        except TimeoutError:
+            raise OperationalError("the keys of tenants could not be read in time") from None
         parameters = batch.parameters(vault)
         try:
             return await self._execute(parameters)

@@ -16,6 +16,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.version import Sighting, saw_versions
 from shadow.effects import evidence
 from shadow.effects.evidence import NOT_YET, PENDING, Ended
+from shadow.effects.waking import outcomes_known
 from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
 from shadow.model.ids import derived_id, new_id
@@ -94,10 +95,6 @@ used AS (
     WHERE is_news OR cost_cents IS DISTINCT FROM known_cents OR executions IS DISTINCT FROM known_executions
 )
 SELECT id, pair_id, is_news, event_id, authority, task, side, version, finished_at FROM ended
-"""
-_DUE = b"""
-UPDATE pairs SET due_at = now()
-WHERE id IN (SELECT id FROM pairs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE)
 """
 
 Address = tuple[str, str]
@@ -335,10 +332,8 @@ async def _finish(conn: Connection, told: Sequence[_Told]) -> None:
         learned |= {row[0] for row in await cursor.fetchall()}
     await look_again(conn, awaited)
     await saw_versions(conn, sightings)
-    due = sorted({pair for run in learned if (pair := pairs[run]) is not None})
-    if due:
-        await conn.execute(_DUE, (due,))
-        await conn.execute(b"NOTIFY shadow_pairs")
+    settle = {item.run_id: item.task.settle for item in told if item.task is not None}
+    await outcomes_known(conn, {pair: settle.get(run) for run in learned if (pair := pairs[run]) is not None})
 
 
 async def _redacted(conn: Connection, told: Sequence[_Told]) -> list[Ended]:

@@ -127,3 +127,23 @@ async def test_the_loop_runs_until_it_is_stopped(world: World) -> None:
                 await asyncio.sleep(0.02)
     finally:
         await loop.stop()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        """UPDATE epochs SET counts = '{"live": {"nonsense": 1}}' WHERE task = 'digest'""",
+        """INSERT INTO gates VALUES ('digest', true, '{"no": "report"}', now() - interval '1 hour', now())""",
+    ],
+    ids=["its evidence", "what it said before"],
+)
+async def test_a_task_that_can_not_be_evaluated_keeps_no_other_from_it(
+    world: World, loop: GateLoop, broken: str
+) -> None:
+    await ready(world)
+    await epoch(world, task="digest", matches=1)
+    await world.rows(f"{broken} RETURNING 1")
+    assert set(await loop.once(datetime.now(UTC))) == {TASK}
+    async with world.connection() as connection:
+        assert (await stored_reports(connection, [TASK]))[TASK].open
+    assert await notices(world) == [("gate_opened", TASK, [])]

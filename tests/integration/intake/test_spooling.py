@@ -1,4 +1,4 @@
-"""While the database is away events go to the local disk with all that was decided and told, and none is stored twice."""
+"""While the database is away events go to the local disk, with all that was decided and told. None is stored twice."""
 
 from __future__ import annotations
 

@@ -61,6 +61,10 @@ async def due(world: StageSet, event: UUID, task: str = "welcome") -> bool:
     return bool(await world.value("SELECT due_at <= now() FROM pairs WHERE id = %s", derived_id(event, task)))
 
 
+async def state(world: StageSet, event: UUID, task: str = "welcome") -> str:
+    return str(await world.value("SELECT state FROM pairs WHERE id = %s", derived_id(event, task)))
+
+
 async def test_a_candidate_run_is_found_by_event_and_function(world: StageSet) -> None:
     event = await opened(world)
     assert await record(world, CANDIDATE) == 1
@@ -70,8 +74,8 @@ async def test_a_candidate_run_is_found_by_event_and_function(world: StageSet) -
         "completed",
         CANDIDATE.platform_run_id,
     )
-    assert await due(world, event)
-    assert not await due(world, event, "sync-order")
+    assert await state(world, event) == "waiting"
+    assert await state(world, event, "sync-order") == "open"
     assert (await world.run(event, "sync-order", Side.CANDIDATE))["state"] == "expected"
 
 

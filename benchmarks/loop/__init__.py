@@ -1,0 +1,1 @@
+"""How many events a second the whole loop takes, and where the CPU goes."""
