@@ -109,7 +109,7 @@ def server_settings(listener: Listener) -> dict[str, Any]:
         "host": listener.host,
         "port": listener.port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "api.connection:Connection",  # uvicorn's of httptools, with limits
         "ws": "none",
         "lifespan": "off",
         "access_log": False,
