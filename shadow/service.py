@@ -51,6 +51,7 @@ from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.platforms.tls import contexts
 from shadow.sealing import master
+from shadow.spool.replay import spooling
 from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
 from shadow.store.database import Database
@@ -138,7 +139,7 @@ class Service:
         """
         Args:
             smtp: where workers send mail, with the front listener only.
-            data: the folder below which the gateway spools while the database is away; `.shadow` by default.
+            data: the folder below which is spooled while the database is away; `.shadow` by default.
         """
         self._data = data or Path(".shadow")
         self._catalogue = catalogue
@@ -233,7 +234,9 @@ class Service:
         routing = Routing(self._catalogue, self._database)
         await routing.start()
         stack.push_async_callback(routing.stop)
-        intake = Intake(self._database)
+        most = self._catalogue.limits.spool_bytes
+        spool = (await stack.enter_async_context(spooling(self._data / "spool", self._database, most_bytes=most))).spool
+        intake = Intake(self._database, spool)
         await intake.start()
         stack.push_async_callback(intake.stop)
         discover = self._discover(http)
@@ -247,7 +250,7 @@ class Service:
                 self._database,
                 routing,
                 http,
-                self._data / "spool",
+                spool,
                 discover=discover,
                 identify=identify,
                 traces=TriggerTraces(self._catalogue, self._database, http, discover),
