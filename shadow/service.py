@@ -35,6 +35,7 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.fanout.spooled_handoffs import SpooledHandoffs
 from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
 from shadow.gate.legacy_shapes import LegacyShapes
@@ -45,6 +46,7 @@ from shadow.notices.delivering import NoticeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.inngest_runs import InngestRuns
+from shadow.outcomes.spooled_reports import SpooledReports
 from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
@@ -226,9 +228,11 @@ class Service:
             stack.push_async_callback(part.stop)
 
     async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> _Server:
+        from api.front.afterwards import Afterwards
         from api.front.application import front_app
         from api.front.reports import PREFIX, worker_app
         from api.front.services import FrontServices
+        from api.front.straight import Straight
 
         assert self._front is not None
         routing = Routing(self._catalogue, self._database)
@@ -259,6 +263,11 @@ class Service:
             stack.push_async_callback(gateway.stop)
         if self._smtp is not None:
             await self._mail_sink(stack, gateway, self._smtp)
+        reports = SpooledReports(self._catalogue, self._database, spool)
+        stack.push_async_callback(reports.stop)
+        afterwards = Afterwards()
+        handoffs = SpooledHandoffs(self._catalogue, self._database, spool)
+        straight = Straight(handoffs, adapters(self._catalogue, http), afterwards, routing.steady)
         services = FrontServices(
             catalogue=self._catalogue,
             intake=intake,
@@ -268,7 +277,9 @@ class Service:
             gateway=gateway,
             discover=discover,
             identify=identify,
-            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
+            straight=straight,
+            afterwards=afterwards,
+            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify, reports))],
         )
         stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
         return _Server(uvicorn.Config(front_app(services), **server_settings(self._front)))

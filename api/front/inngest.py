@@ -134,6 +134,8 @@ class InngestDoor:
             return
         try:
             receipts = await self._services.intake.accept(arrivals) if arrivals else ()
+            if self._services.straight is not None:
+                self._services.straight.events(arrivals, receipts)
             if worker is not None and receipts:
                 await self._workers.note(worker, [receipt.event_id for receipt in receipts])
         except (psycopg.Error, Overloaded) as error:
