@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -9,7 +11,9 @@ import psycopg
 import structlog
 from fastapi import Request
 
+from api.front.exchange import ENCODED, is_encoded
 from api.front.keys import KeyRing
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 
@@ -47,12 +51,28 @@ def bearer(request: Request) -> str | None:
     return (key.strip() or None) if scheme.lower() == "bearer" else None
 
 
-def side_of(keys: KeyRing[Side], key: str | None) -> Side:
-    """The side whose report key it is."""
+def side_of(keys: KeyRing[Side], key: str | None, rates: Rates | None = None) -> Side:
+    """The side whose report key it is.
+
+    Raises:
+        Refusal: it is nobody's, or sends more than the catalogue lets it.
+    """
     side = None if key is None else keys.holder(key)
     if side is None:
         raise unknown_key("`report_keys` in the catalogue")
+    check_rate(rates, key)
     return side
+
+
+def check_rate(rates: Rates | None, key: str | None) -> None:
+    """Refuse a key that sends more than the catalogue lets it: the worker comes again."""
+    if rates is not None and (wait := rates.wait(key, time.monotonic())) > 0:
+        seconds = str(math.ceil(wait))
+        raise Refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"this key sends more than `limits.requests_per_second`; come back in {seconds} s",
+            headers={"retry-after": seconds},
+        )
 
 
 def unknown_key(expected: str) -> Refusal:
@@ -66,6 +86,8 @@ def unknown_key(expected: str) -> Refusal:
 
 async def body_of(request: Request, most: int) -> bytes:
     """The body, unless it has more than so many bytes."""
+    if is_encoded(request.scope):
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
     announced = request.headers.get("content-length", "")
     chunks: list[bytes] = []
     size = int(announced) if announced.isdigit() else 0

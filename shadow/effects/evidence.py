@@ -255,12 +255,17 @@ async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> N
 async def keep_of_events(conn: Connection, events: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, bytes]:
     """Store the evidence of events, made of (tenant, data); returns what was to be stored."""
     await ready(conn, [tenant for tenant, _ in events.values()])
-    made = {
-        event: of_document(conn.vault, tenant, data, redactor(conn.vault, tenant).names_in(data))
-        for event, (tenant, data) in events.items()
-    }
+    made = {event: _of_event(conn.vault, tenant, data) for event, (tenant, data) in events.items()}
     await keep(conn, [(event, "evidence", stored) for event, stored in made.items()])
     return made
+
+
+def _of_event(vault: Vault, tenant: str | None, data: bytes) -> bytes:
+    """The body of an event's evidence: most name nobody, and are redacted by the very reading that looks for names."""
+    names, redacted = redactor(vault, tenant).first_reading(data)
+    if names.known:
+        redacted = redactor(vault, tenant, names).document(data)
+    return codec.encode_evidence(redacted, codec.UNTAGGED if redacted == data else _tag(vault, tenant))
 
 
 async def make_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, bytes]:
