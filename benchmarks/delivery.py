@@ -20,9 +20,9 @@ import orjson
 import psycopg
 import uvloop
 
-from benchmarks.accept import HOST, free_port, process
 from benchmarks.loop.catalogue import EVENT, catalogue
 from benchmarks.loop.costs import Meter, difference
+from benchmarks.processes import HOST, free_port, process
 from benchmarks.report import finish
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Origin, Side
