@@ -47,6 +47,9 @@ wal_compression = off
 random_page_cost = 1.1
 jit = off
 log_min_messages = error
+# A failed statement's details quote rows, and nobody's rows belong into a log.
+log_error_verbosity = terse
+log_min_error_statement = panic
 """
 _FILE = "shadow.conf"
 _INCLUDE = f"include_if_exists = '{_FILE}'\n"
