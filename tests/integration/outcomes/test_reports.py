@@ -78,8 +78,7 @@ async def test_effects_come_in_every_shape(world: StageSet, front: httpx.AsyncCl
     answer = await front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY)
     assert (answer.status_code, answer.json()) == (200, {"accepted": 2, "new": 2})
     rows = await world.rows(
-        "SELECT side, platform_run_id, kind, target, operation, seen_by, content FROM effects"
-        " JOIN bodies ON bodies.id = effects.id AND part = 'data' ORDER BY sequence"
+        "SELECT side, platform_run_id, kind, target, operation, seen_by, data FROM effects ORDER BY sequence"
     )
     assert [row[:6] for row in rows] == [("candidate", "run_1", "http", "stripe", "POST /v1/transfers", "report")] * 2
     assert orjson.loads(codec.decode(rows[0][6])) == {"amount": 1200}
