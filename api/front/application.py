@@ -49,6 +49,7 @@ def front_app(services: FrontServices) -> ASGIApp:
     trigger = TriggerDoor(services, plans, workers)
     egress = EgressEdge(services.gateway) if services.gateway is not None else None
     rest = _rest(services)
+    extra = {prefix.strip("/"): _mounted(prefix, app) for prefix, app in services.extra}
 
     def door(path: str) -> ASGIApp:
         first = path.partition("/")[2].partition("/")[0]
@@ -62,7 +63,7 @@ def front_app(services: FrontServices) -> ASGIApp:
             return egress
         if "/" + first in PASSED_PREFIXES:
             return inngest.pass_through
-        return rest
+        return extra.get(first, rest)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -144,6 +145,13 @@ def _rest(services: FrontServices) -> FastAPI:
         body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
         return JSONResponse(body, error.status_code, headers=error.headers, media_type="application/problem+json")
 
-    for prefix, extra in services.extra:
-        application.mount(prefix, extra)
     return application
+
+
+def _mounted(prefix: str, app: ASGIApp) -> ASGIApp:
+    """An application below `prefix`, reached without a framework around it."""
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": scope.get("root_path", "") + prefix}, receive, send)
+
+    return mounted

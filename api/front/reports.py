@@ -1,25 +1,36 @@
-"""`POST /shadow/runs` and `POST /shadow/effects`: what workers tell, with their side's report key."""
+"""`POST /shadow/runs` and `POST /shadow/effects`: what workers tell, with their side's report key.
+
+Both speak ASGI themselves, as the doors do, and what many tell at the same time is written by one transaction: at the
+end of its run every worker reports a little.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import orjson
 import psycopg
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.front.exchange import BodyTooLarge, header, read_body, respond
 from api.front.guard import guard_router
-from api.front.report import MOST_PROBLEMS, Refusal, bearer, body_of, report_keys, side_of, unstored
-from api.front.watcher import add_watchers
+from api.front.report import MOST_PROBLEMS, Refusal, key_of, report_keys, side_of, too_large, unstored
+from api.front.watcher import watchers
 from shadow.catalogue import ResolvedCatalogue
-from shadow.effects.record import record_effects
+from shadow.catalogue.model import Side
+from shadow.effects.record import SeenEffect, record_each
+from shadow.intake.group_commit import GroupCommit, Overloaded
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
-from shadow.outcomes.outcome import LearnedBy
+from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
 from shadow.outcomes.straight import Identify
@@ -30,17 +41,23 @@ log = structlog.get_logger(__name__)
 PREFIX = "/shadow"
 """Where `worker_app` is to be mounted."""
 
+_MOST_AT_ONCE = 1000
+"""Effects or outcomes in one transaction, of reports that are smaller than that."""
+_MOST_WAITING = 50_000
+_SIZE = 400
+"""Bytes of an effect or outcome beside its data."""
 
-def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None) -> FastAPI:
+Item = TypeVar("Item")
+
+
+def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None) -> ASGIApp:
     """All that platforms and workers call, to be mounted at `PREFIX`: the watcher and the reports.
 
     Args:
         identify: asks the candidate's platform which run of ours has that name.
     """
     app = FastAPI(title="Shadow, for workers", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(reports_router(catalogue, database))
     app.include_router(guard_router(catalogue, database))
-    add_watchers(app, catalogue, database, identify)
 
     @app.exception_handler(Refusal)
     async def refused(_request: Request, error: Refusal) -> Response:
@@ -50,51 +67,158 @@ def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Ident
     async def unserved(_request: Request, error: HTTPException) -> Response:
         return _problem(HTTPStatus(error.status_code), str(error.detail), (), error.headers)
 
-    return app
+    reports = Reports(catalogue, database)
+    hot: dict[str, ASGIApp] = {"/runs": reports.runs, "/effects": reports.effects}
+    for path, endpoint in hot.items():  # what is no POST is told so
+        app.router.routes.append(Route(path, _Endpoint(endpoint), methods=["POST"]))
+    hot |= watchers(app, catalogue, database, identify)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            endpoint = hot.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        await (endpoint or app)(scope, receive, send)
+
+    return application
 
 
-def reports_router(catalogue: ResolvedCatalogue, database: Database) -> APIRouter:
+class Reports:
     """The two reports. Each is taken whole or not at all, and durable when it is answered."""
-    router = APIRouter()
-    keys = report_keys(catalogue)
 
-    @router.post("/runs")
-    async def runs(request: Request) -> dict[str, int]:
+    def __init__(self, catalogue: ResolvedCatalogue, database: Database) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._keys = report_keys(catalogue)
+        self._effects: dict[Side, _Together[SeenEffect]] = {
+            side: _Together(partial(self._store_effects, side), _effect_size) for side in Side
+        }
+        self._runs: dict[Side, _Together[RunOutcome]] = {
+            side: _Together(partial(self._store_runs, side), _run_size) for side in Side
+        }
+
+    async def runs(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Outcomes of one run or several."""
-        side = side_of(keys, bearer(request))
-        body = await body_of(request, catalogue.limits.body_bytes)
+        await self._answer(self._take_runs, scope, receive, send)
+
+    async def effects(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One effect or several, of one run or several."""
+        await self._answer(self._take_effects, scope, receive, send)
+
+    async def _answer(
+        self, take: Callable[[Side, bytes], Awaitable[dict[str, int]]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
-            outcomes = runs_of(body, side, catalogue)
+            side = side_of(self._keys, key_of(header(scope, b"authorization")))
+            most = self._catalogue.limits.body_bytes
+            try:
+                body = await read_body(scope, receive, most)
+            except BodyTooLarge:
+                raise too_large(most) from None
+            answer = await take(side, body)
         except ReportRefused as error:
-            raise _unreadable(error) from None
+            refusal = _unreadable(error)
+        except Refusal as error:
+            refusal = error
+        else:
+            await respond(send, 200, orjson.dumps(answer))
+            return
+        await _problem(refusal.status, str(refusal), refusal.errors, refusal.headers)(scope, receive, send)
+
+    async def _take_runs(self, side: Side, body: bytes) -> dict[str, int]:
+        outcomes = runs_of(body, side, self._catalogue)
         try:
-            async with database.connection(Work.OUTCOMES) as conn:
-                kept = await record_outcomes(conn, catalogue, outcomes)
-        except psycopg.Error as error:
+            await self._runs[side].write(outcomes)
+        except (psycopg.Error, Overloaded) as error:
             raise unstored("runs", error) from None
-        reach("outcomes.recorded")
-        metrics.learned(side.value, LearnedBy.REPORT.value, kept)
         return {"accepted": len(outcomes)}
 
-    @router.post("/effects")
-    async def effects(request: Request) -> dict[str, int]:
-        """One effect or several, of one run or several."""
-        side = side_of(keys, bearer(request))
-        body = await body_of(request, catalogue.limits.body_bytes)
+    async def _take_effects(self, side: Side, body: bytes) -> dict[str, int]:
+        reported = effects_of(body)
         try:
-            reported = effects_of(body)
-        except ReportRefused as error:
-            raise _unreadable(error) from None
-        try:
-            async with database.connection(Work.OUTCOMES) as conn:
-                new = await record_effects(conn, side, reported)
-        except psycopg.Error as error:
+            new = sum(await self._effects[side].write(reported))
+        except (psycopg.Error, Overloaded) as error:
             raise unstored("effects", error) from None
-        reach("effects.stored")
         metrics.effects(side.value, new)
         return {"accepted": len(reported), "new": new}
 
-    return router
+    async def _store_effects(self, side: Side, effects: Sequence[SeenEffect]) -> Sequence[bool]:
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            new = await record_each(conn, side, effects)
+        reach("effects.stored")
+        return new
+
+    async def _store_runs(self, side: Side, outcomes: Sequence[RunOutcome]) -> Sequence[bool]:
+        kept = 0
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            for turn in _turns(outcomes):
+                kept += await record_outcomes(conn, self._catalogue, turn)
+        reach("outcomes.recorded")
+        metrics.learned(side.value, LearnedBy.REPORT.value, kept)
+        return [True] * len(outcomes)
+
+
+def _turns(outcomes: Sequence[RunOutcome]) -> list[list[RunOutcome]]:
+    """Outcomes in turns, of which each has a run once: what a later report says of a run fills in what the first left
+    open."""
+    turns: list[dict[tuple[str, str], RunOutcome]] = []
+    for outcome in outcomes:
+        run = outcome.platform, outcome.platform_run_id
+        turn = next((turn for turn in turns if run not in turn), None)
+        if turn is None:
+            turns.append(turn := {})
+        turn[run] = outcome
+    return [list(turn.values()) for turn in turns]
+
+
+class _Together(Generic[Item]):
+    """A group commit that begins when it is first needed. It runs only while somebody waits: nothing has to stop it."""
+
+    def __init__(
+        self, store: Callable[[Sequence[Item]], Awaitable[Sequence[bool]]], size: Callable[[Item], int]
+    ) -> None:
+        self._store = store
+        self._size = size
+        self._commit: GroupCommit[Item, bool] | None = None
+
+    async def write(self, items: Sequence[Item]) -> Sequence[bool]:
+        """What was told of each item, once they are stored, together.
+
+        Raises:
+            psycopg.Error: they are not, or it is not known.
+            Overloaded: too much waits.
+        """
+        if self._commit is None:
+            self._commit = GroupCommit(
+                self._store,
+                size=self._size,
+                splits=_may_be_an_items_fault,
+                max_batch=_MOST_AT_ONCE,
+                max_waiting=_MOST_WAITING,
+            )
+            await self._commit.start()
+        return await self._commit.submit(items)
+
+
+class _Endpoint:
+    """An ASGI application as a route takes it: not a function, which it would call with a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _effect_size(effect: SeenEffect) -> int:
+    return _SIZE + len(effect.data)
+
+
+def _run_size(outcome: RunOutcome) -> int:
+    return _SIZE + len(outcome.output or b"") + len(outcome.error_message or "")
+
+
+def _may_be_an_items_fault(error: Exception) -> bool:
+    return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 
 def _unreadable(error: ReportRefused) -> Refusal:
