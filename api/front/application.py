@@ -145,6 +145,8 @@ def _rest(services: FrontServices) -> FastAPI:
         body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
         return JSONResponse(body, error.status_code, headers=error.headers, media_type="application/problem+json")
 
+    for prefix, extra in services.extra:
+        application.mount(prefix, extra)
     return application
 
 

@@ -127,7 +127,8 @@ class SeenEffect:
     run_id: UUID | None = None
     """Shadow's own id of the run, where it is known."""
     event: str | None = None
-    """The id of the event that started the run, as the run sees it: says whose it is before the run is known."""
+    """The id of the event that started the run, as the run sees it: says whose it is before the run is known. Only the
+    candidate's runs see the id that the event has here."""
     seen_by: SeenBy = SeenBy.REPORT
     attributed_by: AttributedBy | None = AttributedBy.REPORT
     """None: it is not known whose it is."""
@@ -239,7 +240,7 @@ async def _owners(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -
     named = {
         effect.event
         for effect, owner in zip(effects, found, strict=True)
-        if owner is NOT_YET and effect.event is not None
+        if owner is NOT_YET and effect.event is not None and side is Side.CANDIDATE
     }
     if named:
         by_event = await evidence.owners_by_event(conn, named)
