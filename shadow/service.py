@@ -50,6 +50,7 @@ from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
 from shadow.sealing import master
+from shadow.spool.replay import spooling
 from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
 from shadow.store.database import Database
@@ -108,7 +109,7 @@ def server_settings(listener: Listener) -> dict[str, Any]:
         "host": listener.host,
         "port": listener.port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "api.connection:Connection",  # uvicorn's of httptools, with limits
         "ws": "none",
         "lifespan": "off",
         "access_log": False,
@@ -137,7 +138,7 @@ class Service:
         """
         Args:
             smtp: where workers send mail, with the front listener only.
-            data: the folder below which the gateway spools while the database is away; `.shadow` by default.
+            data: the folder below which is spooled while the database is away; `.shadow` by default.
         """
         self._data = data or Path(".shadow")
         self._catalogue = catalogue
@@ -232,7 +233,9 @@ class Service:
         routing = Routing(self._catalogue, self._database)
         await routing.start()
         stack.push_async_callback(routing.stop)
-        intake = Intake(self._database)
+        most = self._catalogue.limits.spool_bytes
+        spool = (await stack.enter_async_context(spooling(self._data / "spool", self._database, most_bytes=most))).spool
+        intake = Intake(self._database, spool)
         await intake.start()
         stack.push_async_callback(intake.stop)
         discover = self._discover(http)
@@ -246,7 +249,7 @@ class Service:
                 self._database,
                 routing,
                 http,
-                self._data / "spool",
+                spool,
                 discover=discover,
                 identify=identify,
                 traces=TriggerTraces(self._catalogue, self._database, http, discover),
@@ -255,20 +258,19 @@ class Service:
             stack.push_async_callback(gateway.stop)
         if self._smtp is not None:
             await self._mail_sink(stack, gateway, self._smtp)
-        app = front_app(
-            FrontServices(
-                catalogue=self._catalogue,
-                intake=intake,
-                routing=routing,
-                database=self._database,
-                http=http,
-                gateway=gateway,
-                discover=discover,
-                identify=identify,
-                extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
-            )
+        services = FrontServices(
+            catalogue=self._catalogue,
+            intake=intake,
+            routing=routing,
+            database=self._database,
+            http=http,
+            gateway=gateway,
+            discover=discover,
+            identify=identify,
+            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
         )
-        return _Server(uvicorn.Config(app, **server_settings(self._front)))
+        stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
+        return _Server(uvicorn.Config(front_app(services), **server_settings(self._front)))
 
     def _discover(self, http: httpx.AsyncClient) -> Discover:
         """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""

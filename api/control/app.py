@@ -7,6 +7,7 @@ from importlib import metadata
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.bounded import Bounded
 from api.control import (
     allowances,
     board,
@@ -35,6 +36,9 @@ from api.control.headers import WithHeaders
 from api.control.problems import install
 from api.control.services import ControlServices
 
+MOST_BYTES = 1024 * 1024
+"""Of a request's body: what people and CI send is far smaller."""
+
 
 async def _to_pages(_request: Request) -> Response:
     """Whoever asks for nothing in particular is a person."""
@@ -50,6 +54,7 @@ def control_app(services: ControlServices) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.add_middleware(Bounded, most=MOST_BYTES)
     # Around Starlette's own outermost layer, which answers what nobody foresaw.
     stack = app.build_middleware_stack
     app.build_middleware_stack = lambda: WithHeaders(stack())  # type: ignore[method-assign]

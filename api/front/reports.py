@@ -20,7 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.front.exchange import BodyTooLarge, header, read_body, respond
+from api.bounded import Bounded
+from api.front.exchange import ENCODED, BodyTooLarge, header, is_encoded, read_body, respond
 from api.front.guard import guard_router
 from api.front.report import MOST_PROBLEMS, Refusal, key_of, report_keys, side_of, too_large, unstored
 from api.front.watcher import watchers
@@ -72,12 +73,14 @@ def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Ident
     for path, endpoint in hot.items():  # what is no POST is told so
         app.router.routes.append(Route(path, _Endpoint(endpoint), methods=["POST"]))
     hot |= watchers(app, catalogue, database, identify)
+    bounded = Bounded(app, catalogue.limits.body_bytes)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = None
         if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = hot.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        await (endpoint or app)(scope, receive, send)
+            endpoint = hot.get(scope["path"].removeprefix(scope.get("root_path", "")), bounded)
+            await endpoint(scope, receive, send)
+        else:
+            await bounded(scope, receive, send)
 
     return application
 
@@ -110,6 +113,8 @@ class Reports:
         try:
             side = side_of(self._keys, key_of(header(scope, b"authorization")))
             most = self._catalogue.limits.body_bytes
+            if is_encoded(scope):
+                raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
             try:
                 body = await read_body(scope, receive, most)
             except BodyTooLarge:

@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from api.bounded import Bounded
 from api.front.watcher_calls import UNKNOWN_SENDER, Finished, Signed, WatcherCalls
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform
@@ -62,7 +63,8 @@ def watchers(
         served = path.removeprefix("/shadow")
         inngest.fast_api.serve(app, client, [watch.function(client)], serve_path=served, public_path=path)
         signed = Signed.of(client.signing_key, client.signing_key_fallback) if client.is_production else None
-        calls[served] = WatcherCalls(watch.take, signed, app)
+        most = catalogue.limits.body_bytes
+        calls[served] = WatcherCalls(watch.take, signed, Bounded(app, most), most)
     return calls
 
 

@@ -22,13 +22,12 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.front.exchange import BodyTooLarge, header, read_body, respond
+from comparators.nesting import read
 
 log = structlog.get_logger(__name__)
 
 FUNCTION = "shadow-watch"
 UNKNOWN_SENDER = "it is not known yet who sent the event of this run"
-_MOST_BYTES = 32 * 1024 * 1024
-"""Of one call: an event and what its run returned, which the platform limits to 4 MiB each."""
 _AGE_SECONDS = 300
 """Of a signature, by either clock."""
 _PREFIX = re.compile(r"^signkey-\w+-")
@@ -95,20 +94,26 @@ class WatcherCalls:
         take: writes down what a call tells; how long the platform is to wait before it tells it again, if it is to.
         signed: None where the platform is a dev server, which signs nothing.
         rest: where the SDK serves the function.
+        most: bytes that a call may have.
     """
 
     def __init__(
-        self, take: Callable[[Finished, int], Awaitable[timedelta | None]], signed: Signed | None, rest: ASGIApp
+        self,
+        take: Callable[[Finished, int], Awaitable[timedelta | None]],
+        signed: Signed | None,
+        rest: ASGIApp,
+        most: int,
     ) -> None:
         self._take = take
         self._signed = signed
         self._rest = rest
+        self._most = most
         kind = b"dev" if signed is None else b"cloud"
         self._headers = (*_HEADERS, (b"x-inngest-expected-server-kind", kind))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await read_body(scope, receive, _MOST_BYTES)
+            body = await read_body(scope, receive, self._most)
         except BodyTooLarge:
             await respond(send, 413, b'{"message":"Content Too Large"}')
             return
@@ -118,17 +123,16 @@ class WatcherCalls:
             await respond(send, 401, b'{"message":"Unauthorized"}')
             return
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        read = _read(body) if query.keys() <= {"fnId", "stepId"} and query.get("fnId") == FUNCTION else None
+        plain = _plain(body) if query.keys() <= {"fnId", "stepId"} and query.get("fnId") == FUNCTION else None
         key = None
-        if read is not None and self._signed is not None:
-            call, _finished, _attempt = read
-            key = self._signed.key_of(signature, orjson.dumps(call, option=orjson.OPT_SORT_KEYS))
+        if plain is not None and self._signed is not None:
+            key = self._signed.key_of(signature, orjson.dumps(plain[0], option=orjson.OPT_SORT_KEYS))
             if key is None:
-                read = None  # or its canonical form has numbers that are written otherwise here
-        if read is None:
+                plain = None  # or its canonical form has numbers that are written otherwise here
+        if plain is None:
             await self._rest(scope, _again(body, receive), send)
             return
-        _call, finished, attempt = read
+        _call, finished, attempt = plain
         await self._answer(finished, attempt, key, send)
 
     async def _answer(self, finished: Finished, attempt: int, key: bytes | None, send: Send) -> None:
@@ -153,10 +157,10 @@ def _failure(message: str, name: str) -> bytes:
     return orjson.dumps({"message": message, "name": name, "code": "unknown", "stack": None})
 
 
-def _read(body: bytes) -> tuple[Any, Finished, int] | None:
+def _plain(body: bytes) -> tuple[Any, Finished, int] | None:
     """(the call, the event that it brings, the attempt), where it is plain."""
     try:
-        call = orjson.loads(body)
+        call = read(body)
         ctx, event = call["ctx"], call["event"]
         attempt, name = ctx["attempt"], event["name"]
         identifier, data, ts = event.get("id", ""), event.get("data") or {}, event.get("ts", 0)

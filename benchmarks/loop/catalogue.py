@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.accept import HOST
+from benchmarks.processes import HOST
 
 EVENT_KEY = "bench-event-key"
 SECRET = "bench-webhook-secret"

@@ -21,10 +21,10 @@ from collections.abc import Coroutine, Sequence
 import orjson
 import uvloop
 
-from benchmarks.accept import HOST
 from benchmarks.loop.catalogue import TASK
 from benchmarks.loop.traffic import Run, calls, effects_report, outcomes_report
 from benchmarks.loop.wire import Lines, Message, Serving, answer
+from benchmarks.processes import HOST
 from shadow.model.ids import Seed
 
 RUN_SECONDS = 0.5

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from benchmarks.accept import HOST, free_port, process, to_shadow
 from benchmarks.loop.catalogue import catalogue
 from benchmarks.loop.costs import Meter
+from benchmarks.processes import HOST, free_port, process, to_shadow
 from shadow.catalogue.model import Side
 from shadow.egress import keys
 from shadow.store import embedded

@@ -236,6 +236,8 @@ class Limits(Strict):
     """Largest request a door takes; both platforms refuse more than 3 MiB."""
     batch_bytes: int = Field(64 * 1024 * 1024, gt=0)
     """Largest batch upload (up to 1,000 items) on the Trigger.dev door."""
+    spool_bytes: int = Field(2 * 1024 * 1024 * 1024, gt=0)
+    """How much may wait on a machine's local disk while the database is away; beyond it, doors say 503."""
     requests_per_second: float | None = Field(None, gt=0)
     """Of each event key, secret key, report key and egress key, in each process; beyond twice that at once callers get
     429. Unlimited by default: whoever calls a door is in production."""

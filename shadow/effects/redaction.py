@@ -31,6 +31,7 @@ from comparators import JSON
 from comparators.canonical import plain
 from comparators.generated import take_apart
 from comparators.kinds.instants import instant
+from comparators.nesting import DEEPEST, TooDeep
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
 from shadow.effects.names import NOBODY, Names
@@ -39,9 +40,6 @@ from shadow.model.json_text import parse
 
 HASH_BITS = 64
 """Of a hash as shown; those of generated-looking secrets have 88."""
-_DEEPEST = 200
-"""Levels of nesting that are gone through; what lies deeper is hashed whole."""
-
 _ALREADY = pattern(REDACTED)
 _MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]+)>")
 _MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
@@ -60,7 +58,7 @@ class _Chosen:
 
 
 class Redactor:
-    """Redacts with one tenant's key.
+    """Redacts with one tenant's key. What is nested deeper than documents may be is hashed whole.
 
     Args:
         key: the tenant's evidence key.
@@ -82,11 +80,16 @@ class Redactor:
         for text."""
         try:
             value = parse(content)
+        except TooDeep:
+            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         except ValueError:
             text = content.decode(errors="surrogateescape")
             redacted = self.free_text(text)
             return content if redacted == text else redacted.encode(errors="surrogateescape")
-        changed = self.read(value, content)
+        try:
+            changed = self.read(value, content)
+        except RecursionError:  # documents in texts in documents
+            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         return content if changed is value else written(changed)
 
     def read(self, value: JSON, content: bytes) -> JSON:
@@ -160,11 +163,11 @@ class Redactor:
             elif parts in chosen.kept:
                 return value
         if isinstance(value, dict):
-            if depth > _DEEPEST:
+            if depth > DEEPEST:
                 return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
             return self._members(value, kind, name, depth + 1, parts, chosen)
         if isinstance(value, list):
-            if depth > _DEEPEST:
+            if depth > DEEPEST:
                 return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
             return self._items(value, kind, name, above, depth + 1, parts, chosen)
         return self._leaf(value, kind, name)
@@ -253,9 +256,14 @@ class Redactor:
         """A JSON document inside a text; written anew only where something in it was redacted."""
         try:
             value = parse(text.encode())
+        except TooDeep:
+            return self._whole(Kind.HIDDEN, text)
         except (ValueError, UnicodeEncodeError):
             return None
-        redacted = self._walk(value)
+        try:
+            redacted = self._walk(value)
+        except RecursionError:
+            return self._whole(Kind.HIDDEN, text)
         return text if redacted is value else written(redacted).decode()
 
     # ------------------------------------------------------------ values

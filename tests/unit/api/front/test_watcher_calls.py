@@ -22,6 +22,7 @@ from tests.unit.sandbox.inngest.apps import recorded
 
 KEY = "signkey-prod-0a1b2c"
 OLD = "signkey-prod-9f8e7d"
+MOST = 100_000
 PATH = "/inngest?fnId=shadow-watch&stepId=step"
 
 
@@ -80,7 +81,7 @@ async def served(taken: Taken, *keys: str) -> AsyncIterator[httpx.AsyncClient]:
             raise inngest.RetryAfterError(UNKNOWN_SENDER, taken.wait, quiet=True)
 
     inngest.fast_api.serve(app, client, [watch], serve_path="/inngest")
-    calls = WatcherCalls(taken.take, Signed.of(*keys) if keys else None, app)
+    calls = WatcherCalls(taken.take, Signed.of(*keys) if keys else None, app, MOST)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=calls), base_url="http://front") as http:
         yield http
 
@@ -195,3 +196,10 @@ async def test_what_could_not_be_written_down_is_told_again() -> None:
         answer = await http.post(PATH, content=orjson.dumps(recorded_call()))
     assert answer.status_code == 500
     assert "no database" not in answer.text
+
+
+async def test_a_call_that_is_too_long_is_refused() -> None:
+    taken, call = Taken(), recorded_call()
+    call["event"]["data"]["result"] = "x" * MOST
+    async with served(taken) as http:
+        assert (await http.post(PATH, content=orjson.dumps(call))).status_code == 413
