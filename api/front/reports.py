@@ -36,6 +36,7 @@ from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
 from shadow.outcomes.straight import Identify
 from shadow.store.database import Database, Work
+from shadow.store.pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,8 @@ PREFIX = "/shadow"
 _MOST_AT_ONCE = 1000
 """Effects or outcomes in one transaction, of reports that are smaller than that."""
 _MOST_WAITING = 50_000
+_PACE_SECONDS = 0.01
+"""Between two transactions of one side's effects, or outcomes."""
 _SIZE = 400
 """Bytes of an effect or outcome beside its data."""
 
@@ -183,6 +186,7 @@ class _Together(Generic[Item]):
     ) -> None:
         self._store = store
         self._size = size
+        self._pace = Pace(_PACE_SECONDS)
         self._commit: GroupCommit[Item, bool] | None = None
 
     async def write(self, items: Sequence[Item]) -> Sequence[bool]:
@@ -194,7 +198,7 @@ class _Together(Generic[Item]):
         """
         if self._commit is None:
             self._commit = GroupCommit(
-                self._store,
+                self._paced,
                 size=self._size,
                 splits=_may_be_an_items_fault,
                 max_batch=_MOST_AT_ONCE,
@@ -202,6 +206,10 @@ class _Together(Generic[Item]):
             )
             await self._commit.start()
         return await self._commit.submit(items)
+
+    async def _paced(self, items: Sequence[Item]) -> Sequence[bool]:
+        await self._pace.turn()
+        return await self._store(items)
 
 
 class _Endpoint:

@@ -26,6 +26,7 @@ from shadow.outcomes.statuses import INNGEST
 from shadow.outcomes.straight import Begun, Identify, take_in
 from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
+from shadow.store.pace import Pace
 from shadow.store.rounds import Rounds
 from shadow.ticks.candidate_runs import take_ticks
 
@@ -36,6 +37,8 @@ PATH = "/shadow/inngest"
 APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
 _LONGEST_WAIT_SECONDS = 60
+_PACE_SECONDS = 0.02
+"""Between two rounds of outcomes. The platform's run of the watcher lasts as long, and no run of anybody's."""
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
@@ -98,6 +101,7 @@ class Watch:
         self._database = database
         self._identify = identify
         self._outcomes = Rounds(self._record)
+        self._pace = Pace(_PACE_SECONDS)
 
     def function(self, client: inngest.Inngest) -> inngest.Function[None]:
         """The same, as the SDK serves it."""
@@ -124,6 +128,7 @@ class Watch:
 
     async def _record(self, told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
         """Write the outcomes down; False for those to be told again."""
+        await self._pace.turn()
         begun = [Begun.of(outcome) for outcome, _attempt in told]
         known = [run for run in begun if run is not None]
         await take_ticks(self._database, self._catalogue, known)

@@ -160,7 +160,7 @@ def _failure(message: str, name: str) -> bytes:
 def _plain(body: bytes) -> tuple[Any, Finished, int] | None:
     """(the call, the event that it brings, the attempt), where it is plain."""
     try:
-        call = read(body)
+        call: Any = read(body)
         ctx, event = call["ctx"], call["event"]
         attempt, name = ctx["attempt"], event["name"]
         identifier, data, ts = event.get("id", ""), event.get("data") or {}, event.get("ts", 0)
