@@ -75,15 +75,17 @@ def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Ident
     hot: dict[str, ASGIApp] = {"/runs": reports.runs, "/effects": reports.effects}
     for path, endpoint in hot.items():  # what is no POST is told so
         app.router.routes.append(Route(path, _Endpoint(endpoint), methods=["POST"]))
-    hot |= watchers(app, catalogue, database, identify)
-    bounded = Bounded(app, catalogue.limits.body_bytes)
+    watched = watchers(app, catalogue, database, identify)
+    hot |= watched
+    # The SDK reads bodies whole; guards are answered more clearly than that.
+    others = dict.fromkeys(watched, Bounded(app, catalogue.limits.body_bytes))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = hot.get(scope["path"].removeprefix(scope.get("root_path", "")), bounded)
-            await endpoint(scope, receive, send)
-        else:
-            await bounded(scope, receive, send)
+        endpoint = None
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            endpoint = (hot if scope["method"] == "POST" else others).get(path)
+        await (endpoint or app)(scope, receive, send)
 
     return application
 
