@@ -25,23 +25,30 @@ from api.front.exchange import ENCODED, BodyTooLarge, header, is_encoded, read_b
 from api.front.guard import guard_router
 from api.front.report import MOST_PROBLEMS, Refusal, key_of, report_keys, side_of, too_large, unstored
 from api.front.watcher import watchers
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.effects.record import SeenEffect, record_each
 from shadow.intake.group_commit import GroupCommit, Overloaded
+from shadow.model.giving_way import giving_way
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
-from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
+from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_of
+from shadow.outcomes.spooled_reports import SpooledReports
 from shadow.outcomes.straight import Identify
+from shadow.spool.spool import Kind
 from shadow.store.database import Database, Work
 from shadow.store.pace import Pace
+from shadow.store.patience import patience
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "/shadow"
 """Where `worker_app` is to be mounted."""
+_PATIENCE_SECONDS = 10.0
+"""How long a worker waits for the database before its report is spooled."""
 
 _MOST_AT_ONCE = 1000
 """Effects or outcomes in one transaction, of reports that are smaller than that."""
@@ -54,11 +61,18 @@ _SIZE = 400
 Item = TypeVar("Item")
 
 
-def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None) -> ASGIApp:
+def worker_app(
+    catalogue: ResolvedCatalogue,
+    database: Database,
+    identify: Identify | None = None,
+    spooled: SpooledReports | None = None,
+) -> ASGIApp:
     """All that platforms and workers call, to be mounted at `PREFIX`: the watcher and the reports.
 
     Args:
         identify: asks the candidate's platform which run of ours has that name.
+        spooled: where reports go while the database is away. (What the watcher is told its platform keeps, and tells
+            again for hours.)
     """
     app = FastAPI(title="Shadow, for workers", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(guard_router(catalogue, database))
@@ -71,7 +85,7 @@ def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Ident
     async def unserved(_request: Request, error: HTTPException) -> Response:
         return _problem(HTTPStatus(error.status_code), str(error.detail), (), error.headers)
 
-    reports = Reports(catalogue, database)
+    reports = Reports(catalogue, database, spooled)
     hot: dict[str, ASGIApp] = {"/runs": reports.runs, "/effects": reports.effects}
     for path, endpoint in hot.items():  # what is no POST is told so
         app.router.routes.append(Route(path, _Endpoint(endpoint), methods=["POST"]))
@@ -93,10 +107,12 @@ def worker_app(catalogue: ResolvedCatalogue, database: Database, identify: Ident
 class Reports:
     """The two reports. Each is taken whole or not at all, and durable when it is answered."""
 
-    def __init__(self, catalogue: ResolvedCatalogue, database: Database) -> None:
+    def __init__(self, catalogue: ResolvedCatalogue, database: Database, spooled: SpooledReports | None = None) -> None:
         self._catalogue = catalogue
         self._database = database
+        self._spooled = spooled
         self._keys = report_keys(catalogue)
+        self._rates = Rates.of(catalogue.limits.requests_per_second)
         self._effects: dict[Side, _Together[SeenEffect]] = {
             side: _Together(partial(self._store_effects, side), _effect_size) for side in Side
         }
@@ -116,15 +132,8 @@ class Reports:
         self, take: Callable[[Side, bytes], Awaitable[dict[str, int]]], scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
-            side = side_of(self._keys, key_of(header(scope, b"authorization")))
-            most = self._catalogue.limits.body_bytes
-            if is_encoded(scope):
-                raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
-            try:
-                body = await read_body(scope, receive, most)
-            except BodyTooLarge:
-                raise too_large(most) from None
-            answer = await take(side, body)
+            side = side_of(self._keys, key_of(header(scope, b"authorization")), self._rates)
+            answer = await take(side, await self._body(scope, receive))
         except ReportRefused as error:
             refusal = _unreadable(error)
         except Refusal as error:
@@ -134,32 +143,56 @@ class Reports:
             return
         await _problem(refusal.status, str(refusal), refusal.errors, refusal.headers)(scope, receive, send)
 
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        if is_encoded(scope):
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
+        most = self._catalogue.limits.body_bytes
+        try:
+            return await read_body(scope, receive, most)
+        except BodyTooLarge:
+            raise too_large(most) from None
+
     async def _take_runs(self, side: Side, body: bytes) -> dict[str, int]:
         outcomes = runs_of(body, side, self._catalogue)
+        answer = {"accepted": len(outcomes)}
+        if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.RUNS, side, body):
+            return answer
         try:
             await self._runs[side].write(outcomes)
         except (psycopg.Error, Overloaded) as error:
-            raise unstored("runs", error) from None
-        return {"accepted": len(outcomes)}
+            if not await self._spools(Kind.RUNS, side, body, error):
+                raise unstored("runs", error) from None
+        return answer
 
     async def _take_effects(self, side: Side, body: bytes) -> dict[str, int]:
-        reported = effects_of(body)
+        reported = await giving_way(effects_in_steps(body))
+        answer = {"accepted": len(reported), "new": len(reported)}
+        if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.EFFECTS, side, body):
+            return answer
         try:
             new = sum(await self._effects[side].write(reported))
         except (psycopg.Error, Overloaded) as error:
-            raise unstored("effects", error) from None
+            if not await self._spools(Kind.EFFECTS, side, body, error):
+                raise unstored("effects", error) from None
+            return answer
         metrics.effects(side.value, new)
-        return {"accepted": len(reported), "new": new}
+        return {**answer, "new": new}
+
+    async def _spools(self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | Overloaded) -> bool:
+        """Whether a report that could not be stored is on the local disk."""
+        if self._spooled is None or isinstance(error, Overloaded):
+            return False
+        return await self._spooled.keep(kind, side, body, error)
 
     async def _store_effects(self, side: Side, effects: Sequence[SeenEffect]) -> Sequence[bool]:
-        async with self._database.connection(Work.OUTCOMES) as conn:
+        async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
             new = await record_each(conn, side, effects)
         reach("effects.stored")
         return new
 
     async def _store_runs(self, side: Side, outcomes: Sequence[RunOutcome]) -> Sequence[bool]:
         kept = 0
-        async with self._database.connection(Work.OUTCOMES) as conn:
+        async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
             for turn in _turns(outcomes):
                 kept += await record_outcomes(conn, self._catalogue, turn)
         reach("outcomes.recorded")

@@ -26,6 +26,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
 from shadow.effects.redaction import Redactor, written
+from shadow.model.giving_way import Turns
 from shadow.model.json_text import parse
 from shadow.sealing.vault import Forgotten, Vault
 from shadow.store import codec
@@ -360,10 +361,12 @@ async def _learn_names(conn: Connection, tenants: Mapping[UUID, str | None], sto
     """Read the originals (by event) of whom they name."""
     opened = await conn.vault.open([(event, "data", content) for event, content in stored.items()])
     await ready(conn, [tenants[event] for event in stored])
-    memory = _memory(conn.vault)
+    turns = Turns()
     for event, data in zip(stored, opened, strict=True):
         if not isinstance(data, Forgotten):
-            memory.names[event] = redactor(conn.vault, tenants[event]).names_in(data)
+            _memory(conn.vault).names[event] = redactor(conn.vault, tenants[event]).names_in(data)
+            if await turns.give_way():
+                await ready(conn, [tenants[event] for event in stored])
 
 
 async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.effects.evidence import NOT_YET, PENDING, Owner, Redacted, Told
+from shadow.model.giving_way import Turns
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
 from shadow.sealing.vault import Vault
@@ -168,15 +169,13 @@ async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenE
         return set()
     await _note_emitted(conn, side, rows)
     whose = await _owners(conn, side, [effect for _row, effect in rows])
-    redacted = {
-        row: evidence.of_effect(
-            conn.vault,
-            owner.tenant,
-            Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind),
-            owner.names,
-        )
-        for owner, (row, effect) in zip(whose, rows, strict=True)
-    }
+    redacted = {}
+    turns = Turns()
+    for owner, (row, effect) in zip(whose, rows, strict=True):
+        told_of = Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind)
+        redacted[row] = evidence.of_effect(conn.vault, owner.tenant, told_of, owner.names)
+        if await turns.give_way():
+            await evidence.ready(conn, {owner.tenant for owner in whose})
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
     cursor = await conn.execute(
         _EFFECTS,

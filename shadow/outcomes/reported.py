@@ -6,6 +6,7 @@ The format is described in docs/reference/reports.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -147,9 +148,25 @@ def effects_of(body: bytes) -> list[SeenEffect]:
     Raises:
         ReportRefused: something in it is wrong; nothing of it may be kept.
     """
+    steps = effects_in_steps(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            effects: list[SeenEffect] = done.value
+            return effects
+
+
+def effects_in_steps(body: bytes) -> Generator[None, None, list[SeenEffect]]:
+    """The same, with a pause after each run.
+
+    Raises:
+        ReportRefused: something in it is wrong; nothing of it may be kept.
+    """
     problems: list[str] = []
     effects: list[SeenEffect] = []
     for where, part in _parts(body, "effects"):
+        yield
         if isinstance(part, dict) and "effects" in part:
             if (read := _plainly_grouped(part)) is not None:
                 effects += read

@@ -44,7 +44,10 @@ wal_compression = off
 random_page_cost = 1.1
 jit = off
 log_min_messages = error
+log_error_verbosity = terse
+log_min_error_statement = panic
 """
+# The last two: a failed statement's details quote rows, and nobody's rows belong into a log.
 _MARK = "# shadow\n"
 _NOBODY = -1
 """The id of no process: asking to remove it only reads the list."""
