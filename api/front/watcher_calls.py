@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 FUNCTION = "shadow-watch"
 UNKNOWN_SENDER = "it is not known yet who sent the event of this run"
+_MOST_DIGITS = 12
 _AGE_SECONDS = 300
 """Of a signature, by either clock."""
 _PREFIX = re.compile(r"^signkey-\w+-")
@@ -66,7 +67,9 @@ class Signed:
     def is_fresh(self, signature: str | None, now: float) -> bool:
         """Whether the signature says that it was made lately."""
         moment, _digest = _parts(signature)
-        return moment.isdigit() and abs(now - int(moment)) <= _AGE_SECONDS
+        if not (moment.isascii() and moment.isdigit() and len(moment) <= _MOST_DIGITS):
+            return False
+        return abs(now - int(moment)) <= _AGE_SECONDS
 
     def key_of(self, signature: str | None, canonical: bytes) -> bytes | None:
         """The key by which that body was signed; None where it is none of ours."""

@@ -140,6 +140,8 @@ async def test_the_answer_is_signed_by_the_key_that_signed_the_call() -> None:
         {},
         {"x-inngest-signature": "nonsense"},
         {"x-inngest-signature": "t=&s="},
+        {"x-inngest-signature": "t=%C2%B2&s=00"},
+        {"x-inngest-signature": f"t={'9' * 5000}&s=00"},
         signature(canonical(recorded_call()), "signkey-prod-other"),
         signature(b"another body", KEY),
     ],
