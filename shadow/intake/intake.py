@@ -234,7 +234,8 @@ class Intake:
             return await self._execute(parameters)
 
     async def _execute(self, parameters: dict[str, Any]) -> set[UUID]:
-        async with self._database.connection(Work.INTAKE) as connection, patience(connection, PATIENCE_SECONDS):
+        within = PATIENCE_SECONDS if self._spool is not None else None
+        async with self._database.connection(Work.INTAKE) as connection, patience(connection, within):
             cursor = await connection.execute(_ACCEPT, parameters, prepare=True)
             return {row[0] for row in await cursor.fetchall()}
 
