@@ -13,9 +13,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from typing import TypeAlias
 
 from comparators.canonical import JSON
-from comparators.generated import Token, take_apart
+from comparators.generated import Token, take_apart, tokens_in
 from comparators.instant import moment_in_number, moment_in_text
 from comparators.normalise import Entry
 from comparators.path import Parts
@@ -49,6 +51,10 @@ _HEADERS: Parts = ("headers",)
 MOMENTS = "moments"
 """In what is kept of an answer: the moments in it."""
 _IN_URL = frozenset({"operation", "params", "path"})
+
+
+TokenCache: TypeAlias = "dict[tuple[int, str], list[tuple[Parts, Token]]]"
+"""By the identity of a value that lives as long, and the operation that it is of."""
 
 
 class Origin(IntEnum):
@@ -104,6 +110,8 @@ class Births:
     """What else it said: its output and error."""
     known: Collection[str]
     """What the event knew."""
+    told: TokenCache = field(default_factory=dict)
+    """The ids in values that were looked through; what both runs said in so many words may be one value."""
     _ids: dict[str, _Seen] | None = None
     _keys: dict[Entry, dict[Parts, Token]] = field(default_factory=lambda: defaultdict(dict))
     _unseen: list[tuple[Entry, frozenset[str]]] = field(default_factory=list)
@@ -167,8 +175,8 @@ class Births:
         return self._ids
 
     def _look(self, entry: Entry, ids: dict[str, _Seen]) -> None:
-        said = [(_OPERATION, token) for token in take_apart(entry.spelled).tokens if not token.is_instant]
-        said += id_tokens(entry.data, entry.spelled)
+        said = [(_OPERATION, token) for token in tokens_in(entry.spelled) if not token.is_instant]
+        said += self._tokens(entry)
         for parts, token in said:
             seen = ids[token.text]
             seen.mentioned.add(entry)
@@ -190,6 +198,13 @@ class Births:
                 seen.certain = f"in the answer of {_name(entry)}"
                 self._keys[entry]["answer", *parts] = token
 
+    def _tokens(self, entry: Entry) -> list[tuple[Parts, Token]]:
+        key = (id(entry.data), entry.spelled)
+        found = self.told.get(key)
+        if found is None:
+            found = self.told[key] = id_tokens(entry.data, entry.spelled)
+        return found
+
     def _unseen_creation(self, mentioned: Collection[Entry], about: Collection[str] = ()) -> Entry | None:
         for entry, of in self._unseen:
             if entry not in mentioned and (not about or not of.isdisjoint(about)):
@@ -209,18 +224,27 @@ def id_tokens(value: JSON, operation: str = "") -> list[tuple[Parts, Token]]:
 
 def _collect(value: JSON, parts: Parts, operation: str, found: list[tuple[Parts, Token]]) -> None:
     if isinstance(value, dict):
-        for name in sorted(value):
-            for token in take_apart(name).tokens:
+        # Most members are short words, and numbers that name nothing.
+        telling = [name for name, member in value.items() if _may_tell(member, name) or tokens_in(name)]
+        for name in sorted(telling) if len(telling) > 1 else telling:
+            for token in tokens_in(name):
                 if not token.is_instant:
                     found.append(((*parts, "*"), token))
             _collect(value[name], (*parts, name), operation, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _collect(item, (*parts, index), operation, found)
-    elif isinstance(value, str) and (tokens := take_apart(value).tokens):
+    elif isinstance(value, str) and (tokens := tokens_in(value)):
         found.extend((parts, token) for token in tokens if not token.is_instant)
     elif (number := number_token(value, parts, operation)) is not None:
         found.append((parts, number))
+
+
+def _may_tell(member: JSON, name: str) -> bool:
+    """Whether there may be an id in a member of that name."""
+    if isinstance(member, str):
+        return bool(tokens_in(member)) or (member.isdigit() and _is_reference(name))
+    return isinstance(member, dict | list) or (isinstance(member, int) and _is_reference(name))
 
 
 def ids_only(value: JSON, parts: Parts = ()) -> JSON:
@@ -229,15 +253,15 @@ def ids_only(value: JSON, parts: Parts = ()) -> JSON:
         kept = {
             name: ids_only(member, (*parts, name))
             for name, member in value.items()
-            if isinstance(member, dict | list) or _has_ids(member, (*parts, name)) or take_apart(name).tokens
+            if isinstance(member, dict | list) or _has_ids(member, (*parts, name)) or tokens_in(name)
         }
-        return {name: member for name, member in kept.items() if member not in ({}, []) or take_apart(name).tokens}
+        return {name: member for name, member in kept.items() if member not in ({}, []) or tokens_in(name)}
     if isinstance(value, list):
         items = [ids_only(item, (*parts, index)) for index, item in enumerate(value)]
         return items if any(item not in ({}, [], None) for item in items) else []
     if not _has_ids(value, parts):
         return None
-    tokens = take_apart(value).tokens if isinstance(value, str) else ()
+    tokens = tokens_in(value) if isinstance(value, str) else ()
     return " ".join(token.text for token in tokens if not token.is_instant) if tokens else value
 
 
@@ -245,7 +269,7 @@ def moments_in(value: JSON) -> Iterator[float]:
     """The moments in a value, in seconds since the epoch."""
     for parts, leaf in leaves(value):
         if isinstance(leaf, str):
-            told = [moment_in_text(token.text) for token in take_apart(leaf).tokens if token.is_instant]
+            told = [moment_in_text(token.text) for token in tokens_in(leaf) if token.is_instant]
         elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
             told = [moment_in_number(leaf, parts)]
         else:
@@ -260,7 +284,7 @@ def _answered_moments(entry: Entry) -> Sequence[float]:
 
 
 def _has_ids(leaf: JSON, parts: Parts) -> bool:
-    if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
+    if isinstance(leaf, str) and (tokens := tokens_in(leaf)):
         return any(not token.is_instant for token in tokens)
     return number_token(leaf, parts, "") is not None
 
@@ -287,7 +311,12 @@ def known_number(leaf: JSON, parts: Parts) -> str | None:
 
 def names_id(parts: Parts) -> bool:
     """Whether a place is named like an id."""
-    found = words(_last_name(parts))
+    return _is_reference(_last_name(parts))
+
+
+@lru_cache(maxsize=8192)
+def _is_reference(name: str) -> bool:
+    found = words(name)
     return bool(found) and found[-1] in REFERENCES
 
 
@@ -304,6 +333,7 @@ def about(parts: Parts) -> frozenset[str]:
     return frozenset()
 
 
+@lru_cache(maxsize=8192)
 def nouns(operation: str) -> frozenset[str]:
     """The words of an operation, in the singular."""
     return frozenset(_singular(word.lower()) for word in _WORD.findall(operation) if len(word) > 1)
@@ -353,7 +383,10 @@ def _verb(entry: Entry) -> str:
 
 
 def _last_name(parts: Iterable[str | int]) -> str:
-    return next((part for part in reversed(tuple(parts)) if isinstance(part, str)), "")
+    for part in reversed(tuple(parts)):
+        if isinstance(part, str):
+            return part
+    return ""
 
 
 def _singular(word: str) -> str:
