@@ -108,7 +108,7 @@ def server_settings(listener: Listener) -> dict[str, Any]:
         "host": listener.host,
         "port": listener.port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "api.connection:Connection",  # uvicorn's of httptools, with limits
         "ws": "none",
         "lifespan": "off",
         "access_log": False,
@@ -255,20 +255,19 @@ class Service:
             stack.push_async_callback(gateway.stop)
         if self._smtp is not None:
             await self._mail_sink(stack, gateway, self._smtp)
-        app = front_app(
-            FrontServices(
-                catalogue=self._catalogue,
-                intake=intake,
-                routing=routing,
-                database=self._database,
-                http=http,
-                gateway=gateway,
-                discover=discover,
-                identify=identify,
-                extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
-            )
+        services = FrontServices(
+            catalogue=self._catalogue,
+            intake=intake,
+            routing=routing,
+            database=self._database,
+            http=http,
+            gateway=gateway,
+            discover=discover,
+            identify=identify,
+            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
         )
-        return _Server(uvicorn.Config(app, **server_settings(self._front)))
+        stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
+        return _Server(uvicorn.Config(front_app(services), **server_settings(self._front)))
 
     def _discover(self, http: httpx.AsyncClient) -> Discover:
         """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""

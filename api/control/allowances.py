@@ -6,17 +6,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Security
+from fastapi import APIRouter, Body, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.control import examples
-from api.control.bearer import operator, reader
+from api.control.bearer import Operator, Reader, check_tenant
 from api.control.documented import answers
 from api.control.parameters import Limit, Services, TaskFilter
 from api.control.problems import FieldProblem, Refusal, invalid, not_found
-from shadow.access.tokens import Token
 from shadow.judge.allowances import LONGEST, LONGEST_REASON, AllowanceRefused, Grant, UnknownSignature, grant, revoke
-from shadow.reports import allowances
+from shadow.reports import allowances, tenant_signatures
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import Allowances, AllowanceView
 
@@ -50,13 +49,18 @@ class AllowanceRequest(BaseModel):
 async def allow(
     wanted: Annotated[AllowanceRequest, Body(examples=[examples.ALLOWANCE_REQUEST])],
     services: Services,
-    token: Annotated[Token, Security(operator)],
+    token: Operator,
 ) -> AllowanceView:
     """Decide that a signature is acceptable; on record under the token's name.
 
     The pairs that show it get their verdict anew within moments (`deciding` until then). A pair all of whose
     differences are covered is `allowed`, unless something else keeps it from being compared.
     """
+    check_tenant(token, wanted.tenant)
+    if token.tenants is not None and not await tenant_signatures.is_seen(
+        services.engine, wanted.signature, token.tenants
+    ):
+        raise not_found("signature", wanted.signature)  # whether others show it is none of their business
     asked = Grant(wanted.signature, wanted.reason, wanted.until, wanted.tenant, wanted.acknowledge_critical)
     try:
         made = await grant(services.database, asked, actor=f"token:{token.name}", now=datetime.now(UTC))
@@ -72,10 +76,10 @@ async def allow(
     "/v1/allowances",
     summary="Allowances",
     responses=answers(examples.ALLOWANCES, 401, 403, 422),
-    dependencies=[Depends(reader)],
 )
 async def list_allowances(
     services: Services,
+    token: Reader,
     task: TaskFilter = None,
     signature: Annotated[
         str | None, Query(description="Only of this one.", examples=[examples.SIGNATURE["id"]])
@@ -85,8 +89,13 @@ async def list_allowances(
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Allowances:
-    """Every allowance that was ever made, newest first, those that have ended too."""
-    return await allowances.newest(services.engine, task=task, signature=signature, state=state, limit=limit)
+    """Every allowance that was ever made, newest first, those that have ended too.
+
+    A token that is limited to tenants is told of those that hold for one of them alone.
+    """
+    return await allowances.newest(
+        services.engine, task=task, signature=signature, state=state, tenants=token.tenants, limit=limit
+    )
 
 
 @router.delete(
@@ -101,10 +110,10 @@ async def list_allowances(
         422,
     ),
 )
-async def revoke_allowance(
-    allowance: AllowanceId, services: Services, token: Annotated[Token, Security(operator)]
-) -> AllowanceView:
+async def revoke_allowance(allowance: AllowanceId, services: Services, token: Operator) -> AllowanceView:
     """End an allowance before its time. It stays on record; the pairs that it covers get their verdict anew."""
+    if token.tenants is not None and await allowances.one(services.engine, allowance, tenants=token.tenants) is None:
+        raise not_found("allowance", allowance)
     if not await revoke(services.database, allowance, actor=f"token:{token.name}"):
         known = await allowances.one(services.engine, allowance)
         if known is None:

@@ -7,6 +7,7 @@ from importlib import metadata
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.bounded import Bounded
 from api.control import (
     allowances,
     board,
@@ -20,6 +21,7 @@ from api.control import (
     incidents,
     judgements,
     notices,
+    originals,
     pairs,
     phases,
     process,
@@ -30,8 +32,12 @@ from api.control import (
     ticks,
 )
 from api.control.documented import DESCRIPTION, document
+from api.control.headers import WithHeaders
 from api.control.problems import install
 from api.control.services import ControlServices
+
+MOST_BYTES = 1024 * 1024
+"""Of a request's body: what people and CI send is far smaller."""
 
 
 async def _to_pages(_request: Request) -> Response:
@@ -48,6 +54,10 @@ def control_app(services: ControlServices) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.add_middleware(Bounded, most=MOST_BYTES)
+    # Around Starlette's own outermost layer, which answers what nobody foresaw.
+    stack = app.build_middleware_stack
+    app.build_middleware_stack = lambda: WithHeaders(stack())  # type: ignore[method-assign]
     install(app)
     parts = (
         tasks,
@@ -63,6 +73,7 @@ def control_app(services: ControlServices) -> FastAPI:
         proposals,
         replays,
         events,
+        originals,
         gates,
         epochs,
         phases,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from api.control.bearer import NEEDS, Need, bearer, told_by
 from api.control.problems import MEDIA_TYPE, Problem
 
 DESCRIPTION = """
@@ -17,6 +19,9 @@ differences, what waits and what failed; and the few things an operator can do a
 
 Requests carry `Authorization: Bearer TOKEN`. Lists come newest first; pass `next_cursor` as `cursor` for the next
 page. Every error is a problem detail (RFC 9457). Parameters that an operation does not know are errors.
+
+`x-scope` of an operation is the scope that its token needs. A token that is limited to tenants is told of these alone
+where `x-tenants` says `own`, and refused where it says `refused`, as that is of all tenants together.
 """.strip()
 
 TAGS = [
@@ -46,6 +51,7 @@ _PROBLEMS = {
     409: ("It can't be done as things stand.", "Conflict", "task 'order-sync' is in phase shadow already"),
     422: ("The request is wrong.", "Invalid request", "wrong in this request: query.limit"),
     500: ("The service failed.", "Internal Server Error", "the service failed; its log says more"),
+    429: ("The token asks too often.", "Too Many Requests", "the token 'ci' asks too often; come back in 1 s"),
     503: ("The database can't be reached.", "Service Unavailable", "the database can't be reached; try again"),
 }
 
@@ -55,7 +61,8 @@ def answers(
 ) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation: its example, its problems, and those that any may have."""
     found: dict[int | str, dict[str, Any]] = {status: {"content": {media_type: {"example": example}}}}
-    for code in sorted({*problems, 500, 503}):
+    limited = {429} if 401 in problems else set()
+    for code in sorted({*problems, *limited, 500, 503}):
         description, title, detail = _PROBLEMS[code]
         problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": code, "detail": detail}
         if code == 422:
@@ -83,6 +90,7 @@ def document(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         schemas.update(described.pop("$defs"))
         schemas["Problem"] = described
         _restore_examples(routers, schema)
+        _tell_needs(routers, schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -96,3 +104,31 @@ def _restore_examples(routers: Sequence[APIRouter], schema: dict[str, Any]) -> N
             for code, given in route.responses.items():
                 for media_type, content in given.get("content", {}).items():
                     answers[str(code)]["content"][media_type]["example"] = content["example"]
+
+
+def need_of(route: APIRoute) -> Need | None:
+    """What a token needs for an operation; None where it takes no token."""
+    called = list(_called(route.dependant))
+    for dependency in called:
+        if dependency in NEEDS:
+            return NEEDS[dependency]
+    return NEEDS[told_by] if bearer in called else None  # it looks for the token itself
+
+
+def _called(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _called(dependency)
+
+
+def _tell_needs(routers: Sequence[APIRouter], schema: dict[str, Any]) -> None:
+    """Say of every operation which scope it needs, and what a token of some tenants gets."""
+    for route in (route for router in routers for route in router.routes):
+        assert isinstance(route, APIRoute)
+        need = need_of(route)
+        if need is None:
+            continue
+        for method in route.methods or ():
+            operation = schema["paths"][route.path][method.lower()]
+            operation["x-scope"] = need.scope.value
+            operation["x-tenants"] = "own" if need.own_tenants else "refused"

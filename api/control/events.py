@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
 from api.control import examples
-from api.control.bearer import operator, reader
+from api.control.bearer import Operator, Reader
 from api.control.documented import answers
 from api.control.parameters import Cursor, Limit, Services, TaskFilter
 from api.control.problems import Refusal, not_found
@@ -32,7 +32,6 @@ class Resent(BaseModel):
     "/v1/events/{event}",
     summary="One event",
     responses=answers(examples.EVENT, 401, 403, 404, 422),
-    dependencies=[Depends(reader)],
 )
 async def get_event(
     event: Annotated[
@@ -43,9 +42,10 @@ async def get_event(
         ),
     ],
     services: Services,
+    token: Reader,
 ) -> EventDetail:
     """An event with its data, its runs on both sides, and the dispatches that are still to be done."""
-    found = await events.detail(services.engine, event, services.catalogue.catalogue.sources)
+    found = await events.detail(services.engine, event, services.catalogue.catalogue.sources, tenants=token.tenants)
     if found is None:
         raise not_found("event", event)
     return found
@@ -55,33 +55,37 @@ async def get_event(
     "/v1/dead-letters",
     summary="Dead letters",
     responses=answers(examples.DEAD_LETTERS, 401, 403, 422),
-    dependencies=[Depends(reader)],
 )
 async def list_dead_letters(
     services: Services,
+    token: Reader,
     side: Annotated[Side | None, Query(description="Only of this side.", examples=["candidate"])] = None,
     task: TaskFilter = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> DeadLetterPage:
     """Dispatches that their platform will not take, with its answer, and deliveries that could not be mapped."""
-    return await dead_letters.page(services.engine, side=side, task=task, cursor=cursor, limit=limit)
+    return await dead_letters.page(
+        services.engine, side=side, task=task, tenants=token.tenants, cursor=cursor, limit=limit
+    )
 
 
 @router.post(
     "/v1/dead-letters/{dispatch}/resend",
     summary="Send a dead letter again",
     responses=answers(examples.RESENT, 401, 403, 404, 409, 422),
-    dependencies=[Depends(operator)],
 )
 async def resend_dead_letter(
     dispatch: Annotated[UUID, Path(description="The dispatch's id.", examples=[examples.DISPATCH["id"]])],
     services: Services,
+    token: Operator,
 ) -> Resent:
     """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run.
 
     A webhook or call that could not be mapped is mapped anew, with the catalogue that the service runs on now.
     """
+    if token.tenants is not None and not await dead_letters.exists(services.engine, dispatch, tenants=token.tenants):
+        raise not_found("dead letter", dispatch)
     done, failed = await send_again(services.database, services.catalogue, [dispatch])
     if dispatch in done:
         return Resent(id=dispatch)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
 from api.control import examples
-from api.control.bearer import reader
+from api.control.bearer import Reader, check_tenant
 from api.control.documented import answers
 from api.control.parameters import Cursor, Limit, Services, TaskFilter
 from api.control.problems import not_found
@@ -18,7 +18,7 @@ from shadow.reports.explanation import with_explanation
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import PairDetail, PairPage
 
-router = APIRouter(tags=["pairs"], dependencies=[Depends(reader)])
+router = APIRouter(tags=["pairs"])
 
 Verdicts = Literal["match", "allowed", "mismatch", "missing_candidate", "missing_legacy", "not_comparable", "pending"]
 
@@ -26,6 +26,7 @@ Verdicts = Literal["match", "allowed", "mismatch", "missing_candidate", "missing
 @router.get("/v1/pairs", summary="Pairs", responses=answers(examples.PAIRS, 401, 403, 422))
 async def list_pairs(
     services: Services,
+    token: Reader,
     task: TaskFilter = None,
     verdict: Annotated[
         Verdicts | None,
@@ -51,7 +52,9 @@ async def list_pairs(
     limit: Limit = DEFAULT_LIMIT,
 ) -> PairPage:
     """Pairs that fulfil every condition given, newest event first."""
-    wanted = pairs.PairFilter(task, verdict, signature, tenant, since, until, replay)
+    if tenant is not None:
+        check_tenant(token, tenant)
+    wanted = pairs.PairFilter(task, verdict, signature, tenant, since, until, replay, token.tenants)
     return await pairs.page(services.engine, wanted, cursor=cursor, limit=limit)
 
 
@@ -59,6 +62,7 @@ async def list_pairs(
 async def get_pair(
     pair: Annotated[UUID, Path(description="The pair's id.", examples=[examples.PAIR["id"]])],
     services: Services,
+    token: Reader,
     explain: Annotated[
         bool,
         Query(
@@ -67,7 +71,7 @@ async def get_pair(
     ] = False,
 ) -> PairDetail:
     """A pair with both runs, what they returned, both ledgers in order, and every difference, worst first."""
-    found = await pairs.detail(services.engine, pair)
+    found = await pairs.detail(services.engine, pair, tenants=token.tenants)
     if found is None:
         raise not_found("pair", pair)
     return await with_explanation(services.database, services.rulebook, found) if explain else found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.rulebook import Rulebook
 from shadow.proving import Proofs
@@ -22,12 +23,16 @@ class ControlServices:
     catalogue: ResolvedCatalogue
     metrics_open: bool = False
     """Whether metrics need no token: right while only this machine can reach the listener."""
+    rates: Rates | None = field(init=False)
+    """How often each token may ask, in this process; None: as often as it likes."""
     figures: FigureReader = field(init=False)
     rulebook: Rulebook = field(init=False)
     proofs: Proofs = field(init=False)
     """Stopped by whoever made the services."""
 
     def __post_init__(self) -> None:
+        limit = self.catalogue.limits.control_requests_per_second
+        self.rates = None if limit is None else Rates(limit)
         self.figures = FigureReader(self.database.engine, self.catalogue)
         self.rulebook = Rulebook(self.catalogue)
         self.proofs = Proofs(self.database, self.catalogue)

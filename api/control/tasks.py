@@ -8,28 +8,28 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from api.control import examples
-from api.control.bearer import reader
+from api.control.bearer import Reader, check_tenant, reader
 from api.control.documented import answers
 from api.control.parameters import Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
 from shadow.reports import parity, rules
 from shadow.reports.shapes import Parity, TaskRules, Tasks, TaskSummary
 
-router = APIRouter(tags=["tasks"], dependencies=[Depends(reader)])
+router = APIRouter(tags=["tasks"])
 
 
 @router.get("/v1/tasks", summary="All tasks", responses=answers(examples.TASKS, 401, 403, 422))
-async def list_tasks(services: Services) -> Tasks:
+async def list_tasks(services: Services, token: Reader) -> Tasks:
     """Every task of the catalogue with its phase and how its pairs were judged so far."""
-    return await parity.tasks(services.engine, services.catalogue)
+    return await parity.tasks(services.engine, services.catalogue, tenants=token.tenants)
 
 
 @router.get("/v1/tasks/{task}", summary="One task", responses=answers(examples.TASK, 401, 403, 404, 422))
-async def get_task(task: TaskName, services: Services) -> TaskSummary:
+async def get_task(task: TaskName, services: Services, token: Reader) -> TaskSummary:
     """One task with its phase and how its pairs were judged so far."""
     if task not in services.catalogue.tasks:
         raise not_found("task", task)
-    return await parity.task(services.engine, services.catalogue, task)
+    return await parity.task(services.engine, services.catalogue, task, tenants=token.tenants)
 
 
 @router.get(
@@ -40,6 +40,7 @@ async def get_task(task: TaskName, services: Services) -> TaskSummary:
 async def get_parity(
     task: TaskName,
     services: Services,
+    token: Reader,
     since: Annotated[date | None, Query(description="First UTC day.", examples=["2026-05-01"])] = None,
     until: Annotated[date | None, Query(description="Last UTC day.", examples=["2026-05-07"])] = None,
     tenant: Annotated[
@@ -54,13 +55,18 @@ async def get_parity(
         raise not_found("task", task)
     if since is not None and until is not None and since > until:
         raise invalid([FieldProblem(field="query.until", found=until.isoformat(), expected=f"a day from {since} on")])
-    return await parity.parity(services.engine, services.catalogue, task, since=since, until=until, tenant=tenant)
+    if tenant is not None:
+        check_tenant(token, tenant)
+    return await parity.parity(
+        services.engine, services.catalogue, task, since=since, until=until, tenant=tenant, tenants=token.tenants
+    )
 
 
 @router.get(
     "/v1/tasks/{task}/rules",
     summary="Rules of a task",
     responses=answers(examples.TASK_RULES, 401, 403, 404, 422),
+    dependencies=[Depends(reader)],
 )
 async def get_rules(task: TaskName, services: Services) -> TaskRules:
     """What the judge is told of a task, what each rule did in the last 30 days, and which of them are dead.

@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.bounded import Bounded
 from api.front import inngest as inngest_door
-from api.front import trigger_shape
+from api.front import trigger_shape, watcher
 from api.front.egress import EgressEdge
 from api.front.exchange import Disconnected, problem
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
@@ -49,6 +50,7 @@ def front_app(services: FrontServices) -> ASGIApp:
     trigger = TriggerDoor(services, plans, workers)
     egress = EgressEdge(services.gateway) if services.gateway is not None else None
     rest = _rest(services)
+    bounded = Bounded(rest, services.catalogue.limits.body_bytes)
 
     def door(path: str) -> ASGIApp:
         first = path.partition("/")[2].partition("/")[0]
@@ -62,7 +64,7 @@ def front_app(services: FrontServices) -> ASGIApp:
             return egress
         if "/" + first in PASSED_PREFIXES:
             return inngest.pass_through
-        return rest
+        return bounded if path.startswith(watcher.PATH) else rest
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -22,7 +22,7 @@ from api.front import trigger_shape
 from api.front.announcements import is_of_a_run
 from api.front.batch_parts import Part
 from api.front.batch_shapes import LISTED, NAMED, STREAMED, UNNAMED, BatchShape, streamed
-from api.front.exchange import BodyTooLarge, fields, pairs, read_body
+from api.front.exchange import ENCODED, BodyTooLarge, fields, is_encoded, pairs, read_body
 from api.front.intent import Beside, Intent, NotServed, ReadAnswer, Taken, TriggerTold
 from api.front.intents import Intents, known_again
 from api.front.services import FrontServices
@@ -97,6 +97,13 @@ class _Asked:
         return issued.name if issued else f"batch_{derived_key(self.source.name, 'batch-name', self.key.value)[:32]}"
 
 
+async def _misread(scope: Scope, send: Send, error: CallRefused) -> None:
+    if is_encoded(scope):
+        await trigger_shape.refuse(send, 415, ENCODED)
+    else:
+        await trigger_shape.refuse(send, error.status, str(error))
+
+
 class BatchDoor:
     """The four batch calls."""
 
@@ -123,7 +130,7 @@ class BatchDoor:
             lines = await _worked(body, lambda: streamed_calls(body))
             batch = await self._announced(source, headers, name)
         except CallRefused as error:
-            await trigger_shape.refuse(send, error.status, str(error))
+            await _misread(scope, send, error)
             return
         except psycopg.Error as error:
             log.error("front.not_stored", door="trigger.dev", source=source.name, error=type(error).__name__)
@@ -168,7 +175,7 @@ class BatchDoor:
         try:
             document, calls = await _worked(body, lambda: batch_calls(body, task))
         except CallRefused as error:
-            await trigger_shape.refuse(send, error.status, str(error))
+            await _misread(scope, send, error)
             return
 
         def written(keys: Sequence[str | None], places: Sequence[int] | None) -> bytes:

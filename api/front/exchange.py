@@ -16,6 +16,11 @@ RETRY_AFTER_SECONDS = 2
 """What a door asks for while it cannot store anything."""
 
 
+ENCODED = "send the body without a content encoding: nothing is unpacked here"
+AS_IT_IS: RawHeaders = ((b"accept-encoding", b"identity"),)
+"""Beside a 415: how a body is taken."""
+
+
 class BodyTooLarge(Exception):
     """The request's body is longer than the door takes."""
 
@@ -70,6 +75,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def is_encoded(scope: Scope) -> bool:
+    """Whether the body is packed. Asked only where it could not be read: nobody packs what a door takes."""
+    encoding = header(scope, b"content-encoding")
+    return encoding is not None and encoding.strip().lower() not in ("", "identity")
+
+
 def pairs(scope: Scope) -> tuple[tuple[str, str], ...]:
     """The request's headers in their order, repeated ones included."""
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
@@ -113,6 +124,7 @@ _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Unavailable",

@@ -17,11 +17,14 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front.exchange import (
+    AS_IT_IS,
+    ENCODED,
     JSON_HEADERS,
     BodyTooLarge,
     RawHeaders,
     fields,
     header,
+    is_encoded,
     problem,
     read_body,
     respond,
@@ -108,7 +111,10 @@ class InngestDoor:
             arrivals = self._arrivals(source, worker, events, header(scope, _SEED))
         except EventRefused as error:
             log.info("front.refused", door="inngest", source=source.name)
-            await _refuse(send, 400, str(error))
+            if is_encoded(scope):
+                await _refuse(send, 415, ENCODED, (*_HEADERS, *AS_IT_IS))
+            else:
+                await _refuse(send, 400, str(error))
             return
         except UnknownRun as error:
             log.warning("front.run_unknown", door="inngest", source=source.name)

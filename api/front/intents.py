@@ -3,9 +3,10 @@
 1. The intent is stored: the event, a hand-over to legacy that the workers leave alone for a while, and one to the
    candidate that is held.
 2. The call is forwarded.
-3. An answer that accepts it is written down, which lets the candidate have the event. One that refuses it removes the
-   intent. Without an answer the intent stays, and the workers send it again under the same key; the client is told to
-   come again only where its call would be recognised, or where nothing of it has been sent.
+3. An answer that accepts it goes to the producer at once, and is written down right after (`settlements.py`), which
+   lets the candidate have the event. One that refuses it removes the intent first. Without an answer the intent stays,
+   and the workers send it again under the same key; the client is told to come again only where its call would be
+   recognised, or where nothing of it has been sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import httpx
 import orjson
@@ -26,27 +26,24 @@ from starlette.types import Scope, Send
 
 from api.front import trigger_shape
 from api.front.exchange import pass_back, respond, target
-from api.front.intent import Beside, Intent, NotServed, ReadAnswer, Taken, TriggerTold, Wanted
+from api.front.intent import Beside, Intent, NotServed, ReadAnswer, TriggerTold, Wanted
 from api.front.known_keys import Asked, KnownKeys, is_issued
 from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
+from api.front.settlements import Settlements
 from api.front.trigger_source import CallingSource
 from api.front.workers import Worker, Workers, unknown
 from shadow.catalogue.model import Origin, Side, TriggerPlatform
 from shadow.causes.parents import Told
 from shadow.cutover.decision import Decision, Phase, decide
-from shadow.fanout.handoff import Started, record_started
-from shadow.intake import answers, run_tags, trigger_arrival
-from shadow.intake.answers import Accepted, Fate
+from shadow.intake import trigger_arrival
 from shadow.intake.arrival import Arrival, State
+from shadow.intake.group_commit import Overloaded
 from shadow.intake.plan import planned
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_calls import TriggerCall
-from shadow.model.ids import derived_id
 from shadow.observe.fail_points import reach
 from shadow.platforms.client import Answer, carry
-from shadow.store.database import Connection, Work
-from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +73,7 @@ class Intents:
         self._plans = plans
         self._workers = workers
         self._keys = KnownKeys(services)
-        self._of_workers = Rounds(self._write_of_workers)
+        self._settlements = Settlements(services, workers, self._keys)
 
     async def commit(
         self,
@@ -111,12 +108,20 @@ class Intents:
             for (task, call, key), its, worker in zip(wanted, mapped, workers, strict=True)
         ]
         arrivals = self._arrivals(asked, bridges=bridges)
-        intents = await self._keys.accepted(asked, arrivals, partial(self._legacys, self._services.clock()))
+        try:
+            intents = await self._keys.accepted(asked, arrivals, partial(self._legacys, self._services.clock()))
+        except (psycopg.Error, Overloaded) as error:
+            intents = self._uncommitted(asked, arrivals, error)
         unserved = next((intent for intent in intents if intent.is_issued and not _can_go(intent.call, bridges)), None)
         if unserved is not None:
-            await self._dropped(intents)
+            await self._settlements.dropped(intents)
             raise _not_served(unserved.call)
         return intents
+
+    def _uncommitted(self, asked: Sequence[Asked], arrivals: Sequence[Arrival], error: Exception) -> list[Intent]:
+        """What becomes of calls whose intents could not be committed, decided here and nowhere else: they are refused,
+        and nothing is forwarded."""
+        raise error
 
     def may_issue(self, source: CallingSource, tasks: Sequence[str] | None = None) -> list[str]:
         """Those of legacy's tasks that may be the candidate's now, for some key at least, if a producer starts them.
@@ -238,40 +243,6 @@ class Intents:
         within = min(platform.timeout, (PATIENCE - _MARGIN) / _TRIES)
         return await carry(self._services.http, scope["method"], url, sent, body, within=within)
 
-    async def settle(self, platform: str, intents: Sequence[Intent], taken: Sequence[Taken | None]) -> None:
-        """Write down what the platform took; what it is silent about (None) is left to the workers.
-
-        The producer has its run whatever happens here: a failure is logged, and the workers find out by sending the
-        intent again under its key.
-        """
-        silent = [intent for intent, told in zip(intents, taken, strict=True) if told is None]
-        named = [(intent, told) for intent, told in zip(intents, taken, strict=True) if told is not None]
-        try:
-            await self.without_answer(silent)
-            anew = await self._record(platform, named)
-            if anew:
-                await self._record(platform, await self._accepted_anew(anew))
-        except Exception:
-            log.exception("front.answer_not_recorded", intents=len(intents))
-
-    async def note(self, intents: Sequence[Intent]) -> None:
-        """Keep calls that are not forwarded as effects of the run that made them, and their tags. The others are, once
-        they are taken.
-
-        Raises:
-            psycopg.Error: the database is away.
-        """
-        tagged = [(intent.receipt.event_id, intent.call.tags) for intent in intents if intent.call.tags]
-        if tagged:
-            async with self._services.database.connection(Work.ACCEPT) as connection:
-                await run_tags.keep(connection, tagged)
-        of: dict[Worker, list[UUID]] = {}
-        for intent in intents:
-            if intent.worker is not None:
-                of.setdefault(intent.worker, []).append(intent.receipt.event_id)
-        for worker, events in of.items():
-            await self._workers.note(worker, events)
-
     async def note_issued(self, intents: Sequence[Intent]) -> None:
         """`note`, of calls that are on disk and answered here.
 
@@ -279,131 +250,11 @@ class Intents:
             psycopg.Error: the database is away; the client may come again, since its call will be recognised.
         """
         try:
-            await self.note(intents)
+            await self._settlements.note(intents)
         except psycopg.Error as error:
             if known_again(intents):
                 raise
             log.error("front.not_noted", intents=len(intents), error=type(error).__name__)
-
-    async def release(self, issued: Sequence[Intent]) -> None:
-        """Let what was issued go, since the rest of its call has been taken or is the workers' now.
-
-        It goes by itself when the door's time is over: a failure is logged.
-        """
-        try:
-            async with self._services.database.connection(Work.ACCEPT) as connection:
-                await answers.release(connection, [intent.receipt.event_id for intent in issued])
-            await self.note(issued)
-        except psycopg.Error as error:
-            log.error("front.not_released", intents=len(issued), error=type(error).__name__)
-
-    async def refused(self, intents: Sequence[Intent]) -> bool:
-        """Remove intents that the platform refused; those that an earlier call brought are not this call's.
-
-        Returns:
-            False when they could not be removed: the workers will send them.
-        """
-        try:
-            await self._dropped(intents)
-        except psycopg.Error as error:
-            log.error("front.refusal_not_recorded", intents=len(intents), error=type(error).__name__)
-            return False
-        return True
-
-    async def _dropped(self, intents: Sequence[Intent]) -> None:
-        """What was issued, and another call was answered with meanwhile, stays."""
-        fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
-        if fresh:
-            runs = [
-                derived_id(intent.receipt.event_id, intent.task.id, Side.CANDIDATE)
-                for intent in intents
-                if intent.is_issued
-            ]
-            async with self._services.database.connection(Work.ACCEPT) as connection:
-                told = await answers.told_of(connection, [event for event, _dedupe in fresh], runs) if runs else set()
-                await answers.drop(connection, [one for one in fresh if one[0] not in told])
-
-    async def without_answer(self, intents: Sequence[Intent]) -> None:
-        """Leave intents to the workers, soon."""
-        if intents:
-            async with self._services.database.connection(Work.ACCEPT) as connection:
-                await answers.hasten(connection, [intent.receipt.event_id for intent in intents], _SOON)
-
-    async def _record(self, platform: str, taken: Sequence[tuple[Intent, Taken]]) -> list[tuple[Intent, Taken]]:
-        """Returns those that are new events."""
-        if not taken:
-            return []
-        if any(intent.worker is None for intent, _told in taken):
-            return await self._written(platform, taken, Work.ACCEPT)
-        return await self._of_workers.ask((platform, tuple(taken)))
-
-    async def _write_of_workers(
-        self, asked: Sequence[tuple[str, Sequence[tuple[Intent, Taken]]]]
-    ) -> list[list[tuple[Intent, Taken]]]:
-        """What several calls of workers have started, in as few transactions as there are platforms."""
-        events = [intent.receipt.event_id for _platform, taken in asked for intent, _told in taken]
-        if len(set(events)) < len(events):  # one call twice: the second is judged by what the first has left
-            return [await self._written(platform, taken, Work.CAUSES) for platform, taken in asked]
-        anew: set[UUID] = set()
-        for platform in sorted({name for name, _taken in asked}):
-            together = [item for name, taken in asked if name == platform for item in taken]
-            found = await self._written(platform, together, Work.CAUSES)
-            anew |= {intent.receipt.event_id for intent, _told in found}
-        return [[item for item in taken if item[0].receipt.event_id in anew] for _platform, taken in asked]
-
-    async def _written(
-        self, platform: str, taken: Sequence[tuple[Intent, Taken]], work: Work
-    ) -> list[tuple[Intent, Taken]]:
-        accepted = [
-            Accepted(
-                intent.receipt.event_id,
-                intent.receipt.duplicate,
-                intent.task.id,
-                told.run,
-                told.cached,
-                intent.key.ours,
-            )
-            for intent, told in taken
-        ]
-        async with self._services.database.connection(work) as connection:
-            found = await answers.fates(connection, platform, accepted)
-            by_fate = {fate: [item for item, its in zip(taken, found, strict=True) if its is fate] for fate in Fate}
-            await self._started(connection, platform, by_fate[Fate.STARTED])
-            await self._keys.link(connection, by_fate[Fate.LINKED])
-        await self.refused([intent for intent, _told in by_fate[Fate.LINKED]])
-        return by_fate[Fate.ANEW]
-
-    async def _started(self, connection: Connection, platform: str, taken: Sequence[tuple[Intent, Taken]]) -> None:
-        if not taken:
-            return
-        started = [
-            Started(None, intent.receipt.event_id, Side.LEGACY, intent.task.id, platform, told.run)
-            for intent, told in taken
-        ]
-        said = {
-            intent.receipt.event_id: intent.worker.told.run
-            for intent, _told in taken
-            if intent.worker is not None and intent.worker.told.run is not None
-        }
-        await record_started(connection, self._services.catalogue, started, said)
-        unnamed = [
-            (intent.receipt.event_id, intent.task.id, key)
-            for intent, told in taken
-            if told.run is None
-            for key in intent.shown_keys
-        ]
-        await answers.alias_by_key(connection, platform, unnamed)
-
-    async def _accepted_anew(self, taken: Sequence[tuple[Intent, Taken]]) -> list[tuple[Intent, Taken]]:
-        """The same calls as events of their own; their keys stand for these from now on."""
-        async with self._services.database.connection(Work.ACCEPT) as connection:
-            for intent, _told in taken:
-                if intent.arrival.dedupe is not None:
-                    await answers.forget_key(connection, intent.receipt.event_id, intent.arrival.dedupe)
-        receipts = await self._services.intake.accept([intent.arrival for intent, _told in taken])
-        return [
-            (replace(intent, receipt=receipt), told) for (intent, told), receipt in zip(taken, receipts, strict=True)
-        ]
 
     async def conclude(
         self,
@@ -447,10 +298,13 @@ class Intents:
         returned, text = pass_back(answer.headers), answer.body
         if 200 <= answer.status < 300:
             document = read_json(answer.body)
-            await self.settle(source.platform_name, intents, read(document, intents))
-            reach("trigger.settled")
+            taken = read(document, intents)
+            if beside is None and all(intent.worker is None for intent in intents):
+                self._settlements.later(source.platform_name, intents, taken)
+            else:
+                await self._settlements.settle(source.platform_name, intents, taken)
             if beside is not None:
-                await self.release(issued)
+                await self._settlements.release(issued)
                 await beside.taken(document)
                 text = orjson.dumps(beside.joined(document)) if document is not None else text
         elif answer.status >= 500 or answer.status == _AMBIGUOUS:
@@ -463,7 +317,7 @@ class Intents:
                 returned.append((b"x-should-retry", b"true"))
         else:
             log.info("front.refused_upstream", source=source.name, status=answer.status)
-            await self.refused(everything)
+            await self._settlements.refused(everything)
         await respond(send, answer.status, text, returned)
 
     async def _answer(self, ask: Callable[[], Awaitable[Answer]], tries: int) -> Answer:
@@ -500,11 +354,11 @@ class Intents:
             return True  # nothing is stored: the call is the client's alone
         recognised = known_again(intents)
         if unsent and not recognised:
-            return await self.refused(intents)
+            return await self._settlements.refused(intents)
         try:
-            await self.without_answer([intent for intent in intents if not intent.is_issued])
+            await self._settlements.without_answer([intent for intent in intents if not intent.is_issued])
             if issued := [intent for intent in intents if intent.is_issued]:
-                await self.release(issued)
+                await self._settlements.release(issued)
         except psycopg.Error as error:
             # The workers come to them anyway, when the door's time is over.
             log.error("front.not_hastened", intents=len(intents), error=type(error).__name__)

@@ -111,6 +111,7 @@ class IssuedChangeDoor:
         if source is None or source.origin is not Origin.PRODUCER or not self._intents.may_issue(source):
             await self._changes.replay(scope, receive, send, name)
             return
+        await self._services.afterwards.of(name)
         async with self._services.database.connection(Work.CAUSES) as connection:
             call = await call_of_run(connection, self._services.catalogue, source.platform_name, name)
         if call is None or call.request is None or not self._intents.may_issue(source, [call.legacy_task]):

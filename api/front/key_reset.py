@@ -12,6 +12,7 @@ from api.front import trigger_shape
 from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, read_body, respond
 from api.front.intents import Intents, read_json
 from api.front.services import FrontServices
+from api.front.settlements import about_key
 from api.front.trigger_source import CallingSources
 from shadow.intake import known_keys
 from shadow.intake.trigger_arrival import producers_key
@@ -60,6 +61,7 @@ class KeyResetDoor:
         freed = False
         if task is not None and (200 <= answer.status < 300 or answer.status == 404):
             ours = producers_key(source.platform_name, task.id, key)
+            await self._services.afterwards.of(about_key(ours))
             try:
                 async with self._services.database.connection(Work.ACCEPT) as connection:
                     freed = await known_keys.forget(connection, ours.scope, ours.key)

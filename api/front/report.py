@@ -9,6 +9,7 @@ import psycopg
 import structlog
 from fastapi import Request
 
+from api.front.exchange import ENCODED, is_encoded
 from api.front.keys import KeyRing
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
@@ -66,6 +67,8 @@ def unknown_key(expected: str) -> Refusal:
 
 async def body_of(request: Request, most: int) -> bytes:
     """The body, unless it has more than so many bytes."""
+    if is_encoded(request.scope):
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
     announced = request.headers.get("content-length", "")
     chunks: list[bytes] = []
     size = int(announced) if announced.isdigit() else 0

@@ -40,6 +40,10 @@ _PATIENCE = timedelta(seconds=60)
 _LOOKUP_WITHIN = timedelta(seconds=5)
 _AGAIN_SECONDS = (0.2, 1.0)
 """Pauses before what the platform did is tried to be written down once more."""
+_YOUNG = timedelta(seconds=30)
+"""How old a run may be for another process to have answered its call, and not to have written that down yet."""
+_UNTIL_SETTLED_SECONDS = (0.0, 0.1, 0.5)
+"""Pauses before it is looked for."""
 _AMBIGUOUS = 408
 _CREDENTIALS = frozenset({"authorization", "x-trigger-branch"})
 
@@ -88,6 +92,7 @@ class RunChangeDoor:
             await trigger_shape.refuse(send, 413, "Request body too large")
             return
         sent = list(pairs(scope))
+        await self._services.afterwards.of(run)
         try:
             told = await self._learn_name(name, platform, run, sent)
             async with self._services.database.connection(Work.ACCEPT) as connection:
@@ -123,14 +128,16 @@ class RunChangeDoor:
     async def _expected_at_last(
         self, name: str, platform: TriggerPlatform, run: str, sent: list[tuple[str, str]], change: _Change
     ) -> _Coming | None:
-        """What should have been written down before, had the platform told the run's key: a new run is not to be
-        read for a while (reference 3.1)."""
+        """What should have been written down before, had the run been known: a new one is not to be read for a while
+        (reference 3.1), or another process has yet to write it down."""
         try:
-            if not await self._learn_name(name, platform, run, sent):
-                log.warning("front.run_not_named", platform=name)
-                return None
-            async with self._services.database.connection(Work.ACCEPT) as connection:
-                return await change.expect(connection, name, run)
+            for pause in _UNTIL_SETTLED_SECONDS:
+                await asyncio.sleep(pause)
+                if await self._learn_name(name, platform, run, sent):
+                    async with self._services.database.connection(Work.ACCEPT) as connection:
+                        return await change.expect(connection, name, run)
+            log.warning("front.run_not_named", platform=name)
+            return None
         except psycopg.Error as error:
             log.error("front.change_not_recorded", platform=name, error=type(error).__name__)
             return None
@@ -157,7 +164,7 @@ class RunChangeDoor:
         With the producer's own credential, so that nobody learns or changes here what they could not there.
 
         Returns:
-            False when the platform does not say what run it is, or not yet.
+            False when nobody knows, yet, what run it is.
 
         Raises:
             psycopg.Error: the database is away.
@@ -181,8 +188,8 @@ class RunChangeDoor:
         if task is None or not isinstance(key, str) or created_at is None:
             return True
         async with self._services.database.connection(Work.ACCEPT) as connection:
-            await run_changes.name_run(connection, name, run, task.id, key, created_at)
-        return True
+            named = await run_changes.name_run(connection, name, run, task.id, key, created_at)
+        return named is not None or created_at < self._services.clock() - _YOUNG
 
     async def _expect_cancelled(self, conn: Connection, platform: str, run: str) -> Expected | None:
         return await run_changes.expect_cancelled(conn, self._services.catalogue, platform, run, _PATIENCE)

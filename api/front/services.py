@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 from starlette.types import ASGIApp
 
+from api.front.afterwards import Afterwards
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision
 from shadow.egress.gateway import Gateway
@@ -53,5 +54,7 @@ class FrontServices:
     gateway: Gateway | None = None
     """None where no target is declared."""
     clock: Callable[[], datetime] = _now
+    afterwards: Afterwards = field(default_factory=Afterwards)
+    """What is still to be done of calls that were answered; let it finish before the others are stopped."""
     extra: Sequence[tuple[str, ASGIApp]] = ()
     """More of the front listener, each mounted at its prefix: the watcher's app, the reports."""

@@ -15,7 +15,7 @@ from api.front import trigger_shape
 from api.front.announcements import AnnouncementDoor
 from api.front.batches import BatchDoor
 from api.front.ever_issued import EverIssued
-from api.front.exchange import BodyTooLarge, fields, pairs, problem, read_body
+from api.front.exchange import ENCODED, BodyTooLarge, fields, is_encoded, pairs, problem, read_body
 from api.front.intent import Intent, NotServed, Taken, TriggerTold
 from api.front.intents import Intents
 from api.front.issued import IssuedDoor
@@ -127,7 +127,10 @@ class TriggerDoor:
             await trigger_shape.refuse(send, 413, "Request body too large")
             return
         except CallRefused as error:
-            await trigger_shape.refuse(send, error.status, str(error))
+            if is_encoded(scope):
+                await trigger_shape.refuse(send, 415, ENCODED)
+            else:
+                await trigger_shape.refuse(send, error.status, str(error))
             return
         if not source.allows((legacy_task,)):
             await trigger_shape.unauthorized(send)

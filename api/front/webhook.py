@@ -12,8 +12,11 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front.exchange import (
+    AS_IT_IS,
+    ENCODED,
     BodyTooLarge,
     fields,
+    is_encoded,
     pairs,
     pass_back,
     problem,
@@ -108,7 +111,10 @@ class WebhookDoor:
         try:
             document = webhook.document(body, named.get("content-type", ""))
         except webhook.BadBody as error:
-            await problem(send, 400, str(error))
+            if is_encoded(scope):
+                await problem(send, 415, ENCODED, AS_IT_IS)
+            else:
+                await problem(send, 400, str(error))
             return
         delivery = webhook.delivery(source.name, source.mapper, body, document, (), named)
         if source.forward is not None or not isinstance(delivery.read, MappedEvent):

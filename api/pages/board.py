@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.control.services import services_of
 from api.pages.charts import burn_up_chart
 from api.pages.parameters import Parameters
 from api.pages.rendering import render
-from api.pages.visitors import visitor
+from api.pages.visitors import ROOT, tenant_visitor
 from shadow.cutover.decision import Phase
 from shadow.reports import parity
 from shadow.reports.board import board as read_board
@@ -25,7 +25,8 @@ _SHOWN = ("may-move", "held", *Phase)
 
 async def board(request: Request) -> Response:
     """Every task by category, or some of them."""
-    await visitor(request)
+    if (await tenant_visitor(request)).token.tenants is not None:
+        return RedirectResponse(f"{ROOT}pairs", 303)  # everybody begins here, and the board is of all tenants
     asked = Parameters(request, ("show",))
     shown = asked.one_of("show", _SHOWN)
     services = services_of(request)

@@ -12,8 +12,9 @@ from api.control.services import services_of
 from api.pages.parameters import Parameters
 from api.pages.problems import not_found
 from api.pages.rendering import render
-from api.pages.visitors import visitor
+from api.pages.visitors import tenant_visitor
 from comparators import Verdict
+from shadow.access.tokens import Tenants
 from shadow.reports import pairs as reported
 from shadow.reports.explanation import as_text, with_explanation
 from shadow.reports.shapes import PairDetail
@@ -25,7 +26,7 @@ _FILTERS = ("task", "verdict", "signature", "tenant", "since", "until", "replay"
 
 async def pairs(request: Request) -> Response:
     """A page of pairs, newest first."""
-    await visitor(request)
+    session = await tenant_visitor(request)
     asked = Parameters(request, (*_FILTERS, "cursor"))
     services = services_of(request)
     wanted = reported.PairFilter(
@@ -36,6 +37,7 @@ async def pairs(request: Request) -> Response:
         since=asked.start_of_day("since"),
         until=asked.start_of_day("until"),
         replay=asked.id("replay"),
+        tenants=session.token.tenants,
     )
     page = await reported.page(services.engine, wanted, cursor=asked.text("cursor"))
     given = {name: asked.text(name) for name in _FILTERS}
@@ -52,8 +54,8 @@ async def pairs(request: Request) -> Response:
 
 async def pair(request: Request) -> Response:
     """One pair."""
-    await visitor(request)
-    found = await _explained(request)
+    session = await tenant_visitor(request)
+    found = await _explained(request, session.token.tenants)
     steps = timeline(found)
     views = {} if found.explanation is None or found.explanation.stages is None else _views(found)
     return render(
@@ -68,15 +70,15 @@ async def pair(request: Request) -> Response:
 
 async def explanation(request: Request) -> Response:
     """What each stage of judging did."""
-    await visitor(request)
-    found = await _explained(request)
+    session = await tenant_visitor(request)
+    found = await _explained(request, session.token.tenants)
     return render(request, "explanation.html", pair=found, text=as_text(found))
 
 
-async def _explained(request: Request) -> PairDetail:
+async def _explained(request: Request, tenants: Tenants) -> PairDetail:
     services = services_of(request)
     identifier = request.path_params["pair"]
-    found = await reported.detail(services.engine, identifier)
+    found = await reported.detail(services.engine, identifier, tenants=tenants)
     if found is None:
         raise not_found("pair", identifier)
     return await with_explanation(services.database, services.rulebook, found)

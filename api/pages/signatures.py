@@ -14,12 +14,14 @@ from api.control.services import services_of
 from api.pages.parameters import Parameters
 from api.pages.problems import PageProblem, not_found
 from api.pages.rendering import render
-from api.pages.visitors import operator, visitor
+from api.pages.visitors import operator, tenant_operator, tenant_visitor
+from shadow.access.tokens import Tenants
 from shadow.judge import allowances as judged
 from shadow.judge.allowances import AllowanceRefused, Grant
 from shadow.replays import starting
-from shadow.reports import allowances, pairs, replays
+from shadow.reports import allowances, pairs, replays, tenant_signatures
 from shadow.reports import signatures as reported
+from shadow.reports.shapes import SignatureDetail
 
 _MOST = 200
 _SOME = 20
@@ -38,11 +40,14 @@ _DONE = {
 
 async def signatures(request: Request) -> Response:
     """What differs, those that most pairs show first."""
-    await visitor(request)
+    tenants = (await tenant_visitor(request)).token.tenants
     asked = Parameters(request, ("task",))
     services = services_of(request)
     task = asked.one_of("task", services.catalogue.tasks)
-    found = await reported.worst(services.engine, task=task, limit=_MOST)
+    if tenants is None:
+        found = await reported.worst(services.engine, task=task, limit=_MOST)
+    else:
+        found = await tenant_signatures.worst(services.engine, tenants, task=task, limit=_MOST)
     return render(
         request, "signatures.html", signatures=found.items, task=task, tasks=list(services.catalogue.tasks), most=_MOST
     )
@@ -50,21 +55,22 @@ async def signatures(request: Request) -> Response:
 
 async def signature(request: Request) -> Response:
     """One of them."""
-    await visitor(request)
+    session = await tenant_visitor(request)
     asked = Parameters(request, ("done",))
-    return await _page(request, done=_DONE.get(asked.one_of("done", _DONE) or ""))
+    return await _page(request, session.token.tenants, done=_DONE.get(asked.one_of("done", _DONE) or ""))
 
 
 async def allow(request: Request) -> Response:
     """The form that allows it, sent in."""
-    session, form = await operator(request)
-    name = request.path_params["signature"]
+    session, form = await tenant_operator(request)
+    name, tenants = request.path_params["signature"], session.token.tenants
+    await _known(request, tenants)
     try:
         wanted = Grant(
             name,
             form.get("reason", ""),
             _until(form.get("until", "")),
-            _tenant(form.get("scope", "")),
+            _tenant(form.get("scope", ""), tenants),
             form.get("acknowledge_critical") == "yes",
         )
         actor = f"token:{session.token.name}"
@@ -72,20 +78,19 @@ async def allow(request: Request) -> Response:
     except judged.UnknownSignature as error:
         raise not_found("signature", name) from error
     except AllowanceRefused as error:
-        return await _page(request, status=422, problems={error.field: _sentence(error)}, form=form)
+        return await _page(request, tenants, status=422, problems={error.field: _sentence(error)}, form=form)
     return _back(name, "allowed")
 
 
 async def revoke(request: Request) -> Response:
     """The button that ends an allowance, pressed."""
-    session, _form = await operator(request)
+    session, _form = await tenant_operator(request)
     services = services_of(request)
     identifier = request.path_params["allowance"]
-    ended = await judged.revoke(services.database, identifier, actor=f"token:{session.token.name}")
-    known = await allowances.one(services.engine, identifier)
+    known = await allowances.one(services.engine, identifier, tenants=session.token.tenants)
     if known is None:
         raise not_found("allowance", identifier)
-    if not ended:
+    if not await judged.revoke(services.database, identifier, actor=f"token:{session.token.name}"):
         raise PageProblem(409, f"This allowance has ended already: it is {known.state}.")
     return _back(known.signature, "revoked")
 
@@ -105,7 +110,7 @@ async def replay(request: Request) -> Response:
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= starting.LARGEST_LIMIT):
         problems["limit"] = f"A number from 1 to {starting.LARGEST_LIMIT}."
     if problems:
-        return await _page(request, status=422, problems=problems, form=form)
+        return await _page(request, None, status=422, problems=problems, form=form)
     actor = f"token:{session.token.name}"
     try:
         await starting.start_replay(
@@ -114,7 +119,7 @@ async def replay(request: Request) -> Response:
     except starting.UnknownSignature as error:
         raise not_found("signature", name) from error
     except starting.ReplayRefused as error:
-        return await _page(request, status=409, refused=str(error), form=form)
+        return await _page(request, None, status=409, refused=str(error), form=form)
     return _back(name, "replayed")
 
 
@@ -130,10 +135,10 @@ def _until(day: str) -> datetime:
         raise AllowanceRefused("until", day[:60] or "nothing", "a day such as 2026-05-01") from None
 
 
-def _tenant(scope: str) -> str | None:
-    if scope.startswith(_OF):
+def _tenant(scope: str, tenants: Tenants) -> str | None:
+    if scope.startswith(_OF) and (tenants is None or scope.removeprefix(_OF) in tenants):
         return scope.removeprefix(_OF)
-    if scope not in (_EVERY, _WITHOUT):
+    if scope not in (_EVERY, _WITHOUT) or tenants is not None:
         raise AllowanceRefused("scope", scope[:60] or "nothing", "for whose pairs it shall hold")
     return None if scope == _EVERY else ""
 
@@ -144,8 +149,25 @@ def _sentence(error: AllowanceRefused) -> str:
     return f"Found {error.found}, expected {error.expected}."
 
 
+async def _known(request: Request, tenants: Tenants) -> SignatureDetail:
+    """The signature, as these tenants see it or as all do.
+
+    Raises:
+        PageProblem: nobody of them shows it.
+    """
+    engine, name = services_of(request).engine, request.path_params["signature"]
+    if tenants is None:
+        found = await reported.detail(engine, name)
+    else:
+        found = await tenant_signatures.detail(engine, name, tenants)
+    if found is None:
+        raise not_found("signature", name)
+    return found
+
+
 async def _page(
     request: Request,
+    tenants: Tenants,
     *,
     status: int = 200,
     done: str | None = None,
@@ -156,10 +178,9 @@ async def _page(
     """The page, with what became of a form that was sent in."""
     services = services_of(request)
     name = request.path_params["signature"]
-    found = await reported.detail(services.engine, name)
-    if found is None:
-        raise not_found("signature", name)
-    shown = await pairs.page(services.engine, pairs.PairFilter(signature=name), limit=_SOME)
+    found = await _known(request, tenants)
+    shown = await pairs.page(services.engine, pairs.PairFilter(signature=name, tenants=tenants), limit=_SOME)
+    of_all = [(_EVERY, "all tenants")] if tenants is None else []
     today = datetime.now(UTC).date()
     return render(
         request,
@@ -167,8 +188,8 @@ async def _page(
         status=status,
         signature=found,
         page=shown,
-        replays=(await replays.newest(services.engine, signature=name, limit=_SOME)).items,
-        scopes=[(_EVERY, "all tenants"), *(_scope(one.tenant) for one in found.tenants)],
+        replays=(await replays.newest(services.engine, signature=name, limit=_SOME)).items if tenants is None else None,
+        scopes=[*of_all, *(_scope(one.tenant) for one in found.tenants)],
         until=(today + _LASTS).isoformat(),
         first_day=today.isoformat(),
         last_day=(today + judged.LONGEST - timedelta(days=1)).isoformat(),

@@ -46,7 +46,7 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     """The end of a session, here as in the browser."""
     visitors.check_origin(request)
-    found = await visitors.visitor(request)
+    found = await visitors.tenant_visitor(request)
     visitors.check_form_token(found, await visitors.read_form(request))
     await _end(request)
     answer = RedirectResponse(f"{visitors.ROOT}sign-in?done=out", 303)

@@ -38,7 +38,19 @@ class SignInNeeded(Exception):
 
 
 async def visitor(request: Request) -> Session:
-    """Who is signed in.
+    """Who is signed in, to see what is of all tenants together.
+
+    Raises:
+        SignInNeeded: nobody.
+        PageProblem: with a token that is limited to tenants.
+    """
+    found = await tenant_visitor(request)
+    _not_of_tenants(found)
+    return found
+
+
+async def tenant_visitor(request: Request) -> Session:
+    """Who is signed in, be it with a token that is limited to tenants: what they see must be of these alone.
 
     Raises:
         SignInNeeded: nobody.
@@ -61,19 +73,32 @@ async def signed_in(request: Request) -> Session | None:
 
 
 async def operator(request: Request) -> tuple[Session, dict[str, str]]:
-    """Who sends a form in, and what it says.
+    """Who sends a form in that is about all tenants together, and what it says.
 
     Raises:
         SignInNeeded: nobody is signed in.
-        PageProblem: the token may not operate, or the form was not ours.
+        PageProblem: the token may not operate, is limited to tenants, or the form was not ours.
     """
+    found, form = await tenant_operator(request)
+    _not_of_tenants(found)
+    return found, form
+
+
+async def tenant_operator(request: Request) -> tuple[Session, dict[str, str]]:
+    """The same, be it with a token that is limited to tenants: what they do must be about these alone."""
     check_origin(request)
-    found = await visitor(request)
+    found = await tenant_visitor(request)
     form = await read_form(request)
     check_form_token(found, form)
     if Scope.OPERATE not in found.token.scopes:
         raise PageProblem(403, f"The token {found.token.name} may read only: this needs one with the scope operate.")
     return found, form
+
+
+def _not_of_tenants(session: Session) -> None:
+    if session.token.tenants is not None:
+        says = f"The token {session.token.name} is limited to tenants, and this page tells of all of them together."
+        raise PageProblem(403, says)
 
 
 def check_form_token(session: Session, form: Mapping[str, str]) -> None:

@@ -318,16 +318,15 @@ async def _service(
             loop = DeliveryLoop(side, known, database, platforms)
             await loop.start()
             stack.push_async_callback(loop.stop)
-        app = front_app(
-            FrontServices(
-                known,
-                intake,
-                routing,
-                database,
-                http,
-                discover=discovery.discover,
-                gateway=gateway,
-                extra=[(PREFIX, worker_app(known, database))],
-            )
+        services = FrontServices(
+            known,
+            intake,
+            routing,
+            database,
+            http,
+            discover=discovery.discover,
+            gateway=gateway,
+            extra=[(PREFIX, worker_app(known, database))],
         )
-        yield World(app, known, database, intake, routing, gateway, server, held, revoked, log)
+        stack.push_async_callback(services.afterwards.finish)
+        yield World(front_app(services), known, database, intake, routing, gateway, server, held, revoked, log)

@@ -17,6 +17,11 @@ SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM pairs),
        (SELECT count(*) FROM dispatches), pg_database_size(current_database())
 """
 
+_UNDER_WAY = """
+SELECT EXISTS (SELECT FROM dispatches WHERE state <> 'dead')
+    OR EXISTS (SELECT FROM pairs WHERE counted IS NULL AND starts_at IS NOT NULL)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -32,10 +37,6 @@ class Found:
     effects: int
     dispatches: int
     database_bytes: int
-
-    def through(self, events: int) -> bool:
-        """Whether that many events have gone all the way."""
-        return self.counted >= events and self.judged >= events
 
     def wrong(self, events: int) -> list[str]:
         """What does not add up, after that many events were acknowledged."""
@@ -62,3 +63,10 @@ def find(connection: psycopg.Connection[tuple[int, ...]]) -> Found:
     row = connection.execute(_FOUND).fetchone()
     assert row is not None
     return Found(*row)
+
+
+def under_way(connection: psycopg.Connection[tuple[int, ...]]) -> bool:
+    """Whether something that was accepted has still some way to go. Cheap: two looks into indexes."""
+    row = connection.execute(_UNDER_WAY).fetchone()
+    assert row is not None
+    return bool(row[0])

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.accept import HOST
-from benchmarks.loop.audit import Found, find
+from benchmarks.loop.audit import Found, find, under_way
 from benchmarks.loop.backlog import STAGES, Sample, growing, growth, look
 from benchmarks.loop.costs import difference
 from benchmarks.loop.pacing import Pace
@@ -27,7 +27,7 @@ WARM_SECONDS = 12.0
 """Until every stage has something to do: pairs settle for 5 seconds, and the gate waits for transactions under way."""
 LOOK_SECONDS = 3.0
 _CONNECTIONS = 32
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 300.0
 """How long the last events may take to go all the way."""
 _LATE_MS = 1000.0
 """A producer that is answered later than this would have gone away: that rate is not sustained."""
@@ -92,9 +92,10 @@ class Drive:
         lines.close()
         acknowledged = met.answered * load.per_request if load.events is None else load.events
         self._sent += acknowledged
-        drained, found = await self._drained(self._sent)
+        drained = await self._drained()
         if load.events is not None:
             spent = self._spent(*spent[:3])
+        found = await asyncio.to_thread(find, self._connection)
         start, cpu, pools, end, cpu_then, pools_then = spent
         thousands = (load.events or load.rate * (end - start)) / 1000
         grown = growing(samples, load.rate) if load.events is None else {}
@@ -156,15 +157,14 @@ class Drive:
     def _spent(self, start: float, cpu: dict[str, float], pools: dict[str, float]) -> Sequence[Any]:
         return start, cpu, pools, *self._now()
 
-    async def _drained(self, events: int) -> tuple[float, Found]:
-        """Wait until that many events have gone all the way, or patience ends: the seconds, and what is there then."""
+    async def _drained(self) -> float:
+        """Wait until everything has gone all the way, or patience ends: the seconds."""
         begun = time.perf_counter()
-        while True:
-            found = await asyncio.to_thread(find, self._connection)
-            took = time.perf_counter() - begun
-            if found.through(events) or took > _PATIENCE_SECONDS:
-                return took, found
+        while (took := time.perf_counter() - begun) < _PATIENCE_SECONDS:
+            if not await asyncio.to_thread(under_way, self._connection):
+                break
             await asyncio.sleep(0.5)
+        return took
 
 
 def _bytes_per_pair(before: Found, after: Found) -> int | None:

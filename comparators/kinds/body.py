@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import orjson
-
+from comparators import nesting
 from comparators.canonical import JSON, plain
 from comparators.kinds import analytics, form, graphql_query, meta, multipart, slack, xml_text
 from comparators.kinds.headers import media_type
@@ -44,7 +43,7 @@ def _read(text: str, content_type: str, media: str) -> JSON:
         read = xml_text.read(text)
         return line_ends(text) if read is None else read
     if text.lstrip()[:1] in ("{", "["):
-        return _or_text(lambda: plain(orjson.loads(text)), text)
+        return _or_text(lambda: plain(nesting.read(text, nesting.DEEPEST_EMBEDDED)), text)
     return line_ends(text)
 
 

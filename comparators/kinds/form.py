@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl
 
-import orjson
-
+from comparators import nesting
 from comparators.canonical import JSON, plain
 from comparators.kinds.url import collected
 
@@ -106,7 +105,7 @@ def _read(value: JSON) -> JSON:
         return [_read(item) for item in value]
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return plain(orjson.loads(value))
+            return plain(nesting.read(value, nesting.DEEPEST_EMBEDDED))
         except ValueError:
             return value
     return value

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import orjson
 from graphql import GraphQLError, Node, OperationType, Visitor, parse, print_ast, visit
 from graphql.language import (
     DirectiveNode,
@@ -22,6 +21,7 @@ from graphql.language import (
     StringValueNode,
 )
 
+from comparators import nesting
 from comparators.canonical import JSON, plain
 
 _MEMBERS = frozenset({"query", "variables", "operationName", "extensions", "id"})
@@ -46,7 +46,7 @@ def request(value: JSON) -> JSON:
         held = asked.get(name)
         if isinstance(held, str):  # as in a form, or a URL
             try:
-                asked[name] = held = plain(orjson.loads(held))
+                asked[name] = held = plain(nesting.read(held, nesting.DEEPEST_EMBEDDED))
             except ValueError:
                 continue
         if held is None or held == {}:

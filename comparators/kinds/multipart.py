@@ -7,8 +7,7 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 
-import orjson
-
+from comparators import nesting
 from comparators.canonical import JSON, plain
 from comparators.kinds.text import line_ends
 
@@ -65,7 +64,7 @@ def _part(part: EmailMessage) -> JSON:
         shown["filename"] = file_name
     if kind == "application/json":
         try:
-            shown["content"] = plain(orjson.loads(raw))
+            shown["content"] = plain(nesting.read(raw, nesting.DEEPEST_EMBEDDED))
         except ValueError as error:
             raise ValueError(f"the part {name!r} is no JSON: {error}") from None
     elif kind.startswith("text/"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
-
+from comparators import nesting
 from comparators.canonical import JSON, canonical
 from comparators.kinds.instants import instant
 
@@ -21,6 +20,6 @@ def row(value: JSON) -> JSON:
 
 def _document(text: str) -> str:
     try:
-        return canonical(orjson.loads(text)).decode()
+        return canonical(nesting.read(text, nesting.DEEPEST_EMBEDDED)).decode()
     except ValueError:
         return text  # it merely begins like a document

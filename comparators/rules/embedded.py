@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import orjson
-
+from comparators import nesting
 from comparators.canonical import JSON, plain
 from comparators.rules.rule import ValueRule
 
@@ -23,7 +22,7 @@ class EmbeddedJsonRule(ValueRule):
         if not isinstance(value, str):
             return value
         try:
-            document: JSON = plain(orjson.loads(value))
+            document: JSON = plain(nesting.read(value, nesting.DEEPEST_EMBEDDED))
         except (ValueError, TypeError):
             return value
         # A text such as "12" is no document.

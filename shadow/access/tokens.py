@@ -1,4 +1,4 @@
-"""Bearer tokens of the control API: shown once when issued, kept as a hash, limited by scope and time."""
+"""Bearer tokens of the control API: shown once when issued, kept as a hash, limited by scope, tenants and time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.model.ids import new_id
 from shadow.store.tables import tokens
@@ -23,14 +23,19 @@ PREFIX = "shadow_"
 _RANDOM_BYTES = 32
 """As much entropy as the hash has bits: a plain SHA-256 needs no salt then, and no stretching."""
 
+Tenants = frozenset[str] | None
+"""Of whom is told: these tenants alone; None: everything, events without a tenant too."""
+
 
 class Scope(StrEnum):
-    """What a token allows. Neither includes the other."""
+    """What a token allows. None includes another."""
 
     READ = "read"
     """Reports and metrics."""
     OPERATE = "operate"
     """Moving routes and sending dead letters again."""
+    RAW = "raw"
+    """Opening originals: personal data as it came. Every read is on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +48,80 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    tenants: Tenants = None
+    """To which it is limited; None: to none of them."""
 
     def valid(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class NothingToRotate(LookupError):
+    """No valid token has that name, or several have it that differ."""
+
+
 async def issue(
-    engine: AsyncEngine, name: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
+    engine: AsyncEngine,
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    expires_at: datetime | None = None,
+    tenants: Iterable[str] | None = None,
 ) -> tuple[str, Token]:
     """Make a token.
+
+    Args:
+        tenants: to which it is limited; None: to none.
 
     Returns:
         The token itself, which nobody can be told again, and what is kept of it.
 
     Raises:
-        ValueError: no name, no scope, or an expiry that has passed.
+        ValueError: no name, no scope, no tenant where it shall be limited to some, or an expiry that has passed.
     """
     now = datetime.now(UTC)
     if not name.strip():
         raise ValueError("a token needs a name that says who uses it")
     granted = frozenset(scopes)
     if not granted:
-        raise ValueError("a token needs a scope: read, operate or both")
+        raise ValueError("a token needs a scope: read, operate or raw")
     if expires_at is not None and expires_at <= now:
         raise ValueError(f"a token can't expire in the past, found {expires_at.isoformat()}")
-    secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    token = Token(new_id(), name.strip(), granted, now, expires_at, None)
+    limited = None if tenants is None else frozenset(tenants)
+    if limited is not None and (not limited or "" in limited):
+        raise ValueError("a token that is limited to tenants needs the name of each, none of them empty")
     async with engine.begin() as connection:
-        await connection.execute(
-            tokens.insert().values(
-                id=token.id,
-                name=token.name,
-                digest=_digest(secret),
-                scopes=sorted(granted),
-                created_at=now,
-                expires_at=expires_at,
-            )
+        return await _insert(connection, name.strip(), granted, now, expires_at, limited)
+
+
+async def _insert(
+    connection: AsyncConnection,
+    name: str,
+    scopes: frozenset[Scope],
+    now: datetime,
+    expires_at: datetime | None,
+    tenants: Tenants,
+) -> tuple[str, Token]:
+    secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    token = Token(new_id(), name, scopes, now, expires_at, None, tenants)
+    await connection.execute(
+        tokens.insert().values(
+            id=token.id,
+            name=token.name,
+            digest=_digest(secret),
+            scopes=sorted(scopes),
+            created_at=now,
+            expires_at=expires_at,
+            tenants=None if tenants is None else sorted(tenants),
         )
+    )
     return secret, token
 
 
 async def find(engine: AsyncEngine, secret: str) -> Token | None:
-    """The token that `secret` is, while it is valid; None for any other text."""
+    """The token that `secret` is, while it is valid; None for any other text.
+
+    Looked up by its SHA-256: how long that takes tells nothing of a token that is kept.
+    """
     if not secret.startswith(PREFIX):
         return None
     async with engine.connect() as connection:
@@ -108,17 +145,56 @@ async def revoke(engine: AsyncEngine, name: str) -> list[Token]:
     Returns:
         Those that were valid until now.
     """
-    condition = tokens.c.name == name
-    with suppress(ValueError):  # then it is a name
-        condition = or_(condition, tokens.c.id == UUID(name))
     async with engine.begin() as connection:
         rows = await connection.execute(
             update(tokens)
-            .where(condition, tokens.c.revoked_at.is_(None))
+            .where(_called(name), tokens.c.revoked_at.is_(None))
             .values(revoked_at=datetime.now(UTC))
             .returning(*COLUMNS)
         )
         return [token_of(*row) for row in rows]
+
+
+async def rotate(
+    engine: AsyncEngine, name: str, *, overlap: timedelta, expires_at: datetime | None = None
+) -> tuple[str, Token, list[Token]]:
+    """Make a token that may what those of that name may, and let these end when `overlap` is over.
+
+    Args:
+        overlap: how long both are valid; a token that ends sooner by itself still does.
+        expires_at: of the new one; by default it is valid as long as the old one was made for.
+
+    Returns:
+        The token itself, what is kept of it, and the old ones with the end that they have now.
+
+    Raises:
+        NothingToRotate: no valid token is called so, or several that may do different things.
+        ValueError: an expiry that has passed, or an overlap that is negative.
+    """
+    now = datetime.now(UTC)
+    if overlap < timedelta():
+        raise ValueError("an overlap can't be negative")
+    if expires_at is not None and expires_at <= now:
+        raise ValueError(f"a token can't expire in the past, found {expires_at.isoformat()}")
+    valid = and_(tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
+    async with engine.begin() as connection:
+        query = select(*COLUMNS).where(_called(name), valid).order_by(tokens.c.id.desc()).with_for_update()
+        old = [token_of(*row) for row in await connection.execute(query)]
+        if not old:
+            raise NothingToRotate(f"there is no valid token {name!r}; `shadow token list` shows them")
+        newest = old[0]
+        if any((one.scopes, one.tenants) != (newest.scopes, newest.tenants) for one in old):
+            raise NothingToRotate(f"several tokens are called {name!r} and may different things: name one by its id")
+        if expires_at is None and newest.expires_at is not None:
+            expires_at = now + (newest.expires_at - newest.created_at)
+        secret, token = await _insert(connection, newest.name, newest.scopes, now, expires_at, newest.tenants)
+        rows = await connection.execute(
+            update(tokens)
+            .where(tokens.c.id.in_([one.id for one in old]))
+            .values(expires_at=func.least(tokens.c.expires_at, now + overlap))
+            .returning(*COLUMNS)
+        )
+        return secret, token, [token_of(*row) for row in rows]
 
 
 COLUMNS = (
@@ -128,8 +204,16 @@ COLUMNS = (
     tokens.c.created_at,
     tokens.c.expires_at,
     tokens.c.revoked_at,
+    tokens.c.tenants,
 )
 """What `token_of` takes, in its order."""
+
+
+def _called(name: str) -> ColumnElement[bool]:
+    """Whether a token has that name, or that id."""
+    with suppress(ValueError):  # then it is a name
+        return or_(tokens.c.name == name, tokens.c.id == UUID(name))
+    return tokens.c.name == name
 
 
 def _digest(secret: str) -> bytes:
@@ -143,7 +227,9 @@ def token_of(
     created_at: datetime,
     expires_at: datetime | None,
     revoked_at: datetime | None,
+    tenants: list[str] | None,
 ) -> Token:
     """A row of these columns."""
     granted = frozenset(Scope(scope) for scope in scopes)
-    return Token(identifier, name, granted, created_at, expires_at, revoked_at)
+    limited = None if tenants is None else frozenset(tenants)
+    return Token(identifier, name, granted, created_at, expires_at, revoked_at, limited)

@@ -236,6 +236,13 @@ class Limits(Strict):
     """Largest request a door takes; both platforms refuse more than 3 MiB."""
     batch_bytes: int = Field(64 * 1024 * 1024, gt=0)
     """Largest batch upload (up to 1,000 items) on the Trigger.dev door."""
+    requests_per_second: float | None = Field(None, gt=0)
+    """Of each event key, secret key, report key and egress key, in each process; beyond twice that at once callers get
+    429. Unlimited by default: whoever calls a door is in production."""
+    control_requests_per_second: float | None = Field(200.0, gt=0)
+    """Of each token at the control API, in each process, and twice that at once; null: unlimited."""
+    sign_ins_per_minute: float = Field(10.0, gt=0)
+    """Tokens that may be tried at the pages from one address, in each process."""
 
 
 class Catalogue(Strict):

@@ -21,6 +21,7 @@ from shadow.cli import (
     map,
     noise,
     notices,
+    originals,
     phase,
     processes,
     replay,
@@ -55,6 +56,7 @@ app.command("costs")(costs.costs)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("allow")(allow.allow)
+app.command("originals")(originals.originals)
 app.command("forget")(forget.forget)
 app.add_typer(allow.app, name="allowances")
 app.add_typer(sealing_key.app, name="sealing-key")

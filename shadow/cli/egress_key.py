@@ -14,7 +14,7 @@ from rich.table import Table
 
 from shadow.catalogue.model import Side
 from shadow.cli.lifetime import duration, state
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
 from shadow.egress import keys
 from shadow.egress.keys import EgressKey
 from shadow.observe import logs
@@ -39,8 +39,7 @@ def create(
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make a key and print it. It is shown this once: only its hash is kept. To rotate, make the next one, hand it
-    to the workers, then revoke the first."""
+    """Make a key and print it. It is shown this once: only its hash is kept. `rotate` makes the next one."""
     expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
 
     async def run() -> str:
@@ -74,6 +73,36 @@ def list_keys(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> Non
             state(key, datetime.now(UTC)),
         )
     Console().print(table)
+
+
+@app.command()
+def rotate(
+    name: Annotated[str, typer.Argument(help="The name of the key, or its id.")],
+    overlap: Annotated[str, typer.Option(help="How long the old one stays valid beside the new one.")] = "24h",
+    expires: Annotated[
+        str | None, typer.Option(help="How long the new one is valid; as long as the old one was made for by default.")
+    ] = None,
+    data: DataFolder = _DATA,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print a new key of that name and side; the old one ends when the overlap is over."""
+    expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
+    both = duration(overlap)
+
+    async def run() -> tuple[str, list[EgressKey]]:
+        async with opened(data, database_url) as database:
+            secret, _key, old = await keys.rotate(database, name, overlap=both, expires_at=expires_at)
+            return secret, old
+
+    try:
+        secret, old = asyncio.run(run())
+    except keys.NothingToRotate as error:
+        raise failed(str(error), 1) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    for one in old:
+        typer.echo(f"the old one ({one.id}) is valid until {one.expires_at:%Y-%m-%d %H:%M:%S} UTC", err=True)
+    typer.echo(secret)
 
 
 @app.command()

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.access import tokens
-from shadow.access.tokens import Scope, Token
+from shadow.access.tokens import NothingToRotate, Scope, Token
 from shadow.cli.lifetime import duration, state
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
 from shadow.observe import logs
 
 app = typer.Typer(help="Tokens of the control API.", no_args_is_help=True)
@@ -35,6 +35,9 @@ def create(
     name: Annotated[str, typer.Argument(help="Who uses it; named in the audit of what it does.")],
     scope: Annotated[list[Scope], typer.Option("--scope", "-s", help="What it allows; give it for each.")],
     expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 90d; for ever by default.")] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="Limit it to this tenant; give it for each. To none by default.")
+    ] = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -43,7 +46,9 @@ def create(
 
     async def run() -> str:
         async with opened(data, database_url) as database:
-            secret, _token = await tokens.issue(database.engine, name, scope, expires_at=expires_at)
+            secret, _token = await tokens.issue(
+                database.engine, name, scope, expires_at=expires_at, tenants=tenant or None
+            )
             return secret
 
     try:
@@ -61,17 +66,48 @@ def list_tokens(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> N
             return await tokens.every(database.engine)
 
     table = Table()
-    for heading in ("id", "name", "scopes", "made", "state"):
+    for heading in ("id", "name", "scopes", "tenants", "made", "state"):
         table.add_column(heading, no_wrap=heading == "id")
     for token in asyncio.run(run()):
         table.add_row(
             str(token.id),
             escape(token.name),
             ", ".join(sorted(token.scopes)),
+            "all" if token.tenants is None else escape(", ".join(sorted(token.tenants))),
             f"{token.created_at:%Y-%m-%d %H:%M}",
             state(token, datetime.now(UTC)),
         )
     Console().print(table)
+
+
+@app.command()
+def rotate(
+    name: Annotated[str, typer.Argument(help="The name of the token, or its id.")],
+    overlap: Annotated[str, typer.Option(help="How long the old one stays valid beside the new one.")] = "24h",
+    expires: Annotated[
+        str | None, typer.Option(help="How long the new one is valid; as long as the old one was made for by default.")
+    ] = None,
+    data: DataFolder = _DATA,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print a new token of that name, which may what the old one may; the old one ends when the overlap is over."""
+    expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
+    both = duration(overlap)
+
+    async def run() -> tuple[str, list[Token]]:
+        async with opened(data, database_url) as database:
+            secret, _token, old = await tokens.rotate(database.engine, name, overlap=both, expires_at=expires_at)
+            return secret, old
+
+    try:
+        secret, old = asyncio.run(run())
+    except NothingToRotate as error:
+        raise failed(str(error), 1) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    for one in old:
+        typer.echo(f"the old one ({one.id}) is valid until {one.expires_at:%Y-%m-%d %H:%M:%S} UTC", err=True)
+    typer.echo(secret)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from comparators.canonical import canonical
 from comparators.kinds import form, multipart
 from comparators.kinds.headers import content_type as normal_type
 from comparators.kinds.url import collected
+from comparators.nesting import read
 from shadow.effects.notation import in_normal_form
 
 JSON = Any
@@ -163,7 +164,7 @@ def told(body: SeenBody) -> dict[str, JSON]:
 
 def _json(content: bytes) -> JSON:
     try:
-        return orjson.loads(content)
+        return read(content)
     except ValueError as error:
         raise Unparsable(f"the body is no JSON: {error}") from None
 

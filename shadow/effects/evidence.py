@@ -79,8 +79,10 @@ UPDATE bodies SET content = fresh.content FROM unnest(%s::uuid[], %s::text[], %s
 WHERE bodies.id = fresh.id AND bodies.part = fresh.part AND bodies.id = ANY(%s::uuid[])
 """
 _RENAME = b"""
-UPDATE effects SET operation = fresh.operation, identity = fresh.identity, idempotency_key = fresh.idempotency_key
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS fresh (id, operation, identity, idempotency_key)
+UPDATE effects SET operation = fresh.operation, identity = fresh.identity, idempotency_key = fresh.idempotency_key,
+                   data = fresh.data
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bytea[])
+     AS fresh (id, operation, identity, idempotency_key, data)
 WHERE effects.id = fresh.id AND effects.id = ANY(%s::uuid[])
 """
 _BLAME = b"""
@@ -111,7 +113,7 @@ class Redacted:
     identity: str | None
     idempotency_key: str | None
     stored: bytes
-    """The body of the evidence."""
+    """The evidence."""
     pending: bytes | None = None
     """The body of the original that waits for its tenant; None where it need not."""
 
@@ -303,10 +305,10 @@ async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str |
                 [effect.operation for effect in made.values()],
                 [effect.identity for effect in made.values()],
                 [effect.idempotency_key for effect in made.values()],
+                [effect.stored for effect in made.values()],
                 ids,
             ),
         )
-        await _replace(conn, "data", {effect: redacted.stored for effect, redacted in made.items()})
         await conn.execute(_NOT_PENDING, (ids,))
     return made
 

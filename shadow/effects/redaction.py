@@ -17,7 +17,9 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
+from operator import is_not
 from re import Match
 from re import compile as pattern
 from typing import cast
@@ -29,17 +31,15 @@ from comparators import JSON
 from comparators.canonical import plain
 from comparators.generated import take_apart
 from comparators.kinds.instants import instant
+from comparators.nesting import DEEPEST, TooDeep
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
 from shadow.effects.names import NOBODY, Names
-from shadow.effects.sensitive import FORMS, HINT, REDACTED, Kind, is_card, kind_of_name
+from shadow.effects.sensitive import FORMS, REDACTED, Kind, has_words, is_card, kind_of_name, may_have_forms
 from shadow.model.json_text import parse
 
 HASH_BITS = 64
 """Of a hash as shown; those of generated-looking secrets have 88."""
-_DEEPEST = 200
-"""Levels of nesting that are gone through; what lies deeper is hashed whole."""
-
 _ALREADY = pattern(REDACTED)
 _MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]+)>")
 _MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
@@ -56,11 +56,8 @@ class _Chosen:
     kept: frozenset[Parts] = frozenset()
 
 
-_NOTHING_CHOSEN = _Chosen()
-
-
 class Redactor:
-    """Redacts with one tenant's key.
+    """Redacts with one tenant's key. What is nested deeper than documents may be is hashed whole.
 
     Args:
         key: the tenant's evidence key.
@@ -74,28 +71,41 @@ class Redactor:
         self._names = names
         self._met: list[str] = []
         """Whom members named."""
+        self._worded = True
+        """Whether there may be words in the texts of the document at hand."""
 
     def document(self, content: bytes) -> bytes:
         """A JSON document, redacted; the very same bytes when there is nothing to redact. What is no JSON is taken
         for text."""
         try:
             value = parse(content)
+        except TooDeep:
+            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         except ValueError:
             text = content.decode(errors="surrogateescape")
             redacted = self.free_text(text)
             return content if redacted == text else redacted.encode(errors="surrogateescape")
-        changed = self.value(value)
+        try:
+            changed = self.read(value, content)
+        except RecursionError:  # documents in texts in documents
+            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         return content if changed is value else written(changed)
+
+    def read(self, value: JSON, content: bytes) -> JSON:
+        """A JSON value that was read from `content`, redacted; the very same object when there is nothing to redact."""
+        self._worded = has_words(content)
+        try:
+            return self._walk(value)
+        finally:
+            self._worded = True
 
     def value(self, value: JSON) -> JSON:
         """A JSON value, redacted; the very same object when there is nothing to redact."""
-        return self._value(value, None, None, None, (), self._chosen(value))
+        return self._walk(value)
 
     def text(self, text: str) -> str:
         """A text with what shows by its form redacted: addresses, cards, phone numbers, tokens."""
-        if len(text) < 5 or HINT.search(text) is None:
-            return text
-        return FORMS.sub(self._form, text)
+        return FORMS.sub(self._form, text) if may_have_forms(text, worded=self._worded) else text
 
     def free_text(self, text: str) -> str:
         """The same, and the people who are looked for."""
@@ -117,61 +127,103 @@ class Redactor:
 
     # ------------------------------------------------------------ walking
 
-    def _chosen(self, value: JSON) -> _Chosen:
-        if not self._rules.paths and not self._rules.keep:
-            return _NOTHING_CHOSEN
-        return _Chosen(_nodes(self._rules.paths, value), _nodes(self._rules.keep, value))
+    def _walk(self, value: JSON) -> JSON:
+        chosen = None
+        if self._rules.paths or self._rules.keep:
+            chosen = _Chosen(_nodes(self._rules.paths, value), _nodes(self._rules.keep, value))
+        return self._value(value, None, None, None, 0, (), chosen)
 
     def _value(
-        self, value: JSON, kind: Kind | None, name: str | None, above: str | None, parts: Parts, chosen: _Chosen
+        self,
+        value: JSON,
+        kind: Kind | None,
+        name: str | None,
+        above: str | None,
+        depth: int,
+        parts: Parts,
+        chosen: _Chosen | None,
     ) -> JSON:
         """
         Args:
             kind: of everything here, as the name of something above says.
             name: of the nearest member around the value.
             above: of the member around that.
+            parts: where it stands, while `chosen` names nodes.
         """
-        if chosen is not _NOTHING_CHOSEN:
+        if chosen is not None:
             if parts in chosen.hidden:
-                kind, chosen = Kind.HIDDEN, _NOTHING_CHOSEN
+                kind, chosen = Kind.HIDDEN, None
             elif parts in chosen.kept:
                 return value
-        if len(parts) > _DEEPEST and isinstance(value, dict | list):
-            return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
         if isinstance(value, dict):
-            return self._members(value, kind, name, parts, chosen)
+            if depth > DEEPEST:
+                return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
+            return self._members(value, kind, name, depth + 1, parts, chosen)
         if isinstance(value, list):
-            return self._items(value, kind, name, above, parts, chosen)
+            if depth > DEEPEST:
+                return self._whole(Kind.HIDDEN, json.dumps(value, sort_keys=True))
+            return self._items(value, kind, name, above, depth + 1, parts, chosen)
         return self._leaf(value, kind, name)
 
     def _members(
-        self, members: dict[str, JSON], inherited: Kind | None, name: str | None, parts: Parts, chosen: _Chosen
+        self,
+        members: dict[str, JSON],
+        inherited: Kind | None,
+        name: str | None,
+        depth: int,
+        parts: Parts,
+        chosen: _Chosen | None,
     ) -> JSON:
-        redacted: dict[str, JSON] = {}
-        changed = False
-        told = _told_name(members)
+        redacted: dict[str, JSON] | None = None  # while nothing has changed
+        renamed = False
+        told = _told_name(members) if "value" in members else None
         for member, value in members.items():
             kind = inherited or kind_of_name(member, name)
             if told is not None and member == "value":
                 kind = kind or kind_of_name(told, name)
-            if kind is Kind.TOKEN and isinstance(value, dict):
-                kind = None  # a card's or a session's description, of which each part has a name of its own
-            kept = self._value(value, kind, member, name, (*parts, member), chosen)
-            shown = self.text(member)
-            changed = changed or kept is not value or shown != member
-            redacted[_free(shown, redacted)] = kept
-        return redacted if changed else members
+            if chosen is not None or isinstance(value, dict | list):
+                if kind is Kind.TOKEN and isinstance(value, dict):
+                    kind = None  # a card's or a session's description, of which each part has a name of its own
+                inside = parts if chosen is None else (*parts, member)
+                kept = self._value(value, kind, member, name, depth, inside, chosen)
+            elif isinstance(value, str):
+                kept = self._string(value, kind, member)
+            elif kind is None:
+                kept = value
+            else:
+                kept = self._leaf(value, kind, member)
+            shown = member if _is_plain(member) else self.text(member)
+            if redacted is None and (kept is not value or shown != member):
+                redacted = {}
+                for before in members:
+                    if before == member:
+                        break
+                    redacted[before] = members[before]
+            if redacted is not None:
+                renamed = renamed or shown != member
+                redacted[_free(shown, redacted) if renamed else shown] = kept
+        return members if redacted is None else redacted
 
     def _items(
-        self, items: list[JSON], kind: Kind | None, name: str | None, above: str | None, parts: Parts, chosen: _Chosen
+        self,
+        items: list[JSON],
+        kind: Kind | None,
+        name: str | None,
+        above: str | None,
+        depth: int,
+        parts: Parts,
+        chosen: _Chosen | None,
     ) -> JSON:
         if kind is None and _is_header(items):
             kind = kind_of_name(cast(str, items[0]))
             if kind is not None:
-                value = self._value(items[1], kind, name, above, (*parts, 1), chosen)
+                value = self._value(items[1], kind, name, above, depth, (*parts, 1), chosen)
                 return items if value is items[1] else [items[0], value]
-        redacted = [self._value(item, kind, name, above, (*parts, index), chosen) for index, item in enumerate(items)]
-        return redacted if any(new is not old for new, old in zip(redacted, items, strict=True)) else items
+        redacted = [
+            self._value(item, kind, name, above, depth, parts if chosen is None else (*parts, index), chosen)
+            for index, item in enumerate(items)
+        ]
+        return redacted if any(map(is_not, redacted, items)) else items
 
     def _leaf(self, value: JSON, kind: Kind | None, name: str | None) -> JSON:
         if isinstance(value, str):
@@ -182,7 +234,7 @@ class Redactor:
         return self._whole(kind, f"number {json.dumps(plain(value))}")
 
     def _string(self, text: str, kind: Kind | None, name: str | None) -> str:
-        if not text or _ALREADY.fullmatch(text):
+        if not text or (text[0] == "~" and _ALREADY.fullmatch(text)):
             return text
         if kind is not None:
             return self._named(kind, text)
@@ -197,9 +249,14 @@ class Redactor:
         """A JSON document inside a text; written anew only where something in it was redacted."""
         try:
             value = parse(text.encode())
+        except TooDeep:
+            return self._whole(Kind.HIDDEN, text)
         except (ValueError, UnicodeEncodeError):
             return None
-        redacted = self.value(value)
+        try:
+            redacted = self._walk(value)
+        except RecursionError:
+            return self._whole(Kind.HIDDEN, text)
         return text if redacted is value else written(redacted).decode()
 
     # ------------------------------------------------------------ values
@@ -277,6 +334,12 @@ class Redactor:
 
 def _nodes(paths: Iterable[str], value: JSON) -> frozenset[Parts]:
     return frozenset(parts for path in paths for parts, _ in find(path, value))
+
+
+@lru_cache(maxsize=8192)
+def _is_plain(name: str) -> bool:
+    """Whether a member's name has nothing to redact, whoever's it is: names repeat."""
+    return not may_have_forms(name)
 
 
 def _told_name(members: Mapping[str, JSON]) -> str | None:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -37,11 +37,25 @@ _REVOKE = """
 UPDATE egress_keys SET revoked_at = now() WHERE (name = %s OR id = %s) AND revoked_at IS NULL
 RETURNING id, side, name, created_at, expires_at, revoked_at
 """
+_LATEST = """
+SELECT side, created_at, expires_at FROM egress_keys
+WHERE (name = %(name)s OR id = %(id)s) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+ORDER BY id DESC FOR UPDATE
+"""
+_END = """
+UPDATE egress_keys SET expires_at = least(expires_at, %(end)s)
+WHERE (name = %(name)s OR id = %(id)s) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+RETURNING id, side, name, created_at, expires_at, revoked_at
+"""
 _VALID = """
 SELECT digest, id, side, expires_at FROM egress_keys
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """
 _NOTIFY = f"NOTIFY {CHANNEL}"
+
+
+class NothingToRotate(LookupError):
+    """No valid key has that name, or keys of both sides have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,47 @@ async def revoke(database: Database, name: str) -> list[EgressKey]:
         ended = [_key(row) for row in await cursor.fetchall()]
         await connection.execute(_NOTIFY)
     return ended
+
+
+async def rotate(
+    database: Database, name: str, *, overlap: timedelta, expires_at: datetime | None = None
+) -> tuple[str, EgressKey, list[EgressKey]]:
+    """Make a key of the same side and name, and let those that were valid end when `overlap` is over.
+
+    Args:
+        expires_at: of the new one; by default it is valid as long as the old one was made for.
+
+    Returns:
+        The key itself, what is kept of it, and the old ones with the end that they have now.
+
+    Raises:
+        NothingToRotate: no valid key is called so, or both sides have one.
+        ValueError: an expiry that has passed, or an overlap that is negative.
+    """
+    now = datetime.now(UTC)
+    if overlap < timedelta():
+        raise ValueError("an overlap can't be negative")
+    if expires_at is not None and expires_at <= now:
+        raise ValueError(f"a key can't expire in the past, found {expires_at.isoformat()}")
+    identifier = None
+    with suppress(ValueError):  # then it is a name
+        identifier = UUID(name)
+    asked = {"name": name, "id": identifier, "now": now, "end": now + overlap}
+    async with database.connection(Work.CONTROL) as connection:
+        found = await (await connection.execute(_LATEST, asked)).fetchall()
+        if not found:
+            raise NothingToRotate(f"there is no valid key {name!r}; `shadow egress-key list` shows them")
+        if len({side for side, _, _ in found}) > 1:
+            raise NothingToRotate(f"both sides have a key {name!r}: name one by its id")
+        side, made, ends = found[0]
+        if expires_at is None and ends is not None:
+            expires_at = now + (ends - made)
+        old = [_key(row) for row in await (await connection.execute(_END, asked)).fetchall()]
+        secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+        key = EgressKey(new_id(), Side(side), old[0].name, now, expires_at, None)
+        await connection.execute(_ISSUE, (key.id, side, key.name, _digest(secret), now, expires_at))
+        await connection.execute(_NOTIFY)
+    return secret, key, old
 
 
 def _key(row: tuple[UUID, str, str, datetime, datetime | None, datetime | None]) -> EgressKey:

@@ -10,7 +10,10 @@ from shadow.store import codec
 from shadow.store.database import Database, Work
 
 _BODIES = b"""
-SELECT id, part, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part IN ('data', 'answer') ORDER BY id, part
+SELECT id, part, content FROM bodies WHERE id = ANY(%(effects)s::uuid[]) AND part IN ('data', 'answer')
+UNION ALL
+SELECT id, 'data', data FROM effects WHERE id = ANY(%(effects)s::uuid[]) AND data IS NOT NULL
+ORDER BY id, part
 """
 
 
@@ -22,7 +25,7 @@ class RecordedBodies:
 
     async def __call__(self, effects: Collection[Any], /) -> Sequence[bytes]:
         async with self._database.connection(Work.EGRESS) as conn:
-            rows = await (await conn.execute(_BODIES, (list(effects),))).fetchall()
+            rows = await (await conn.execute(_BODIES, {"effects": list(effects)})).fetchall()
             answers = [row for row in rows if row[1] == "answer"]
             opened = await conn.vault.open(answers)
         texts = [codec.decode(content) for _, part, content in rows if part == "data"]

@@ -16,6 +16,7 @@ from shadow.model.ids import derived_id
 from shadow.store.arrays import Texts, Uuids
 from shadow.store.database import Connection
 
+_WITHOUT_WAITING = b"SET LOCAL synchronous_commit = off"
 _PRESENT = b"SELECT id FROM events WHERE id = ANY(%s::uuid[]) FOR KEY SHARE"
 _RUNS_OF_EVENTS = b"SELECT id, platform_run_id FROM runs WHERE id = ANY(%s::uuid[])"
 _EVENTS_OF_RUNS = b"""
@@ -108,6 +109,13 @@ def fate(answer: Accepted, *, present: bool, owner: UUID | None, recorded: str |
     if answer.cached and not answer.duplicate and not answer.own_key and recorded is None:
         return Fate.LINKED
     return Fate.STARTED
+
+
+async def without_waiting(conn: Connection) -> None:
+    """Let this transaction's commit not wait for the disk. A server that goes down within a second may lose it, whole:
+    then the intents are without an answer again, and are sent again under their keys. Whatever builds on it waits for
+    the disk itself, and takes it along."""
+    await conn.execute(_WITHOUT_WAITING)
 
 
 async def fates(conn: Connection, platform: str, answers: Sequence[Accepted]) -> list[Fate]:

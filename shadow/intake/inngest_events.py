@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from comparators.nesting import WRITABLE
 from shadow.intake.arrival import DedupeKey
 from shadow.intake.storable import LONGEST, key_of, storable
 
@@ -100,13 +101,17 @@ def _event(event: JSON) -> InngestEvent:
     identifier = event.get("id")
     if identifier is not None and not (isinstance(identifier, str) and storable(identifier)):
         raise EventRefused(f"event id must be text of at most {LONGEST} bytes: {name}")
+    try:
+        data, request = orjson.dumps(fields), _extras(event)
+    except TypeError:
+        raise EventRefused(f"event is nested deeper than {WRITABLE} levels: {name}") from None
     return InngestEvent(
         name=name,
-        data=orjson.dumps(fields),
+        data=data,
         fields=fields,
         id=identifier or None,
         occurred_at=_moment(event.get("ts")),
-        request=_extras(event),
+        request=request,
     )
 
 

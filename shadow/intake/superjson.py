@@ -24,6 +24,8 @@ from typing import Any
 
 import orjson
 
+from comparators.nesting import TooDeep, read
+
 JSON = Any
 """What orjson reads and writes."""
 
@@ -55,7 +57,9 @@ def payload(value: JSON, payload_type: str) -> JSON:
     if payload_type == "application/json" and isinstance(value, str):
         # The platform reads a string as a JSON document, and as text when it is none.
         try:
-            return orjson.loads(value)
+            return read(value)
+        except TooDeep:
+            raise
         except orjson.JSONDecodeError:
             return value
     return value
@@ -67,7 +71,7 @@ def decode(text: str | bytes) -> JSON:
     Raises:
         ValueError: it is no superjson document, or its type hints name a place that is not there.
     """
-    document = orjson.loads(text)
+    document: JSON = read(text)
     if not isinstance(document, dict) or "json" not in document:
         raise ValueError("expected a superjson document, an object with the member 'json'")
     root = [document["json"]]

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from comparators.nesting import TooDeep, read
 from shadow.intake import superjson
 from shadow.intake.storable import storable
 
@@ -196,7 +197,7 @@ def replayed_body(body: bytes) -> bytes:
 def announced_batch(body: bytes) -> AnnouncedBatch | None:
     """Read the first phase of a v3 batch (reference 2.3); None for what the platform will refuse."""
     try:
-        document = orjson.loads(body)
+        document: JSON = read(body)
     except orjson.JSONDecodeError:
         return None
     count = document.get("runCount") if isinstance(document, dict) else None
@@ -230,7 +231,7 @@ def streamed_calls(body: bytes) -> list[tuple[bytes, TriggerCall]]:
 def _streamed(body: bytes) -> Iterator[tuple[bytes, TriggerCall]]:
     for number, line in enumerate(filter(bytes.strip, body.split(b"\n")), start=1):
         try:
-            item = orjson.loads(line)
+            item: JSON = read(line)
         except orjson.JSONDecodeError as error:
             raise CallRefused(400, f"Invalid JSON at line {number}: {error.msg}") from None
         prefix = f"Invalid item at index {number - 1}: "
@@ -271,7 +272,9 @@ def _object(body: bytes) -> dict[str, JSON]:
     if not body:
         raise CallRefused(400, "Request body is empty")
     try:
-        document = orjson.loads(body)
+        document: JSON = read(body)
+    except TooDeep as error:
+        raise CallRefused(400, f"Invalid JSON: {error.msg}") from None
     except orjson.JSONDecodeError:
         raise CallRefused(400, "Invalid JSON") from None
     if not isinstance(document, dict):

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from comparators.nesting import read
 from shadow.catalogue import Ignored, MappedEvent
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision
@@ -65,7 +66,7 @@ def document(body: bytes, content_type: str) -> JSON:
         except UnicodeDecodeError as error:
             raise BadBody("expected a form in UTF-8") from error
     try:
-        return orjson.loads(body)
+        return read(body)
     except orjson.JSONDecodeError as error:
         raise BadBody(f"expected JSON: {error.msg} at byte {error.pos}") from None
 

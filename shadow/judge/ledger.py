@@ -47,7 +47,7 @@ SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'pr
 """  # noqa: S608  # of constants
 _EFFECTS = f"""
 SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status, seen_by, writes, emitted
+       status, seen_by, writes, emitted, data
 FROM ({_OF_RUNS}) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
 """  # noqa: S608  # of constants
@@ -195,15 +195,19 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     cursor = await connection.execute(_EFFECTS, _addresses(runs))
     effects: dict[UUID, list[_EffectRow]] = {}
     run_of: dict[UUID, UUID] = {}
-    for row in await cursor.fetchall():
-        effects.setdefault(row[1], []).append(row)
+    inline: dict[tuple[UUID, str], bytes] = {}
+    for *row, data in await cursor.fetchall():
+        effects.setdefault(row[1], []).append(tuple(row))
         run_of[row[0]] = row[1]
+        if data is not None:
+            inline[row[0], "data"] = data
     tenants = {event: fact.pair.tenant for fact in facts for event in fact.events}
     tenants |= {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
     tenants |= {effect: tenants[run] for effect, run in run_of.items()}
     wanted = tenants.keys()
-    cursor = await connection.execute(_BODIES, {"all": list(wanted), "effects": list(run_of)})
-    bodies = {(owner, part): content for owner, part, content in await cursor.fetchall()}
+    outside = [effect for effect in run_of if (effect, "data") not in inline]
+    cursor = await connection.execute(_BODIES, {"all": list(wanted), "effects": outside})
+    bodies = inline | {(owner, part): content for owner, part, content in await cursor.fetchall()}
     messages = await _attribute(connection, effects, bodies, tenants)
     events = {event for fact in facts for event in fact.events}
     without = {event: tenants[event] for event in events if (event, "evidence") not in bodies}

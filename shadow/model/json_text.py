@@ -8,6 +8,7 @@ import re
 import orjson
 
 from comparators import JSON
+from comparators.nesting import DEEPEST, TooDeep
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 """Integers past 64 bits, which orjson silently rounds to floats."""
@@ -17,6 +18,7 @@ def parse(content: bytes) -> JSON:
     """The JSON value that `content` says.
 
     Raises:
+        TooDeep: it is nested so deeply that nothing reads it.
         ValueError: it says none.
     """
     if _LONG_NUMBER.search(content) is None:
@@ -29,7 +31,7 @@ def parse(content: bytes) -> JSON:
     try:
         value = json.loads(content, parse_constant=_refuse)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise TooDeep(DEEPEST) from None
     return value
 
 

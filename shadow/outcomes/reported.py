@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from comparators.nesting import TooDeep, read
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.effects.record import SeenEffect
@@ -187,7 +188,7 @@ def runs_of(body: bytes, side: Side, catalogue: ResolvedCatalogue) -> list[RunOu
 def _parts(body: bytes, plural: str) -> list[tuple[str, Any]]:
     """What a report is made of, with the place of each in it."""
     try:
-        document = read_json(body)
+        document = _read(body)
     except (ValueError, RecursionError) as error:
         raise ReportRefused([f"the body is no JSON: {error}"]) from None
     if isinstance(document, dict) and document.keys() == {plural} and isinstance(document[plural], list):
@@ -195,6 +196,16 @@ def _parts(body: bytes, plural: str) -> list[tuple[str, Any]]:
     if isinstance(document, list):
         return [(f"[{index}].", part) for index, part in enumerate(document)]
     return [("", document)]
+
+
+def _read(body: bytes) -> Any:
+    """Raises ValueError or RecursionError for what is no JSON, or nested too deeply."""
+    try:
+        return read(body)
+    except TooDeep:
+        raise
+    except ValueError:
+        return read_json(body)
 
 
 def _checked(adapter: TypeAdapter[Model], part: Any, where: str, problems: list[str]) -> Model | None:

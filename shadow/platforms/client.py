@@ -9,12 +9,17 @@ the transport to that with a server made of raw sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
+
+from shadow.platforms.connection import Overlong
+from shadow.platforms.pool import Tls
+from shadow.platforms.transport import WITH_BODY, Wire, address
 
 HOP_BY_HOP = frozenset(
     {
@@ -32,8 +37,6 @@ HOP_BY_HOP = frozenset(
 """Headers that speak of one connection and not of the message (RFC 9110, 7.6.1)."""
 _REMADE = frozenset({"host", "content-length", "expect"})
 """Headers that the client makes anew for the next hop."""
-
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class TooLarge(Exception):
@@ -54,17 +57,35 @@ class Answer:
         return {name.lower(): value for name, value in self.headers}
 
 
-def carrying_client() -> httpx.AsyncClient:
+class CarryingClient(httpx.AsyncClient):
+    """httpx's client over `Wire`."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(
+            transport=wire,
+            follow_redirects=False,
+            trust_env=False,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            headers={"accept-encoding": "identity", "user-agent": "shadow"},
+            timeout=httpx.Timeout(30.0),
+        )
+        self.wire = wire
+
+    def bare(self) -> bool:
+        """Whether nobody wants to see requests and answers in httpx's shape."""
+        hooks = self.event_hooks
+        return not hooks["request"] and not hooks["response"]
+
+
+def carrying_client(*, tls: ssl.SSLContext | None = None, tls_of: Tls | None = None) -> CarryingClient:
     """The client. Its connections are not limited: who uses it bounds what is in flight, so that a platform
-    that hangs cannot take the connections of another."""
-    return httpx.AsyncClient(
-        follow_redirects=False,
-        trust_env=False,
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        headers={"accept-encoding": "identity", "user-agent": "shadow"},
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
-        timeout=httpx.Timeout(30.0),
-    )
+    that hangs cannot take the connections of another.
+
+    Args:
+        tls: how upstreams are verified, and which certificate is shown to them; None: the usual authorities.
+        tls_of: the same for a host and port that has its own.
+    """
+    return CarryingClient(Wire(tls=tls, tls_of=tls_of))
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -99,9 +120,32 @@ async def carry(
         TimeoutError: not done in time.
         TooLarge: the answer is too long.
     """
-    sent = end_to_end(headers)
-    if not content and method in _WITH_BODY:
-        sent.append(("content-length", "0"))  # httpx announces no length of an empty body
+    try:
+        sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in end_to_end(headers)]
+    except UnicodeEncodeError as error:
+        raise httpx.LocalProtocolError(f"a header that can't be written: {error.reason}") from None
+    async with asyncio.timeout(within.total_seconds()):
+        if isinstance(http, CarryingClient) and http.bare():
+            return await _carry(http.wire, method, url, sent, content, most)
+        return await _carry_by_httpx(http, method, url, sent, content, most)
+
+
+async def _carry(
+    wire: Wire, method: str, url: str, sent: Sequence[tuple[bytes, bytes]], content: bytes, most: int
+) -> Answer:
+    where, host, target = address(url)
+    try:
+        status, raw, body = await wire.whole(method, where, target, [(b"host", host), *sent], content, most=most)
+    except Overlong:
+        raise TooLarge(f"{method} {where.host}: more than {most} bytes came back") from None
+    return Answer(status, tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw), body)
+
+
+async def _carry_by_httpx(
+    http: httpx.AsyncClient, method: str, url: str, sent: list[tuple[bytes, bytes]], content: bytes, most: int
+) -> Answer:
+    if not content and method in WITH_BODY:
+        sent.append((b"content-length", b"0"))  # httpx announces no length of an empty body
     # A request of its own making gets none of the client's default headers.
     request = httpx.Request(
         method,
@@ -110,17 +154,16 @@ async def carry(
         content=content,
         extensions={"timeout": httpx.Timeout(None).as_dict()},
     )
-    async with asyncio.timeout(within.total_seconds()):
-        response = await http.send(request, stream=True, follow_redirects=False)
-        try:
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if size > most:
-                    raise TooLarge(f"{method} {request.url.host}: more than {most} bytes came back")
-                chunks.append(chunk)
-        finally:
-            await response.aclose()
+    response = await http.send(request, stream=True, follow_redirects=False)
+    try:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_raw():
+            size += len(chunk)
+            if size > most:
+                raise TooLarge(f"{method} {request.url.host}: more than {most} bytes came back")
+            chunks.append(chunk)
+    finally:
+        await response.aclose()
     raw = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
     return Answer(response.status_code, raw, b"".join(chunks))

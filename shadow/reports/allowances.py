@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shadow.access.tokens import Tenants
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.shapes import Allowances, AllowanceView
 from shadow.store.tables import allowance_sweeps, allowances
@@ -30,17 +31,22 @@ async def newest(
     task: str | None = None,
     signature: str | None = None,
     state: State | None = None,
+    tenants: Tenants = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Allowances:
     """Allowances that fulfil every condition given, newest first."""
     async with engine.connect() as connection:
-        return Allowances(items=await views(connection, task=task, signature=signature, state=state, limit=limit))
+        found = await views(connection, task=task, signature=signature, state=state, tenants=tenants, limit=limit)
+    return Allowances(items=found)
 
 
-async def one(engine: AsyncEngine, allowance: UUID) -> AllowanceView | None:
-    """One of them; None when there is none of that id."""
+async def one(engine: AsyncEngine, allowance: UUID, *, tenants: Tenants = None) -> AllowanceView | None:
+    """One of them; None when there is none of that id, or for one of these tenants alone."""
+    query = select(*_COLUMNS).where(allowances.c.id == allowance)
+    if tenants is not None:
+        query = query.where(allowances.c.tenant.in_(tenants))
     async with engine.connect() as connection:
-        row = (await connection.execute(select(*_COLUMNS).where(allowances.c.id == allowance))).one_or_none()
+        row = (await connection.execute(query)).one_or_none()
     return None if row is None else AllowanceView.model_validate(row._mapping)
 
 
@@ -50,9 +56,10 @@ async def views(
     task: str | None = None,
     signature: str | None = None,
     state: State | None = None,
+    tenants: Tenants = None,
     limit: int,
 ) -> list[AllowanceView]:
-    """The same on a connection."""
+    """The same on a connection. With `tenants`, only those for one of them alone: what holds for all counts all."""
     query = select(*_COLUMNS).order_by(allowances.c.id.desc()).limit(limit)
     if task is not None:
         query = query.where(allowances.c.task == task)
@@ -60,6 +67,8 @@ async def views(
         query = query.where(allowances.c.signature == signature)
     if state is not None:
         query = query.where(_STATES[state])
+    if tenants is not None:
+        query = query.where(allowances.c.tenant.in_(tenants))
     return [AllowanceView.model_validate(row._mapping) for row in await connection.execute(query)]
 
 

@@ -29,6 +29,7 @@ Kind = Literal[
     "containment",
     "replay",
     "incident",
+    "raw_read",
 ]
 KINDS: dict[str, tuple[Kind, ...]] = {
     "moves": ("move",),
@@ -39,6 +40,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "containment": ("containment",),
     "replays": ("replay",),
     "incidents": ("incident",),
+    "reads of originals": ("raw_read",),
 }
 """What a filter calls them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,6 +96,13 @@ _PARTS = {
             ELSE ARRAY[task] END AS tasks, NULL AS actor, NULL AS reason, run_id::text AS link,
             replace(kind, '_', ' ') || ': ' || detail || CASE WHEN moved_back THEN ' (moved back)' ELSE '' END AS says
         FROM incidents""",
+    "raw_read": """
+        SELECT id, read_at AS at, 'raw_read' AS kind, tasks, actor, reason, event_id::text AS link,
+            'read the originals (' || CASE WHEN cardinality(parts) = 0 THEN 'which are gone'
+            ELSE array_to_string(parts, ', ') END || ') of the event ' || event_id
+            || CASE WHEN tenant IS NULL THEN '' ELSE ' of the tenant ' || tenant END
+            AS says
+        FROM raw_reads""",
 }
 _PAGE = """
 (SELECT * FROM ({part}) AS {name}
@@ -112,7 +121,9 @@ class AuditEntry(Shape):
     actor: str | None = Field(description="Null: nobody, it happened.")
     says: str
     reason: str | None
-    link: str | None = Field(description="A move's id, an allowance's or replay's signature, or an incident's run.")
+    link: str | None = Field(
+        description="A move's id, an allowance's or replay's signature, an incident's run, or the event that was read."
+    )
 
 
 class AuditPage(Shape):

@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, Select, Text, any_, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ulid import ULID
 
+from shadow.access.tokens import Tenants
 from shadow.model.ids import first_id_at
 from shadow.reports.originals import originals_of
 from shadow.reports.runs import summaries_of_event
@@ -28,7 +29,9 @@ _BESIDE = {"data", "originals", "runs", "dispatches", "pairs"}
 _EVENT = [events.c[name] for name in EventDetail.model_fields if name not in _BESIDE]
 
 
-async def detail(engine: AsyncEngine, name: str, sources: Collection[str] = ()) -> EventDetail | None:
+async def detail(
+    engine: AsyncEngine, name: str, sources: Collection[str] = (), *, tenants: Tenants = None
+) -> EventDetail | None:
     """The event of that name; None when there is none.
 
     Args:
@@ -36,10 +39,11 @@ async def detail(engine: AsyncEngine, name: str, sources: Collection[str] = ()) 
             the newest.
         sources: those of the catalogue: of a webhook that maps no id of its own, candidate runs carry the
             provider's id after the source's name, and `name` may leave that out.
+        tenants: only an event of these.
     """
     async with engine.connect() as connection:
         row = (await connection.execute(_newest(name, sources))).one_or_none()
-        if row is None:
+        if row is None or (tenants is not None and row.tenant not in tenants):
             return None
         content = await connection.scalar(
             select(bodies.c.content).where(bodies.c.id == row.id, bodies.c.part == "evidence")

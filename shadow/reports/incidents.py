@@ -7,22 +7,38 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shadow.access.tokens import Tenants
 from shadow.reports.shapes import IncidentList, IncidentView
-from shadow.store.tables import incidents
+from shadow.store.tables import events, incidents, runs
 
 _NAMED = {"run": "run_id", "effect": "effect_id"}
 _COLUMNS = [incidents.c[_NAMED.get(name, name)].label(name) for name in IncidentView.model_fields]
 
 
 async def newest(
-    engine: AsyncEngine, *, kind: str | None = None, task: str | None = None, limit: int = 50
+    engine: AsyncEngine,
+    *,
+    kind: str | None = None,
+    task: str | None = None,
+    tenants: Tenants = None,
+    limit: int = 50,
 ) -> IncidentList:
-    """The newest incidents, of all kinds and tasks or of these."""
+    """The newest incidents, of all kinds, tasks and tenants or of these.
+
+    Whose an incident is says its run; one of which no run is known is no tenant's.
+    """
     query = select(*_COLUMNS).order_by(incidents.c.id.desc()).limit(limit)
     if kind is not None:
         query = query.where(incidents.c.kind == kind)
     if task is not None:
         query = query.where(incidents.c.task == task)
+    if tenants is not None:
+        of_these = (
+            select(runs.c.id)
+            .join(events, events.c.id == runs.c.event_id)
+            .where(runs.c.id == incidents.c.run_id, events.c.tenant.in_(tenants))
+        )
+        query = query.where(of_these.exists())
     async with engine.connect() as connection:
         rows = await connection.execute(query)
         return IncidentList(items=[IncidentView.model_validate(row._mapping) for row in rows])

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shadow.access.tokens import Tenants
 from shadow.model.ids import first_id_at, time_of
 from shadow.reports.originals import originals_of
 from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
@@ -43,6 +44,8 @@ class PairFilter:
     """Events accepted before."""
     replay: UUID | None = None
     """Those of this replay; without it none of any."""
+    tenants: Tenants = None
+    """Only pairs of these."""
 
 
 async def page(
@@ -62,9 +65,12 @@ async def page(
     return PairPage(items=items, next_cursor=cursor_of(items[-1].id) if len(rows) > limit else None)
 
 
-async def detail(engine: AsyncEngine, pair: UUID) -> PairDetail | None:
-    """One pair with its runs, their ledgers and its differences; None when there is none of that id."""
+async def detail(engine: AsyncEngine, pair: UUID, *, tenants: Tenants = None) -> PairDetail | None:
+    """One pair with its runs, their ledgers and its differences; None when there is none of that id, or of these
+    tenants."""
     query = select(*_COLUMNS, pairs.c.deadline_at, pairs.c.legacy_run, pairs.c.candidate_run)
+    if tenants is not None:
+        query = query.where(pairs.c.tenant.in_(tenants))
     async with engine.connect() as connection:
         row = (await connection.execute(query.where(pairs.c.id == pair))).one_or_none()
         if row is None:
@@ -117,6 +123,8 @@ def _filtered(query: Select[tuple[object, ...]], wanted: PairFilter) -> Select[t
         query = query.where(pairs.c.verdict == wanted.verdict)
     if wanted.tenant is not None:
         query = query.where(pairs.c.tenant == (wanted.tenant or None))
+    if wanted.tenants is not None:
+        query = query.where(pairs.c.tenant.in_(wanted.tenants))
     if wanted.since is not None:
         query = query.where(pairs.c.id >= _first_id(wanted.since))
     if wanted.until is not None:

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from comparators import Verdict
+from shadow.access.tokens import Tenants
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase
@@ -69,10 +70,10 @@ class Figures:
         )
 
 
-async def tasks(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Tasks:
-    """Every task of the catalogue, in its order."""
+async def tasks(engine: AsyncEngine, catalogue: ResolvedCatalogue, *, tenants: Tenants = None) -> Tasks:
+    """Every task of the catalogue, in its order, with the figures of these tenants or of all."""
     async with engine.connect() as connection:
-        figures = await figures_by_task(connection, catalogue)
+        figures = await figures_by_task(connection, catalogue, tenants=tenants)
         standing = await standing_phases(connection)
     return Tasks(
         items=[
@@ -82,15 +83,15 @@ async def tasks(engine: AsyncEngine, catalogue: ResolvedCatalogue) -> Tasks:
     )
 
 
-async def task(engine: AsyncEngine, catalogue: ResolvedCatalogue, name: str) -> TaskSummary:
-    """One task.
+async def task(engine: AsyncEngine, catalogue: ResolvedCatalogue, name: str, *, tenants: Tenants = None) -> TaskSummary:
+    """One task, with the figures of these tenants or of all.
 
     Raises:
         KeyError: the catalogue has none of that name.
     """
     found = catalogue.tasks[name]
     async with engine.connect() as connection:
-        figures = await figures_by_task(connection, catalogue, only=name)
+        figures = await figures_by_task(connection, catalogue, only=name, tenants=tenants)
         standing = await standing_phases(connection)
     return _summary(found, figures.get(name, Figures()), standing.get(name, Phase.LEGACY))
 
@@ -103,8 +104,9 @@ async def parity(
     since: date | None = None,
     until: date | None = None,
     tenant: str | None = None,
+    tenants: Tenants = None,
 ) -> Parity:
-    """The parity of a task over whole UTC days, both included, for one tenant or all.
+    """The parity of a task over whole UTC days, both included, for one tenant, for several or all.
 
     Raises:
         KeyError: the catalogue has no such task.
@@ -117,13 +119,17 @@ async def parity(
         query = query.where(tallies.c.day <= until)
     if tenant is not None:
         query = query.where(tallies.c.tenant == tenant)
+    if tenants is not None:
+        query = query.where(tallies.c.tenant.in_(tenants))
     days: dict[date, Figures] = {}
     async with engine.connect() as connection:
         for row in await connection.execute(query):
             days[row.day] = Figures(row.opened, Counter({key: getattr(row, key) for key in _VERDICTS}))
-        waiting = await _undelivered(connection, since=since, until=until, tenant=tenant)
+        waiting = await _undelivered(connection, since=since, until=until, tenant=tenant, tenants=tenants)
         standing = await standing_phases(connection)
-        unattributed = await unattributed_by_task(connection, [name], since=since, until=until)
+        unattributed = None
+        if tenants is None:
+            unattributed = (await unattributed_by_task(connection, [name], since=since, until=until))[name]
     for (event, source, day), count in waiting.items():
         if event == task.event and source in task.sources:
             days.setdefault(day, Figures()).undelivered += count
@@ -133,24 +139,30 @@ async def parity(
         since=since,
         until=until,
         tenant=tenant,
-        unattributed=unattributed[name],
+        unattributed=unattributed,
         counts=_total(days.values()).as_counts(Counts),
         days=[figures.as_counts(DayCounts, day=day) for day, figures in sorted(days.items())],
     )
 
 
 async def figures_by_task(
-    connection: AsyncConnection, catalogue: ResolvedCatalogue, *, only: str | None = None
+    connection: AsyncConnection,
+    catalogue: ResolvedCatalogue,
+    *,
+    only: str | None = None,
+    tenants: Tenants = None,
 ) -> dict[str, Figures]:
     """What the tallies say of each task since the beginning, tasks without any figure left out."""
     query = select(tallies.c.task, *_SUMS).group_by(tallies.c.task)
     if only is not None:
         query = query.where(tallies.c.task == only)
+    if tenants is not None:
+        query = query.where(tallies.c.tenant.in_(tenants))
     found = {
         row.task: Figures(row.opened, Counter({key: getattr(row, key) for key in _VERDICTS}))
         for row in await connection.execute(query)
     }
-    for (event, source, _day), count in (await _undelivered(connection)).items():
+    for (event, source, _day), count in (await _undelivered(connection, tenants=tenants)).items():
         for task in catalogue.tasks_of_event(event):
             if source in task.sources and only in (None, task.id):
                 found.setdefault(task.id, Figures()).undelivered += count
@@ -170,6 +182,7 @@ async def _undelivered(
     since: date | None = None,
     until: date | None = None,
     tenant: str | None = None,
+    tenants: Tenants = None,
 ) -> dict[tuple[str, str, date], int]:
     """(event name, source, UTC day) -> events in the queue that have no pairs yet. The queue is small."""
     query = (
@@ -186,6 +199,8 @@ async def _undelivered(
     )
     if tenant is not None:
         query = query.where(events.c.tenant == (tenant or None))
+    if tenants is not None:
+        query = query.where(events.c.tenant.in_(tenants))
     if since is not None:
         query = query.where(events.c.accepted_at >= datetime.combine(since, time(), UTC))
     if until is not None:

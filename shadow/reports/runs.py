@@ -61,7 +61,7 @@ async def _ledgers(
     ]
     moment = func.coalesce(effects.c.occurred_at, effects.c.received_at)
     rows = await connection.execute(
-        select(effects, bodies.c.content)
+        select(effects, func.coalesce(effects.c.data, bodies.c.content).label("content"))
         .outerjoin(bodies, and_(bodies.c.id == effects.c.id, bodies.c.part == "data"))
         .where(or_(*whose))
         .order_by(moment, effects.c.received_at, effects.c.sequence, effects.c.id)

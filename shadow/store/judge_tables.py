@@ -138,6 +138,7 @@ signature_tenants = Table(
     Column("tenant", Text, nullable=False),
     Column("pairs", BigInteger, nullable=False),
     PrimaryKeyConstraint("signature", "tenant"),
+    Index("signature_tenants_tenant", "tenant"),
 )
 
 tallies = Table(

@@ -21,10 +21,18 @@ _MOST = 100
 class Rounds(Generic[Item, Result]):
     """Answers items in rounds, one round at a time. It runs only while somebody waits: there is nothing to stop."""
 
-    def __init__(self, answer: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
-        """`answer` gives a result for each item, in order. When it raises, each item is tried alone, unless the
-        database is away or busy: then all that wait for that round are told."""
+    def __init__(
+        self, answer: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, pause: float | None = None
+    ) -> None:
+        """
+        Args:
+            answer: gives a result for each item, in order. When it raises, each item is tried alone, unless the
+                database is away or busy: then all that wait for that round are told.
+            pause: seconds between two rounds, for what nobody waits for: rounds get larger, and cost less. The first
+                of a quiet time is not kept back.
+        """
         self._answer = answer
+        self._pause = pause
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -40,6 +48,8 @@ class Rounds(Generic[Item, Result]):
         while self._waiting:
             taken, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             await self._round(taken)
+            if self._pause is not None:
+                await asyncio.sleep(self._pause)
 
     async def _round(self, taken: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

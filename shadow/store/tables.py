@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shadow.store.access_tables import raw_reads as raw_reads
+from shadow.store.access_tables import tokens as tokens
 from shadow.store.condition_tables import gate_runs as gate_runs
 from shadow.store.condition_tables import shape_marks as shape_marks
 from shadow.store.condition_tables import task_shapes as task_shapes
@@ -136,7 +138,7 @@ bodies = Table(
         Text,
         nullable=False,
         comment="originals: data (of an event), request, headers, overlay, answer, answer_headers, pending, traits; "
-        "evidence: evidence (of an event), data (of an effect), output",
+        "evidence: evidence (of an event), output, and data of an effect that has none in its row",
     ),
     Column("content", LargeBinary, nullable=False, comment="see store/codec.py"),
     PrimaryKeyConstraint("id", "part"),
@@ -315,6 +317,7 @@ effects = Table(
     Column("answered_at", Moment),
     Column("waited_ms", Integer, comment="gateway: how long the call was held for its twin's answer"),
     Column("suspects", ARRAY(Uuid), comment="unattributed: the runs it may be of; null: any that was under way"),
+    Column("data", LargeBinary, comment="the evidence, see store/codec.py; null: in `bodies`, as part data"),
     PrimaryKeyConstraint("id"),
     Index("effects_run", "platform_run_id", "side"),
     Index("effects_of_run", "run_id"),
@@ -358,18 +361,6 @@ row_slots = Table(
     Column("stored_at", Moment, comment="commit time of the last transaction that was stored"),
     Column("lag_bytes", BigInteger, comment="of the server's log, that is not read yet"),
     PrimaryKeyConstraint("database", "side"),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
-    Column("scopes", ARRAY(Text), nullable=False),
-    Column("created_at", Moment, nullable=False, server_default=NOW),
-    Column("expires_at", Moment),
-    Column("revoked_at", Moment),
 )
 
 expected_replays = Table(

@@ -151,6 +151,7 @@ def test_originals_are_opened_only_where_they_are_needed() -> None:
         "shadow/effects/reattribution.py",
         "shadow/egress/twin.py",
         "shadow/world/queues.py",  # copies of a queue, to be put into the candidate's database
+        "shadow/sealing/opening.py",  # for a person, on record before it is shown
         "shadow/egress/recorded.py",  # a witness's: was it one of our calls that made this?
     }
     opening = {

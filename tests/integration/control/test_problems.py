@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import httpx
@@ -156,3 +157,17 @@ async def test_a_bug_is_a_500_that_tells_nothing_of_itself(
     answer = await client.get("/v1/tasks")
     problem(answer, 500)
     assert "swordfish" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b'{"reason":"' + b"x" * 1024 * 1024 + b'"}', {}, 413),
+        (b'{"reason":' + b"[" * 500 + b"]" * 500 + b"}", {}, 400),
+        (b"[" * 100_000, {}, 400),
+        (gzip.compress(b'{"reason":"x"}', mtime=0), {"content-encoding": "gzip"}, 415),
+    ],
+)
+async def test_bodies_have_limits(client: httpx.AsyncClient, body: bytes, headers: dict[str, str], status: int) -> None:
+    sent = {"content-type": "application/json", **headers}
+    problem(await client.post("/v1/allowances", content=body, headers=sent), status)

@@ -359,6 +359,7 @@ async def test_a_run_that_is_moved_after_the_candidate_was_told_is_no_evidence(w
 
 async def test_a_change_that_cannot_be_written_down_is_not_passed_on(world: World) -> None:
     run = await delayed(world)
+    await world.services.afterwards.finish()
     async with world.database.connection(Work.CONTROL) as connection:
         await connection.execute("ALTER TABLE pairs RENAME TO elsewhere")
     try:

@@ -119,6 +119,8 @@ class World:
     """What the listener sent on, in order."""
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What is stored, once what the answers so far have left to do is done."""
+        await self.services.afterwards.finish()
         async with self.database.connection(Work.CONTROL) as connection:
             cursor = await connection.execute(query.encode(), parameters)
             return await cursor.fetchall()
@@ -178,6 +180,7 @@ async def world_of(database: Database) -> AsyncIterator[World]:
 
         http.event_hooks = {"request": [remember]}
         services = FrontServices(catalogue, intake, routing, database, http)
+        stack.push_async_callback(services.afterwards.finish)
         front = await stack.enter_async_context(Served(front_app(services)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
         yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests)

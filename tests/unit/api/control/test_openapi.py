@@ -47,6 +47,7 @@ PROMISED = {
     ("get", "/v1/allowances"),
     ("delete", "/v1/allowances/{allowance}"),
     ("get", "/v1/events/{event}"),
+    ("post", "/v1/events/{event}/originals"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/{dispatch}/resend"),
     ("get", "/v1/gates"),

@@ -18,7 +18,6 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision, Phase, Ramp, decide
 from shadow.intake.arrival import Arrival, Receipt
 from shadow.model.ids import Seed, new_id
-from shadow.platforms.client import carrying_client
 from shadow.store.database import Connection, Database, Work
 from tests.unit.shadow.catalogues import small
 
@@ -105,8 +104,7 @@ class Listener:
             # As it comes from a network: not read yet.
             return httpx.Response(made.status_code, headers=made.headers, stream=httpx.ByteStream(made.content))
 
-        http = carrying_client()
-        http._transport = httpx.MockTransport(answer)
+        http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         self.services = FrontServices(
             catalogue=catalogue or small(),
             intake=self.intake,

@@ -1,0 +1,211 @@
+"""A connection's limits, over real sockets: what is too large or too slow is refused, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import orjson
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from api import connection
+from api.connection import MOST_HEAD, MOST_HEADERS, MOST_TARGET
+from api.front.exchange import Disconnected, read_body, respond
+from shadow.service import Listener, server_settings
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n"
+
+
+class Serving:
+    """A listener whose application answers with the size of what it was sent."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.served: list[str] = []
+        self.left = 0
+        self.refuses_early = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.served.append(scope["path"])
+        if self.refuses_early:
+            await respond(send, 401, b"")
+            return
+        try:
+            body = await read_body(scope, receive, 10_000_000)
+        except Disconnected:
+            self.left += 1
+            return
+        await respond(send, 200, orjson.dumps(len(body)))
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+    async def answer(self, *parts: bytes, pause: float = 0.0) -> bytes:
+        """What is answered to these bytes, sent one after the other, until the connection is closed."""
+        async with self.connected() as (reader, writer):
+            answered = asyncio.create_task(_all_of(reader))
+            with suppress(ConnectionError):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(pause)
+            return await answered
+
+
+async def _all_of(reader: asyncio.StreamReader) -> bytes:
+    received = b""
+    with suppress(ConnectionError):
+        while chunk := await asyncio.wait_for(reader.read(65536), 30):
+            received += chunk
+    return received
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[Serving]:
+    made = Serving()
+    server = uvicorn.Server(uvicorn.Config(made, **(server_settings(Listener("127.0.0.1", 0)) | {"loop": "none"})))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    made.port = server.servers[0].sockets[0].getsockname()[1]
+    yield made
+    server.should_exit = True
+    await task
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.05)
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ")[1])
+
+
+def problem(answer: bytes) -> dict[str, object]:
+    said: dict[str, object] = orjson.loads(answer.split(b"\r\n\r\n")[1])
+    return said
+
+
+async def test_ordinary_requests_are_served_one_after_the_other(serving: Serving) -> None:
+    post = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    last = b"GET /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = await serving.answer(post * 3 + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
+    assert serving.served == ["/a", "/a", "/a", "/b"]
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+async def test_a_head_that_is_too_large_is_refused(serving: Serving, pieces: int) -> None:
+    head = REQUEST + b"".join(b"h%d: %s\r\n" % (number, b"x" * 2000) for number in range(MOST_HEAD // 2000 + 2))
+    whole = head + b"\r\n"
+    size = len(whole) // pieces + 1
+    answer = await serving.answer(*(whole[start : start + size] for start in range(0, len(whole), size)))
+    assert status(answer) == 431
+    assert problem(answer) == {
+        "type": "about:blank",
+        "title": "Request Header Fields Too Large",
+        "status": 431,
+        "detail": f"a request may have {MOST_HEADERS} headers, and {MOST_HEAD} bytes before its body",
+        "error": f"a request may have {MOST_HEADERS} headers, and {MOST_HEAD} bytes before its body",
+    }
+    assert serving.served == []
+
+
+async def test_a_header_without_end_is_refused_before_it_ends(serving: Serving) -> None:
+    answer = await serving.answer(REQUEST + b"x: ", *(b"y" * 10_000 for _ in range(20)))
+    assert status(answer) == 431
+
+
+async def test_too_many_headers_are_refused(serving: Serving) -> None:
+    answer = await serving.answer(REQUEST + b"a: b\r\n" * MOST_HEADERS + b"\r\n")
+    assert status(answer) == 431
+    most = REQUEST + b"a: b\r\n" * (MOST_HEADERS - 2) + b"connection: close\r\n\r\n"
+    assert status(await serving.answer(most)) == 200
+
+
+async def test_a_target_that_is_too_long_is_refused(serving: Serving) -> None:
+    def request(size: int) -> bytes:
+        return b"GET /" + b"p" * (size - 1) + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+    assert status(await serving.answer(request(MOST_TARGET))) == 200
+    assert status(await serving.answer(request(MOST_TARGET + 1))) == 414
+
+
+async def test_the_second_request_of_a_connection_has_the_same_limits(serving: Serving) -> None:
+    first = REQUEST + b"\r\n"
+    answer = await serving.answer(first, REQUEST + b"a: b\r\n" * 300 + b"\r\n", pause=0.05)
+    assert [answer.count(b" 200 OK"), answer.count(b" 431 ")] == [1, 1]
+    answer = await serving.answer(first, REQUEST + b"x: ", *(b"y" * 30_000 for _ in range(20)), pause=0.01)
+    assert [answer.count(b" 200 OK"), answer.count(b" 431 ")] == [1, 1]
+
+
+async def test_a_large_body_has_no_part_in_the_heads_limits(serving: Serving) -> None:
+    body = b"x" * 1_000_000
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+    answer = await serving.answer((head + body) * 2 + REQUEST + b"connection: close\r\n\r\n")
+    assert answer.count(b" 200 OK") == 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("beginning", [b"", b"GET / HT", REQUEST])
+async def test_a_head_that_does_not_come_is_not_waited_for(serving: Serving, beginning: bytes) -> None:
+    answer = await serving.answer(beginning)
+    assert status(answer) == 408
+    assert serving.served == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_head_in_drops_takes_no_longer(serving: Serving) -> None:
+    answer = await serving.answer(REQUEST, *(b"a: b\r\n" for _ in range(60)), pause=0.02)
+    assert status(answer) == 408
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_body_that_does_not_come_is_not_waited_for(serving: Serving) -> None:
+    answer = await serving.answer(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n", b"abc")
+    assert status(answer) == 408
+    assert problem(answer)["detail"] == "the request took too long to arrive"
+    await asyncio.sleep(0)
+    assert (serving.served, serving.left) == (["/a"], 1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_body_that_keeps_coming_has_its_time(serving: Serving) -> None:
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 40960\r\nconnection: close\r\n\r\n"
+    answer = await serving.answer(head, *(b"x" * 4096 for _ in range(10)), pause=0.06)
+    assert (status(answer), serving.left) == (200, 0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_runs_stream_may_pause(serving: Serving) -> None:
+    head = b"POST /realtime/v1/streams/run_1 HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+    answer = await serving.answer(head, b"x", b"y", pause=0.7)
+    assert status(answer) == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_whoever_goes_on_sending_after_the_answer_is_cut_off(serving: Serving) -> None:
+    serving.refuses_early = True
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n"
+    answer = await serving.answer(head, *(b"x" for _ in range(60)), pause=0.02)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert status(answer) == 401
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_the_pause_between_two_requests_is_uvicorns_matter(serving: Serving) -> None:
+    last = REQUEST + b"connection: close\r\n\r\n"
+    answer = await serving.answer(REQUEST + b"\r\n", last, pause=0.8)
+    assert answer.count(b" 200 OK") == 2
