@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from comparators.canonical import JSON
-from comparators.generated import Token, take_apart, tokens_in
+from comparators.generated import Token, tokens_in
 from comparators.instant import moment_in_number, moment_in_text
 from comparators.normalise import Entry
 from comparators.path import Parts

@@ -10,7 +10,8 @@ import structlog
 
 from comparators import Judgement, Verdict, judge
 from comparators.order_seen import order_seen
-from shadow.judge.ledger import Evidence, PairFacts
+from shadow.judge.facts import PairFacts
+from shadow.judge.ledger import Evidence
 from shadow.judge.rulebook import Rulebook
 from shadow.model.reasons import is_changed_by_producer
 from shadow.model.world import is_another

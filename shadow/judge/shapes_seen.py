@@ -20,7 +20,8 @@ from comparators import Verdict
 from comparators.ledger import Effect
 from comparators.order_seen import shape_of
 from shadow.judge.committing import committed
-from shadow.judge.ledger import Evidence, PairFacts
+from shadow.judge.facts import PairFacts
+from shadow.judge.ledger import Evidence
 from shadow.model.ids import time_of
 from shadow.store.database import Connection, Database
 
