@@ -95,4 +95,4 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         reason=reason,
         explain=explain,
     )
-    return judgement if ledgers.legacy is None else replace(judgement, orders=order_seen(ledgers.legacy))
+    return judgement if ledgers.legacy is None else judgement.of_run(order_seen(ledgers.legacy))

@@ -204,18 +204,18 @@ class _Reader:
         """
         if stored is None:
             return None
-        if stored not in self._read:
-            self._read[stored] = parse(codec.decode(stored))
-        return self._read[stored]
+        try:
+            return self._read[stored]
+        except KeyError:
+            read = self._read[stored] = parse(codec.decode(stored))
+            return read
 
     def answered(self, stored: bytes | None, status: int | None) -> JSON:
         """The data of a call that was answered with that status: what the gateway recorded is complete with it."""
         data = self.value(stored)
         if stored is None or status is None or not isinstance(data, dict):
             return data
-        if (stored, status) not in self._read:
-            self._read[stored, status] = {**data, "status": status}
-        return self._read[stored, status]
+        return self._read.setdefault((stored, status), {**data, "status": status})
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,15 +346,15 @@ class Evidence:
         events = fact.events
         if any((event, "evidence") not in self.bodies for event in events):
             return "the event's data can't be read any more: its originals were deleted, or its tenant was forgotten"
-        stored = [self.bodies.get((event, "evidence")) for event in events]
+        heads = {self.bodies[event, "evidence"][: codec.HEAD] for event in events}
         for run in fact.runs:
-            stored.append(self.bodies.get((run.id, "output")))
-            for row in self.effects.get(run.id, ()):
-                stored.append(row.data)
-                if row.seen_by == _GATEWAY:
-                    stored.append(self.bodies.get((row.id, answered.PART)))
-        tags = {codec.evidence_tag(head) for head in {one[: codec.HEAD] for one in stored if one is not None}}
-        if len(tags - {None, codec.UNTAGGED}) > 1:
+            if (output := self.bodies.get((run.id, "output"))) is not None:
+                heads.add(output[: codec.HEAD])
+            rows = self.effects.get(run.id, ())
+            heads |= {row.data[: codec.HEAD] for row in rows if row.data is not None}
+            answers = [self.bodies.get((row.id, answered.PART)) for row in rows if row.seen_by == _GATEWAY]
+            heads |= {answer[: codec.HEAD] for answer in answers if answer is not None}
+        if len({codec.evidence_tag(head) for head in heads} - {None, codec.UNTAGGED}) > 1:
             return "forgotten: its evidence was hashed with more than one key, so equal values can't be told"
         return None
 

@@ -53,14 +53,14 @@ def decode(stored: bytes | memoryview) -> bytes:
         BodyIsSealed: it is sealed.
         ValueError: the marker is unknown.
     """
-    view = bytes(stored)
-    marker, rest = view[:1], view[1:]
-    if marker == _EVIDENCE:
-        return decode(rest[_TAG:])
+    view = stored if isinstance(stored, bytes) else bytes(stored)
+    start = 0
+    while (marker := view[start : start + 1]) == _EVIDENCE:
+        start += HEAD
     if marker == _PLAIN:
-        return rest
+        return view[start + 1 :]
     if marker == _ZSTD:
-        return _decompressor.decompress(rest)
+        return _decompressor.decompress(view[start + 1 :])
     if marker == SEALED:
         raise BodyIsSealed
     raise ValueError(f"a stored body starts with {marker!r}, expected one of {_PLAIN!r} to {_EVIDENCE!r}")
