@@ -355,6 +355,12 @@ class Correspondence:
         self._bound = True
         place = self.place
         for entry, counterpart in self.couples:
+            if (
+                entry.data is counterpart.data
+                and entry.spelled == counterpart.spelled
+                and _unanswered(entry, counterpart)
+            ):
+                continue  # every id in them is the same on both sides
             theirs = self.candidate_births.keys(counterpart)
             for parts, token in self.legacy_births.keys(entry).items():
                 other = theirs.get(parts)
@@ -406,6 +412,10 @@ class Correspondence:
             return False
         self.moments.append(SameMoment(str(legacy), str(candidate), self._where(parts), because))
         return True
+
+
+def _unanswered(entry: Entry, counterpart: Entry) -> bool:
+    return entry.effect.answer is None and counterpart.effect.answer is None
 
 
 def _are_one(legacy: Aligned, candidate: Aligned) -> bool:
