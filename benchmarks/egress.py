@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 import uvloop
 
-from benchmarks.accept import HOST, free_port, process
 from benchmarks.load import Measured, load
+from benchmarks.processes import HOST, free_port, process
 from benchmarks.report import finish
 from shadow.catalogue.model import Side
 from shadow.egress import keys

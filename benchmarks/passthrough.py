@@ -23,8 +23,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import uvloop
 
-from benchmarks.accept import HOST, free_port, process, to_shadow
 from benchmarks.load import Measured, load
+from benchmarks.processes import HOST, free_port, process, to_shadow
 from benchmarks.report import finish
 from shadow.store import embedded
 

@@ -27,8 +27,8 @@ import orjson
 import psycopg
 import uvloop
 
-from benchmarks.accept import HOST, SEALING_KEY, free_port, process
 from benchmarks.load import Measured, load
+from benchmarks.processes import HOST, SEALING_KEY, free_port, process
 from benchmarks.report import finish
 from shadow.catalogue.model import Side
 from shadow.model.ids import derived_id, new_id

@@ -25,7 +25,7 @@ import httpx
 import psycopg
 import uvloop
 
-from benchmarks.accept import HOST, free_port, process
+from benchmarks.processes import HOST, free_port, process
 from benchmarks.report import finish
 from shadow.access import tokens
 from shadow.cutover.decision import Phase

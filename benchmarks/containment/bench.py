@@ -218,7 +218,7 @@ class Bench:
         """Let what was spooled be written down, and the looks for leaks come round."""
         for _ in range(60):
             with suppress(psycopg.Error, TimeoutError, OSError):
-                await self._world.gateway.replay.once()
+                await self._world.replay.once()
                 await self._world.gateway.incidents.look(since=datetime.fromtimestamp(0, UTC))
                 return
             await asyncio.sleep(0.5)

@@ -36,6 +36,7 @@ from shadow.platforms.client import carrying_client
 from shadow.platforms.event import EventRow
 from shadow.sealing.master import new_text
 from shadow.sealing.master import parse as parse_key
+from shadow.spool.replay import SpoolReplay, spooling
 from shadow.store import embedded
 from shadow.store.database import Database
 
@@ -223,6 +224,7 @@ class World:
     intake: Intake
     routing: Routing
     gateway: Gateway
+    replay: SpoolReplay
     server: Server
     egress: dict[Side, str]
     revoked: str
@@ -307,7 +309,8 @@ async def _service(
         stack.push_async_callback(intake.stop)
         http = await stack.enter_async_context(carrying_client())
         discovery = Discovery(known, database, http)
-        gateway = Gateway(known, database, routing, http, folder / "spool", discover=discovery.discover)
+        replay = await stack.enter_async_context(spooling(folder / "spool", database))
+        gateway = Gateway(known, database, routing, http, replay.spool, discover=discovery.discover)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         platforms = {
@@ -329,4 +332,4 @@ async def _service(
             extra=[(PREFIX, worker_app(known, database))],
         )
         stack.push_async_callback(services.afterwards.finish)
-        yield World(front_app(services), known, database, intake, routing, gateway, server, held, revoked, log)
+        yield World(front_app(services), known, database, intake, routing, gateway, replay, server, held, revoked, log)

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.accept import HOST
 from benchmarks.loop.audit import Found, find, under_way
 from benchmarks.loop.backlog import STAGES, Sample, growing, growth, look
 from benchmarks.loop.costs import difference
@@ -20,6 +19,7 @@ from benchmarks.loop.profile import Profile
 from benchmarks.loop.traffic import inngest_request, webhook_request
 from benchmarks.loop.wire import Lines
 from benchmarks.loop.world import World
+from benchmarks.processes import HOST
 
 ARRAY = 10
 """Events in one request to the Inngest door."""

@@ -11,19 +11,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from uuid import UUID
 
 import httpx
 import structlog
 
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
 from shadow.effects.correlation import CallTraits, Traces
 from shadow.egress.address import BadAddress, address
 from shadow.egress.callers import Callers
-from shadow.egress.calls import CallLog, Item, write
+from shadow.egress.calls import Answered, Call, CallLog, Item, write
 from shadow.egress.contained import ContainedLegacy
 from shadow.egress.containing import RETRY_SECONDS, Containing
 from shadow.egress.disposition import Disposition, ReadsPolicy
@@ -32,11 +33,12 @@ from shadow.egress.incidents import Incident, IncidentKind, Incidents
 from shadow.egress.incoming import ClientLeft, Incoming, ReadBody, Reading, Understood
 from shadow.egress.journal import Journal
 from shadow.egress.keys import EgressKeys, Holder, offered
+from shadow.egress.old_spool import take_over
 from shadow.egress.operation import Operations
 from shadow.egress.quota import Quota
 from shadow.egress.replies import Refusal, Reply, problem
 from shadow.egress.runs import Decides, Identify, KnownRun, Runs, Told, Unknown, WrongSide
-from shadow.egress.spool import Spool, SpoolReplay
+from shadow.egress.spooled import KINDS
 from shadow.egress.twin import Twins
 from shadow.egress.unsolicited import Discover, TriggerRuns
 from shadow.egress.upstream import Outgoing, Upstream, permit
@@ -44,6 +46,8 @@ from shadow.egress.versions import Versions
 from shadow.model.ids import new_id
 from shadow.observe import metrics
 from shadow.platforms.resolving import Forbidden
+from shadow.spool.encoding import decode
+from shadow.spool.spool import NotSpooled, Spool
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -69,7 +73,7 @@ class Gateway:
         database: Database,
         routing: Decides,
         http: httpx.AsyncClient,
-        spool: Path,
+        spool: Spool,
         *,
         discover: Discover | None = None,
         identify: Identify | None = None,
@@ -80,7 +84,7 @@ class Gateway:
             identify: has the candidate's platform say which run of ours it calls so.
             traces: tells of which runs a trace is.
             http: to ask platforms with; each target has a client of its own.
-            spool: the folder for what can't be written to the database.
+            spool: for what can't be written to the database; it is the caller's to start and to empty.
             discover: finds a run that another run of ours started on its platform.
 
         Raises:
@@ -89,6 +93,7 @@ class Gateway:
         self._catalogue = catalogue
         self._database = database
         self.keys = EgressKeys(database)
+        self._rates = Rates.of(catalogue.limits.requests_per_second)
         self.runs = Runs(
             catalogue,
             database,
@@ -100,9 +105,10 @@ class Gateway:
         self.contained_legacy = ContainedLegacy(database)
         self.incidents = Incidents(catalogue, database)
         self._calls = CallLog(database)
-        self._spool = Spool(spool, database.vault)
-        self.replay = SpoolReplay(self._spool, database, self._write_spooled)
-        self.journal = Journal(database, self._calls, self._spool)
+        self._spool = spool
+        self.journal = Journal(database, self._calls, spool)
+        for kind, of in KINDS.items():
+            spool.writers[kind] = partial(self._write_spooled, of)
         self.versions = Versions(database)
         self.callers = Callers(self.runs, self.contained_legacy, self.journal, self.incidents)
         self._twins = Twins(database)
@@ -121,22 +127,23 @@ class Gateway:
         }
 
     async def start(self) -> None:
+        try:
+            await take_over(self._spool.folder, self._database.vault, self._spool)
+        except NotSpooled as error:
+            log.error("egress.old_spool_stays", error=str(error))
         await self.keys.start()
         await self.contained_legacy.start()
         await self._calls.start()
         await self._twins.start()
-        await self.replay.start()
         await self.incidents.start()
         await self.versions.start()
 
     async def stop(self) -> None:
         await self.versions.stop()
         await self.incidents.stop()
-        await self.replay.stop()
         await self._twins.stop()
         await self._forwarding.stop()
         await self.journal.stop()
-        await self._spool.close_part()
         await self._calls.stop()
         await self.contained_legacy.stop()
         await self.keys.stop()
@@ -202,6 +209,9 @@ class Gateway:
             raise Refusal(400, str(error)) from None
         for text in offered(fields, query, credential, incoming.key_in_path):
             if (holder := self.keys.holder(text)) is not None:
+                if self._rates is not None and (wait := self._rates.wait(holder.key, time.monotonic())) > 0:
+                    detail = "this key makes more calls than `limits.requests_per_second`"
+                    raise Refusal(429, detail, retry_after=wait, gateway="wait")
                 return holder, text
         raise Refusal(401, "expected an egress key: `x-shadow-key`, the target's credential, or `~KEY` in the path")
 
@@ -348,7 +358,8 @@ class Gateway:
                 )
             )
 
-    async def _write_spooled(self, items: Sequence[Item]) -> None:
+    async def _write_spooled(self, kind: type[Call] | type[Answered], bodies: Sequence[bytes]) -> None:
+        items: list[Item] = [decode(kind, body) for body in bodies]
         async with self._database.connection(Work.EGRESS) as conn:
             await write(conn, items)
         ids = [item.id for item in items]

@@ -9,8 +9,9 @@ import psycopg
 import structlog
 
 from shadow.egress.calls import Answered, Call, CallLog, Item, Overloaded
-from shadow.egress.spool import Spool
+from shadow.egress.spooled import spool_item
 from shadow.observe import metrics
+from shadow.spool.spool import Spool
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,7 @@ class Journal:
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.spooled", error=type(error).__name__)
                 self.found_away()
-        await self._spool.append(item)
+        await spool_item(self._spool, item)
         metrics.egress_spooled()
         if isinstance(item, Call) and item.status is None:
             self._spooled.add(item.id)

@@ -116,6 +116,13 @@ class Arrival:
     """By which a ramp decides, where that is another than its tenant; see `ramp_keys.py`."""
 
 
+class Spot(NamedTuple):
+    """Where a spooled event stands among those that the candidate's platform gets."""
+
+    seed: str
+    position: int | None
+
+
 class Receipt(NamedTuple):
     """Proof that an event is on disk."""
 
@@ -124,3 +131,6 @@ class Receipt(NamedTuple):
     """The ULID by which Inngest will know it."""
     duplicate: bool
     """True when the event was there already: these are the ids of the first arrival."""
+    spooled: Spot | None = None
+    """Of an event that is on the local disk, and not yet in the database, which is away: whether it is a duplicate is
+    seen later."""

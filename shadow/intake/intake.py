@@ -14,24 +14,31 @@ from uuid import UUID
 import orjson
 import psycopg
 import structlog
-from psycopg.errors import DeadlockDetected, OperationalError, ProgramLimitExceeded
+from psycopg.errors import DeadlockDetected, OperationalError, UniqueViolation
 
 from shadow.catalogue.model import Side
-from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, State
+from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, Spot, State
 from shadow.intake.bell import Bell
 from shadow.intake.group_commit import GroupCommit
+from shadow.intake.spooling import SpooledBatch, SpooledEvent, resting
 from shadow.model.ids import Seed, new_id, new_id_bytes
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.sealing.vault import Vault
+from shadow.spool.encoding import decode, encode
+from shadow.spool.presence import PATIENCE_SECONDS, Presence
+from shadow.spool.spool import Kind, NotSpooled, Spool
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
+from shadow.store.away import is_away
 from shadow.store.database import Database, Work
+from shadow.store.patience import patience
 
 _ACCEPT = resources.files("shadow.intake").joinpath("accept.sql").read_text().encode()
 _FIND = b"""
 SELECT scope, key, event_id, upstream_id FROM dedupe_keys
 WHERE (scope, key) IN (SELECT * FROM unnest(%s, %s))
 """
+_THERE = b"SELECT id FROM events WHERE id = ANY(%s)"
 
 _MILLISECOND = timedelta(milliseconds=1)
 _WRITERS = 2
@@ -97,14 +104,22 @@ def _may_be_of_the_events(error: Exception) -> bool:
 
     A database that is away, full or shutting down fails for all of them.
     """
-    return isinstance(error, ProgramLimitExceeded) or not isinstance(error, OperationalError)
+    return not is_away(error)
 
 
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, spool: Spool | None = None) -> None:
+        """
+        Args:
+            spool: where events go while the database is away; without one, their producers keep them.
+        """
         self._database = database
+        self._spool = spool
+        self._presence = Presence(database, Work.INTAKE)
+        if spool is not None:
+            spool.writers[Kind.EVENTS] = self.write_spooled
         self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(
             self._write, size=_size, splits=_may_be_of_the_events, writers=_WRITERS
         )
@@ -117,6 +132,7 @@ class Intake:
     async def stop(self) -> None:
         """Commit what waits, then end."""
         await self._commits.stop()
+        await self._presence.stop()
         await self._bell.stop()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
@@ -124,16 +140,22 @@ class Intake:
 
         Raises:
             Overloaded: too many events, or too many bytes of them, wait for the database.
-            psycopg.Error: the database refused these events or is away; nothing was stored. Only when it went away
-                right after storing a batch with duplicates may the events be stored all the same.
+            psycopg.Error: the database refused these events; or it is away, and there is no room in the spool. Only
+                when it went away while it was storing them may the events be stored all the same.
         """
         return await self._commits.submit(arrivals)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
-        vault = self._database.vault
-        await vault.ready({arrival.tenant for arrival in arrivals})
-        batch = _Batch(arrivals, vault)
-        stale = await self._store(batch)
+        batch = _Batch(arrivals)
+        if self._presence.away:
+            return await self._spooled(batch, OperationalError("the database is away"))
+        try:
+            stale = await self._store(batch)
+        except Exception as error:
+            if not is_away(error) or self._spool is None:
+                raise
+            self._presence.found_away()
+            return await self._spooled(batch, error)
         reach("intake.committed")
         if batch.wakes:
             self._bell.ring()
@@ -144,9 +166,66 @@ class Intake:
             metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
         return receipts
 
+    async def _spooled(self, batch: _Batch, error: Exception) -> list[Receipt]:
+        """Keep the batch on the local disk, with the ids that it has: should the database have taken it after all, it
+        is known again."""
+        assert self._spool is not None
+        arrivals = batch.arrivals
+        try:
+            await self._spool.append(Kind.EVENTS, await asyncio.to_thread(encode, batch.spooled()))
+        except NotSpooled as why:
+            log.error("intake.not_spooled", events=len(arrivals), error=str(why))
+            raise error from why
+        kinds = Counter((arrival.door, arrival.source) for arrival in arrivals)
+        for (door, source), number in kinds.items():
+            metrics.accepted(door, source, "spooled", number)
+        return batch.receipts(set(), {}, spooled=True)
+
+    async def write_spooled(self, bodies: Sequence[bytes]) -> None:
+        """Store spooled batches. What is there already, under its own id or its key, is left out.
+
+        Raises:
+            psycopg.Error: the database is away, or does not take an event that stands alone.
+        """
+        for body in bodies:
+            spooled = await asyncio.to_thread(decode, SpooledBatch, body)
+            try:
+                await self._replayed(spooled)
+            except Exception as error:
+                if is_away(error) or len(spooled.events) == 1 or self._spool is None:
+                    raise
+                # One of them will never be taken: they come again one by one.
+                log.warning("intake.spooled_apart", events=len(spooled.events), error=type(error).__name__)
+                for event in spooled.events:
+                    await self._spool.append(Kind.EVENTS, encode(SpooledBatch(spooled.seed, (event,))))
+
+    async def _replayed(self, spooled: SpooledBatch) -> None:
+        async with self._database.connection(Work.ACCEPT) as connection:
+            cursor = await connection.execute(_THERE, (Uuids(event.event_id for event in spooled.events),))
+            there = {row[0] for row in await cursor.fetchall()}
+        left = tuple(event for event in spooled.events if event.event_id not in there)
+        if not left:
+            return
+        batch = _Batch([resting(event.arrival) for event in left], SpooledBatch(spooled.seed, left))
+        try:
+            stale = await self._store(batch)
+        except UniqueViolation as error:
+            # A statement that hung has got through just now.
+            raise OperationalError("the events are being stored") from error
+        if batch.wakes:
+            self._bell.ring()
+        if stale:
+            log.info("intake.spooled_duplicates", events=len(stale))
+
     async def _store(self, batch: _Batch) -> set[UUID]:
         """Store what is new of the batch; the ids of what is not."""
-        parameters = batch.parameters()
+        vault = self._database.vault
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await vault.ready({arrival.tenant for arrival in batch.arrivals})
+        except TimeoutError:
+            raise OperationalError("the keys of tenants could not be read in time") from None
+        parameters = batch.parameters(vault)
         try:
             return await self._execute(parameters)
         except DeadlockDetected:
@@ -155,7 +234,8 @@ class Intake:
             return await self._execute(parameters)
 
     async def _execute(self, parameters: dict[str, Any]) -> set[UUID]:
-        async with self._database.connection(Work.INTAKE) as connection:
+        within = PATIENCE_SECONDS if self._spool is not None else None
+        async with self._database.connection(Work.INTAKE) as connection, patience(connection, within):
             cursor = await connection.execute(_ACCEPT, parameters, prepare=True)
             return {row[0] for row in await cursor.fetchall()}
 
@@ -188,15 +268,16 @@ class _Batch:
     them together and every event gets the ULID that its producer was told.
     """
 
-    def __init__(self, arrivals: Sequence[Arrival], vault: Vault) -> None:
+    def __init__(self, arrivals: Sequence[Arrival], spooled: SpooledBatch | None = None) -> None:
         """
         Args:
-            vault: ready for all their tenants.
+            spooled: the same arrivals as they were spooled, which have their ids.
         """
-        self._vault = vault
         self._now = datetime.now(UTC)
         self._seed = Seed.new()
-        self._arrivals = arrivals
+        self._header = self._seed.header() if spooled is None else spooled.seed
+        self.arrivals = arrivals
+        self._fixed = None if spooled is None else spooled.events
         self._ids: list[tuple[UUID, str]] = []
         self._first: dict[tuple[str, str], int] = {}
         self._repeats = False
@@ -206,16 +287,17 @@ class _Batch:
         self._expiries: dict[timedelta, datetime] = {}
         self._dispatches: list[tuple[bytes, bytes, int]] = []
         self._rows: list[tuple[Any, ...]] = []
-        self._bodies: list[tuple[bytes, str, bytes]] = []
+        self._positions: dict[UUID, int] = {}
+        self._bodies: list[tuple[str | None, bytes, str, bytes]] = []
         self._fill()
 
     def _fill(self) -> None:
         to_tell, others = self._seed.ulids(), Seed.new().ulids()
         positions = count()
         ids, rows, bodies, dispatches = self._ids, self._rows, self._bodies, self._dispatches
-        seal = self._vault.seal
-        for index, arrival in enumerate(self._arrivals):
-            event_id = new_id()
+        fixed = self._fixed
+        for index, arrival in enumerate(self.arrivals):
+            event_id = new_id() if fixed is None else fixed[index].event_id
             dedupe = arrival.dedupe
             scope = key = expires = None
             if dedupe is not None:
@@ -226,8 +308,10 @@ class _Batch:
                     continue  # the same event twice in one batch: the first stands for both
                 expires = self._expiry(lifetime)
             plans, to_candidate = self._numbered(arrival.dispatches)
-            if to_candidate:
-                position: int | None = next(positions)
+            if fixed is not None:
+                position, upstream_id = fixed[index].position, fixed[index].upstream_id
+            elif to_candidate:
+                position = self._positions[event_id] = next(positions)
                 upstream_id = next(to_tell)
             else:
                 position = None
@@ -256,11 +340,11 @@ class _Batch:
             for plan in plans:
                 dispatches.append((new_id_bytes(), row_id, plan))
             tenant = arrival.tenant
-            bodies.append((row_id, "data", seal(tenant, row_id, "data", arrival.data)))
+            bodies.append((tenant, row_id, "data", arrival.data))
             if arrival.request is not None:
-                bodies.append((row_id, "request", seal(tenant, row_id, "request", arrival.request)))
+                bodies.append((tenant, row_id, "request", arrival.request))
             if arrival.headers:
-                bodies.append((row_id, "headers", seal(tenant, row_id, "headers", orjson.dumps(arrival.headers))))
+                bodies.append((tenant, row_id, "headers", orjson.dumps(arrival.headers)))
 
     def _expiry(self, lifetime: timedelta) -> datetime:
         expires = self._expiries.get(lifetime)
@@ -290,31 +374,51 @@ class _Batch:
         """Whether a delivery loop has something to do at once."""
         return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
 
-    def parameters(self) -> dict[str, Any]:
-        """One array a column, for `accept.sql`."""
+    def spooled(self) -> SpooledBatch:
+        """Its events with what their producers are told, each once."""
+        repeated = {index for index, (_event, upstream) in enumerate(self._ids) if not upstream}
+        return SpooledBatch(
+            self._header,
+            tuple(
+                SpooledEvent(event_id, upstream_id, self._positions.get(event_id), self.arrivals[index])
+                for index, (event_id, upstream_id) in enumerate(self._ids)
+                if index not in repeated
+            ),
+        )
+
+    def parameters(self, vault: Vault) -> dict[str, Any]:
+        """One array a column, for `accept.sql`.
+
+        Args:
+            vault: ready for all their tenants.
+        """
+        seal = vault.seal
+        bodies = [(row_id, part, seal(tenant, row_id, part, content)) for tenant, row_id, part, content in self._bodies]
         plans = [
             (number, plan.side, plan.stage, plan.platform, plan.task, plan.state, plan.delay // _MILLISECOND)
             for plan, number in self._plans.items()
         ]
         return {
-            "seed": self._seed.header(),
+            "seed": self._header,
             **_columns(_TEMPLATE, [_template_row(number, arrival) for number, arrival in self._templates.values()]),
             **_columns(_PLAN, plans),
             **_columns(_ARRIVAL, self._rows),
             **_columns(_DISPATCH, self._dispatches),
-            **_columns(_BODY, self._bodies),
+            **_columns(_BODY, bodies),
         }
 
     def keys_of(self, stale: set[UUID]) -> list[tuple[str, str]]:
         """The keys of those events, which earlier ones hold."""
         return [key for key, index in self._first.items() if self._ids[index][0] in stale]
 
-    def receipts(self, stale: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]]) -> list[Receipt]:
+    def receipts(
+        self, stale: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]], *, spooled: bool = False
+    ) -> list[Receipt]:
         """One for each arrival, in order."""
-        if not stale and not self._repeats:
+        if not stale and not self._repeats and not spooled:
             return [Receipt(event_id, upstream_id, False) for event_id, upstream_id in self._ids]
         receipts = []
-        for index, arrival in enumerate(self._arrivals):
+        for index, arrival in enumerate(self.arrivals):
             event_id, upstream_id = self._ids[index]
             duplicate = False
             if arrival.dedupe is not None:
@@ -322,7 +426,8 @@ class _Batch:
                 first = self._first[key]
                 duplicate = first != index or event_id in stale
                 event_id, upstream_id = known.get(key) or self._ids[first]
-            receipts.append(Receipt(event_id, upstream_id, duplicate))
+            spot = Spot(self._header, self._positions.get(event_id)) if spooled else None
+            receipts.append(Receipt(event_id, upstream_id, duplicate, spot))
         return receipts
 
 

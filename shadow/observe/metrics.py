@@ -26,7 +26,7 @@ GCCollector(registry=REGISTRY)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-Accepted = Literal["accepted", "duplicate"]
+Accepted = Literal["accepted", "duplicate", "spooled"]
 DeliveryResult = Literal["delivered", "cached", "throttled", "failed", "misconfigured", "rejected"]
 Way = Literal["own", "bridged", "withheld"]
 BreakerState = Literal["closed", "half_open", "open"]
@@ -177,6 +177,14 @@ EGRESS_HELD = Counter(
 EGRESS_FAILED = Counter("shadow_egress_failed", "Calls refused because the gateway failed.", registry=REGISTRY)
 EGRESS_SPOOLED = Counter(
     "shadow_egress_spooled", "Calls and answers written to disk because the database was away.", registry=REGISTRY
+)
+SPOOLED = Counter(
+    "shadow_spooled", "Items written to the local disk because the database was away.", ["kind"], registry=REGISTRY
+)
+SPOOL_ITEMS = Gauge("shadow_spool_items", "Items on the local disk that wait for the database.", registry=REGISTRY)
+SPOOL_BYTES = Gauge("shadow_spool_bytes", "Bytes of items on the local disk.", registry=REGISTRY)
+SPOOL_REFUSED = Gauge(
+    "shadow_spool_refused", "Items on the local disk that the database will not take.", registry=REGISTRY
 )
 INCIDENTS = Counter("shadow_incidents", "Incidents that this process noted.", ["kind"], registry=REGISTRY)
 LEAKS = Counter(
@@ -362,6 +370,18 @@ def egress_failed() -> None:
 def egress_spooled() -> None:
     """A call or answer that was written to disk."""
     EGRESS_SPOOLED.inc()
+
+
+def spooled(kind: str) -> None:
+    """An item that was written to the local disk."""
+    SPOOLED.labels(kind).inc()
+
+
+def spool_waits(items: int, size: int, refused: int) -> None:
+    """How the spool stands."""
+    SPOOL_ITEMS.set(items)
+    SPOOL_BYTES.set(size)
+    SPOOL_REFUSED.set(refused)
 
 
 def incident(kind: str) -> None:

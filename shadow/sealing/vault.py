@@ -24,6 +24,7 @@ from shadow.sealing.master import LENGTH, MasterKey
 from shadow.sealing.sealed import TenantKey, key_of
 from shadow.store import codec
 from shadow.store.database import Database, Work
+from shadow.store.patience import patience
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ LEAD = timedelta(seconds=5)
 POLL_SECONDS = 1.0
 _STALE_SECONDS = 2.5
 """Without news for longer than this, keys are looked up again before they are used."""
+_PATIENCE_SECONDS = 5.0
+"""How long the database is waited for: whoever brings an event waits with it."""
 _INDEX = "\x1fbusiness keys"
 """In the place of a tenant: whose key the index of business keys is hashed with. No tenant is called so."""
 _OUTSIDE = b"outside the database"
@@ -167,17 +170,25 @@ class Vault:
         return [self._opened(*one) for one in stored]
 
     def lock(self, content: bytes) -> bytes:
-        """What has to be kept outside the database for a while, as a line of text. Needs no database."""
-        return base64.b64encode(self._master.wrap(content, _OUTSIDE))
+        """What has to be kept outside the database for a while. Needs no database."""
+        return self._master.wrap(content, _OUTSIDE)
 
-    def unlock(self, line: bytes) -> bytes:
+    def unlock(self, locked: bytes) -> bytes:
         """What was locked.
+
+        Raises:
+            WrongSealingKey: by another master key, or it was changed.
+        """
+        return self._master.unwrap(locked, _OUTSIDE)
+
+    def unlock_line(self, line: bytes) -> bytes:
+        """What was locked, as a line of base64: so it was before there was a spool of SQLite files.
 
         Raises:
             WrongSealingKey: by another master key, or it was changed.
             ValueError: it is no such line.
         """
-        return self._master.unwrap(base64.b64decode(line.strip(), validate=True), _OUTSIDE)
+        return self.unlock(base64.b64decode(line.strip(), validate=True))
 
     def _opened(self, body: bytes, part: str, content: bytes) -> bytes | Forgotten:
         if not codec.is_sealed(content):
@@ -230,7 +241,7 @@ class Vault:
 
     async def _look_up(self, tenants: list[str]) -> None:
         """Read the keys of these tenants, and make those that there are not."""
-        async with self._database.connection(Work.SEALING) as connection:
+        async with self._database.connection(Work.SEALING) as connection, patience(connection, _PATIENCE_SECONDS):
             found = await (await connection.execute(_FIND, (tenants,))).fetchall()
             if missing := sorted(set(tenants) - {row[1] for row in found}):
                 ids = [new_id() for _ in missing]
@@ -247,7 +258,7 @@ class Vault:
     async def _look_up_ids(self, keys: list[UUID]) -> None:
         if not keys:
             return
-        async with self._database.connection(Work.SEALING) as connection:
+        async with self._database.connection(Work.SEALING) as connection, patience(connection, _PATIENCE_SECONDS):
             found = await (await connection.execute(_BY_ID, (keys,))).fetchall()
         for key, tenant, wrapped, over in found:
             gone = wrapped is None or over
@@ -271,7 +282,7 @@ class Vault:
     async def _hear(self) -> None:
         """Learn which keys are being forgotten: they seal nothing any more, and open nothing once they are gone."""
         asked_at = time.monotonic()
-        async with self._database.connection(Work.SEALING) as connection:
+        async with self._database.connection(Work.SEALING) as connection, patience(connection, _PATIENCE_SECONDS):
             rows = await (await connection.execute(_FORGOTTEN)).fetchall()
         self._learn(rows, asked_at)
 

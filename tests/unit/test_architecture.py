@@ -66,6 +66,7 @@ ORDER = {
         "reports",
     },
     "shadow/cutover": {"causes", "egress", "intake", "platforms", "fanout", "outcomes", "judge", "reports"},
+    "shadow/spool": {"egress", "cutover", "intake", "platforms", "causes", "fanout", "outcomes", "judge", "reports"},
     "shadow/intake": {"causes", "egress", "platforms", "fanout", "outcomes", "judge", "reports"},
     "shadow/platforms": {"causes", "egress", "fanout", "outcomes", "judge", "reports"},
     "shadow/causes": {"egress", "fanout", "replays", "outcomes", "judge", "reports"},

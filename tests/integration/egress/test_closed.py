@@ -144,7 +144,7 @@ async def test_a_fault_in_any_stage_lets_nothing_through(
 
 
 @pytest.mark.parametrize("error", FAULTS)
-@pytest.mark.parametrize("stage", ["spool.Spool.append", "journal.Journal.found_away"])
+@pytest.mark.parametrize("stage", ["spool.spool.Spool.append", "egress.journal.Journal.found_away"])
 async def test_nor_does_one_while_the_database_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch, stage: str, error: type[Exception]
 ) -> None:
@@ -153,7 +153,7 @@ async def test_nor_does_one_while_the_database_is_away(
         await pair.finish(LEGACY)
     monkeypatch.setattr(world.gateway.runs, "_patience", 0.05)
     monkeypatch.setattr("shadow.egress.calls.CallLog.write", Fault(psycopg.OperationalError))
-    monkeypatch.setattr(f"shadow.egress.{stage}", fault := Fault(error))
+    monkeypatch.setattr(f"shadow.{stage}", fault := Fault(error))
     await contained_calls(world, twins, other)
     assert fault.times > 0
     assert let_through(world) == []

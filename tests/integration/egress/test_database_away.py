@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+
+import orjson
 import psycopg
 import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
-from shadow.egress.spool import SpoolReplay
+from shadow.egress.old_spool import take_over
 from shadow.model.ids import new_id
 from tests.integration.egress.world import World, outage, until
 
@@ -23,7 +27,7 @@ async def back(world: World) -> None:
     """Wait until the gateway has noticed, and written its spool down."""
 
     async def done() -> bool:
-        return not world.gateway.journal.away and not list(world.spool.glob("*.jsonl*"))
+        return not world.gateway.journal.away and not list(world.replay.spool.folder.glob("*.sqlite"))
 
     await until(done)
 
@@ -34,7 +38,7 @@ async def test_a_known_run_goes_on_and_is_written_down_afterwards(world: World, 
     async with outage(server_url):
         answers = [await twins.call(LEGACY, json={"requestId": f"wd_{number}"}) for number in (1, 2)]
         assert [answer.status_code for answer in answers] == [201, 201]
-        assert list(world.spool.glob("*.jsonl.open"))
+        assert list(world.replay.spool.folder.glob("*.sqlite"))
     await back(world)
     assert [row[2:] for row in await world.effects()] == [("forward", 201, f"wd_{number}") for number in (0, 1, 2)]
     await twins.finish(LEGACY)
@@ -88,7 +92,7 @@ async def test_a_decision_that_no_longer_held_is_an_incident_when_the_database_i
         assert answer.status_code == 201
     await back(world)
     await until(lambda: world.rows("SELECT FROM effects WHERE disposition = 'forward'"))
-    await world.gateway.replay.once()
+    await world.replay.once()
     found = await world.rows("SELECT kind, task, side, operation FROM incidents")
     assert found == [(kind, "payout", "legacy", "POST /v1/transfers") for kind in kinds]
 
@@ -160,30 +164,32 @@ async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, serv
     ]
 
 
-async def test_what_a_killed_process_spooled_is_written_down_by_the_next(world: World, server_url: str) -> None:
+async def test_what_an_earlier_version_spooled_is_written_down(world: World, server_url: str) -> None:
+    """In lines of a file; the last one was cut off when its process was killed."""
     twins = await world.twins()
     await twins.call(LEGACY, json={"requestId": "wd_0"})
-    await world.gateway.replay.stop()
+    await world.replay.stop()
     async with outage(server_url):
         await twins.call(LEGACY, json={"requestId": "wd_1"})
-    (spooled,) = world.spool.glob("*.jsonl.open")
-    # as another process that is no more would have left it, its last line cut off
-    left = spooled.with_name("egress-99999999-dead-0.jsonl.open")
-    left.write_bytes(spooled.read_bytes() + b"c2VhbGVk")
-    spooled.unlink()
-    assert world.gateway._spool._handle is not None
-    world.gateway._spool._handle.close()
-    world.gateway._spool._handle = None
+    spool, vault = world.replay.spool, world.database.vault
+    (own,) = await asyncio.to_thread(spool.files)
+    lines = b""
+    for kind in ("call", "answered"):
+        for item in own.oldest(kind, 10, 1 << 20):
+            fields = orjson.loads(vault.unlock(item.body))
+            lines += base64.b64encode(vault.lock(orjson.dumps({"line": kind, **fields}))) + b"\n"
+            own.remove([item.id])
+    left = spool.folder / "egress-99999999-dead-000000.jsonl.open"
+    left.write_bytes(lines + b"c2VhbGVk")
 
     async def present() -> bool:
         return not world.gateway.journal.away
 
     await until(present)
-    replay: SpoolReplay = world.gateway.replay
-    await replay.start()
-    await replay.once()
+    assert await take_over(spool.folder, vault, spool) == 2
+    await world.replay.once()
     assert [row[2:] for row in await world.effects()] == [("forward", 201, "wd_0"), ("forward", 201, "wd_1")]
-    assert [path.suffix for path in world.spool.iterdir()] == [".unreadable"]
+    assert [path.suffix for path in spool.folder.iterdir()] == [".unreadable"]
 
 
 async def test_an_unknown_legacy_run_stays_here_while_its_route_ramps(world: World, server_url: str) -> None:

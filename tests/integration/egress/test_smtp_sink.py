@@ -22,6 +22,7 @@ from shadow.egress.keys import issue
 from shadow.egress.mail_relay import MailRelay
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.platforms.client import carrying_client
+from shadow.spool.replay import spooling
 from shadow.store import codec
 from shadow.store.database import Database
 from tests.integration.effects.world import SeenWorld, catalogue
@@ -102,8 +103,8 @@ def routing() -> ToldRouting:
 
 @pytest.fixture
 async def gateway(world: SeenWorld, routing: ToldRouting, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with carrying_client() as http:
-        made = Gateway(world.catalogue, world.database, routing, http, tmp_path / "spool")
+    async with carrying_client() as http, spooling(tmp_path / "spool", world.database) as replay:
+        made = Gateway(world.catalogue, world.database, routing, http, replay.spool)
         made.runs._patience = 0.6
         await made.start()
         yield made
@@ -343,7 +344,7 @@ async def test_mail_of_a_known_run_goes_on_while_the_database_is_away(
     assert len(receiver[0].received) == 2
 
     async def written() -> bool:
-        return not gateway.journal.away and not gateway._spool.waiting
+        return not gateway.journal.away and not gateway._spool.standing.items
 
     await until(written)
     ours, theirs = told.run(Side.LEGACY), contained.run(Side.CANDIDATE)

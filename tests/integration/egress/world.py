@@ -26,6 +26,7 @@ from shadow.outcomes.inngest_runs import InngestRuns
 from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
+from shadow.spool.replay import SpoolReplay, spooling
 from shadow.store.database import Database
 
 CATALOGUE = """
@@ -188,7 +189,7 @@ class World:
     keys: dict[Side, str]
     trigger: dict[str, dict[str, Any]]
     """The runs that Trigger.dev tells of."""
-    spool: Path
+    replay: SpoolReplay
     url: str
     traces: TriggerTraces
     inngest: dict[str, Any]
@@ -315,7 +316,8 @@ async def world_of(
         discovery = Discovery(catalogue, database, http)
         traces = TriggerTraces(catalogue, database, http, discovery.discover, fresh_seconds=0, again_seconds=0.1)
         identify = InngestRuns(catalogue, database, http).identify
-        gateway = Gateway(catalogue, database, routing, http, folder / "spool", traces=traces, identify=identify)
+        replay = await stack.enter_async_context(spooling(folder / "spool", database))
+        gateway = Gateway(catalogue, database, routing, http, replay.spool, traces=traces, identify=identify)
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         edge = EgressEdge(gateway)
@@ -335,7 +337,7 @@ async def world_of(
             routing,
             held,
             told,
-            folder / "spool",
+            replay,
             front.url,
             traces,
             inngest,

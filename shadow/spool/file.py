@@ -1,0 +1,199 @@
+"""One file of a spool: a SQLite database that one process adds to, and that any process empties once that is gone.
+
+Blocking: called in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sqlite3
+import threading
+import time
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIX = ".sqlite"
+_LOCK = ".lock"
+_WAIT_SECONDS = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body BLOB NOT NULL, at REAL NOT NULL, refused TEXT
+);
+CREATE INDEX IF NOT EXISTS items_by_kind ON items (kind, id) WHERE refused IS NULL;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An item as it lies in a file."""
+
+    id: int
+    kind: str
+    body: bytes
+    """Sealed."""
+
+
+class SpoolFile:
+    """The file, which this process holds: nobody else adds to it or empties it."""
+
+    def __init__(self, path: Path, held: typing.IO[bytes]) -> None:
+        self.path = path
+        self._held = held
+        self._turn = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # An item is acknowledged once it would survive the machine's end, and not the process's alone.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(_SCHEMA)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @classmethod
+    def create(cls, path: Path) -> SpoolFile:
+        """A new one, held from its first moment.
+
+        Raises:
+            OSError, sqlite3.Error: the disk does not take it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = _hold(path)
+        if held is None:
+            raise OSError(f"{path} is another process's")
+        try:
+            path.touch(mode=0o600)
+            return cls(path, held)
+        except BaseException:
+            _remove(path)
+            held.close()
+            raise
+
+    @classmethod
+    def adopt(cls, path: Path) -> SpoolFile | None:
+        """One that a process left behind that is no more; None while its process lives, or when it is gone.
+
+        A process holds a lock beside the file, which ends with it. Its number tells nothing: in a container every
+        process has the same.
+
+        Raises:
+            OSError, sqlite3.Error: it can't be read.
+        """
+        held = _hold(path)
+        if held is None:
+            return None
+        if not path.exists():  # whoever held it has just emptied it
+            path.with_suffix(_LOCK).unlink(missing_ok=True)
+            held.close()
+            return None
+        try:
+            found = cls(path, held)
+            # Whatever was refused may be taken by what runs now.
+            found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
+        except BaseException:
+            held.close()
+            raise
+        return found
+
+    def add(self, items: Iterable[tuple[str, bytes]]) -> None:
+        """Keep items; they are on disk when this returns, all of them or none.
+
+        Raises:
+            sqlite3.Error: the disk does not take them.
+        """
+        now = time.time()
+        with self._turn, self._transaction():
+            self._connection.executemany(
+                "INSERT INTO items (kind, body, at) VALUES (?, ?, ?)", [(kind, body, now) for kind, body in items]
+            )
+
+    def oldest(self, kind: str, most: int, most_bytes: int) -> list[Stored]:
+        """The next items of that kind, in their order: at least one, if there is any."""
+        found: list[Stored] = []
+        size = 0
+        with self._turn:
+            cursor = self._connection.execute(
+                "SELECT id, kind, body FROM items WHERE kind = ? AND refused IS NULL ORDER BY id LIMIT ?", (kind, most)
+            )
+            for row in cursor:
+                item = Stored(*row)
+                size += len(item.body)
+                if found and size > most_bytes:
+                    break
+                found.append(item)
+            cursor.close()
+        return found
+
+    def kinds(self) -> set[str]:
+        """Those of which something waits."""
+        with self._turn:
+            rows = self._connection.execute("SELECT DISTINCT kind FROM items WHERE refused IS NULL").fetchall()
+        return {kind for (kind,) in rows}
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Forget items that are written down elsewhere."""
+        with self._turn, self._transaction():
+            self._connection.executemany("DELETE FROM items WHERE id = ?", [(one,) for one in ids])
+
+    def refuse(self, item: int, reason: str) -> None:
+        """Set aside what the database will not take, so that it keeps nobody else up."""
+        with self._turn:
+            self._connection.execute("UPDATE items SET refused = ? WHERE id = ?", (reason, item))
+
+    def size(self) -> tuple[int, int, int]:
+        """(items that wait, bytes of their bodies, items that were set aside)."""
+        with self._turn:
+            row = self._connection.execute(
+                "SELECT count(*) FILTER (WHERE refused IS NULL), coalesce(sum(length(body)), 0),"
+                " count(*) FILTER (WHERE refused IS NOT NULL) FROM items"
+            ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of it, so that another process may take it.
+
+        Args:
+            remove: it is empty, and goes.
+        """
+        with self._turn:
+            self._connection.close()
+            if remove:
+                _remove(self.path)
+            self._held.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> typing.Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+def _hold(path: Path) -> typing.IO[bytes] | None:
+    """The lock that goes with a file; None while another process has it.
+
+    It lies beside the file: SQLite's own locks would be lost by closing a second handle of the same file.
+    """
+    held = path.with_suffix(_LOCK).open("ab")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
+def _remove(path: Path) -> None:
+    for suffix in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", _LOCK):
+        path.with_suffix(suffix).unlink(missing_ok=True)
