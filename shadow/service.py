@@ -35,6 +35,7 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.fanout.spooled_handoffs import SpooledHandoffs
 from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
 from shadow.gate.legacy_shapes import LegacyShapes
@@ -45,10 +46,12 @@ from shadow.notices.delivering import NoticeLoop
 from shadow.observe import logs
 from shadow.outcomes.collector import Collector
 from shadow.outcomes.inngest_runs import InngestRuns
+from shadow.outcomes.spooled_reports import SpooledReports
 from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
+from shadow.platforms.tls import contexts
 from shadow.sealing import master
 from shadow.spool.replay import spooling
 from shadow.steering.watching import CutoverWatch
@@ -163,7 +166,7 @@ class Service:
             upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
-            http = await stack.enter_async_context(carrying_client())
+            http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
             if self._loops:
                 await self._start_loops(stack, http)
             servers = []
@@ -225,9 +228,11 @@ class Service:
             stack.push_async_callback(part.stop)
 
     async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> _Server:
+        from api.front.afterwards import Afterwards
         from api.front.application import front_app
         from api.front.reports import PREFIX, worker_app
         from api.front.services import FrontServices
+        from api.front.straight import Straight
 
         assert self._front is not None
         routing = Routing(self._catalogue, self._database)
@@ -258,6 +263,11 @@ class Service:
             stack.push_async_callback(gateway.stop)
         if self._smtp is not None:
             await self._mail_sink(stack, gateway, self._smtp)
+        reports = SpooledReports(self._catalogue, self._database, spool)
+        stack.push_async_callback(reports.stop)
+        afterwards = Afterwards()
+        handoffs = SpooledHandoffs(self._catalogue, self._database, spool)
+        straight = Straight(handoffs, adapters(self._catalogue, http), afterwards, routing.steady)
         services = FrontServices(
             catalogue=self._catalogue,
             intake=intake,
@@ -267,7 +277,9 @@ class Service:
             gateway=gateway,
             discover=discover,
             identify=identify,
-            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify))],
+            straight=straight,
+            afterwards=afterwards,
+            extra=[(PREFIX, worker_app(self._catalogue, self._database, identify, reports))],
         )
         stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
         return _Server(uvicorn.Config(front_app(services), **server_settings(self._front)))
@@ -334,6 +346,7 @@ def run(
     database = Database(database_url, direct_url or "", lambda: key)
 
     async def main() -> None:
+        logs.follow(asyncio.get_running_loop())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -112,6 +112,10 @@ class Intents:
             intents = await self._keys.accepted(asked, arrivals, partial(self._legacys, self._services.clock()))
         except (psycopg.Error, Overloaded) as error:
             intents = self._uncommitted(asked, arrivals, error)
+        straight = self._services.straight
+        if straight is not None and any(it.receipt.spooled and not straight.may_go(it.arrival) for it in intents):
+            # Its key may stand for a run of the other side. It is stored, and known when it comes again.
+            raise psycopg.OperationalError("the database is away, and the route was moved within the life of the key")
         unserved = next((intent for intent in intents if intent.is_issued and not _can_go(intent.call, bridges)), None)
         if unserved is not None:
             await self._settlements.dropped(intents)
@@ -249,6 +253,8 @@ class Intents:
         Raises:
             psycopg.Error: the database is away; the client may come again, since its call will be recognised.
         """
+        if self._services.straight is not None:
+            self._services.straight.events([it.arrival for it in intents], [it.receipt for it in intents])
         try:
             await self._settlements.note(intents)
         except psycopg.Error as error:

@@ -12,6 +12,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from api.front.afterwards import Afterwards
+from api.front.straight import Straight
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision
 from shadow.egress.gateway import Gateway
@@ -54,6 +55,8 @@ class FrontServices:
     gateway: Gateway | None = None
     """None where no target is declared."""
     clock: Callable[[], datetime] = _now
+    straight: Straight | None = None
+    """Hands spooled events over; None where nothing is spooled."""
     afterwards: Afterwards = field(default_factory=Afterwards)
     """What is still to be done of calls that were answered; let it finish before the others are stopped."""
     extra: Sequence[tuple[str, ASGIApp]] = ()

@@ -24,6 +24,7 @@ from api.front.services import FrontServices
 from api.front.workers import Worker, Workers
 from shadow.catalogue.model import Side
 from shadow.fanout.handoff import Started, record_started
+from shadow.fanout.spooled_handoffs import Handed, Refused, Tagged
 from shadow.intake import answers, run_tags
 from shadow.intake.answers import Accepted, Fate
 from shadow.intake.arrival import DedupeKey
@@ -50,6 +51,7 @@ class Settlements:
 
     def __init__(self, services: FrontServices, workers: Workers, keys: KnownKeys) -> None:
         self._services = services
+        self._straight = services.straight
         self._workers = workers
         self._keys = keys
         self._of_producers = Rounds(partial(self._write, Work.ACCEPT), pause=_PAUSE)
@@ -61,6 +63,10 @@ class Settlements:
         Where too much waits already, nothing is written: the workers will find out.
         """
         if not intents:
+            return
+        if self._straight is not None and _is_spooled(intents):
+            if not self._services.afterwards.begin(partial(self._spool_handed, platform, intents, taken)):
+                log.error("front.answer_not_spooled", intents=len(intents), error="TooMuchWaits")
             return
         names = [told.run for told in taken if told is not None and told.run is not None]
         names += [about_key(intent.arrival.dedupe) for intent in intents if intent.arrival.dedupe is not None]
@@ -87,10 +93,21 @@ class Settlements:
         The producer has its run whatever happens here: a failure is logged, and the workers find out by sending the
         intent again under its key.
         """
+        if self._straight is not None and _is_spooled(intents):
+            await self._spool_handed(platform, intents, taken)
+            return
         try:
             await self._settled(platform, intents, taken)
         except Exception:
             log.exception("front.answer_not_recorded", intents=len(intents))
+
+    async def _spool_handed(self, platform: str, intents: Sequence[Intent], taken: Sequence[Taken | None]) -> None:
+        """Of calls whose intents are spooled: what says so plainly. The workers find out the rest, under the key."""
+        assert self._straight is not None
+        for intent, told in zip(intents, taken, strict=True):
+            if told is not None and told.run is not None and (intent.key.ours or not told.cached):
+                mark = Handed(intent.receipt.event_id, Side.LEGACY, intent.task.id, platform, told.run)
+                await self._straight.handed(mark)
 
     async def _settled(self, platform: str, intents: Sequence[Intent], taken: Sequence[Taken | None]) -> None:
         await self.without_answer([intent for intent, told in zip(intents, taken, strict=True) if told is None])
@@ -106,6 +123,11 @@ class Settlements:
         Raises:
             psycopg.Error: the database is away.
         """
+        if self._straight is not None and _is_spooled(intents) and all(intent.worker is None for intent in intents):
+            for intent in intents:
+                if intent.call.tags:
+                    await self._straight.tagged(Tagged(intent.receipt.event_id, tuple(intent.call.tags)))
+            return
         tagged = [(intent.receipt.event_id, intent.call.tags) for intent in intents if intent.call.tags]
         if tagged:
             async with self._services.database.connection(Work.ACCEPT) as connection:
@@ -122,6 +144,8 @@ class Settlements:
 
         It goes by itself when the door's time is over: a failure is logged.
         """
+        if self._straight is not None and _is_spooled(issued):
+            self._straight.events([intent.arrival for intent in issued], [intent.receipt for intent in issued])
         try:
             async with self._services.database.connection(Work.ACCEPT) as connection:
                 await answers.release(connection, [intent.receipt.event_id for intent in issued])
@@ -144,6 +168,11 @@ class Settlements:
 
     async def dropped(self, intents: Sequence[Intent]) -> None:
         """`refused`, or psycopg.Error. What was issued, and another call was answered with meanwhile, stays."""
+        if self._straight is not None and _is_spooled(intents):
+            await self._straight.refused(
+                [Refused(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents]
+            )
+            return
         fresh = [(intent.receipt.event_id, intent.arrival.dedupe) for intent in intents if not intent.receipt.duplicate]
         if fresh:
             runs = [
@@ -156,8 +185,8 @@ class Settlements:
                 await answers.drop(connection, [one for one in fresh if one[0] not in told])
 
     async def without_answer(self, intents: Sequence[Intent]) -> None:
-        """Leave intents to the workers, soon."""
-        if intents:
+        """Leave intents to the workers, soon; spooled ones they come to when the door's time is over."""
+        if intents and not _is_spooled(intents):
             async with self._services.database.connection(Work.ACCEPT) as connection:
                 await answers.hasten(connection, [intent.receipt.event_id for intent in intents], _SOON)
 
@@ -232,6 +261,11 @@ class Settlements:
         return [
             (replace(intent, receipt=receipt), told) for (intent, told), receipt in zip(taken, receipts, strict=True)
         ]
+
+
+def _is_spooled(intents: Sequence[Intent]) -> bool:
+    """Whether a call's intents are on the local disk alone: all of them are, or none."""
+    return any(intent.receipt.spooled is not None for intent in intents)
 
 
 def about_key(dedupe: DedupeKey) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -29,8 +30,9 @@ from api.front.services import FrontServices
 from shadow.catalogue import Ignored, MappedEvent
 from shadow.catalogue.model import HttpPlatform, Origin, Side, WebhookSource
 from shadow.fanout.handoff import Started, record_started
+from shadow.fanout.spooled_handoffs import Handed
 from shadow.intake import answers, signatures, webhook
-from shadow.intake.arrival import Stage
+from shadow.intake.arrival import Arrival, Receipt, Stage
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.plan import PASSTHROUGH_PATIENCE
 from shadow.observe.fail_points import reach
@@ -57,6 +59,8 @@ class _Source:
     forward: HttpPlatform | None
     forward_name: str | None
     passthrough: bool
+    by_body: bool
+    """Whether a delivery is known again by its bytes."""
 
 
 class WebhookDoor:
@@ -86,6 +90,7 @@ class WebhookDoor:
             forward=forward,
             forward_name=settings.forward,
             passthrough=forward is not None and settings.answer == "passthrough",
+            by_body=settings.dedupe == "body",
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +121,7 @@ class WebhookDoor:
             else:
                 await problem(send, 400, str(error))
             return
-        delivery = webhook.delivery(source.name, source.mapper, body, document, (), named)
+        delivery = webhook.delivery(source.name, source.mapper, body, document, (), named, by_body=source.by_body)
         if source.forward is not None or not isinstance(delivery.read, MappedEvent):
             delivery = replace(delivery, headers=pairs(scope))  # kept, or passed on, as it came
         await self._take(source, delivery, send)
@@ -140,8 +145,18 @@ class WebhookDoor:
             return
         if isinstance(delivery.read, webhook.Unmapped):
             log.warning("front.unmapped", source=source.name, event_id=str(receipt.event_id))
-        if source.passthrough and any(dispatch.stage is Stage.FORWARD for dispatch in arrival.dispatches):
-            answer = await self._forwarded(source, delivery, receipt.event_id, receipt.duplicate)
+        forwards = any(dispatch.stage is Stage.FORWARD for dispatch in arrival.dispatches)
+        if receipt.spooled is not None and self._services.straight is not None:
+            self._services.straight.events((arrival,), (receipt,))
+            if forwards and not source.passthrough:
+                self._services.straight.begin(
+                    arrival, receipt, partial(self._passed_on, source, delivery, arrival, receipt)
+                )
+        if source.passthrough and forwards:
+            if receipt.spooled is None:
+                answer = await self._forwarded(source, delivery, receipt.event_id, receipt.duplicate)
+            else:
+                answer = await self._passed_on(source, delivery, arrival, receipt)
             if answer is not None:
                 await respond(send, answer.status, answer.body, pass_back(answer.headers))
                 return
@@ -150,6 +165,19 @@ class WebhookDoor:
             return
         duplicate = "true" if receipt.duplicate else "false"
         await respond(send, 202, f'{{"id":"{receipt.event_id}","duplicate":{duplicate}}}'.encode())
+
+    async def _passed_on(
+        self, source: _Source, delivery: webhook.Delivery, arrival: Arrival, receipt: Receipt
+    ) -> Answer | None:
+        """Pass a spooled delivery on. None when there is no answer, or when it may have been another side's before."""
+        straight = self._services.straight
+        if straight is None or source.forward is None or source.forward_name is None or not straight.may_go(arrival):
+            return None
+        answer = await _send(self._services.http, source.forward, delivery)
+        reach("webhook.forwarded")
+        if answer is not None and 200 <= answer.status < 300:
+            await straight.handed(Handed(receipt.event_id, Side.LEGACY, None, source.forward_name))
+        return answer
 
     async def _forwarded(
         self, source: _Source, delivery: webhook.Delivery, event_id: UUID, duplicate: bool

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
@@ -124,6 +124,12 @@ class Routing:
     def _phase_of(self, task: str, moment: datetime) -> Phase:
         standing = self._standings.get(task)
         return standing.at(moment) if standing else Phase.LEGACY
+
+    def steady(self, route: str, within: timedelta) -> bool:
+        """Whether no move of that route has taken effect within that time."""
+        since = datetime.now(UTC) - within
+        standings = (self._standings.get(task) for task in self._catalogue.routes[route].tasks)
+        return all(standing is None or standing.effective_at < since for standing in standings)
 
     def decision(self, route: str, key: str | None = None) -> Decision:
         """What governs an event of that route that is accepted now: the same object for all that are decided alike.

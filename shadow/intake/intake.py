@@ -70,7 +70,8 @@ class Intake:
         self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(
             self._write, size=_size, splits=_may_be_of_the_events, writers=_WRITERS
         )
-        self._lanes = Lanes(database, Work.INTAKE, ACCEPT, number=_WRITERS, within=PATIENCE_SECONDS)
+        within = PATIENCE_SECONDS if spool is not None else None
+        self._lanes = Lanes(database, Work.INTAKE, ACCEPT, number=_WRITERS, within=within)
         self._bell = Bell(database)
 
     async def start(self) -> None:

@@ -33,7 +33,7 @@ LEAD = timedelta(seconds=5)
 POLL_SECONDS = 1.0
 _STALE_SECONDS = 2.5
 """Without news for longer than this, keys are looked up again before they are used."""
-_PATIENCE_SECONDS = 3.0
+_PATIENCE_SECONDS = 5.0
 """How long the database is waited for: whoever brings an event waits with it."""
 _INDEX = "\x1fbusiness keys"
 """In the place of a tenant: whose key the index of business keys is hashed with. No tenant is called so."""

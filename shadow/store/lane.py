@@ -48,11 +48,11 @@ class Statement:
 class Lane:
     """Executes its statement for one task at a time."""
 
-    def __init__(self, database: Database, work: Work, statement: Statement, *, within: float) -> None:
+    def __init__(self, database: Database, work: Work, statement: Statement, *, within: float | None) -> None:
         """
         Args:
             work: whose pool the connection is of. It has to be one of `AUTOCOMMIT`.
-            within: seconds that an execution may take; then the connection is given up.
+            within: seconds that an execution may take; then the connection is given up. None: any time.
         """
         self._database = database
         self._work = work
@@ -176,7 +176,9 @@ class Lane:
 class Lanes:
     """Several lanes of one kind, for as many tasks at once."""
 
-    def __init__(self, database: Database, work: Work, statement: Statement, *, number: int, within: float) -> None:
+    def __init__(
+        self, database: Database, work: Work, statement: Statement, *, number: int, within: float | None
+    ) -> None:
         self._all = [Lane(database, work, statement, within=within) for _ in range(number)]
         self._free = list(self._all)
         self._room = asyncio.Semaphore(number)

@@ -16,11 +16,14 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def patience(connection: psycopg.AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """Hang up when what is done with the connection takes longer: it then raises psycopg.OperationalError.
+async def patience(connection: psycopg.AsyncConnection[Any], seconds: float | None) -> AsyncIterator[None]:
+    """Hang up when what is done with the connection takes longer: it then raises psycopg.OperationalError. None: never.
 
     Cancelling would wait for the server to confirm it. Whether the server did what it was asked for is not known.
     """
+    if seconds is None:
+        yield
+        return
     timer = asyncio.get_running_loop().call_later(seconds, _hang_up, connection)
     try:
         yield

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from api.front.application import front_app
+from api.front.reports import PREFIX, worker_app
 from api.front.services import FrontServices
+from api.front.straight import Straight
 from sandbox.inngest import PretendInngest
 from sandbox.serving import Served
 from sandbox.trigger_dev.server import PretendTriggerDev
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.cutover.decision import Decision, Phase, Ramp, decide
+from shadow.fanout.spooled_handoffs import SpooledHandoffs
 from shadow.intake.intake import Intake
+from shadow.outcomes.spooled_reports import SpooledReports
 from shadow.platforms.client import carrying_client
+from shadow.platforms.registry import adapters
+from shadow.spool.replay import SpoolReplay, spooling
 from shadow.store.database import Database, Work
 
 PRODUCER = "tr_dev_producer00000000000000000"
@@ -30,6 +37,7 @@ platforms:
   trigger: {{kind: trigger.dev, side: legacy, url: "{trigger}", secret_key: {producer}, timeout: 5s}}
   inngest: {{kind: inngest, side: candidate, event_url: "{inngest}", api_url: "{inngest}", event_key: k, app: shop}}
   app: {{kind: http, side: legacy, url: "{app}/hooks/github", headers: {{x-shadow-key: secret}}}}
+report_keys: {{legacy: [legacy-key], candidate: [candidate-key]}}
 sources:
   github:
     kind: webhook
@@ -73,6 +81,8 @@ class ToldRouting:
     """Routes that stand elsewhere."""
     ramp: Ramp = field(default_factory=Ramp)
     """Of those in `ramp`."""
+    steady: bool = True
+    """Whether no route was moved lately."""
 
     def decision(self, route: str, key: str | None = None) -> Decision:
         return decide(route, self.of.get(route, self.phase), candidate=self.ramp.takes(key))
@@ -117,6 +127,7 @@ class World:
     services: FrontServices
     requests: list[httpx.Request]
     """What the listener sent on, in order."""
+    replay: SpoolReplay | None = None
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What is stored, once what the answers so far have left to do is done."""
@@ -154,8 +165,12 @@ def states(rows: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 @asynccontextmanager
-async def world_of(database: Database) -> AsyncIterator[World]:
-    """Start all of it over that database; it stops with the block."""
+async def world_of(database: Database, spool: Path | None = None) -> AsyncIterator[World]:
+    """Start all of it over that database; it stops with the block.
+
+    Args:
+        spool: the folder where it spools while the database is away; None: it does not.
+    """
     async with AsyncExitStack() as stack:
         trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[PRODUCER, WORKER]))
         trigger.task("hello", _greet)
@@ -168,7 +183,8 @@ async def world_of(database: Database) -> AsyncIterator[World]:
             trigger=trigger.url, inngest=inngest_served.url, app=app_served.url, producer=PRODUCER, worker=WORKER
         )
         catalogue = parse(text, "front.yaml", {})
-        intake = Intake(database)
+        replay = await stack.enter_async_context(spooling(spool, database)) if spool is not None else None
+        intake = Intake(database, replay.spool if replay is not None else None)
         await intake.start()
         stack.push_async_callback(intake.stop)
         routing = ToldRouting()
@@ -180,7 +196,18 @@ async def world_of(database: Database) -> AsyncIterator[World]:
 
         http.event_hooks = {"request": [remember]}
         services = FrontServices(catalogue, intake, routing, database, http)
+        if replay is not None:
+            straight = Straight(
+                SpooledHandoffs(catalogue, database, replay.spool),
+                adapters(catalogue, http),
+                services.afterwards,
+                lambda _route, _within: routing.steady,
+            )
+            reports = SpooledReports(catalogue, database, replay.spool)
+            stack.push_async_callback(reports.stop)
+            extra = [(PREFIX, worker_app(catalogue, database, spooled=reports))]
+            services = replace(services, straight=straight, extra=extra)
         stack.push_async_callback(services.afterwards.finish)
         front = await stack.enter_async_context(Served(front_app(services)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
-        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests)
+        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests, replay)
