@@ -37,6 +37,8 @@ _WRITERS = 2
 
 log = structlog.get_logger(__name__)
 
+_DEADLOCK_PAUSES = (0.02, 0.2)
+"""Seconds before a batch that was in a deadlock is stored again."""
 FIND_PAUSES = (0.1, 0.5)
 """Seconds before each new try to look up the events that hold duplicates' keys."""
 
@@ -176,12 +178,15 @@ class Intake:
         except TimeoutError:
             raise OperationalError("the keys of tenants could not be read in time") from None
         parameters = batch.parameters(vault)
-        try:
-            return await self._execute(parameters)
-        except DeadlockDetected:
-            # Batches take their keys in one order and can't block each other, but others lock keys as well.
-            log.warning("intake.deadlock")
-            return await self._execute(parameters)
+        for pause in _DEADLOCK_PAUSES:
+            try:
+                return await self._execute(parameters)
+            except DeadlockDetected:
+                # Batches take their keys in one order and can't block each other, but others lock keys as well. Whoever
+                # waited for this batch gets what it waits for meanwhile.
+                log.warning("intake.deadlock")
+                await asyncio.sleep(pause)
+        return await self._execute(parameters)
 
     async def _execute(self, parameters: Sequence[bytes]) -> set[UUID]:
         async with self._lanes.one() as lane:
