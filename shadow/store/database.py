@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Work(StrEnum):
 
 
 POOL_SIZE = {
-    Work.INTAKE: 2,
+    Work.INTAKE: 3,
     Work.BELL: 1,
     Work.ACCEPT: 4,
     Work.CAUSES: 3,
@@ -94,6 +94,11 @@ class Connection(psycopg.AsyncConnection[Any]):
     """A connection that knows its database, and so the vault: whoever writes or reads bodies needs nothing else."""
 
     database: Database
+
+    @cached_property
+    def lanes(self) -> set[bytes]:
+        """The names of the statements of lanes that are prepared on it; see `lane.py`."""
+        return set()
 
     @property
     def vault(self) -> Vault:
