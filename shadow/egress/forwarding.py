@@ -117,7 +117,7 @@ class _Passing:
         """The answer for the worker."""
         headers = answer_headers(response)
         length = response.headers.get("content-length", "")
-        announced = int(length) if length.isdigit() else None
+        announced = int(length) if length.isdecimal() else None
         bodiless = self._call.outgoing.method == "HEAD" or response.status_code in _NO_BODY or announced == 0
         if not bodiless and (announced is None or announced > _WHOLE):
             return Reply(response.status_code, headers, self._stream(response, headers, announced))
