@@ -48,7 +48,7 @@ async def moved(players: Cast, fleet: FleetProcess) -> None:
     async with httpx.AsyncClient(timeout=30, headers={"Authorization": f"Bearer {players.token}"}) as client:
         (task, event), *_ = await rows(
             players.database_url,
-            "SELECT task, name FROM pairs JOIN events ON events.id = event_id WHERE source = 'app-inngest' LIMIT 1",
+            "SELECT pairs.task, name FROM pairs JOIN events ON events.id = event_id WHERE source = 'app-inngest' LIMIT 1",
         ) or [("", "")]
         assert task, "the demo has a task that the app's events start"
         route = {"phase": "legacy", "reason": "for the day"}
