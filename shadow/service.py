@@ -54,6 +54,7 @@ from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.platforms.registry import adapters
+from shadow.platforms.tls import contexts
 from shadow.sealing import master
 from shadow.spool.replay import spooling
 from shadow.steering.watching import CutoverWatch
@@ -173,7 +174,7 @@ class Service:
             upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
-            http = await stack.enter_async_context(carrying_client())
+            http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
             if self._loops:
                 await self._start_loops(stack, http)
             servers = []
@@ -360,6 +361,7 @@ def run(
     database = Database(database_url, direct_url or "", lambda: key)
 
     async def main() -> None:
+        logs.follow(asyncio.get_running_loop())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -40,12 +40,21 @@ class WithHeaders:
             return
         added = _DOCUMENTED if scope["path"] in _DOCUMENT_PATHS else HEADERS
 
+        started = False
+
         async def careful(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 _add(MutableHeaders(scope=message), added, scope)
             await send(message)
 
-        await self._app(scope, receive, careful)
+        try:
+            await self._app(scope, receive, careful)
+        except Exception:
+            # Starlette raises once more what was answered, and logged: the server would log it again, and hang up.
+            if not started:
+                raise
 
 
 def _add(headers: MutableHeaders, added: Mapping[str, str], scope: Scope) -> None:

@@ -27,14 +27,17 @@ class ControlServices:
     """Whether the process has been told to stop: it is alive then, and not ready."""
     rates: Rates | None = field(init=False)
     """How often each token may ask, in this process; None: as often as it likes."""
+    sign_ins: Rates = field(init=False)
+    """How often each address may try a token at the pages."""
     figures: FigureReader = field(init=False)
     rulebook: Rulebook = field(init=False)
     proofs: Proofs = field(init=False)
     """Stopped by whoever made the services."""
 
     def __post_init__(self) -> None:
-        limit = self.catalogue.limits.control_requests_per_second
-        self.rates = None if limit is None else Rates(limit)
+        a_minute = self.catalogue.limits.sign_ins_per_minute
+        self.sign_ins = Rates(a_minute / 60, burst=a_minute)
+        self.rates = Rates.of(self.catalogue.limits.control_requests_per_second)
         self.figures = FigureReader(self.database.engine, self.catalogue)
         self.rulebook = Rulebook(self.catalogue)
         self.proofs = Proofs(self.database, self.catalogue)

@@ -6,6 +6,8 @@ seed under which the delivery loop will send them.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,6 +37,7 @@ from api.front.passthrough import pass_through
 from api.front.plans import Plan, Plans
 from api.front.services import FrontServices
 from api.front.workers import UnknownRun, Worker, Workers, told_by
+from shadow.access.rates import Rates
 from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
 from shadow.causes.authority import Purpose
 from shadow.intake import inngest_events
@@ -76,6 +79,7 @@ class InngestDoor:
         self._plans = plans
         self._workers = workers
         self._limit = services.catalogue.limits.body_bytes
+        self._rates = Rates.of(services.catalogue.limits.requests_per_second)
         self._platform = _platform(services)
         self._keys = KeyRing(
             (self._made_ready(name, settings), settings.keys)
@@ -96,9 +100,14 @@ class InngestDoor:
         if scope["method"] != "POST":
             await respond(send, 405, b"", ((b"allow", b"POST"),))
             return
-        source = self._keys.holder(scope["path"][len(_PREFIX) :])
+        key = scope["path"][len(_PREFIX) :]
+        source = self._keys.holder(key)
         if source is None:
             await respond(send, 401, b'{"status":401,"message":"","error":"Event key not found"}', _HEADERS)
+            return
+        if self._rates is not None and (wait := self._rates.wait(key, time.monotonic())) > 0:
+            again = (b"retry-after", str(math.ceil(wait)).encode())
+            await _refuse(send, 429, "this event key sends more than limits.requests_per_second", (*_HEADERS, again))
             return
         try:
             body = await read_body(scope, receive, self._limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -11,6 +13,7 @@ from fastapi import Request
 
 from api.front.exchange import ENCODED, is_encoded
 from api.front.keys import KeyRing
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 
@@ -48,12 +51,28 @@ def bearer(request: Request) -> str | None:
     return (key.strip() or None) if scheme.lower() == "bearer" else None
 
 
-def side_of(keys: KeyRing[Side], key: str | None) -> Side:
-    """The side whose report key it is."""
+def side_of(keys: KeyRing[Side], key: str | None, rates: Rates | None = None) -> Side:
+    """The side whose report key it is.
+
+    Raises:
+        Refusal: it is nobody's, or sends more than the catalogue lets it.
+    """
     side = None if key is None else keys.holder(key)
     if side is None:
         raise unknown_key("`report_keys` in the catalogue")
+    check_rate(rates, key)
     return side
+
+
+def check_rate(rates: Rates | None, key: str | None) -> None:
+    """Refuse a key that sends more than the catalogue lets it: the worker comes again."""
+    if rates is not None and (wait := rates.wait(key, time.monotonic())) > 0:
+        seconds = str(math.ceil(wait))
+        raise Refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"this key sends more than `limits.requests_per_second`; come back in {seconds} s",
+            headers={"retry-after": seconds},
+        )
 
 
 def unknown_key(expected: str) -> Refusal:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from api.front.guard import guard_router
 from api.front.report import MOST_PROBLEMS, Refusal, bearer, body_of, report_keys, side_of, unstored
 from api.front.watcher import add_watchers
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.effects.record import record_effects
 from shadow.observe import metrics
@@ -71,11 +72,12 @@ def reports_router(
     """The two reports. Each is taken whole or not at all, and durable when it is answered."""
     router = APIRouter()
     keys = report_keys(catalogue)
+    rates = Rates.of(catalogue.limits.requests_per_second)
 
     @router.post("/runs")
     async def runs(request: Request) -> dict[str, int]:
         """Outcomes of one run or several."""
-        side = side_of(keys, bearer(request))
+        side = side_of(keys, bearer(request), rates)
         body = await body_of(request, catalogue.limits.body_bytes)
         try:
             outcomes = runs_of(body, side, catalogue)
@@ -97,7 +99,7 @@ def reports_router(
     @router.post("/effects")
     async def effects(request: Request) -> dict[str, int]:
         """One effect or several, of one run or several."""
-        side = side_of(keys, bearer(request))
+        side = side_of(keys, bearer(request), rates)
         body = await body_of(request, catalogue.limits.body_bytes)
         try:
             reported = effects_of(body)

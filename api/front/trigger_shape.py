@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +52,25 @@ async def not_stored(send: Send) -> None:
     """The database is away: the SDK comes again."""
     body = {"error": "The call could not be stored; send it again"}
     await respond(send, 503, orjson.dumps(body), retry_headers((*_HEADERS, *_RETRY)))
+
+
+async def too_often(send: Send, wait: float) -> None:
+    """The key sends more than the catalogue lets it, in the shape of the platform's own limit (reference 1.7): the SDK
+    comes again when it says."""
+    until = int((time.time() + wait) * 1000)
+    body = {
+        "title": "Rate Limit Exceeded",
+        "status": 429,
+        "type": "https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/429",
+        "detail": "Shadow lets this key send no more (limits.requests_per_second)",
+        "reset": until,
+        "secondsUntilReset": math.ceil(wait),
+        "error": "Rate limit exceeded",
+    }
+    told = ((b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", str(until).encode()))
+    again = (b"retry-after", str(math.ceil(wait)).encode())
+    headers = ((b"content-type", b"application/problem+json; charset=utf-8"), *_HEADERS[1:], *told, again)
+    await respond(send, 429, orjson.dumps(body), headers)
 
 
 async def unreachable(send: Send, error: str, *, again: bool = True) -> None:

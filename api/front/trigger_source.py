@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from starlette.types import Send
 
 from api.front import trigger_shape
 from api.front.keys import KeyRing, scopes_of
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Origin, Side, TriggerPlatform, TriggerSource
 
@@ -61,6 +63,7 @@ class CallingSources:
     """The sources of kind `trigger.dev`, by their keys."""
 
     def __init__(self, catalogue: ResolvedCatalogue) -> None:
+        self._rates = Rates.of(catalogue.limits.requests_per_second)
         self.default = _default_platform(catalogue)
         """Where calls go that need no key, or whose key is not Shadow's business."""
         held = [
@@ -88,6 +91,9 @@ class CallingSources:
         if source is None:
             public = token.count(".") == 2
             await trigger_shape.refuse(send, 401, "Public Access Token is invalid" if public else "Invalid API key")
+            return None
+        if self._rates is not None and (wait := self._rates.wait(token, time.monotonic())) > 0:
+            await trigger_shape.too_often(send, wait)
             return None
         if source.origin is Origin.CANDIDATE:
             # Its runs may have no authority, and a run started on legacy would have all (DESIGN promise 4).

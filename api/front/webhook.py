@@ -59,6 +59,8 @@ class _Source:
     forward: HttpPlatform | None
     forward_name: str | None
     passthrough: bool
+    by_body: bool
+    """Whether a delivery is known again by its bytes."""
 
 
 class WebhookDoor:
@@ -88,6 +90,7 @@ class WebhookDoor:
             forward=forward,
             forward_name=settings.forward,
             passthrough=forward is not None and settings.answer == "passthrough",
+            by_body=settings.dedupe == "body",
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +121,7 @@ class WebhookDoor:
             else:
                 await problem(send, 400, str(error))
             return
-        delivery = webhook.delivery(source.name, source.mapper, body, document, (), named)
+        delivery = webhook.delivery(source.name, source.mapper, body, document, (), named, by_body=source.by_body)
         if source.forward is not None or not isinstance(delivery.read, MappedEvent):
             delivery = replace(delivery, headers=pairs(scope))  # kept, or passed on, as it came
         await self._take(source, delivery, send)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.control.services import services_of
 from api.pages import visitors
+from api.pages.problems import problem_page
 from api.pages.rendering import render
 from shadow.access import sessions, tokens
 from shadow.access.tokens import Scope
@@ -25,8 +29,15 @@ async def ask(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """The form, sent in. A token that is wrong is told nowhere, the log included."""
     visitors.check_origin(request)
+    services = services_of(request)
+    address = request.client.host if request.client is not None else ""
+    if (wait := services.sign_ins.wait(address, time.monotonic())) > 0:
+        log.warning("pages.sign_in_held_back", address=address)
+        answer = problem_page(request, 429, "Too many tokens were tried from your address. Try again in a minute.")
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+        return answer
     form = await visitors.read_form(request)
-    engine = services_of(request).engine
+    engine = services.engine
     wanted = visitors.safe_address(form.get("next"))
     token = await tokens.find(engine, form.get("token", "").strip())
     if token is None:
@@ -34,11 +45,11 @@ async def sign_in(request: Request) -> Response:
     elif Scope.READ not in token.scopes:
         says = f"The token {token.name} may not read: pages need one with the scope read."
     else:
-        answer = RedirectResponse(wanted, 303)
-        await _end(request)
+        onwards = RedirectResponse(wanted, 303)
+        await _end(request)  # and never goes on: what a browser brought along may be somebody else's
         log.info("pages.signed_in", token=token.name)
-        visitors.remember(answer, request, await sessions.begin(engine, token))
-        return answer
+        visitors.remember(onwards, request, await sessions.begin(engine, token))
+        return onwards
     log.warning("pages.sign_in_refused", token=None if token is None else token.name)
     return render(request, "sign_in.html", status=422, next=wanted, problems={"token": says}, done=None)
 

@@ -5,7 +5,8 @@ their workers share the machine with the load generator. Events come at a fixed 
 door (`--door webhook`: one signed delivery each); legacy's runs are started by Trigger.dev's batches, the candidate's
 by arrays of events. Half a second later each run ends: its worker reports its five effects and its outcome, together
 with those of up to a hundred others, at `/shadow/effects` and `/shadow/runs`. With `--gateway` every effect is a call
-through the egress gateway instead; legacy's calls reach a target, the candidate's are answered from them.
+through the egress gateway instead; legacy's calls reach a target, the candidate's are answered from them. With
+`--watched` the candidate's platform tells how each run ended, in a signed call to the watcher.
 
 Required, for a minute: 500 events a second with effects in batches, no stage's backlog growing, every event a pair,
 every pair a match, every match counted.
@@ -33,9 +34,9 @@ _FINER = 2
 """Halvings of the gap between the highest rate that held and the lowest that did not."""
 
 
-async def drive(load: Load, *, gateway: bool, profiled: bool = False) -> dict[str, Any]:
+async def drive(load: Load, *, gateway: bool, watched: bool, profiled: bool = False) -> dict[str, Any]:
     """One world, one load."""
-    async with world(gateway=gateway) as here:
+    async with world(gateway=gateway, watched=watched) as here:
         driving = Drive(here)
         try:
             # Idle loops cost something as well: so much a second, whatever comes.
@@ -54,11 +55,11 @@ async def drive(load: Load, *, gateway: bool, profiled: bool = False) -> dict[st
         return figures
 
 
-async def highest(load: Load, *, gateway: bool) -> dict[str, Any]:
+async def highest(load: Load, *, gateway: bool, watched: bool) -> dict[str, Any]:
     """The highest rate that holds: steps upwards (or downwards, where the first does not), then halvings of the gap."""
     rate, held, failed, best = load.rate, 0.0, 0.0, {}
     while not (held and failed):
-        figures = await drive(Load(load.door, rate, load.seconds), gateway=gateway)
+        figures = await drive(Load(load.door, rate, load.seconds), gateway=gateway, watched=watched)
         print(f"{rate:7.1f}/s {'holds' if figures['ok'] else 'does not hold'}", figures["backlog_growing"], flush=True)
         if figures["ok"]:
             held, best = rate, figures
@@ -69,7 +70,7 @@ async def highest(load: Load, *, gateway: bool) -> dict[str, Any]:
             break
     for _ in range(_FINER):
         rate = (held + failed) / 2
-        figures = await drive(Load(load.door, rate, load.seconds), gateway=gateway)
+        figures = await drive(Load(load.door, rate, load.seconds), gateway=gateway, watched=watched)
         print(f"{rate:7.1f}/s {'holds' if figures['ok'] else 'does not hold'}", figures["backlog_growing"], flush=True)
         if figures["ok"]:
             held, best = rate, figures
@@ -81,11 +82,13 @@ async def highest(load: Load, *, gateway: bool) -> dict[str, Any]:
 async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if options.find:
         rate = options.rate or (_GATEWAY_RATE if options.gateway else REQUIRED_RATE)
-        found = await highest(Load(options.door, rate, options.seconds), gateway=options.gateway)
+        found = await highest(
+            Load(options.door, rate, options.seconds), gateway=options.gateway, watched=options.watched
+        )
         return found, options.gateway or found["highest_events_per_second"] >= REQUIRED_RATE
     if options.cpu is not None:
         load = Load(options.door, options.rate or 250.0, 0.0, events=options.cpu)
-        figures = await drive(load, gateway=options.gateway, profiled=options.profile)
+        figures = await drive(load, gateway=options.gateway, watched=options.watched, profiled=options.profile)
         return figures, figures["ok"]
     figures, ok = {}, True
     variants = ["gateway"] if options.gateway else ["batches"] if options.batches else ["batches", "gateway"]
@@ -94,13 +97,18 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         load = Load(options.door, rate, options.seconds)
         rounds = []
         for number in range(options.rounds):
-            done = await drive(load, gateway=variant == "gateway")
+            done = await drive(load, gateway=variant == "gateway", watched=options.watched)
             rounds.append(done)
             print(f"{variant}, round {number + 1}: {json.dumps(done)}", file=sys.stderr, flush=True)
         figures[variant] = rounds if len(rounds) > 1 else rounds[0]
         if options.profile:
             # Sampling costs time of the very cores: apart from what is measured.
-            sampled = await drive(Load(options.door, rate, 20.0), gateway=variant == "gateway", profiled=True)
+            sampled = await drive(
+                Load(options.door, rate, 20.0),
+                gateway=variant == "gateway",
+                watched=options.watched,
+                profiled=True,
+            )
             figures[f"{variant}_profile"] = sampled["profile"]
         if variant == "batches":
             ok = rate >= REQUIRED_RATE and all(done["ok"] for done in rounds)
@@ -116,6 +124,7 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--batches", action="store_true", help="only with effects reported in batches")
     which.add_argument("--gateway", action="store_true", help="only with every effect a call through the gateway")
+    parser.add_argument("--watched", action="store_true", help="the candidate's platform tells how each run ended")
     parser.add_argument("--profile", action="store_true", help="say where the CPU goes as well (needs py-spy)")
     parser.add_argument("--find", action="store_true", help="look for the highest rate that holds")
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.processes import HOST
 
 EVENT_KEY = "bench-event-key"
+SIGNING_KEY = "signkey-test-12345678"
 SECRET = "bench-webhook-secret"
 REPORT_KEYS = {"legacy": "bench-report-legacy", "candidate": "bench-report-candidate"}
 TASK = "process-payout"
@@ -21,6 +22,7 @@ platforms:
     event_url: "http://{host}:{port}"
     api_url: "http://{host}:{port}"
     event_key: k
+    signing_key: {signing_key}
     app: bench
 sources:
   app: {{kind: inngest, keys: [{event_key}]}}
@@ -67,6 +69,7 @@ def catalogue(port: int, *, gateway: bool) -> str:
         port=port,
         event_key=EVENT_KEY,
         secret=SECRET,
+        signing_key=SIGNING_KEY,
         event=EVENT,
         task=TASK,
         legacy=REPORT_KEYS["legacy"],

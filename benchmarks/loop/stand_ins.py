@@ -3,7 +3,8 @@
 The platforms answer deliveries at once. A run ends half a second after it was started: its worker then tells what it
 did and how it ended. As workers of busy apps do, it tells of many runs together: of those that ended within a quarter
 of a second, and of a hundred at most, what they did before how they ended. Through the gateway each run makes its calls
-one after the other, and tells how it ended together with the others. What is refused is told again until it is taken.
+one after the other, and tells how it ended together with the others. Where the candidate is watched, its platform tells
+how each of its runs ended, in a call of its own. What is refused is told again until it is taken.
 
 Nothing is to be found in the platforms' own lists: the reconcilers look, and find what lags behind.
 """
@@ -22,7 +23,7 @@ import orjson
 import uvloop
 
 from benchmarks.loop.catalogue import TASK
-from benchmarks.loop.traffic import Run, calls, effects_report, outcomes_report
+from benchmarks.loop.traffic import Run, calls, effects_report, outcomes_report, watched
 from benchmarks.loop.wire import Lines, Message, Serving, answer
 from benchmarks.processes import HOST
 from shadow.model.ids import Seed
@@ -38,11 +39,16 @@ _SEED = b"x-inngest-event-id-seed:"
 class Workers:
     """The workers of one side."""
 
-    def __init__(self, side: str, reports: Lines, gateway: Lines, key: bytes | None, counts: Counter[str]) -> None:
+    def __init__(
+        self, side: str, reports: Lines, gateway: Lines, key: bytes | None, counts: Counter[str], *, watched: bool
+    ) -> None:
         """
         Args:
+            gateway: for what is called once a run, or for each of its effects.
             key: an egress key: the runs call through the gateway; else they report what they did.
+            watched: whether the platform tells how each run ended; else the workers do, of many together.
         """
+        self._watched = watched
         self._side = side
         self._reports = reports
         self._gateway = gateway
@@ -87,13 +93,16 @@ class Workers:
         now = time.time_ns() // 1_000_000
         if self._key is None:
             await self._until_taken(self._reports, effects_report(runs, now))
-        await self._until_taken(self._reports, outcomes_report(runs, now))
+        if self._watched:
+            await asyncio.gather(*(self._until_taken(self._gateway, watched(run, now)) for run in runs))
+        else:
+            await self._until_taken(self._reports, outcomes_report(runs, now))
         self._counts["told"] += len(runs)
 
     async def _until_taken(self, lines: Lines, request: bytes) -> None:
         while True:
             status, body = await lines.ask(request)
-            if status == 200:
+            if status in (200, 206):
                 return
             self._counts[f"refused_{status}"] += 1
             if self._counts[f"refused_{status}"] == 1:
@@ -174,16 +183,24 @@ def _number(data: dict[str, str]) -> int:
     return int(data["requestId"].removeprefix("wd_"))
 
 
-async def serve(port: int, front: int, keys: dict[str, bytes | None]) -> None:
+async def serve(port: int, front: int, keys: dict[str, bytes | None], *, watched: bool) -> None:
     """Until cancelled.
 
     Args:
         front: the port of Shadow's front listener.
         keys: egress keys by side, where the runs call through the gateway.
+        watched: whether the candidate's platform calls the watcher.
     """
     counts: Counter[str] = Counter()
     workers = {
-        side: Workers(side, Lines(HOST, front, 4), Lines(HOST, front, 24), keys[side], counts)
+        side: Workers(
+            side,
+            Lines(HOST, front, 4),
+            Lines(HOST, front, 24),
+            keys[side],
+            counts,
+            watched=watched and side == "candidate",
+        )
         for side in ("legacy", "candidate")
     }
     stand_ins = StandIns(workers["legacy"], workers["candidate"], counts)
@@ -197,7 +214,8 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--front", type=int, required=True)
     parser.add_argument("--egress-keys", default="{}", help="by side, as JSON")
+    parser.add_argument("--watched", action="store_true", help="the candidate's platform tells how each run ended")
     options = parser.parse_args()
     given = json.loads(options.egress_keys)
     egress = {side: given[side].encode() if side in given else None for side in ("legacy", "candidate")}
-    uvloop.run(serve(options.port, options.front, egress))
+    uvloop.run(serve(options.port, options.front, egress, watched=options.watched))

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.loop.catalogue import EVENT, EVENT_KEY, FUNCTION, REPORT_KEYS, SECRET, TASK
+from benchmarks.loop.catalogue import EVENT, EVENT_KEY, FUNCTION, REPORT_KEYS, SECRET, SIGNING_KEY, TASK
 
 EFFECTS = 5
 """Of each run, on either side."""
@@ -30,11 +30,11 @@ class Run:
 
 
 def _data(number: int) -> bytes:
-    return b'{"requestId":"wd_%d","tenantId":"tenant-%d","amount":%d,"note":"%s"}' % (
-        number,
-        number % TENANTS,
+    return b'{"amount":%d,"note":"%s","requestId":"wd_%d","tenantId":"tenant-%d"}' % (
         number % 9973,
         _NOTE,
+        number,
+        number % TENANTS,
     )
 
 
@@ -67,6 +67,36 @@ def effects_report(runs: Sequence[Run], milliseconds: int) -> bytes:
 def outcomes_report(runs: Sequence[Run], milliseconds: int) -> bytes:
     """How those runs of one side ended, in one report."""
     return _report(b"/shadow/runs", runs, b",".join(_outcome(run, milliseconds) for run in runs))
+
+
+def watched(run: Run, milliseconds: int) -> bytes:
+    """The candidate platform's signed call to the watcher: how one run ended, and with which event it began.
+
+    The members are in the order in which the signature takes them.
+    """
+    told = (
+        b'{"data":{"_inngest":{"status":"Completed"},"event":{"data":%s,"id":"%s","name":"%s","ts":%d},"events":[],'
+        b'"function_id":"%s","result":%s,"run_id":"%s"},"id":"01END%s","name":"inngest/function.finished","ts":%d}'
+    ) % (
+        _data(run.number),
+        (run.event or "").encode(),
+        EVENT.encode(),
+        milliseconds - 500,
+        FUNCTION.encode(),
+        _output(run),
+        run.name.encode(),
+        run.name[-21:].encode(),
+        milliseconds,
+    )
+    body = (
+        b'{"ctx":{"attempt":0,"disable_immediate_execution":true,"env":"bench",'
+        b'"fn_id":"0a70fb5c-9d2c-4a0b-8a30-6f4b7a5a4b7e","run_id":"01WATCH%s","stack":{"current":0,"stack":[]},'
+        b'"use_api":false},"event":%s,"events":[%s],"steps":{},"use_api":false,"version":1}'
+    ) % (run.name[-19:].encode(), told, told)
+    moment = b"%d" % (milliseconds // 1000)
+    signature = hmac.new(SIGNING_KEY.removeprefix("signkey-test-").encode(), body + moment, hashlib.sha256).hexdigest()
+    headers = b"X-Inngest-Signature: t=%s&s=%s\r\nX-Inngest-Server-Kind: cloud\r\n" % (moment, signature.encode())
+    return _request(b"/shadow/inngest?fnId=shadow-watch&stepId=step", headers, body)
 
 
 def calls(run: Run, key: bytes) -> list[bytes]:
@@ -144,9 +174,12 @@ def _effects(run: Run, milliseconds: int) -> bytes:
 def _outcome(run: Run, milliseconds: int) -> bytes:
     event = b"" if run.event is None else b',"event":"%s"' % run.event.encode()
     return (
-        b'{"run":"%s","task":"%s","status":"completed","attempts":1,"output":{"success":true,"requestId":"wd_%d"},'
-        b'"started_at":%d,"finished_at":%d%s}'
-    ) % (run.name.encode(), TASK.encode(), run.number, milliseconds - 200, milliseconds, event)
+        b'{"run":"%s","task":"%s","status":"completed","attempts":1,"output":%s,"started_at":%d,"finished_at":%d%s}'
+    ) % (run.name.encode(), TASK.encode(), _output(run), milliseconds - 200, milliseconds, event)
+
+
+def _output(run: Run) -> bytes:
+    return b'{"requestId":"wd_%d","success":true}' % run.number
 
 
 def _report(path: bytes, runs: Sequence[Run], parts: bytes) -> bytes:

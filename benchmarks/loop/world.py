@@ -45,8 +45,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(*, gateway: bool) -> AsyncIterator[World]:
-    """Start all of it; both sides run, legacy has authority."""
+async def world(*, gateway: bool, watched: bool = False) -> AsyncIterator[World]:
+    """Start all of it; both sides run, legacy has authority.
+
+    Args:
+        gateway: whether every effect is a call through the gateway; else they are reported.
+        watched: whether the candidate's platform tells how each run ended; else its workers do, of many together.
+    """
     folder = Path(tempfile.mkdtemp(prefix="shadow-bench-"))
     front, control, work_control, port = free_port(), free_port(), free_port(), free_port()
     path = folder / "catalogue.yaml"
@@ -55,6 +60,8 @@ async def world(*, gateway: bool) -> AsyncIterator[World]:
     try:
         await to_shadow(path, url)
         stand_ins = ["benchmarks.loop.stand_ins", "--port", str(port), "--front", str(front)]
+        if watched:
+            stand_ins.append("--watched")
         if gateway:
             stand_ins += ["--egress-keys", json.dumps(await _egress_keys(url))]
         common = ["--catalogue", str(path), "--database-url", url, "--data", str(folder)]

@@ -25,6 +25,11 @@ class Rates:
         self._used_up: dict[Hashable, float] = {}
         self._most = _MOST_KEYS
 
+    @classmethod
+    def of(cls, per_second: float | None) -> Rates | None:
+        """Those of a setting; None where it sets no limit."""
+        return None if per_second is None else cls(per_second)
+
     def wait(self, key: Hashable, now: float) -> float:
         """0 when the request may be made, which counts it; else the seconds until it may."""
         used_up = self._used_up.get(key, now)

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from shadow.catalogue import expressions
 from shadow.catalogue.expressions import ExpressionError
-from shadow.catalogue.model import Catalogue, TaskDefaults
+from shadow.catalogue.model import Catalogue, InngestPlatform, TaskDefaults
 from shadow.catalogue.outside import Credential, Operation, Probe, Stub, Target, WorldRow
 from shadow.catalogue.paths import parsed
 from shadow.catalogue.problems import Finding, Path, one_of
+from shadow.catalogue.tls_settings import Tls, secure_origin, wrong_with
 
 _SCHEMES = ("http", "https", "smtp", "smtps")
 _MATCH = re.compile(r"^(\*|[A-Z]+) (/\S*)$")
@@ -22,8 +23,10 @@ _SELECT = re.compile(r"^\s*(select|with|values|table)\b", re.IGNORECASE)
 
 def outside_inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
     """Everything about the outside that makes the catalogue unusable."""
+    yield from _platforms(catalogue)
     for name, target in catalogue.targets.items():
         yield from _target(target, ("targets", name))
+        yield from wrong_with(target.tls, (target.url,), ("targets", name, "tls"))
     for place, level in _levels(catalogue):
         for index, key in enumerate(level.business_keys or ()):
             yield from _json_path(key, (*place, "business_keys", index))
@@ -42,6 +45,19 @@ def _levels(catalogue: Catalogue) -> Iterator[tuple[Path, TaskDefaults]]:
         yield ("categories", name), category
     for name, task in catalogue.tasks.items():
         yield ("tasks", name), task
+
+
+def _platforms(catalogue: Catalogue) -> Iterator[Finding]:
+    """What is wrong with their TLS. One client serves them all, so what is of one origin is of one kind."""
+    known: dict[tuple[str, int], tuple[str, Tls | None]] = {}
+    for name, platform in catalogue.platforms.items():
+        path: Path = ("platforms", name, "tls")
+        urls = (platform.event_url, platform.api_url) if isinstance(platform, InngestPlatform) else (platform.url,)
+        yield from wrong_with(platform.tls, urls, path)
+        for origin in filter(None, map(secure_origin, urls)):
+            other, settings = known.setdefault(origin, (name, platform.tls))
+            if settings != platform.tls:
+                yield Finding(path, f"another than of {other!r}, which lies at {origin[0]} too", "the same of both")
 
 
 def _target(target: Target, path: Path) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from shadow.catalogue.price_settings import PriceBook as PriceBook
 from shadow.catalogue.rule_settings import IdentitySetting as IdentitySetting
 from shadow.catalogue.rule_settings import IgnoreSetting as IgnoreSetting
 from shadow.catalogue.rule_settings import RuleSettings as RuleSettings
+from shadow.catalogue.tls_settings import Tls as Tls
 from shadow.catalogue.values import EXPRESSION_MARK as EXPRESSION_MARK
 from shadow.catalogue.values import Duration, Expression, RateBudget, Secret, Strict
 from shadow.catalogue.values import Origin as Origin
@@ -38,6 +39,8 @@ class PlatformBase(Strict):
     """How long a run may stay silent before the reconciler asks for it."""
     concurrency: int = Field(16, gt=0, le=1000)
     """Deliveries in flight at once."""
+    tls: Tls | None = None
+    """How it is known by TLS, where that is not as with any public server."""
 
 
 class TriggerPlatform(PlatformBase):
@@ -117,6 +120,9 @@ class WebhookSource(Strict):
     signature: Signature
     delivery_id: Expression = None
     """Where the provider's delivery id stands; each scheme has its own default header."""
+    dedupe: Literal["delivery", "body"] = "delivery"
+    """By what a delivery is known again: its provider's id, or its bytes. Where the id stands in a header that nobody
+    signs, whoever has a delivery can bring it again under another id; by its bytes it is known all the same."""
     tables: dict[str, dict[str, Any]] = {}
     events: tuple[EventMapping, ...] = Field(min_length=1)
     ignore: tuple[dict[str, Any], ...] = ()

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from shadow.catalogue.tls_settings import Tls
 from shadow.catalogue.values import Duration, Expression, RateBudget, Secret, Strict
 
 # ---------------------------------------------------------------- targets
@@ -85,6 +86,8 @@ class Target(Strict):
     """How much of a body is kept; of a longer one its digest is."""
     private: bool = False
     """Whether the URL may resolve to a private or loopback address."""
+    tls: Tls | None = None
+    """How it is known by TLS, where that is not as with any public server."""
     witness: Witness | None = None
 
 

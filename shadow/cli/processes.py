@@ -10,6 +10,7 @@ import typer
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, DirectUrl, read_catalogue
+from shadow.platforms.tls import TlsFiles, check
 from shadow.sealing.master import SEALING_PROBLEMS
 
 FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where producers and platforms reach it.")]
@@ -120,11 +121,12 @@ def work(
 
 
 def _run(catalogue: ResolvedCatalogue, **options: Any) -> None:
-    """Run the process; without the right master key, exit 2 with what is wrong."""
+    """Run the process; without the right master key, or a file that TLS needs, exit 2 with what is wrong."""
     from shadow.service import run
 
     try:
+        check(catalogue)
         run(catalogue, **options)
-    except SEALING_PROBLEMS as error:
+    except (*SEALING_PROBLEMS, TlsFiles) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

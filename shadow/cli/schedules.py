@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 from shadow.catalogue import CatalogueWarning, ResolvedCatalogue
 from shadow.catalogue.check_schedules import Stand, schedule_warnings
 from shadow.catalogue.listing import candidate_listing, legacy_schedules
@@ -13,6 +11,8 @@ from shadow.catalogue.model import InngestPlatform, Side, TriggerPlatform
 from shadow.cli.options import opened
 from shadow.containment.record import State
 from shadow.cutover.decision import Phase
+from shadow.platforms.client import carrying_client
+from shadow.platforms.tls import contexts
 from shadow.reports.containments import containment_states
 from shadow.reports.parity import standing_phases
 
@@ -28,7 +28,7 @@ async def scheduled(
         ListingFailed: a platform can't be reached, or does not list.
     """
     legacy, candidates = {}, {}
-    async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=30) as http:
+    async with carrying_client(tls_of=contexts(resolved)) as http:
         for name, platform in resolved.platforms.items():
             if isinstance(platform, TriggerPlatform) and platform.side is Side.LEGACY:
                 key = platform.secret_key.get_secret_value()

@@ -77,7 +77,7 @@ def ids_of(content: bytes, headers: Iterable[tuple[str, str]]) -> bytes | None:
     try:
         body: JSON = parsed_body(seen, content_type, told.get("content-encoding", ""), most=_MOST_BYTES)
     except Unparsable as problem:
-        log.info("evidence.answer_unreadable", problem=str(problem)[:100])
+        log.info("evidence.answer_unreadable", problem=type(problem).__name__)
         return None
     if isinstance(body, dict) and body.keys() == {"bytes", "sha256"}:
         return None  # what is no text, or in an encoding that is not read here, may have any

@@ -67,7 +67,7 @@ def _read(traits: bytes | Forgotten) -> CallTraits | None:
     try:
         return CallTraits.read(traits)
     except ValueError as error:
-        log.error("effects.traits_unreadable", error=str(error))
+        log.error("effects.traits_unreadable", error=type(error).__name__)
         return None
 
 

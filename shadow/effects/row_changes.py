@@ -286,7 +286,11 @@ class RowChangesLoop:
                 log.warning("row_changes.lease_lost", database=reader.name, side=reader.side.value)
             except psycopg.Error as error:
                 log.warning(
-                    "row_changes.unreadable", database=reader.name, side=reader.side.value, error=_first_line(error)
+                    "row_changes.unreadable",
+                    database=reader.name,
+                    side=reader.side.value,
+                    error=type(error).__name__,
+                    state=error.sqlstate,
                 )
                 await reader.cannot(error)
                 rest = TROUBLE_SECONDS

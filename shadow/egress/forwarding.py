@@ -77,7 +77,7 @@ class Forwarding:
             response = await upstream.send(allowed, call.outgoing, content)
         except Unreachable as error:
             status = 504 if error.timed_out else 502
-            log.warning("egress.unreachable", target=call.target, error=str(error))
+            log.warning("egress.unreachable", target=call.target, timed_out=error.timed_out)
             reply = problem(status, f"{call.target}: {error}", gateway="unreachable")
             assert isinstance(reply.body, bytes)
             kept = tuple(header for header in reply.headers if header[0] == b"content-type")

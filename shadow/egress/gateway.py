@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx
 import structlog
 
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Credential, Target
 from shadow.effects.call import Unparsable
@@ -92,6 +93,7 @@ class Gateway:
         self._catalogue = catalogue
         self._database = database
         self.keys = EgressKeys(database)
+        self._rates = Rates.of(catalogue.limits.requests_per_second)
         self.runs = Runs(
             catalogue,
             database,
@@ -211,6 +213,9 @@ class Gateway:
             raise Refusal(400, str(error)) from None
         for text in offered(fields, query, credential, incoming.key_in_path):
             if (holder := self.keys.holder(text)) is not None:
+                if self._rates is not None and (wait := self._rates.wait(holder.key, time.monotonic())) > 0:
+                    detail = "this key makes more calls than `limits.requests_per_second`"
+                    raise Refusal(429, detail, retry_after=wait, gateway="wait")
                 return holder, text
         raise Refusal(401, "expected an egress key: `x-shadow-key`, the target's credential, or `~KEY` in the path")
 

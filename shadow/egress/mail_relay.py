@@ -16,6 +16,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.outside import Target
 from shadow.platforms.resolving import Forbidden, Resolver
+from shadow.platforms.tls import context_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class MailRelay:
 
     def __init__(self, catalogue: ResolvedCatalogue, *, tls: ssl.SSLContext | None = None) -> None:
         self._servers = {
-            name: _Server(target, tls or ssl.create_default_context())
+            name: _Server(target, tls or _context(target))
             for name, target in catalogue.targets.items()
             if target.url.startswith(("smtp://", "smtps://"))
         }
@@ -48,6 +49,10 @@ class MailRelay:
             NotSent: with the relay's own code, or 451 where it can't be reached.
         """
         return await self._servers[target].send(sender, recipients, content)
+
+
+def _context(target: Target) -> ssl.SSLContext:
+    return ssl.create_default_context() if target.tls is None else context_of(target.tls, http=False)
 
 
 class _Server:

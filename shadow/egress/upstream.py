@@ -16,6 +16,7 @@ from shadow.egress.disposition import CallEffect, Disposition, ReadsPolicy
 from shadow.egress.keys import PREFIX, offered
 from shadow.platforms.client import HOP_BY_HOP, carrying_client, end_to_end
 from shadow.platforms.resolving import Resolver
+from shadow.platforms.tls import context_of
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ class Upstream:
         port = self._base.port or (443 if self._base.scheme == "https" else 80)
         self._resolver = resolver or Resolver(self._base.host, port, private=target.private)
         # A client of its own: a connection is never shared with another target that lies at the same address.
-        self._http = carrying_client()
+        self._http = carrying_client(tls=None if target.tls is None else context_of(target.tls))
         timeout = target.timeout.total_seconds()
         self._timeout = httpx.Timeout(connect=min(timeout, 10.0), read=timeout, write=timeout, pool=10.0).as_dict()
 

@@ -88,4 +88,4 @@ class DeliveryLoop:
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("fanout.lane_died", error=repr(error))
+        log.error("fanout.lane_died", exc_info=error)

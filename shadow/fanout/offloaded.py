@@ -198,7 +198,7 @@ class OffloadedPayloads:
                 return
             match fate:
                 case _Later():
-                    log.info("fanout.payload_unread", event_id=str(item.call.event_id), reason=fate.reason)
+                    log.info("fanout.payload_unread", event_id=str(item.call.event_id))
                     await conn.execute(_LATER, (fate.wait, fate.reason, item.id))
                 case str():
                     log.warning("fanout.payload_unmapped", event_id=str(item.call.event_id))

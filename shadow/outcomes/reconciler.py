@@ -135,7 +135,7 @@ class Reconciler:
                 trigger_api.Refused,
                 inngest_api.Refused,
             ) as error:
-                log.warning("outcomes.poll_failed", platform=self._name, error=type(error).__name__, reason=str(error))
+                log.warning("outcomes.poll_failed", platform=self._name, error=type(error).__name__)
                 await asyncio.sleep(_TROUBLE_SECONDS)
             except Exception:
                 log.exception("outcomes.poll_failed", platform=self._name)

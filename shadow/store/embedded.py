@@ -32,20 +32,27 @@ STATE_FOLDER = Path("/var/lib/shadow")
 VERSION = 18
 
 _SETTINGS = """
-# shadow
 max_connections = 200
 shared_buffers = 256MB
 effective_cache_size = 1GB
 work_mem = 16MB
 maintenance_work_mem = 128MB
-max_wal_size = 2GB
+# After a checkpoint each page that is changed is written to the log whole, once. At 500 events a second (20 MB of log a
+# second) one would come every minute, which costs more than the disk that it takes to have them seldom.
+max_wal_size = 4GB
 checkpoint_timeout = 15min
+# Queues turn over in seconds, and plans for a table that was empty a minute ago are bad ones.
+autovacuum_naptime = 15s
 wal_compression = off
 random_page_cost = 1.1
 jit = off
 log_min_messages = error
+# A failed statement's details quote rows, and nobody's rows belong into a log.
+log_error_verbosity = terse
+log_min_error_statement = panic
 """
-_MARK = "# shadow\n"
+_FILE = "shadow.conf"
+_INCLUDE = f"include_if_exists = '{_FILE}'\n"
 _NOBODY = -1
 """The id of no process: asking to remove it only reads the list."""
 
@@ -119,9 +126,18 @@ def start(data: Path, *, ephemeral: bool = False) -> tuple[str, Server]:
             cluster, cleanup_mode="delete" if ephemeral else "stop", start=False, postgres_version=VERSION
         )
         server.ensure_pgdata_inited()
-        settings = cluster / "postgresql.conf"
-        if _MARK not in settings.read_text():
-            with settings.open("a") as file:
-                file.write(_SETTINGS)
+        _write_settings(cluster)
         server.start()
     return server.get_uri(), Server(server)
+
+
+def _write_settings(cluster: Path) -> None:
+    """In a file of their own, so that a cluster of an earlier version gets those of this one."""
+    ours = cluster / _FILE
+    if not ours.exists() or ours.read_text() != _SETTINGS:
+        ours.write_text(_SETTINGS)
+        ours.chmod(0o644)  # as root: the server runs as another user
+    settings = cluster / "postgresql.conf"
+    if _INCLUDE not in settings.read_text():
+        with settings.open("a") as file:
+            file.write(f"\n{_INCLUDE}")

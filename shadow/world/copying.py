@@ -195,7 +195,7 @@ class Worlds:
         except _Stale as stale:
             return f"{STALE}: {stale}"
         except CannotCopy as error:
-            log.error("world.not_copied", task=task.id, reason=str(error))
+            log.error("world.not_copied", task=task.id, reason=type(error).__name__)  # the run has it in words
             return _shortened(f"{NOT_COPIED}: {error}")
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from api.control import ControlServices
+from api.pages.application import pages_app
+from api.pages.headers import WithHeaders
 from shadow.access import sessions, tokens
 from shadow.access.tokens import Scope
+from shadow.model.ids import new_id
 from shadow.store.database import Database, Work
 from tests.integration.pages.conftest import sign_in, token
+from tests.integration.pages.migration import catalogue
 
 ADDRESSES = ["/pages/", "/pages/tasks/order-sync", "/pages/pairs", "/pages/signatures", "/pages/audit"]
 
@@ -198,3 +204,61 @@ async def test_whoever_comes_by_a_link_from_elsewhere_is_taken_one_step_on(reade
     assert '<meta http-equiv="refresh" content="0">' in answer.text
     reader.cookies.set("shadow_session", session)
     assert "<h1>order-sync" in (await reader.get("/pages/tasks/order-sync")).text
+
+
+def unsafe(services: ControlServices) -> list[str]:
+    """The address of every form."""
+    app = pages_app(services)
+    assert isinstance(app, WithHeaders)
+    wrapped: Any = app._app
+    found = [route for route in wrapped.routes if {"GET", "HEAD"}.isdisjoint(route.methods)]
+    values = {"task": "order-sync", "signature": "s1-x", "allowance": str(new_id())}
+    return [f"/pages{route.path_format.format(**values)}" for route in found]
+
+
+async def test_no_form_at_all_is_taken_from_another_site_or_without_its_proof(
+    database: Database, operator: httpx.AsyncClient
+) -> None:
+    addresses = unsafe(ControlServices(database, catalogue()))
+    assert len(addresses) == 7
+    proof = await form_token(operator)
+    for address in addresses:
+        cross = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        answer = await operator.post(address, data={"form_token": proof}, headers=cross)
+        assert (answer.status_code, "another site" in answer.text) == (403, True), address
+        if not address.endswith("/sign-in"):  # whose proof is the token itself
+            answer = await operator.post(address, data={"reason": "x"})
+            assert (answer.status_code, "another session" in answer.text) == (403, True), address
+    assert (await operator.get("/pages/")).status_code == 200
+
+
+async def test_a_session_that_somebody_planted_becomes_nobodys(database: Database, stranger: httpx.AsyncClient) -> None:
+    """Whoever knows the secret that a browser had before signing in knows nothing of the session after it."""
+    _, planted = await tokens.issue(database.engine, "mallory", [Scope.READ])
+    secret = await sessions.begin(database.engine, planted)
+    stranger.cookies.set("shadow_session", secret, path="/pages")
+    await sign_in(stranger, await token(database, "bob", Scope.READ))
+    assert await sessions.find(database.engine, secret) is None
+    assert len({cookie.value for cookie in stranger.cookies.jar}) == 2, "the browser was given another"
+
+
+async def test_tokens_are_not_tried_without_end(database: Database, stranger: httpx.AsyncClient) -> None:
+    wrong = [await stranger.post("/pages/sign-in", data={"token": f"shadow_{number}"}) for number in range(12)]
+    assert [answer.status_code for answer in wrong[:10]] == [422] * 10
+    assert [answer.status_code for answer in wrong[10:]] == [429] * 2
+    assert int(wrong[-1].headers["retry-after"]) <= 6
+    secret = await token(database, "bob", Scope.READ)
+    assert (await stranger.post("/pages/sign-in", data={"token": secret})).status_code == 429
+
+
+async def test_nothing_on_a_page_is_inline_and_no_page_is_framed(reader: httpx.AsyncClient) -> None:
+    for address in ("/pages/", "/pages/pairs", "/pages/sign-in", "/pages/none"):
+        answer = await reader.get(address)
+        policy = answer.headers["content-security-policy"]
+        assert "'unsafe-inline'" not in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "<script>" not in answer.text
+        assert " style=" not in answer.text
+        assert " onclick=" not in answer.text

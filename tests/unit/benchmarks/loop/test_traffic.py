@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
+import orjson
 import pytest
 
 from benchmarks.loop.catalogue import TASK, catalogue
@@ -13,6 +17,7 @@ from benchmarks.loop.traffic import (
     effects_report,
     inngest_request,
     outcomes_report,
+    watched,
     webhook_request,
 )
 from benchmarks.loop.wire import Message, Reader
@@ -70,6 +75,16 @@ def test_both_sides_do_the_same_but_for_ids_of_their_own() -> None:
         for run in (legacy, candidate)
     }
     assert said["legacy"] == said["candidate"]
+
+
+def test_a_call_to_the_watcher_is_signed_as_the_platform_signs() -> None:
+    call = message(watched(RUNS[1], NOW))
+    said = orjson.loads(call.body)
+    assert (said["event"]["data"]["event"]["id"], said["event"]["data"]["run_id"]) == (RUNS[1].event, RUNS[1].name)
+    canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    assert canonical == call.body
+    signature = hmac.new(b"12345678", canonical + b"%d" % (NOW // 1000), hashlib.sha256).hexdigest()
+    assert f"t={NOW // 1000}&s={signature}".encode() in call.original
 
 
 def test_a_run_makes_five_calls() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import RFC_4122, UUID, SafeUUID
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,17 @@ def test_a_derived_id_is_always_the_same_and_has_its_parents_time(parts: list[st
     assert child == derived_id(parent, *parts)
     assert child.version == 7
     assert time_of(child) == time_of(parent)
+
+
+def test_a_derived_id_never_changes_for_what_is_stored_has_it() -> None:
+    child = derived_id(UUID("01938b6c-5e00-7000-8000-000000000001"), "process-payout", "legacy")
+    assert child == UUID("01938b6c-5e00-707b-85a9-84795db2bb7b")
+    assert (str(child), hash(child), child.variant, child.is_safe) == (
+        str(UUID(int=child.int)),
+        hash(UUID(int=child.int)),
+        RFC_4122,
+        SafeUUID.unknown,
+    )
 
 
 def test_derived_ids_differ_by_parent_and_by_parts() -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
+import sqlalchemy.exc
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shadow.observe import logs
+from shadow.observe.exceptions import formatted
 
 
 @pytest.fixture
@@ -79,3 +88,111 @@ def test_what_is_no_json_is_written_as_text(stream: io.StringIO) -> None:
 def test_an_unknown_level_is_refused(stream: io.StringIO) -> None:
     with pytest.raises(ValueError, match="'loud'"):
         logs.configure(stream=stream, level="loud")
+
+
+SECRET = "sk_live_" + "marker"  # put together, so that no line of code shows it
+
+
+def quoting(text: str) -> str:
+    return f"found {text}"
+
+
+def failing(depth: int = 0) -> None:
+    """Raises what quotes a value, with causes and notes that do too."""
+    try:
+        raise KeyError(SECRET)
+    except KeyError as error:
+        error.add_note(SECRET)
+        raise ExceptionGroup(quoting(SECRET), [ValueError(quoting(SECRET)), OSError(2, SECRET, SECRET)]) from error
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_an_exception_is_told_without_what_it_quotes(stream: io.StringIO, json: bool) -> None:
+    logs.configure(stream=stream, json=json)
+    try:
+        failing()
+    except ExceptionGroup:
+        structlog.get_logger("shadow").exception("part.failed")
+        logging.getLogger("a.library").exception("it failed")
+    told = stream.getvalue()
+    assert SECRET not in told
+    for kind in ("KeyError", "ValueError", "ExceptionGroup"):
+        assert told.count(f"{kind}: (message withheld)") == 2, kind
+    assert "FileNotFoundError: [Errno 2] No such file or directory" in told
+    assert "in failing" in told
+
+
+def test_a_databases_error_is_told_by_its_state(stream: io.StringIO) -> None:
+    logs.configure(stream=stream)
+    try:
+        raise psycopg.errors.UniqueViolation(quoting(SECRET))
+    except psycopg.Error as error:
+        wrapped = sqlalchemy.exc.IntegrityError(quoting(SECRET), {"email": SECRET}, error)
+        structlog.get_logger("shadow").error("part.failed", exc_info=wrapped)
+        structlog.get_logger("shadow").exception("part.failed")
+    told = stream.getvalue()
+    assert SECRET not in told
+    assert "sqlalchemy.exc.IntegrityError: SQLSTATE 23505" in told
+    assert "psycopg.errors.UniqueViolation: SQLSTATE 23505" in told
+
+
+def test_what_a_library_fills_into_its_messages_is_left_out(stream: io.StringIO) -> None:
+    logs.configure(stream=stream)
+    library = logging.getLogger("a.library")
+    library.warning("could not parse %r", SECRET)
+    library.warning(quoting(SECRET))
+    library.error(ValueError(SECRET))
+    first, second, third = lines(stream)
+    assert SECRET not in stream.getvalue()
+    assert first["event"] == "could not parse %r"
+    assert second["event"] == "(message withheld)"
+    assert third["event"] == "ValueError: (message withheld)"
+    assert first["at"].startswith("test_logs:")
+
+
+async def test_what_nobody_awaited_is_told_like_anything_else(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    logs.configure(stream=stream)
+    loop = asyncio.get_running_loop()
+    logs.follow(loop)
+    task = asyncio.create_task(fail(), name="forgotten")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+    thread = threading.Thread(target=failing, name="worker")
+    thread.start()
+    thread.join()
+    by_event = {line["event"]: line for line in lines(stream)}
+    assert by_event["loop.failed"]["task"] == "forgotten"
+    assert "in fail" in by_event["loop.failed"]["exception"]
+    assert by_event["thread.failed"]["thread"] == "worker"
+    assert SECRET not in stream.getvalue()
+
+
+async def fail() -> None:
+    raise ValueError(quoting(SECRET))
+
+
+@given(st.recursive(st.just(0), lambda deeper: st.lists(deeper, min_size=1, max_size=3), max_leaves=20))
+def test_no_nesting_of_exceptions_tells_a_message(shape: Any) -> None:
+    def made(shape: Any) -> Exception:
+        error: Exception
+        if isinstance(shape, list):
+            error = ExceptionGroup(quoting(SECRET), [made(one) for one in shape])
+            error.__cause__ = made(0)
+            error.__context__ = error.__cause__
+        else:
+            error = RuntimeError(quoting(SECRET), SECRET)
+        return error
+
+    assert SECRET not in formatted(made(shape))
+
+
+def test_exceptions_that_cause_each_other_come_to_an_end() -> None:
+    one, other = ValueError(SECRET), KeyError(SECRET)
+    one.__cause__, other.__cause__ = other, one
+    assert formatted(one).count("Traceback") == 2

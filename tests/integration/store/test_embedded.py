@@ -1,0 +1,35 @@
+"""The embedded server runs with the settings of this version, also on a cluster that an earlier one made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from shadow.store import embedded
+
+
+def settings(url: str) -> dict[str, tuple[str, str | None]]:
+    """What two of them are, and the file that says so."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name, current_setting(name), sourcefile FROM pg_settings WHERE name IN ('max_wal_size', 'jit')"
+        ).fetchall()
+    return {name: (value, source) for name, value, source in rows}
+
+
+def test_a_cluster_of_an_earlier_version_gets_the_settings_of_this_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    _url, server = embedded.start(data)
+    server.cleanup()
+    cluster = embedded.location(data)
+    conf = cluster / "postgresql.conf"
+    conf.write_text(conf.read_text().replace(embedded._INCLUDE, "# shadow\nmax_wal_size = 2GB\njit = on\n"))
+    (cluster / "shadow.conf").unlink()
+    url, server = embedded.start(data, ephemeral=True)
+    try:
+        found = settings(url)
+    finally:
+        server.cleanup()
+    assert {name: value for name, (value, _source) in found.items()} == {"max_wal_size": "4GB", "jit": "off"}
+    assert {Path(source).name for _value, source in found.values() if source} == {"shadow.conf"}
