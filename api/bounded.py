@@ -9,6 +9,9 @@ from api.front.exchange import AS_IT_IS, ENCODED, BodyTooLarge, Disconnected, is
 from api.front.streaming import announces_body
 from comparators.nesting import TooDeep, read
 
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Of these a body is never read."""
+
 
 class Bounded:
     """An ASGI application whose requests have bodies of at most so many bytes, read before it is called.
@@ -25,7 +28,7 @@ class Bounded:
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in _WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
         if is_encoded(scope):

@@ -155,7 +155,7 @@ _COLUMNS = {
     " started_at, finished_at",
     "pairs": "id, event_id, task, tenant, legacy_run, candidate_run, state, opened_at, deadline_at, due_at, starts_at",
     "effects": "id, side, platform_run_id, task, sequence, kind, target, operation, identity, occurred_at, received_at,"
-    " seen_by, attributed_by",
+    " seen_by, attributed_by, data",
     "bodies": "id, part, content",
 }
 
@@ -200,11 +200,16 @@ class Loaded:
     ) -> None:
         what = (effect.kind, effect.target, effect.operation, effect.identity)
         when = (_moment(started + 0.2 * place + 0.1), _moment(started + 2))
-        self.tables["effects"].append((identifier, side, run, task, place, *what, *when, "report", "report"))
-        self._body(identifier, "data", effect.data)
+        said = ("report", "report", _evidence(effect.data))
+        self.tables["effects"].append((identifier, side, run, task, place, *what, *when, *said))
 
     def _body(self, owner: UUID, part: str, value: JSON) -> None:
-        self.tables["bodies"].append((owner, part, "\\\\x" + codec.encode_evidence(orjson.dumps(value)).hex()))
+        self.tables["bodies"].append((owner, part, _evidence(value)))
+
+
+def _evidence(value: JSON) -> str:
+    """What is kept of a value, as COPY takes it."""
+    return "\\\\x" + codec.encode_evidence(orjson.dumps(value)).hex()
 
 
 def _moment(seconds: float) -> str:

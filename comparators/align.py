@@ -27,6 +27,7 @@ _LARGEST = 250_000
 """Cells of the table beyond which only items that are there once are looked at between the equal ends of two arrays."""
 _FEW = 2
 """Items that differ in their places and need no better explanation than that."""
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 NOWHERE: Mapping[Parts, ItemKey | None] = MappingProxyType({})
 Aligned: TypeAlias = "bool | int | float | str | Items | dict[str, Aligned] | None"
 
@@ -57,13 +58,15 @@ def align(
         theirs: dict[str, Aligned] = {}
         for name in sorted(legacy.keys() | candidate.keys()):
             if name in legacy and name in candidate:
-                mine[name], theirs[name] = align(
-                    legacy[name], candidate[name], shape_of, unordered, (*parts, name), tied, moves
-                )
+                one, other = legacy[name], candidate[name]
+                if isinstance(one, dict | list) and isinstance(other, dict | list):
+                    mine[name], theirs[name] = align(one, other, shape_of, unordered, (*parts, name), tied, moves)
+                else:
+                    mine[name], theirs[name] = alone(one), alone(other)
             elif name in legacy:
-                mine[name] = _alone(legacy[name])
+                mine[name] = alone(legacy[name])
             else:
-                theirs[name] = _alone(candidate[name])
+                theirs[name] = alone(candidate[name])
         return mine, theirs
     if isinstance(legacy, list) and isinstance(candidate, list):
         mine_items, their_items = Items(), Items()
@@ -77,23 +80,30 @@ def align(
                     legacy[i], candidate[j], shape_of, unordered, (*parts, i), tied, moves
                 )
             elif i is not None:
-                mine_items[i, j] = _alone(legacy[i])
+                mine_items[i, j] = alone(legacy[i])
             elif j is not None:
-                their_items[i, j] = _alone(candidate[j])
+                their_items[i, j] = alone(candidate[j])
         return mine_items, their_items
-    return _alone(legacy), _alone(candidate)
+    return alone(legacy), alone(candidate)
 
 
 def same_layout(legacy: Aligned, candidate: Aligned) -> bool:
     """Strict equality: Python alone would take True for 1, and an empty array for an empty object."""
+    if legacy is candidate:
+        return True
     if type(legacy) is not type(candidate):
         return False
-    if isinstance(legacy, dict) and isinstance(candidate, dict):
-        return legacy.keys() == candidate.keys() and all(
-            same_layout(member, candidate[name])  # type: ignore[index]  # same kind of mapping
-            for name, member in legacy.items()
-        )
-    return legacy == candidate
+    if not isinstance(legacy, dict) or not isinstance(candidate, dict):
+        return legacy == candidate
+    if len(legacy) != len(candidate):
+        return False
+    for name, member in legacy.items():
+        if name not in candidate:
+            return False
+        other = candidate[name]  # type: ignore[index]  # same kind of mapping
+        if member is not other and not same_layout(member, other):
+            return False
+    return True
 
 
 def restored(value: Aligned) -> JSON:
@@ -147,11 +157,14 @@ def _rest(
     return _ABSENT if within and not is_protected(parts) else value
 
 
-def _alone(value: JSON) -> Aligned:
+def alone(value: JSON) -> Aligned:
+    """A value laid out by itself: as it is beside its like, or beside nothing."""
+    if type(value) in _SCALARS:
+        return value  # type: ignore[return-value]  # neither array nor object
     if isinstance(value, list):
-        return Items({(index, index): _alone(item) for index, item in enumerate(value)})
+        return Items({(index, index): alone(item) for index, item in enumerate(value)})
     if isinstance(value, dict):
-        return {name: _alone(member) for name, member in value.items()}
+        return {name: alone(member) for name, member in value.items()}
     return value
 
 

@@ -13,9 +13,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from typing import TypeAlias
 
 from comparators.canonical import JSON
-from comparators.generated import Token, take_apart
+from comparators.generated import Token, tokens_in
 from comparators.instant import moment_in_number, moment_in_text
 from comparators.normalise import Entry
 from comparators.path import Parts
@@ -49,6 +51,12 @@ _HEADERS: Parts = ("headers",)
 MOMENTS = "moments"
 """In what is kept of an answer: the moments in it."""
 _IN_URL = frozenset({"operation", "params", "path"})
+
+
+TokenCache: TypeAlias = "dict[tuple[int, str], _Tokens]"
+"""By the identity of a value that lives as long, and the operation that it is of."""
+_FEW = 32
+"""Ids of a run up to which each is looked for where it stands; of more, all that the run said is indexed."""
 
 
 class Origin(IntEnum):
@@ -92,11 +100,23 @@ class _Seen:
     """What the entity is, where it is `foreign`."""
     mentioned: set[Entry] = field(default_factory=set)
     """The effects that were asked for with it: none of them can have been answered with it first."""
+    key_of: tuple[Entry, Parts] | None = None
+    """The effect that it was certainly born with, and where in it or (`answer`, ...) in its answer."""
+
+
+class _Tokens:
+    """The ids in a value, in order, and by what they are."""
+
+    def __init__(self, found: list[tuple[Parts, Token]]) -> None:
+        self.listed = found
+        self.by_text: dict[str, list[tuple[Parts, Token]]] = {}
+        for parts, token in found:
+            self.by_text.setdefault(token.text, []).append((parts, token))
 
 
 @dataclass(slots=True)
 class Births:
-    """The ids of one run, looked through when the first is asked for: most pairs never ask."""
+    """The ids of one run. Only where one that is asked for stands is anything looked through: most pairs never ask."""
 
     entries: Sequence[Entry]
     """All that the run did, attempts included."""
@@ -104,18 +124,22 @@ class Births:
     """What else it said: its output and error."""
     known: Collection[str]
     """What the event knew."""
-    _ids: dict[str, _Seen] | None = None
-    _keys: dict[Entry, dict[Parts, Token]] = field(default_factory=lambda: defaultdict(dict))
-    _unseen: list[tuple[Entry, frozenset[str]]] = field(default_factory=list)
-    _moments: frozenset[float] | None = None
+    told: TokenCache = field(default_factory=dict)
+    """The ids in values that were looked through; what both runs said in so many words may be one value."""
+    _ids: dict[str, _Seen] = field(default_factory=dict)
+    _keys: dict[Entry, dict[Parts, Token]] = field(default_factory=dict)
+    _ordered: Sequence[Entry] | None = None
+    _mentioning: dict[str, list[Entry]] | None = None
+    _unseen: list[tuple[Entry, frozenset[str]]] | None = None
     """What created something and was answered nobody knows what, with the nouns of its operation."""
+    _moments: frozenset[float] | None = None
 
     def birth(self, identifier: str) -> Birth:
         """Where an id comes from, as far as this run shows."""
         number = identifier.find(NUMBER)
         if identifier in self.known or (number >= 0 and identifier[number:] in self.known):
             return Birth(Origin.event, "in the event")
-        seen = self._looked().get(identifier, _Seen())
+        seen = self._seen(identifier)
         if seen.certain is not None:
             return Birth(Origin.certain, seen.certain)
         if seen.read is not None:
@@ -149,38 +173,50 @@ class Births:
 
     def read(self, identifier: str) -> bool:
         """Whether a read was answered with it before anything else had it."""
-        return (seen := self._looked().get(identifier)) is not None and seen.read is not None
+        return self._seen(identifier).read is not None
 
     def keys(self, entry: Entry) -> dict[Parts, Token]:
         """The ids that were certainly born with an effect, by their place in it or (`answer`, ...) in its answer."""
-        self._looked()
-        return self._keys.get(entry, {})
+        found = self._keys.get(entry)
+        if found is None:
+            found = self._keys[entry] = {}
+            asked, answered = self._said(entry).listed, self._answer(entry).listed
+            for parts, token in (*asked, *((("answer", *parts), token) for parts, token in answered)):
+                if self._seen(token.text).key_of == (entry, parts):
+                    found[parts] = token
+        return found
 
-    def _looked(self) -> dict[str, _Seen]:
-        if self._ids is None:
-            self._ids = defaultdict(_Seen)
-            for entry in sorted(self.entries, key=lambda entry: (entry.attempt, entry.position)):
-                self._look(entry, self._ids)
+    def _seen(self, identifier: str) -> _Seen:
+        seen = self._ids.get(identifier)
+        if seen is None:
+            seen = self._ids[identifier] = _Seen()
+            for entry in self._entries_of(identifier):
+                self._look(entry, identifier, seen)
             for text in self.texts:
-                for parts, token in id_tokens(text):
-                    _note(self._ids[token.text], token, parts, None)
-        return self._ids
+                for parts, token in self._tokens(text, "").by_text.get(identifier, ()):
+                    _note(seen, token, parts, None)
+        return seen
 
-    def _look(self, entry: Entry, ids: dict[str, _Seen]) -> None:
-        said = [(_OPERATION, token) for token in take_apart(entry.spelled).tokens if not token.is_instant]
-        said += id_tokens(entry.data, entry.spelled)
-        for parts, token in said:
-            seen = ids[token.text]
+    def _entries_of(self, identifier: str) -> Iterable[Entry]:
+        """The effects in which an id may stand, or in whose answers, in the order in which they were done."""
+        if self._ordered is None:
+            self._ordered = sorted(self.entries, key=lambda entry: (entry.attempt, entry.position))
+        if len(self._ids) <= _FEW:
+            needle = identifier[identifier.find(NUMBER) + 1 :].encode()
+            return [one for one in self._ordered if needle in one.content or one.effect.answer is not None]
+        if self._mentioning is None:
+            self._mentioning = defaultdict(list)
+            for entry in self._ordered:
+                for text in {**self._said(entry).by_text, **self._answer(entry).by_text}:
+                    self._mentioning[text].append(entry)
+        return self._mentioning.get(identifier, ())
+
+    def _look(self, entry: Entry, identifier: str, seen: _Seen) -> None:
+        for parts, token in self._said(entry).by_text.get(identifier, ()):
             seen.mentioned.add(entry)
             if not entry.reads and _note(seen, token, parts, entry):
-                self._keys[entry][parts] = token
-        answer = entry.effect.answer
-        if answer is None:
-            if _creates(entry):
-                self._unseen.append((entry, nouns(entry.spelled)))
-            return
-        for parts, token in id_tokens(answer, entry.spelled):
-            seen = ids[token.text]
+                seen.key_of = (entry, parts)
+        for parts, _token in self._answer(entry).by_text.get(identifier, ()):
             # What it was asked with, its answer only repeats.
             if entry in seen.mentioned or seen.certain is not None or seen.read is not None:
                 continue
@@ -188,13 +224,37 @@ class Births:
                 seen.read = f"in the answer of {_name(entry)}"
             else:
                 seen.certain = f"in the answer of {_name(entry)}"
-                self._keys[entry]["answer", *parts] = token
+                seen.key_of = (entry, ("answer", *parts))
+
+    def _said(self, entry: Entry) -> _Tokens:
+        of_data = self._tokens(entry.data, entry.spelled)
+        of_operation = [(_OPERATION, token) for token in tokens_in(entry.spelled) if not token.is_instant]
+        return _Tokens([*of_operation, *of_data.listed]) if of_operation else of_data
+
+    def _answer(self, entry: Entry) -> _Tokens:
+        answer = entry.effect.answer
+        return _NOTHING if answer is None else self._tokens(answer, entry.spelled)
+
+    def _tokens(self, value: JSON, operation: str) -> _Tokens:
+        key = (id(value), operation)
+        found = self.told.get(key)
+        if found is None:
+            found = self.told[key] = _Tokens(id_tokens(value, operation))
+        return found
 
     def _unseen_creation(self, mentioned: Collection[Entry], about: Collection[str] = ()) -> Entry | None:
+        if self._unseen is None:
+            done = sorted(self.entries, key=lambda entry: (entry.attempt, entry.position))
+            self._unseen = [
+                (entry, nouns(entry.spelled)) for entry in done if entry.effect.answer is None and _creates(entry)
+            ]
         for entry, of in self._unseen:
             if entry not in mentioned and (not about or not of.isdisjoint(about)):
                 return entry
         return None
+
+
+_NOTHING = _Tokens([])
 
 
 def id_tokens(value: JSON, operation: str = "") -> list[tuple[Parts, Token]]:
@@ -209,18 +269,27 @@ def id_tokens(value: JSON, operation: str = "") -> list[tuple[Parts, Token]]:
 
 def _collect(value: JSON, parts: Parts, operation: str, found: list[tuple[Parts, Token]]) -> None:
     if isinstance(value, dict):
-        for name in sorted(value):
-            for token in take_apart(name).tokens:
+        # Most members are short words, and numbers that name nothing.
+        telling = [name for name, member in value.items() if _may_tell(member, name) or tokens_in(name)]
+        for name in sorted(telling) if len(telling) > 1 else telling:
+            for token in tokens_in(name):
                 if not token.is_instant:
                     found.append(((*parts, "*"), token))
             _collect(value[name], (*parts, name), operation, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _collect(item, (*parts, index), operation, found)
-    elif isinstance(value, str) and (tokens := take_apart(value).tokens):
+    elif isinstance(value, str) and (tokens := tokens_in(value)):
         found.extend((parts, token) for token in tokens if not token.is_instant)
     elif (number := number_token(value, parts, operation)) is not None:
         found.append((parts, number))
+
+
+def _may_tell(member: JSON, name: str) -> bool:
+    """Whether there may be an id in a member of that name."""
+    if isinstance(member, str):
+        return bool(tokens_in(member)) or (member.isdigit() and _is_reference(name))
+    return isinstance(member, dict | list) or (isinstance(member, int) and _is_reference(name))
 
 
 def ids_only(value: JSON, parts: Parts = ()) -> JSON:
@@ -229,15 +298,15 @@ def ids_only(value: JSON, parts: Parts = ()) -> JSON:
         kept = {
             name: ids_only(member, (*parts, name))
             for name, member in value.items()
-            if isinstance(member, dict | list) or _has_ids(member, (*parts, name)) or take_apart(name).tokens
+            if isinstance(member, dict | list) or _has_ids(member, (*parts, name)) or tokens_in(name)
         }
-        return {name: member for name, member in kept.items() if member not in ({}, []) or take_apart(name).tokens}
+        return {name: member for name, member in kept.items() if member not in ({}, []) or tokens_in(name)}
     if isinstance(value, list):
         items = [ids_only(item, (*parts, index)) for index, item in enumerate(value)]
         return items if any(item not in ({}, [], None) for item in items) else []
     if not _has_ids(value, parts):
         return None
-    tokens = take_apart(value).tokens if isinstance(value, str) else ()
+    tokens = tokens_in(value) if isinstance(value, str) else ()
     return " ".join(token.text for token in tokens if not token.is_instant) if tokens else value
 
 
@@ -245,7 +314,7 @@ def moments_in(value: JSON) -> Iterator[float]:
     """The moments in a value, in seconds since the epoch."""
     for parts, leaf in leaves(value):
         if isinstance(leaf, str):
-            told = [moment_in_text(token.text) for token in take_apart(leaf).tokens if token.is_instant]
+            told = [moment_in_text(token.text) for token in tokens_in(leaf) if token.is_instant]
         elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
             told = [moment_in_number(leaf, parts)]
         else:
@@ -260,7 +329,7 @@ def _answered_moments(entry: Entry) -> Sequence[float]:
 
 
 def _has_ids(leaf: JSON, parts: Parts) -> bool:
-    if isinstance(leaf, str) and (tokens := take_apart(leaf).tokens):
+    if isinstance(leaf, str) and (tokens := tokens_in(leaf)):
         return any(not token.is_instant for token in tokens)
     return number_token(leaf, parts, "") is not None
 
@@ -287,7 +356,12 @@ def known_number(leaf: JSON, parts: Parts) -> str | None:
 
 def names_id(parts: Parts) -> bool:
     """Whether a place is named like an id."""
-    found = words(_last_name(parts))
+    return _is_reference(_last_name(parts))
+
+
+@lru_cache(maxsize=8192)
+def _is_reference(name: str) -> bool:
+    found = words(name)
     return bool(found) and found[-1] in REFERENCES
 
 
@@ -304,6 +378,7 @@ def about(parts: Parts) -> frozenset[str]:
     return frozenset()
 
 
+@lru_cache(maxsize=8192)
 def nouns(operation: str) -> frozenset[str]:
     """The words of an operation, in the singular."""
     return frozenset(_singular(word.lower()) for word in _WORD.findall(operation) if len(word) > 1)
@@ -353,7 +428,10 @@ def _verb(entry: Entry) -> str:
 
 
 def _last_name(parts: Iterable[str | int]) -> str:
-    return next((part for part in reversed(tuple(parts)) if isinstance(part, str)), "")
+    for part in reversed(tuple(parts)):
+        if isinstance(part, str):
+            return part
+    return ""
 
 
 def _singular(word: str) -> str:

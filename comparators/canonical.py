@@ -50,7 +50,7 @@ def same(one: JSON, other: JSON) -> bool:
     try:
         encoded = orjson.dumps(one, option=orjson.OPT_SORT_KEYS)
         # A null may stand for NaN.
-        if b"null" not in encoded and encoded == orjson.dumps(other, option=orjson.OPT_SORT_KEYS):
+        if b"null" not in encoded and (one is other or encoded == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)):
             return True
     except TypeError:
         pass  # `canonical` knows whether it is JSON at all

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comparators.attempts import Collapsed, collapse
-from comparators.births import Births
+from comparators.births import Births, TokenCache
 from comparators.canonical import JSON, plain
 from comparators.correspondence import Correspondence, Known
 from comparators.generated import HOLE
 from comparators.instant import Window
 from comparators.layout import Comparison, Layout
 from comparators.ledger import COMPLETED, Ledger, Outcome
-from comparators.normalise import Entry, entries
+from comparators.normalise import Entry, NormalCache, entries
 from comparators.pairing import Pairing, pair
 from comparators.path import Parts, normalised
 from comparators.rules import Rules
@@ -69,19 +69,21 @@ class Case:
         Raises ValueError or TypeError when a ledger holds what JSON cannot say.
         """
         before = Known.of(known)
-        recorded: Sequence[Entry] = entries(legacy.effects, rules, before.texts)
-        recorded_theirs: Sequence[Entry] = entries(candidate.effects, rules, before.texts)
+        made: NormalCache = {}
+        recorded: Sequence[Entry] = entries(legacy.effects, rules, before.texts, made)
+        recorded_theirs: Sequence[Entry] = entries(candidate.effects, rules, before.texts, made)
         outputs = (plain(legacy.outcome.output), plain(candidate.outcome.output))
         recorded, recorded_theirs = without_surrogates(recorded, recorded_theirs, outputs, before.texts)
         mine, theirs = collapse(recorded, before.texts), collapse(recorded_theirs, before.texts)
         pairing = pair(mine.kept, theirs.kept, outputs=outputs, known=before.texts)
+        told: TokenCache = {}
         correspondence = Correspondence(
             before,
             Window.of(legacy.outcome),
             Window.of(candidate.outcome),
             rules.relative_noise,
-            Births(recorded, (outputs[0], legacy.outcome.error_message), before.texts),
-            Births(recorded_theirs, (outputs[1], candidate.outcome.error_message), before.texts),
+            Births(recorded, (outputs[0], legacy.outcome.error_message), before.texts, told),
+            Births(recorded_theirs, (outputs[1], candidate.outcome.error_message), before.texts, told),
             pairing.pairs,
         )
         correspondence.inherit(inherited)
@@ -96,7 +98,10 @@ class Case:
             layouts.append(Layout.of(*both, treatment, before, correspondence.ties))
         # What is equal on both sides is known to both before anything else is mapped.
         for layout in layouts:
-            correspondence.learn_equal(layout.legacy, layout.candidate)
+            if layout.legacy is layout.candidate:
+                correspondence.learn_all(layout.raw[0])
+            else:
+                correspondence.learn_equal(layout.legacy, layout.candidate)
         for entry, counterpart in pairing.pairs:
             correspondence.learn_equal(entry.spelled, counterpart.spelled)
         effects, output = _all_compared(pairing, layouts, correspondence)

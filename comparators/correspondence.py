@@ -16,7 +16,7 @@ from typing import Protocol, TypeGuard
 from comparators.align import Aligned, Items, part, restored
 from comparators.births import NUMBER, Births, Origin, known_number, number_token
 from comparators.canonical import JSON, canonical
-from comparators.generated import Token, may_correspond, take_apart
+from comparators.generated import Token, may_correspond, take_apart, tokens_in
 from comparators.instant import Moment, Window, moment_in_number, moment_in_text, same_moment
 from comparators.normalise import Entry
 from comparators.path import Parts, normalised
@@ -41,7 +41,7 @@ class Known:
         moments: set[float] = set()
         for parts, leaf in leaves(value):
             if isinstance(leaf, str):
-                tokens = take_apart(leaf).tokens
+                tokens = tokens_in(leaf)
                 texts.update((leaf, *(token.text for token in tokens)))
                 if (number := known_number(leaf, parts)) is not None:
                     texts.add(number)
@@ -134,14 +134,29 @@ class Correspondence:
         if isinstance(legacy, dict) and isinstance(candidate, dict):
             for name, member in legacy.items():
                 if name in candidate:
-                    self.learn_equal(member, candidate[name])  # type: ignore[index]  # same kind of mapping
+                    if isinstance(member, str | dict):
+                        self.learn_equal(member, candidate[name])  # type: ignore[index]  # same kind of mapping
                     if isinstance(name, str):
                         self._learn(name)
         elif isinstance(legacy, str) and legacy == candidate:
             self._learn(legacy)
 
+    def learn_all(self, value: JSON) -> None:
+        """Note every id of a value that is the same on both sides."""
+        if isinstance(value, str):
+            self._learn(value)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, str | list | dict):
+                    self.learn_all(item)
+        elif isinstance(value, dict):
+            for name, member in value.items():
+                self._learn(name)
+                if isinstance(member, str | list | dict):
+                    self.learn_all(member)
+
     def _learn(self, text: str) -> None:
-        for token in take_apart(text).tokens:
+        for token in tokens_in(text):
             if not token.is_instant:
                 self.forward[token.text] = self.backward[token.text] = token.text
 
@@ -171,7 +186,8 @@ class Correspondence:
                     name = renamed.get(name, name)
                 if name in legacy:
                     counterpart = legacy[name]  # type: ignore[index]  # both are arrays, or both objects
-                    member = self.reconcile(counterpart, member, checks, (*parts, part(name)))
+                    if checks or not _are_one(counterpart, member):
+                        member = self.reconcile(counterpart, member, checks, (*parts, part(name)))
                 rebuilt[name] = member  # type: ignore[index]  # as above
             return rebuilt
         if isinstance(legacy, str) and isinstance(candidate, str):
@@ -182,10 +198,10 @@ class Correspondence:
 
     def _renamed(self, legacy: dict[str, Aligned], candidate: dict[str, Aligned], parts: Parts) -> dict[str, str]:
         """Names of the candidate's members that are ids born in its run, with legacy's for the same."""
-        theirs = [name for name in candidate if name not in legacy and take_apart(name).tokens]
+        theirs = [name for name in candidate if name not in legacy and tokens_in(name)]
         if not theirs:
             return {}
-        mine = [name for name in legacy if name not in candidate and take_apart(name).tokens]
+        mine = [name for name in legacy if name not in candidate and tokens_in(name)]
         seen = {name: shape(restored(legacy[name]), self.known.texts) for name in mine}
         found: dict[str, str] = {}
         for name in theirs:
@@ -339,6 +355,12 @@ class Correspondence:
         self._bound = True
         place = self.place
         for entry, counterpart in self.couples:
+            if (
+                entry.data is counterpart.data
+                and entry.spelled == counterpart.spelled
+                and _unanswered(entry, counterpart)
+            ):
+                continue  # every id in them is the same on both sides
             theirs = self.candidate_births.keys(counterpart)
             for parts, token in self.legacy_births.keys(entry).items():
                 other = theirs.get(parts)
@@ -390,6 +412,17 @@ class Correspondence:
             return False
         self.moments.append(SameMoment(str(legacy), str(candidate), self._where(parts), because))
         return True
+
+
+def _unanswered(entry: Entry, counterpart: Entry) -> bool:
+    return entry.effect.answer is None and counterpart.effect.answer is None
+
+
+def _are_one(legacy: Aligned, candidate: Aligned) -> bool:
+    """Whether two values are plainly the same; of what holds others nothing is said."""
+    return legacy is candidate or (
+        type(legacy) is type(candidate) and not isinstance(legacy, dict) and legacy == candidate
+    )
 
 
 def _number(key: str) -> str:

@@ -78,6 +78,11 @@ def take_apart(text: str) -> Text:
     return _take_apart_once(text) if len(text) <= _REMEMBERED else _take_apart(text)
 
 
+def tokens_in(text: str) -> tuple[Token, ...]:
+    """The generated-looking values in a text, in order."""
+    return () if len(text) < _SHORTEST else take_apart(text).tokens
+
+
 def _take_apart(text: str) -> Text:
     pieces: list[str] = []
     tokens: list[Token] = []

@@ -107,14 +107,35 @@ def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
         theirs.attempts,
     ):
         return False
-    if same([_said(effect) for effect in legacy.effects], [_said(effect) for effect in candidate.effects]):
+    left = [
+        (effect, other)
+        for effect, other in zip(legacy.effects, candidate.effects, strict=True)
+        if not _alike(effect, other)
+    ]
+    if not left:
         return True
     if rules.before or _writes_again(legacy):
         # Then the order of equal effects says something.
         return False
-    return sorted(canonical(_said(effect)) for effect in legacy.effects) == sorted(
-        canonical(_said(effect)) for effect in candidate.effects
+    return sorted(canonical(_said(effect)) for effect, _ in left) == sorted(
+        canonical(_said(other)) for _, other in left
     )
+
+
+def _alike(legacy: Effect, candidate: Effect) -> bool:
+    """Whether two effects say the same in so many words."""
+    if (
+        legacy.kind != candidate.kind
+        or legacy.target != candidate.target
+        or legacy.operation != candidate.operation
+        or legacy.identity != candidate.identity
+        or legacy.idempotency_key != candidate.idempotency_key
+    ):
+        return False
+    # The attempt matters only where a key can collapse it.
+    if legacy.idempotency_key is not None and legacy.attempt != candidate.attempt:
+        return False
+    return same(legacy.data, candidate.data)
 
 
 def _writes_again(ledger: Ledger) -> bool:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from comparators.align import Aligned, Items, align, may_have_moved, pruned, same_layout
+from comparators.align import Aligned, Items, align, alone, may_have_moved, pruned, same_layout
 from comparators.canonical import JSON
 from comparators.correspondence import Correspondence, Known
 from comparators.path import MISSING, Parts, value_at
 from comparators.shape import shape
-from comparators.treatment import Treatment, rewritten
+from comparators.treatment import UNTREATED, Treatment, rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,9 @@ class Layout:
         Args:
             ties: by id, what stands for it on both sides; asked for only where items have no order.
         """
+        if legacy is candidate and treatment is UNTREATED:
+            same = alone(legacy)
+            return cls(same, same, treatment, (legacy, legacy), (legacy, legacy))
         read = (rewritten(legacy, treatment.rewrites), rewritten(candidate, treatment.rewrites))
         ignored, spoken_of = treatment.ignored.keys() - treatment.keys, treatment.rules.keys() | treatment.keys
         mine, theirs = (pruned(value, ignored, spoken_of) for value in read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from comparators.canonical import JSON, canonical
 from comparators.generated import HOLE, take_apart
@@ -62,9 +63,32 @@ class Entry:
         )
 
 
-def entries(effects: tuple[Effect, ...], rules: Rules, known: Collection[str]) -> list[Entry]:
-    """The entries of a ledger, in the ledger's order."""
-    return [_entry(effect, position, rules, known) for position, effect in enumerate(effects)]
+@dataclass(frozen=True, slots=True)
+class _Normal:
+    """What comes of an effect wherever it stands in a ledger."""
+
+    operation: str
+    identity: str | None
+    label: str | None
+    data: JSON
+    content: bytes
+
+
+NormalCache: TypeAlias = "dict[tuple[str, str, str, str | None, int], _Normal]"
+"""By kind, target, operation and identity as recorded, and by the identity of the data, which lives as long."""
+
+
+def entries(
+    effects: tuple[Effect, ...], rules: Rules, known: Collection[str], made: NormalCache | None = None
+) -> list[Entry]:
+    """The entries of a ledger, in the ledger's order.
+
+    Args:
+        made: of the other ledger of the pair. What both runs did in so many words may be one and the same data: that is
+            looked through once.
+    """
+    cache: NormalCache = {} if made is None else made
+    return [_entry(effect, position, rules, known, cache) for position, effect in enumerate(effects)]
 
 
 def identify(effect: Effect, data: JSON, rules: Rules) -> tuple[str | None, str | None]:
@@ -85,25 +109,33 @@ def identify(effect: Effect, data: JSON, rules: Rules) -> tuple[str | None, str 
     return None, None
 
 
-def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str]) -> Entry:
-    data = normal(effect.kind, effect.data)
-    identity, label = identify(effect, data, rules)
+def _entry(effect: Effect, position: int, rules: Rules, known: Collection[str], cache: NormalCache) -> Entry:
+    key = (effect.kind, effect.target, effect.operation, effect.identity, id(effect.data))
+    made = cache.get(key)
+    if made is None:
+        made = cache[key] = _normal(effect, rules, known)
     return Entry(
         kind=effect.kind,
         target=effect.target,
-        operation=_template(effect.operation, known),
-        identity=identity,
-        named=identity,
-        label=label,
+        operation=made.operation,
+        identity=made.identity,
+        named=made.identity,
+        label=made.label,
         spelled=effect.operation,
-        data=data,
+        data=made.data,
         attempt=effect.attempt,
         idempotency_key=effect.idempotency_key,
         reads=effect.reads,
         position=position,
-        content=canonical([effect.operation, data]),
+        content=made.content,
         effect=effect,
     )
+
+
+def _normal(effect: Effect, rules: Rules, known: Collection[str]) -> _Normal:
+    data = normal(effect.kind, effect.data)
+    identity, label = identify(effect, data, rules)
+    return _Normal(_template(effect.operation, known), identity, label, data, canonical([effect.operation, data]))
 
 
 def _template(operation: str, known: Collection[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations
+from typing import TypeAlias
 
 from comparators.generated import HOLE, take_apart
 from comparators.ledger import COMPLETED, Effect, Ledger
@@ -58,32 +59,45 @@ def order_seen(ledger: Ledger) -> tuple[OrderSeen, ...]:
 
     Nothing is said by a run that did not complete or that tried anything again, nor by what only reads.
     """
-    effects = [effect for effect in ledger.effects if not effect.reads]
-    if ledger.outcome.status != COMPLETED or any(effect.attempt > 1 for effect in ledger.effects):
+    if ledger.outcome.status != COMPLETED:
         return ()
+    named: list[_Placed] = []
+    place, moment = -1, None
+    for effect in ledger.effects:
+        if effect.attempt > 1:
+            return ()
+        if effect.reads:
+            continue
+        # Those of one moment share their place.
+        if effect.at is None or effect.at != moment:
+            place += 1
+        moment = effect.at
+        named.append((effect.kind, effect.target, effect.operation, place))
+    return _orders(tuple(named))
+
+
+_Placed: TypeAlias = "tuple[str, str, str, int]"
+"""Kind, target and operation of an effect, and its place in the run."""
+
+
+@lru_cache(maxsize=4096)
+def _orders(named: tuple[_Placed, ...]) -> tuple[OrderSeen, ...]:
+    """Runs of a task mostly do the same."""
     places: dict[Shape, list[int]] = {}
-    for place, effect in zip(_places(effects), effects, strict=True):
-        places.setdefault(shape_of(effect), []).append(place)
+    for kind, target, operation, place in named:
+        places.setdefault(_shape(kind, target, operation), []).append(place)
     shapes = sorted(places)[:SHAPES]
     return tuple(OrderSeen(one, other, _how(places[one], places[other])) for one, other in combinations(shapes, 2))
 
 
 def shape_of(effect: Effect) -> Shape:
     """The shape of an effect."""
-    operation = take_apart(effect.operation).filled(lambda _: HOLE)
-    return Shape(effect.kind, effect.target, _escaped(_NUMBERED.sub(HOLE, operation)).replace(HOLE, "*"))
+    return _shape(effect.kind, effect.target, effect.operation)
 
 
-def _places(effects: Iterable[Effect]) -> list[int]:
-    """The place of each effect; those of one moment share theirs."""
-    places: list[int] = []
-    place, moment = -1, None
-    for effect in effects:
-        if effect.at is None or effect.at != moment:
-            place += 1
-        places.append(place)
-        moment = effect.at
-    return places
+def _shape(kind: str, target: str, operation: str) -> Shape:
+    pattern = _NUMBERED.sub(HOLE, take_apart(operation).filled(lambda _: HOLE))
+    return Shape(kind, target, _escaped(pattern).replace(HOLE, "*"))
 
 
 def _how(one: list[int], other: list[int]) -> How:

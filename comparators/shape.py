@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from comparators.canonical import JSON, canonical
-from comparators.generated import HOLE, take_apart
+from comparators.generated import HOLE, take_apart, tokens_in
 from comparators.path import Parts
 
 NO_COLOURS: Mapping[str, str] = MappingProxyType({})
@@ -24,7 +24,7 @@ def ids(value: JSON, constants: Collection[str]) -> Iterator[tuple[Parts, str]]:
     """The generated ids in a value, each with the path of the text that holds it, in a stable order."""
     for parts, leaf in leaves(value):
         if isinstance(leaf, str):
-            for token in take_apart(leaf).tokens:
+            for token in tokens_in(leaf):
                 if not token.is_instant and token.text not in constants:
                     yield parts, token.text
 
@@ -44,10 +44,9 @@ def leaves(value: JSON, parts: Parts = ()) -> Iterator[tuple[Parts, JSON]]:
 def masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) -> JSON:
     """The value with a colour, or a hole, for each generated-looking part of its texts that is no constant."""
     if isinstance(value, str):
-        taken = take_apart(value)
-        if not taken.tokens:
+        if not tokens_in(value):
             return value
-        return taken.filled(lambda t: t.text if t.text in constants else colours.get(t.text, HOLE))
+        return take_apart(value).filled(lambda t: t.text if t.text in constants else colours.get(t.text, HOLE))
     if isinstance(value, list):
         return [masked(item, constants, colours) for item in value]
     if isinstance(value, dict):
@@ -56,7 +55,7 @@ def masked(value: JSON, constants: Collection[str], colours: Mapping[str, str]) 
 
 
 def _members(value: dict[str, JSON], constants: Collection[str], colours: Mapping[str, str]) -> JSON:
-    if not any(take_apart(name).tokens for name in value):
+    if not any(map(tokens_in, value)):
         return {name: masked(member, constants, colours) for name, member in value.items()}
     shown = [
         (str(masked(name, constants, colours)), masked(member, constants, colours)) for name, member in value.items()

@@ -96,3 +96,7 @@ class Judgement:
     """In which order legacy's run did what it did, where somebody learns from it."""
     explanation: Explanation | None = field(default=None, compare=False)
     """What each stage did, where that was asked for and there were two ledgers."""
+
+    def of_run(self, orders: tuple[OrderSeen, ...]) -> Judgement:
+        """The same, with the order in which legacy's run did what it did."""
+        return Judgement(self.verdict, self.differences, self.reason, self.uses, orders, self.explanation)

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.control import examples
 from api.control.bearer import Operator, Reader, check_tenant
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskFilter
+from api.control.parameters import Limit, Moment, Reason, Services, TaskFilter
 from api.control.problems import FieldProblem, Refusal, invalid, not_found
 from shadow.judge.allowances import LONGEST, LONGEST_REASON, AllowanceRefused, Grant, UnknownSignature, grant, revoke
 from shadow.reports import allowances, tenant_signatures
@@ -30,8 +30,8 @@ class AllowanceRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     signature: str = Field(max_length=200)
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
-    until: AwareDatetime = Field(description=f"When it expires: at most {LONGEST.days} days ahead.")
+    reason: Reason = Field(max_length=LONGEST_REASON, description="For whoever reads the audit later.")
+    until: Moment = Field(description=f"When it expires: at most {LONGEST.days} days ahead.")
     tenant: str | None = Field(
         None, max_length=500, description="Only in pairs of this tenant; empty: of events without one; null: in all."
     )

@@ -36,8 +36,8 @@ from api.control.headers import WithHeaders
 from api.control.problems import install
 from api.control.services import ControlServices
 
-MOST_BYTES = 1024 * 1024
-"""Of a request's body: what people and CI send is far smaller."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Of a request's body: a ramp's lists of keys are the largest."""
 
 
 async def _to_pages(_request: Request) -> Response:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.control import examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskName
+from api.control.parameters import Limit, Reason, Services, TaskName
 from api.control.problems import FieldProblem, Refusal, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.containment.record import DeclarationRefused, declare, end_outdated, withdraw
@@ -26,11 +26,17 @@ SHOWN = 10
 class ContainmentRequest(BaseModel):
     """What to do about a task's containment."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "if": {"properties": {"action": {"const": "prove"}}},
+            "else": {"required": ["reason"], "properties": {"reason": {"type": "string"}}},
+        },
+    )
 
     action: Literal["prove", "declare_harmless", "withdraw"]
-    reason: str | None = Field(
-        None, min_length=1, max_length=2000, description="Of a declaration or its withdrawal; kept on record."
+    reason: Reason | None = Field(
+        None, max_length=2000, description="Of a declaration or its withdrawal; kept on record."
     )
 
 

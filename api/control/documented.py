@@ -45,10 +45,13 @@ TAGS = [
 ]
 
 _PROBLEMS = {
+    400: ("The body can't be read.", "Bad Request", "There was an error parsing the body"),
     401: ("No valid token.", "Unauthorized", "this token is unknown, expired or revoked"),
     403: ("The token lacks the scope.", "Forbidden", "the token 'ci' has the scope read; this needs operate"),
     404: ("There is no such thing.", "Not Found", "there is no task 'ordersync'"),
     409: ("It can't be done as things stand.", "Conflict", "task 'order-sync' is in phase shadow already"),
+    413: ("The body is too large.", "Content Too Large", "the body may have 4194304 bytes"),
+    415: ("The body is packed.", "Unsupported Media Type", "send the body without a content encoding"),
     422: ("The request is wrong.", "Invalid request", "wrong in this request: query.limit"),
     500: ("The service failed.", "Internal Server Error", "the service failed; its log says more"),
     429: ("The token asks too often.", "Too Many Requests", "the token 'ci' asks too often; come back in 1 s"),
@@ -62,17 +65,20 @@ def answers(
     """The `responses` of an operation: its example, its problems, and those that any may have."""
     found: dict[int | str, dict[str, Any]] = {status: {"content": {media_type: {"example": example}}}}
     limited = {429} if 401 in problems else set()
-    for code in sorted({*problems, *limited, 500, 503}):
-        description, title, detail = _PROBLEMS[code]
-        problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": code, "detail": detail}
-        if code == 422:
-            problem["type"] = "/problems/invalid-request"
-            problem["errors"] = [{"field": "query.limit", "found": "0", "expected": "greater than or equal to 1"}]
-        found[code] = {
-            "description": description,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem}},
-        }
-    return found
+    return found | {code: _answer(code) for code in sorted({*problems, *limited, 500, 503})}
+
+
+def _answer(code: int) -> dict[str, Any]:
+    """A problem, as a response of an operation."""
+    description, title, detail = _PROBLEMS[code]
+    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": code, "detail": detail}
+    if code == 422:
+        problem["type"] = "/problems/invalid-request"
+        problem["errors"] = [{"field": "query.limit", "found": "0", "expected": "greater than or equal to 1"}]
+    return {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem}},
+    }
 
 
 def document(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def document(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         schemas.update(described.pop("$defs"))
         schemas["Problem"] = described
         _restore_examples(routers, schema)
+        _tell_limits(schema)
         _tell_needs(routers, schema)
         app.openapi_schema = schema
     return app.openapi_schema
@@ -104,6 +111,15 @@ def _restore_examples(routers: Sequence[APIRouter], schema: dict[str, Any]) -> N
             for code, given in route.responses.items():
                 for media_type, content in given.get("content", {}).items():
                     answers[str(code)]["content"][media_type]["example"] = content["example"]
+
+
+def _tell_limits(schema: dict[str, Any]) -> None:
+    """Say how a body is refused before anything looks at it (api/bounded.py)."""
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                answers = operation["responses"] | {str(code): _answer(code) for code in (400, 413, 415)}
+                operation["responses"] = dict(sorted(answers.items()))
 
 
 def need_of(route: APIRoute) -> Need | None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.control import examples_of_epochs as examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskName
-from api.control.problems import FieldProblem, Refusal, invalid, not_found
+from api.control.parameters import STORABLE, Limit, Reason, Services, TaskName
+from api.control.problems import FieldProblem, Refusal, not_found
 from shadow.access.tokens import Token
 from shadow.catalogue.model import Side
 from shadow.containment.version import UnknownApp
@@ -30,13 +30,14 @@ class DeploymentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     side: Side
-    version: str = Field(min_length=1, max_length=200, pattern=r"\S", description="As the workers tell it, if they do.")
+    version: Reason = Field(max_length=200, description="As the workers tell it, if they do.")
     app: str | None = Field(
         None,
         max_length=200,
+        pattern=STORABLE,
         description="The platform's name for the app, or the catalogue's for the platform; null: all of that side.",
     )
-    note: str | None = Field(None, max_length=2000, description="For whoever reads it later.")
+    note: str | None = Field(None, max_length=2000, pattern=STORABLE, description="For whoever reads it later.")
 
 
 class EpochRequest(BaseModel):
@@ -44,13 +45,13 @@ class EpochRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, pattern=r"\S", description="Kept with the epoch.")
+    reason: Reason = Field(max_length=LONGEST_REASON, description="Kept with the epoch.")
 
 
 @router.post(
     "/v1/deployments",
     summary="Tell of a deploy",
-    responses=answers(examples.DEPLOYMENT_TOLD, 401, 403, 422),
+    responses=answers(examples.DEPLOYMENT_TOLD, 401, 403, 404, 422),
 )
 async def tell_deployment(
     wanted: Annotated[DeploymentRequest, Body(examples=[examples.DEPLOYMENT_REQUEST])],
@@ -72,7 +73,8 @@ async def tell_deployment(
             note=wanted.note,
         )
     except UnknownApp as error:
-        raise invalid([FieldProblem(field="body.app", found=wanted.app, expected=str(error))]) from error
+        wrong = FieldProblem(field="body.app", found=wanted.app, expected=str(error))
+        raise Refusal(404, str(error), errors=[wrong]) from error
     return epochs.telling(told)
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.control import examples_of_gates as examples
 from api.control.bearer import Credentials, operator, reader, told_by
 from api.control.documented import answers
-from api.control.parameters import Services, TaskName
-from api.control.problems import FieldProblem, Refusal, invalid, not_found
+from api.control.parameters import Reason, Services, TaskName
+from api.control.problems import Refusal, not_found
 from shadow.access.tokens import Token
 from shadow.cutover.decision import Phase
 from shadow.gate.signing_off import LONGEST_REASON, SignOffRefused, revoke, sign_off
@@ -32,7 +32,7 @@ class SignOffRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
+    reason: Reason = Field(max_length=LONGEST_REASON, description="For whoever reads the audit later.")
 
 
 class Confirmation(BaseModel):
@@ -123,8 +123,6 @@ async def sign_task_off(
     """
     if task not in services.catalogue.tasks:
         raise not_found("task", task)
-    if not wanted.reason.strip():
-        raise invalid([FieldProblem(field="body.reason", found=wanted.reason, expected="what you looked at")])
     try:
         await sign_off(services.database, task, actor=f"token:{token.name}", reason=wanted.reason)
     except SignOffRefused as error:

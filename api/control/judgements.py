@@ -6,12 +6,12 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Body, Security
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.control import examples
 from api.control.bearer import operator
 from api.control.documented import answers
-from api.control.parameters import Services, TaskName
+from api.control.parameters import CursorText, Moment, Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.judge.again import Again, judge_again
@@ -33,12 +33,12 @@ class JudgementsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime = Field(description="Of events accepted from then on.")
-    until: AwareDatetime | None = Field(None, description="Of events accepted before then.")
+    since: Moment = Field(description="Of events accepted from then on.")
+    until: Moment | None = Field(None, description="Of events accepted before then.")
     dry_run: bool = Field(description="Whether it is only said what would change.")
     everything: bool = Field(False, description="Also those that were judged with these very rules.")
     limit: int = Field(LARGEST, ge=1, le=LARGEST, description="Pairs that are looked at.")
-    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
+    cursor: CursorText | None = Field(None, description="`next_cursor` of the page before.")
 
 
 @router.post(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.control import examples, examples_of_originals
 from api.control.bearer import RawReader
 from api.control.documented import answers
-from api.control.parameters import Services
+from api.control.parameters import Reason, Services
 from api.control.problems import not_found
 from shadow.reports.original_shapes import Originals, originals_shape
 from shadow.sealing.opening import LONGEST_REASON, UnknownEvent, open_originals
@@ -24,9 +24,7 @@ class OriginalsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(
-        min_length=1, max_length=LONGEST_REASON, pattern=r"\S", description="For whoever reads the audit later."
-    )
+    reason: Reason = Field(max_length=LONGEST_REASON, description="For whoever reads the audit later.")
 
 
 @router.post(

@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime
 
 from api.control import examples
 from api.control.bearer import Reader, check_tenant
 from api.control.documented import answers
-from api.control.parameters import Cursor, Limit, Services, TaskFilter
+from api.control.parameters import Cursor, Limit, Moment, Services, TaskFilter
 from api.control.problems import not_found
 from shadow.reports import pairs
 from shadow.reports.explanation import with_explanation
@@ -39,10 +38,10 @@ async def list_pairs(
         str | None, Query(description="Only of this tenant; empty: of events without one.", examples=["acme"])
     ] = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="Events accepted from then on.", examples=["2026-05-01T00:00:00Z"])
+        Moment | None, Query(description="Events accepted from then on.", examples=["2026-05-01T00:00:00Z"])
     ] = None,
     until: Annotated[
-        AwareDatetime | None, Query(description="Events accepted before then.", examples=["2026-05-08T00:00:00Z"])
+        Moment | None, Query(description="Events accepted before then.", examples=["2026-05-08T00:00:00Z"])
     ] = None,
     replay: Annotated[
         UUID | None,

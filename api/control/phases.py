@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.control import examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskFilter, TaskName
+from api.control.parameters import STORABLE, Limit, Reason, Services, TaskFilter, TaskName
 from api.control.problems import Refusal, not_found
 from shadow.access.tokens import Token
 from shadow.cutover.decision import Phase
@@ -25,7 +25,7 @@ from shadow.steering import moving
 router = APIRouter(tags=["phases"])
 
 MOST_KEYS = 10_000
-Key = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=STORABLE)]
 
 
 class MoveRequest(BaseModel):
@@ -34,7 +34,7 @@ class MoveRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     phase: Phase
-    reason: str = Field(min_length=1, max_length=2000, description="For whoever reads the audit later.")
+    reason: Reason = Field(max_length=2000, description="For whoever reads the audit later.")
     share: int | None = Field(
         None, ge=0, le=100, description="Of `ramp`: percent of keys for which the candidate has authority. As before."
     )

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, JsonValue
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from shadow.reports.paging import BadCursor
 
@@ -27,7 +28,7 @@ class FieldProblem(BaseModel):
     """One thing wrong with a request."""
 
     field: str = Field(description="Where: `query.limit`, `path.pair`, `body.phase`.")
-    found: JsonValue = Field(description="What was there; null when nothing was.")
+    found: JsonValue = Field(None, description="What was there; left out when nothing was.")
     expected: str
 
 
@@ -120,7 +121,21 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         404: f"nothing is served at {request.url.path[:_LONGEST_FOUND]}; /openapi.json lists what is",
         405: f"{request.method} is not allowed at {request.url.path[:_LONGEST_FOUND]}",
     }
-    return _answer(Refusal(error.status_code, details.get(error.status_code, str(error.detail)), headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # Starlette names those of the first route of that path alone.
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return _answer(Refusal(error.status_code, details.get(error.status_code, str(error.detail)), headers=headers))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What a path may be asked for."""
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    found: set[str] = set()
+    for template, methods in paths.items():
+        if compile_path(template)[0].match(request.url.path):
+            found |= {method.upper() for method in methods}
+    return found
 
 
 async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Security
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.control import examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskName
+from api.control.parameters import Limit, Moment, Reason, Services, TaskName
 from api.control.problems import FieldProblem, Refusal, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.learning.looking import look
@@ -30,17 +30,23 @@ class LookRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime | None = Field(None, description="Events accepted from then on; by default of 30 days.")
+    since: Moment | None = Field(None, description="Events accepted from then on; by default of 30 days.")
 
 
 class DecisionRequest(BaseModel):
     """What becomes of a proposal, and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "if": {"properties": {"decision": {"const": "accept"}}},
+            "then": {"required": ["until"], "properties": {"until": {"type": "string"}}},
+        },
+    )
 
     decision: Literal["accept", "reject"]
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="For whoever reads the audit later.")
-    until: AwareDatetime | None = Field(
+    reason: Reason = Field(max_length=LONGEST_REASON, description="For whoever reads the audit later.")
+    until: Moment | None = Field(
         None, description=f"Needed to accept: when the rule expires, at most {LONGEST.days} days ahead."
     )
 

@@ -7,12 +7,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Path, Security
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.control import examples
 from api.control.bearer import operator, reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskFilter
+from api.control.parameters import Limit, Reason, Services, TaskFilter
 from api.control.problems import FieldProblem, Refusal, invalid, not_found
 from shadow.access.tokens import Token
 from shadow.replays.starting import (
@@ -32,10 +32,17 @@ from shadow.reports.shapes import Replays, ReplayView
 router = APIRouter(tags=["replays"])
 
 
+_NAMES = ("signature", "task", "legacy_twice")
+_ONE_OF_THREE: list[JsonValue] = [
+    {"required": [one], "properties": {name: {"type": "string" if name == one else "null"} for name in _NAMES}}
+    for one in _NAMES
+]
+
+
 class ReplayRequest(BaseModel):
     """Which events shall be run again, and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": _ONE_OF_THREE})
 
     signature: str | None = Field(
         None, max_length=200, description="Run the events of the newest pairs that show it again, on the candidate."
@@ -51,9 +58,7 @@ class ReplayRequest(BaseModel):
         max_length=200,
         description="A task: have legacy run its newest events again instead, to see what is noise. Give one of three.",
     )
-    reason: str = Field(
-        min_length=1, max_length=LONGEST_REASON, pattern=r"\S", description="For whoever reads the audit later."
-    )
+    reason: Reason = Field(max_length=LONGEST_REASON, description="For whoever reads the audit later.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="Events at most.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from api.control import examples
 from api.control.bearer import Reader, check_tenant, reader
 from api.control.documented import answers
-from api.control.parameters import Services, TaskName
+from api.control.parameters import Day, Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
 from shadow.reports import parity, rules
 from shadow.reports.shapes import Parity, TaskRules, Tasks, TaskSummary
@@ -41,8 +40,8 @@ async def get_parity(
     task: TaskName,
     services: Services,
     token: Reader,
-    since: Annotated[date | None, Query(description="First UTC day.", examples=["2026-05-01"])] = None,
-    until: Annotated[date | None, Query(description="Last UTC day.", examples=["2026-05-07"])] = None,
+    since: Annotated[Day | None, Query(description="First UTC day.", examples=["2026-05-01"])] = None,
+    until: Annotated[Day | None, Query(description="Last UTC day.", examples=["2026-05-07"])] = None,
     tenant: Annotated[
         str | None, Query(description="Only of this tenant; empty: of events without one.", examples=["acme"])
     ] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -10,8 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from api.control import examples
 from api.control.bearer import reader
 from api.control.documented import answers
-from api.control.parameters import Limit, Services, TaskName
-from api.control.problems import FieldProblem, invalid, not_found
+from api.control.parameters import Limit, Moment, Services, TaskName
+from api.control.problems import not_found
 from shadow.reports import ticks
 from shadow.reports.paging import DEFAULT_LIMIT
 from shadow.reports.ticks import Ticks
@@ -29,7 +28,7 @@ async def get_ticks(
     services: Services,
     limit: Limit = DEFAULT_LIMIT,
     before: Annotated[
-        datetime | None,
+        Moment | None,
         Query(description="Only of nominal times before, for the page after.", examples=["2026-05-01T02:00:00Z"]),
     ] = None,
 ) -> Ticks:
@@ -39,9 +38,6 @@ async def get_ticks(
     """
     if task not in services.catalogue.tasks:
         raise not_found("task", task)
-    if before is not None and before.tzinfo is None:
-        expected = "a time with its zone, such as 2026-05-01T02:00:00Z"
-        raise invalid([FieldProblem(field="query.before", found=before.isoformat(), expected=expected)])
     if services.catalogue.tasks[task].cron is None:
         raise not_found("schedule of the task", task)
     return await ticks.newest(services.engine, services.catalogue, task, limit=limit, before=before)

@@ -1,8 +1,8 @@
 """The bell: tells the delivery loops of every process that something is due, apart from what made it so.
 
 A transaction that NOTIFYs holds a lock of the whole server until its commit is on disk, so that such commits queue up
-behind each other. Events are committed without it, and this connection rings afterwards. A ring that is lost costs
-little: the loops look by themselves now and then.
+behind each other. Events are committed without it, and this connection rings afterwards, without waiting for the disk:
+there is nothing to keep. A ring that is lost costs little: the loops look by themselves now and then.
 """
 
 from __future__ import annotations
@@ -13,9 +13,17 @@ import psycopg
 import structlog
 
 from shadow.store.database import Database, Work
+from shadow.store.lane import Lane, Statement
 
 PAUSE = 0.02
 """Seconds between two rings; what comes meanwhile shares the next."""
+
+_PATIENCE_SECONDS = 5.0
+_RING = Statement(
+    "shadow_ring",
+    b"SELECT set_config('synchronous_commit', 'off', true), pg_notify('shadow_dispatches', '')",
+    {},
+)
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +32,7 @@ class Bell:
     """Rings at once when it was quiet, and at most every `PAUSE` seconds."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._lane = Lane(database, Work.BELL, _RING, within=_PATIENCE_SECONDS)
         self._due = False
         self._stopping = False
         self._woken = asyncio.Event()
@@ -43,6 +51,7 @@ class Bell:
         self._woken.set()
         await self._task
         self._task = None
+        await self._lane.close()
 
     def ring(self) -> None:
         """Something is due."""
@@ -62,7 +71,6 @@ class Bell:
 
     async def _notify(self) -> None:
         try:
-            async with self._database.connection(Work.BELL) as connection:
-                await connection.execute(b"NOTIFY shadow_dispatches")
+            await self._lane.execute(())
         except psycopg.Error as error:
             log.warning("intake.not_rung", error=type(error).__name__)

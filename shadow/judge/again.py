@@ -24,8 +24,9 @@ from comparators import Judgement, Verdict
 from shadow.judge import allowances
 from shadow.judge.committing import committed
 from shadow.judge.deciding import decided
+from shadow.judge.facts import ClaimedPair, PairFacts, load_facts
 from shadow.judge.judging import judgement_of
-from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
+from shadow.judge.ledger import Evidence, load_evidence
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.writing import Untouched, write_judgements
 from shadow.model.ids import first_id_at

@@ -37,6 +37,11 @@ SELECT run.id, spot.reason FROM {_RUNS} JOIN blind_spots AS spot ON spot.side = 
 WHERE spot.since <= run.until AND (spot.until IS NULL OR spot.until >= run.since) AND {_MAY_BE.format("spot")}
 ORDER BY spot.since
 """  # noqa: S608  # of constants
+_ANY = """
+SELECT EXISTS (SELECT FROM effects WHERE run_id IS NULL AND platform_run_id IS NULL
+               AND side IN ('legacy', 'candidate') AND received_at >= %(since)s),
+       EXISTS (SELECT FROM blind_spots WHERE since <= %(until)s AND (until IS NULL OR until >= %(since)s))
+"""
 _NOTE = """
 INSERT INTO task_targets (task, target) SELECT * FROM unnest(%s::text[], %s::text[]) ORDER BY 1, 2
 ON CONFLICT (task, target) DO NOTHING
@@ -55,8 +60,13 @@ class Watched:
 
 
 async def load_doubts(connection: Connection, runs: Sequence[Watched]) -> dict[UUID, str]:
-    """By run, why its ledger may not be complete: two queries, however many runs."""
+    """By run, why its ledger may not be complete: one query, and two more where there is anything to doubt at all."""
     if not runs:
+        return {}
+    earliest = min(run.started_at or time_of(run.id) for run in runs) - CLOCKS_DIFFER
+    latest = max(run.finished_at for run in runs) + CLOCKS_DIFFER
+    anything = await (await connection.execute(_ANY, {"since": earliest, "until": latest})).fetchone()
+    if anything is None or not any(anything):
         return {}
     asked = {
         "id": [run.id for run in runs],

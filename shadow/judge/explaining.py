@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from comparators import Judgement
+from shadow.judge.facts import ClaimedPair, load_facts
 from shadow.judge.judging import judgement_of
-from shadow.judge.ledger import ClaimedPair, load_evidence, load_facts
+from shadow.judge.ledger import load_evidence
 from shadow.judge.rulebook import Rulebook
 from shadow.store.database import Connection
 

@@ -10,7 +10,8 @@ import structlog
 
 from comparators import Judgement, Verdict, judge
 from comparators.order_seen import order_seen
-from shadow.judge.ledger import Evidence, PairFacts
+from shadow.judge.facts import PairFacts
+from shadow.judge.ledger import Evidence
 from shadow.judge.rulebook import Rulebook
 from shadow.model.reasons import is_changed_by_producer
 from shadow.model.world import is_another
@@ -94,4 +95,4 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         reason=reason,
         explain=explain,
     )
-    return judgement if ledgers.legacy is None else replace(judgement, orders=order_seen(ledgers.legacy))
+    return judgement if ledgers.legacy is None else judgement.of_run(order_seen(ledgers.legacy))

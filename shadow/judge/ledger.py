@@ -1,56 +1,44 @@
-"""Loading what is known of a batch of pairs: when their runs ended, and both ledgers of those to be judged.
+"""Loading both ledgers of the pairs that are to be judged.
 
-The number of queries does not depend on the size of the batch.
+The number of queries does not depend on the size of the batch. What both runs did or returned in so many words is read
+once: both ledgers have the very same value then, which comparators need not look into.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from itertools import chain
+from typing import NamedTuple
 from uuid import UUID
 
 from comparators import JSON, Effect, Ledger, Outcome
 from comparators.ledger import COMPLETED
 from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
-from shadow.judge.doubt import Watched, load_doubts
+from shadow.judge.facts import FinishedRun, PairFacts
 from shadow.judge.known import inherited, known_to_both
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
 
-_RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
-       event_id, world, cost_cents
-FROM runs WHERE id = ANY(%s)
-"""
-_EXTRA_RUNS = """
-SELECT id, side, platform_run_id, state, status, error_name, error_message, attempts, started_at, finished_at,
-       event_id, world, cost_cents, pair_id
-FROM runs WHERE event_id = ANY(%s) AND pair_id = ANY(%s) AND id <> ALL(%s) AND state = 'finished' ORDER BY id
-"""
-_OF_RUNS = """
-SELECT run.id AS of_run, effects.*
-FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) AS run (id, side, name)
-JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side
-  -- What was attributed to a run that another has taken over since is found by its name.
-  AND (effects.run_id IS NULL OR NOT EXISTS (SELECT FROM runs WHERE runs.id = effects.run_id))
-UNION ALL
-SELECT effects.run_id, effects.* FROM effects WHERE effects.run_id = ANY(%(ids)s::uuid[])
-"""
-# What probes read comes after settling, and must not make the pair settle again.
-_LAST_EFFECTS = f"""
-SELECT of_run, max(received_at) FROM ({_OF_RUNS}) AS effect WHERE seen_by <> 'probe' GROUP BY 1
-"""  # noqa: S608  # of constants
-_EFFECTS = f"""
-SELECT id, of_run, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       status, seen_by, writes, emitted, data
-FROM ({_OF_RUNS}) AS effect
+_EFFECTS = """
+SELECT place, id, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
+       received_at, status, seen_by, writes, emitted, data
+FROM (
+    SELECT run.place, effects.*
+    FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) WITH ORDINALITY AS run (id, side, name, place)
+    JOIN effects ON effects.platform_run_id = run.name AND effects.side = run.side
+      -- What was attributed to a run that another has taken over since is found by its name.
+      AND (effects.run_id IS NULL OR NOT EXISTS (SELECT FROM runs WHERE runs.id = effects.run_id))
+    UNION ALL
+    SELECT run.place, effects.* FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS run (id, place)
+    JOIN effects ON effects.run_id = run.id
+) AS effect
 ORDER BY coalesce(occurred_at, received_at), received_at, sequence, id
-"""  # noqa: S608  # of constants
+"""
 _GATEWAY = "gateway"
 _EVENT = "event"
 _REPORTED = "report"
@@ -61,72 +49,28 @@ SELECT id, part, content FROM bodies
 WHERE id = ANY(%(all)s) AND (part IN ('output', 'evidence', 'pending') OR (part = 'data' AND id = ANY(%(effects)s)))
 """
 
-_EffectRow: TypeAlias = tuple[
-    UUID, UUID, str, str, str, str | None, str | None, int, datetime, int | None, str, bool | None, str | None
-]
-"""id, run, kind, target, operation, identity, idempotency key, attempt, when, the answer's status, who saw it, whether
-it writes, the platform's id of the event that it emitted."""
 
+class EffectRow(NamedTuple):
+    """An effect as stored."""
 
-@dataclass(frozen=True, slots=True)
-class ClaimedPair:
-    """A row of `pairs` that the judge has claimed."""
-
+    place: int
+    """Of its run among those asked for, from 1."""
     id: UUID
-    event_id: UUID
-    task: str
-    tenant: str | None
-    legacy_run: UUID
-    candidate_run: UUID
-    deadline_at: datetime
-    incomparable: str | None
-    probed_at: datetime | None = None
-    probe_failures: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """How a run ended, before its output and effects are read."""
-
-    id: UUID
-    side: Side
-    platform_run_id: str | None
-    status: str
-    error_name: str | None
-    error_message: str | None
-    attempts: int | None
-    started_at: datetime | None
-    finished_at: datetime
-    event_id: UUID | None = None
-    """What started it; the two runs of a pair of children were started by an event each."""
-    world: str | None = None
-    """What became of the rows that it needs; see `model/world.py`."""
-    cost_cents: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PairFacts:
-    """When the runs of a pair ended, and when the last effect came."""
-
-    pair: ClaimedPair
-    legacy: FinishedRun | None
-    candidate: FinishedRun | None
-    last_effect_at: datetime | None
-    extra: tuple[FinishedRun, ...] = ()
-    """Further runs of the same event for the same task: what they did was done too."""
-    doubt: str | None = None
-    """Why a ledger may not be complete."""
-
-    @property
-    def runs(self) -> list[FinishedRun]:
-        """All that are known to have ended."""
-        return [run for run in (self.legacy, self.candidate, *self.extra) if run is not None]
-
-    @property
-    def events(self) -> set[UUID]:
-        """Those that the two runs are of; children of a pair have one each."""
-        of_runs = (run.event_id for run in (self.legacy, self.candidate) if run is not None)
-        return {self.pair.event_id, *(event for event in of_runs if event is not None)}
+    kind: str
+    target: str
+    operation: str
+    identity: str | None
+    idempotency_key: str | None
+    attempt: int
+    at: datetime
+    received_at: datetime
+    status: int | None
+    """Of the answer."""
+    seen_by: str
+    writes: bool | None
+    emitted: str | None
+    """The platform's id of the event that it emitted."""
+    data: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,105 +89,54 @@ class Ledgers:
     """Why what is kept does not tell whether the sides did the same."""
 
 
-async def load_facts(connection: Connection, pairs: Sequence[ClaimedPair]) -> list[PairFacts]:
-    """When the runs of these pairs ended, their last effects came, and what is in doubt: five queries."""
-    runs = await _finished_runs(connection, [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)])
-    extra = await _extra_runs(connection, pairs, runs.values())
-    told = [*runs.values(), *(run for found in extra.values() for run in found)]
-    cursor = await connection.execute(_LAST_EFFECTS, _addresses(told))
-    last = dict(await cursor.fetchall())
-    doubts = await _doubts(connection, pairs, runs, extra)
-    facts = []
-    for pair in pairs:
-        fact = PairFacts(
-            pair,
-            runs.get(pair.legacy_run),
-            runs.get(pair.candidate_run),
-            None,
-            tuple(extra.get(pair.id, ())),
-        )
-        found = [doubts[run.id] for run in fact.runs if run.id in doubts]
-        moments = [last.get(run.id) for run in fact.runs]
-        last_effect_at = max((moment for moment in moments if moment), default=None)
-        facts.append(replace(fact, last_effect_at=last_effect_at, doubt=found[0] if found else None))
-    return facts
-
-
-async def _doubts(
-    connection: Connection,
-    pairs: Sequence[ClaimedPair],
-    runs: Mapping[UUID, FinishedRun],
-    extra: Mapping[UUID, Sequence[FinishedRun]],
-) -> dict[UUID, str]:
-    """By run; only pairs of which both sides have ended are in question."""
-    watched = [
-        Watched(run.id, run.side.value, pair.task, run.started_at, run.finished_at)
-        for pair in pairs
-        if pair.legacy_run in runs and pair.candidate_run in runs
-        for run in (runs[pair.legacy_run], runs[pair.candidate_run], *extra.get(pair.id, ()))
-    ]
-    return await load_doubts(connection, watched)
-
-
 async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
     """What the runs of these pairs did and returned: two queries, and more only where something is judged first.
 
     Then the evidence of an event that nobody has delivered is made, and that of what calls were answered, and what came
     before it was known whose it is is redacted with its tenant's key. Originals are opened for nothing else here.
     """
-    runs = [run for fact in facts for run in fact.runs]
-    cursor = await connection.execute(_EFFECTS, _addresses(runs))
-    effects: dict[UUID, list[_EffectRow]] = {}
-    run_of: dict[UUID, UUID] = {}
-    inline: dict[tuple[UUID, str], bytes] = {}
-    for *row, data in await cursor.fetchall():
-        effects.setdefault(row[1], []).append(tuple(row))
-        run_of[row[0]] = row[1]
-        if data is not None:
-            inline[row[0], "data"] = data
-    tenants = {event: fact.pair.tenant for fact in facts for event in fact.events}
-    tenants |= {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
-    tenants |= {effect: tenants[run] for effect, run in run_of.items()}
-    wanted = tenants.keys()
-    outside = [effect for effect in run_of if (effect, "data") not in inline]
-    cursor = await connection.execute(_BODIES, {"all": list(wanted), "effects": outside})
-    bodies = inline | {(owner, part): content for owner, part, content in await cursor.fetchall()}
-    messages = await _attribute(connection, effects, bodies, tenants)
-    events = {event for fact in facts for event in fact.events}
-    without = {event: tenants[event] for event in events if (event, "evidence") not in bodies}
+    tenants = {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
+    runs = list({run.id: run for fact in facts for run in fact.runs}.values())
+    effects: list[list[EffectRow]] = [[] for _ in runs]
+    cursor = await connection.execute(_EFFECTS, _addresses(runs), binary=True)
+    for row in map(EffectRow._make, await cursor.fetchall()):
+        effects[row.place - 1].append(row)
+    found = Evidence({run.id: rows for run, rows in zip(runs, effects, strict=True)}, {}, {})
+    events = {event: fact.pair.tenant for fact in facts for event in fact.events}
+    asked = {
+        "all": [*events, *tenants, *(row.id for row in found.rows())],
+        "effects": [row.id for row in found.rows() if row.data is None],
+    }
+    cursor = await connection.execute(_BODIES, asked, binary=True)
+    bodies = {(owner, part): content for owner, part, content in await cursor.fetchall()}
+    if asked["effects"]:
+        found.change(lambda row: row._replace(data=bodies.pop((row.id, "data"), None)) if row.data is None else row)
+    messages = await _attribute(connection, found, bodies, tenants)
+    without = {event: tenant for event, tenant in events.items() if (event, "evidence") not in bodies}
     made = await evidence.make_of_events(connection, without)
     bodies |= {(event, "evidence"): stored for event, stored in made.items()}
-    answers = await answered.make_of_effects(connection, _unread(effects, bodies, tenants))
+    answers = await answered.make_of_effects(connection, _unread(found, bodies, tenants))
     bodies |= {(effect, answered.PART): stored for effect, stored in answers.items()}
-    older = [key for key, stored in bodies.items() if codec.evidence_tag(stored) is None]
-    if older:  # of a time before evidence was redacted
-        names = await evidence.names_of_runs(connection, [run_of.get(owner, owner) for owner, _ in older])
-        await evidence.ready(connection, [tenants[owner] for owner, _ in older])
-        for owner, part in older:
-            if not codec.is_sealed(bodies[owner, part]):
-                bodies[owner, part] = evidence.of_stored(
-                    connection.vault, tenants[owner], bodies[owner, part], names.get(run_of.get(owner, owner))
-                )
-    return Evidence(effects, bodies, messages)
+    found = Evidence(found.effects, bodies, messages)
+    await _redact_older(connection, found, {**events, **tenants})
+    return found
 
 
 def _unread(
-    effects: Mapping[UUID, Sequence[_EffectRow]],
-    bodies: Mapping[tuple[UUID, str], bytes],
-    tenants: Mapping[UUID, str | None],
+    found: Evidence, bodies: Mapping[tuple[UUID, str], bytes], tenants: Mapping[UUID, str | None]
 ) -> dict[UUID, str | None]:
     """The calls that were answered and of whose answers there is no evidence yet, with their tenants."""
     return {
-        row[0]: tenants[row[0]]
-        for rows in effects.values()
+        row.id: tenants[run]
+        for run, rows in found.effects.items()
         for row in rows
-        if row[9] is not None and row[10] == _GATEWAY and (row[0], answered.PART) not in bodies
+        if row.status is not None and row.seen_by == _GATEWAY and (row.id, answered.PART) not in bodies
     }
 
 
 async def _attribute(
     connection: Connection,
-    effects: dict[UUID, list[_EffectRow]],
+    found: Evidence,
     bodies: dict[tuple[UUID, str], bytes],
     tenants: Mapping[UUID, str | None],
 ) -> dict[UUID, str | None]:
@@ -252,42 +145,116 @@ async def _attribute(
     Returns:
         the error messages of such runs.
     """
-    pending = {
-        owner: (tenants[owner], bodies.pop((owner, part))) for owner, part in list(bodies) if part == evidence.PENDING
-    }
+    pending = {owner: bodies.pop((owner, part)) for owner, part in list(bodies) if part == evidence.PENDING}
     if not pending:
         return {}
-    mine = {row[0]: (run, index) for run, rows in effects.items() for index, row in enumerate(rows)}
-    of_effects = {owner: told for owner, told in pending.items() if owner in mine}
-    for effect, redacted in (await evidence.attribute_effects(connection, of_effects)).items():
-        run, index = mine[effect]
-        row = effects[run][index]
-        effects[run][index] = (*row[:4], redacted.operation, redacted.identity, redacted.idempotency_key, *row[7:])
-        bodies[effect, "data"] = redacted.stored
-    of_runs = {owner: told for owner, told in pending.items() if owner not in mine}
+    run_of = {row.id: run for run, rows in found.effects.items() for row in rows}
+    of_effects = {owner: (tenants[run_of[owner]], told) for owner, told in pending.items() if owner in run_of}
+    redacted = await evidence.attribute_effects(connection, of_effects)
+    found.change(
+        lambda row: (
+            row._replace(
+                operation=(made := redacted[row.id]).operation,
+                identity=made.identity,
+                idempotency_key=made.idempotency_key,
+                data=made.stored,
+            )
+            if row.id in redacted
+            else row
+        )
+    )
+    of_runs = {owner: (tenants[owner], told) for owner, told in pending.items() if owner in tenants}
     ended = await evidence.attribute_runs(connection, of_runs)
     bodies |= {(run, "output"): told.output for run, told in ended.items() if told.output is not None}
     return {run: told.error_message for run, told in ended.items()}
+
+
+async def _redact_older(connection: Connection, found: Evidence, tenants: Mapping[UUID, str | None]) -> None:
+    """Redact what was stored before evidence was."""
+    bodies = {key: stored for key, stored in found.bodies.items() if not codec.is_evidence(stored)}
+    rows = {row.id: run for run, rows in found.effects.items() for row in rows}
+    data = [row for row in found.rows() if row.data is not None and not codec.is_evidence(row.data)]
+    if not bodies and not data:
+        return
+    owners = [rows.get(owner, owner) for owner in (*(owner for owner, _part in bodies), *(row.id for row in data))]
+    names = await evidence.names_of_runs(connection, owners)
+    await evidence.ready(connection, [tenants[owner] for owner in owners])
+
+    def redacted(owner: UUID, stored: bytes) -> bytes:
+        run = rows.get(owner, owner)
+        if codec.is_sealed(stored):
+            return stored
+        return evidence.of_stored(connection.vault, tenants[run], stored, names.get(run))
+
+    found.bodies.update({key: redacted(key[0], stored) for key, stored in bodies.items()})
+    made = {row.id: redacted(row.id, row.data) for row in data if row.data is not None}
+    found.change(lambda row: row._replace(data=made[row.id]) if row.id in made else row)
+
+
+class _Reader:
+    """Reads what is stored of one pair, the same bytes once."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes | tuple[bytes, int], JSON] = {}
+
+    def value(self, stored: bytes | None) -> JSON:
+        """
+        Raises:
+            ValueError: it is no JSON.
+        """
+        if stored is None:
+            return None
+        try:
+            return self._read[stored]
+        except KeyError:
+            read = self._read[stored] = parse(codec.decode(stored))
+            return read
+
+    def answered(self, stored: bytes | None, status: int | None) -> JSON:
+        """The data of a call that was answered with that status: what the gateway recorded is complete with it."""
+        data = self.value(stored)
+        if stored is None or status is None or not isinstance(data, dict):
+            return data
+        return self._read.setdefault((stored, status), {**data, "status": status})
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Effects and bodies of a batch of pairs, as stored. Each pair is decoded when it is asked for."""
 
-    effects: Mapping[UUID, Sequence[_EffectRow]]
+    effects: dict[UUID, list[EffectRow]]
     """By run, in the order in which they happened."""
-    bodies: Mapping[tuple[UUID, str], bytes]
+    bodies: dict[tuple[UUID, str], bytes]
     """By (event, run or effect; part)."""
     messages: Mapping[UUID, str | None]
     """The error messages of runs whose own are out of date."""
 
+    def rows(self) -> Iterator[EffectRow]:
+        """All effects."""
+        return chain.from_iterable(self.effects.values())
+
+    def change(self, changed: Callable[[EffectRow], EffectRow]) -> None:
+        """Replace each effect by what that makes of it."""
+        for run, rows in self.effects.items():
+            self.effects[run] = list(map(changed, rows))
+
+    def last_effect_at(self, fact: PairFacts) -> datetime | None:
+        """When the last effect of any run of a pair was received. What probes read comes after settling, and must not
+        make the pair settle again."""
+        return max(
+            (row.received_at for run in fact.runs for row in self.effects.get(run.id, ()) if row.seen_by != _PROBE),
+            default=None,
+        )
+
     def targets(self, fact: PairFacts) -> set[str]:
         """On what the runs of a pair had effects."""
-        return {row[3] for run in fact.runs for row in self.effects.get(run.id, ())}
+        return {row.target for run in fact.runs for row in self.effects.get(run.id, ())}
 
-    def done_by(self, run: UUID) -> set[tuple[str, str, str]]:
-        """Kind, target and operation of what a run did; what probes read after it is none of its doing."""
-        return {(row[2], row[3], row[4]) for row in self.effects.get(run, ()) if row[10] != _PROBE}
+    def done_by(self, run: UUID) -> tuple[tuple[str, str, str], ...]:
+        """Kind, target and operation of all that a run did; what probes read after it is none of its doing."""
+        return tuple(
+            (row.kind, row.target, row.operation) for row in self.effects.get(run, ()) if row.seen_by != _PROBE
+        )
 
     def event_of(self, fact: PairFacts) -> JSON:
         """The data of the event of a pair, of legacy's where the two runs have one each; None: they are gone.
@@ -295,7 +262,7 @@ class Evidence:
         Raises:
             ValueError: what is stored is no JSON.
         """
-        return self._body(fact.pair.event_id, "evidence")
+        return _Reader().value(self.bodies.get((fact.pair.event_id, "evidence")))
 
     def of(self, fact: PairFacts) -> Ledgers:
         """Both ledgers of a pair.
@@ -303,45 +270,47 @@ class Evidence:
         Raises:
             ValueError: something stored is no JSON.
         """
+        reader = _Reader()
+        events = self._events(fact, reader)
+        known = reader.value(self.bodies.get((fact.pair.event_id, "evidence")))
         return Ledgers(
-            legacy=self._ledger(fact.legacy, fact.extra),
-            candidate=self._ledger(fact.candidate, fact.extra),
-            known=self._known(fact),
-            inherited=self._inherited(fact),
+            legacy=self._ledger(fact.legacy, fact.extra, reader),
+            candidate=self._ledger(fact.candidate, fact.extra, reader),
+            known=known if events is None else known_to_both(*events),
+            inherited={} if events is None else inherited(*events),
             unknown_output=self._unknown_output(fact),
             unreadable=self.unreadable(fact),
         )
 
-    def _known(self, fact: PairFacts) -> JSON:
-        events = self._events(fact)
-        return self._body(fact.pair.event_id, "evidence") if events is None else known_to_both(*events)
-
-    def _inherited(self, fact: PairFacts) -> Mapping[str, str]:
-        events = self._events(fact)
-        return {} if events is None else inherited(*events)
-
-    def _events(self, fact: PairFacts) -> tuple[JSON, JSON] | None:
+    def _events(self, fact: PairFacts, reader: _Reader) -> tuple[JSON, JSON] | None:
         """The data of the events of two children; None where one event started both runs."""
         legacy = fact.legacy.event_id if fact.legacy else None
         candidate = fact.candidate.event_id if fact.candidate else None
         if legacy is None or candidate is None or legacy == candidate:
             return None
-        return self._body(legacy, "evidence"), self._body(candidate, "evidence")
+        return (
+            reader.value(self.bodies.get((legacy, "evidence"))),
+            reader.value(self.bodies.get((candidate, "evidence"))),
+        )
 
-    def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun]) -> Ledger | None:
+    def _ledger(self, run: FinishedRun | None, extra: Sequence[FinishedRun], reader: _Reader) -> Ledger | None:
         if run is None:
             return None
         doubled = [run, *(other for other in extra if other.side is run.side)]
         return Ledger(
-            self._outcome(run),
-            tuple(self._effect(row, of.started_at) for of in doubled for row in _counted(self.effects.get(of.id, ()))),
+            self._outcome(run, reader),
+            tuple(
+                self._effect(row, of.started_at, reader)
+                for of in doubled
+                for row in _counted(self.effects.get(of.id, ()))
+            ),
         )
 
-    def _outcome(self, run: FinishedRun) -> Outcome:
+    def _outcome(self, run: FinishedRun, reader: _Reader) -> Outcome:
         started_at = run.started_at
         return Outcome(
             status=run.status,
-            output=self._body(run.id, "output"),
+            output=reader.value(self.bodies.get((run.id, "output"))),
             error_name=run.error_name,
             error_message=self.messages.get(run.id, run.error_message),
             attempts=run.attempts or 1,
@@ -351,22 +320,19 @@ class Evidence:
             cost_cents=run.cost_cents,
         )
 
-    def _effect(self, row: _EffectRow, started_at: datetime | None) -> Effect:
-        effect_id, _run, kind, target, operation, identity, key, attempt, moment, status, _seen, writes, _emitted = row
-        data = self._body(effect_id, "data")
-        if status is not None and isinstance(data, dict):
-            data = {**data, "status": status}  # what the gateway recorded is complete with its answer
+    def _effect(self, row: EffectRow, started_at: datetime | None, reader: _Reader) -> Effect:
         return Effect(
-            kind=kind,
-            target=target,
-            operation=operation,
-            identity=identity,
-            data=data,
-            attempt=attempt,
-            idempotency_key=key,
-            reads=writes is False,
-            at=(moment - started_at).total_seconds() if started_at else None,
-            answer=self._body(effect_id, answered.PART),
+            row.kind,
+            row.target,
+            row.operation,
+            row.identity,
+            reader.answered(row.data, row.status),
+            row.attempt,
+            row.idempotency_key,
+            row.writes is False,
+            (row.at - started_at).total_seconds() if started_at else None,
+            # Of others there is no evidence of an answer.
+            reader.value(self.bodies.get((row.id, answered.PART))) if row.seen_by == _GATEWAY else None,
         )
 
     def _unknown_output(self, fact: PairFacts) -> Side | None:
@@ -377,86 +343,43 @@ class Evidence:
 
     def unreadable(self, fact: PairFacts) -> str | None:
         """Why what is kept of a pair does not tell whether the sides did the same."""
-        if any((event, "evidence") not in self.bodies for event in fact.events):
+        events = fact.events
+        if any((event, "evidence") not in self.bodies for event in events):
             return "the event's data can't be read any more: its originals were deleted, or its tenant was forgotten"
-        owners = [*fact.events, *(run.id for run in fact.runs)]
-        owners += [row[0] for run in fact.runs for row in self.effects.get(run.id, ())]
-        tags = {
-            codec.evidence_tag(stored)
-            for owner in owners
-            for part in ("evidence", "output", "data")
-            if (stored := self.bodies.get((owner, part))) is not None
-        }
-        if len(tags - {None, codec.UNTAGGED}) > 1:
+        heads = {self.bodies[event, "evidence"][: codec.HEAD] for event in events}
+        for run in fact.runs:
+            if (output := self.bodies.get((run.id, "output"))) is not None:
+                heads.add(output[: codec.HEAD])
+            rows = self.effects.get(run.id, ())
+            heads |= {row.data[: codec.HEAD] for row in rows if row.data is not None}
+            answers = [self.bodies.get((row.id, answered.PART)) for row in rows if row.seen_by == _GATEWAY]
+            heads |= {answer[: codec.HEAD] for answer in answers if answer is not None}
+        if len({codec.evidence_tag(head) for head in heads} - {None, codec.UNTAGGED}) > 1:
             return "forgotten: its evidence was hashed with more than one key, so equal values can't be told"
         return None
 
-    def _body(self, owner: UUID, part: str) -> JSON:
-        stored = self.bodies.get((owner, part))
-        return None if stored is None else parse(codec.decode(stored))
 
-
-async def _finished_runs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, FinishedRun]:
-    cursor = await connection.execute(_RUNS, (list(ids),))
-    return {row[0]: _finished(row) for row in await cursor.fetchall() if row[3] == "finished"}
-
-
-async def _extra_runs(
-    connection: Connection, pairs: Sequence[ClaimedPair], runs: Iterable[FinishedRun]
-) -> dict[UUID, list[FinishedRun]]:
-    """By pair, the runs of its event and task beyond the two that were expected."""
-    cursor = await connection.execute(
-        _EXTRA_RUNS,
-        (
-            [*(pair.event_id for pair in pairs), *(run.event_id for run in runs if run.event_id is not None)],
-            [pair.id for pair in pairs],
-            [run for pair in pairs for run in (pair.legacy_run, pair.candidate_run)],
-        ),
-    )
-    found: dict[UUID, list[FinishedRun]] = {}
-    for row in await cursor.fetchall():
-        found.setdefault(row[13], []).append(_finished(row))
-    return found
-
-
-def _finished(row: Sequence[Any]) -> FinishedRun:
-    return FinishedRun(
-        id=row[0],
-        side=Side(row[1]),
-        platform_run_id=row[2],
-        status=row[4],
-        error_name=row[5],
-        error_message=row[6],
-        attempts=row[7],
-        started_at=row[8],
-        finished_at=row[9],
-        event_id=row[10],
-        world=row[11],
-        cost_cents=row[12],
-    )
-
-
-def _counted(rows: Sequence[_EffectRow]) -> Iterable[_EffectRow]:
+def _counted(rows: Sequence[EffectRow]) -> Iterable[EffectRow]:
     """The effects of a run without those that are told of twice: the run's own report of an event that Shadow saw it
     emit says nothing new.
 
     That is a report of the very id that the event has. One that names no id stands for one event of that name which no
     other report stands for; further ones tell of events that nobody saw.
     """
-    seen = [row for row in rows if row[2] == _EVENT and row[10] in _SEEN_EMITTED]
+    seen = [row for row in rows if row.kind == _EVENT and row.seen_by in _SEEN_EMITTED]
     if not seen:
         return rows
-    reports = [row for row in rows if row[2] == _EVENT and row[10] == _REPORTED]
-    by_id = {row[12]: row[4] for row in seen if row[12] is not None}
-    again = {row[0]: row[12] for row in reports if row[12] in by_id}
-    left = Counter(row[4] for row in seen)
+    reports = [row for row in rows if row.kind == _EVENT and row.seen_by == _REPORTED]
+    by_id = {row.emitted: row.operation for row in seen if row.emitted is not None}
+    again = {row.id: row.emitted for row in reports if row.emitted in by_id}
+    left = Counter(row.operation for row in seen)
     left.subtract(by_id[name] for name in set(again.values()))
     told_twice = set(again)
     for row in reports:
-        if row[12] is None and left[row[4]] > 0:
-            left[row[4]] -= 1
-            told_twice.add(row[0])
-    return [row for row in rows if row[0] not in told_twice]
+        if row.emitted is None and left[row.operation] > 0:
+            left[row.operation] -= 1
+            told_twice.add(row.id)
+    return [row for row in rows if row.id not in told_twice]
 
 
 def _addresses(runs: Iterable[FinishedRun]) -> dict[str, object]:

@@ -22,9 +22,10 @@ from comparators import Judgement, Verdict
 from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.committing import committed
 from shadow.judge.doubt import note_targets
+from shadow.judge.facts import ClaimedPair, PairFacts, load_facts
 from shadow.judge.judging import failed, judgement_of
-from shadow.judge.ledger import ClaimedPair, Evidence, PairFacts, load_evidence, load_facts
-from shadow.judge.pair import PairKnown, Step, next_state
+from shadow.judge.ledger import Evidence, load_evidence
+from shadow.judge.pair import PairKnown, PairState, Step, next_state
 from shadow.judge.rule_counts import note_rules
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.shapes_seen import ShapesSeen
@@ -38,9 +39,9 @@ log = structlog.get_logger(__name__)
 Asked = TypeVar("Asked")
 Loaded = TypeVar("Loaded")
 
-BATCH = 200
+BATCH = 500
 """Pairs claimed at once."""
-CHUNK = 50
+CHUNK = 100
 """Pairs whose ledgers are in memory at once."""
 LEASE = timedelta(minutes=2)
 POLL_SECONDS = 1.0
@@ -50,6 +51,8 @@ _YIELD_SECONDS = 0.005
 """How long comparators may hold the event loop before others get a turn."""
 _LOOK_SECONDS = 30.0
 """How old may be what a judge knows of legacy's order."""
+_STILL = frozenset({PairState.OPEN, PairState.WAITING, PairState.SETTLING})
+"""Where a pair stays whatever its ledgers say."""
 
 _CLAIM = """
 UPDATE pairs SET due_at = coalesce(%(now)s::timestamptz, statement_timestamp()) + %(lease)s
@@ -123,13 +126,16 @@ class JudgeLoop:
         if leased_until is None:
             await self._shapes.write(self._database)
             return Round()
+        moment = leased_until - self._lease
         facts, spoilt = await self._each(load_facts, pairs, lambda pair: pair.id)
-        waiting, ready = self._steps(facts, leased_until - self._lease, spoilt)
-        if waiting:
-            await self._postpone(waiting, leased_until)
+        waiting, ready = self._steps(facts, moment, spoilt)
         judged = 0
         for start in range(0, len(ready), CHUNK):
-            judged += await self._judge(ready[start : start + CHUNK], leased_until)
+            late, written = await self._judge(ready[start : start + CHUNK], moment, leased_until)
+            waiting |= late
+            judged += written
+        if waiting:
+            await self._postpone(waiting, leased_until)
         if spoilt:
             judged += len(await self._conclude(spoilt, leased_until))
         await self._shapes.write(self._database)
@@ -150,7 +156,7 @@ class JudgeLoop:
     def _steps(
         self, facts: Sequence[PairFacts], moment: datetime, spoilt: dict[UUID, Judgement]
     ) -> tuple[dict[UUID, Step], list[PairFacts]]:
-        """(those that wait, those to be judged); a pair for which there is no step joins `spoilt`."""
+        """(those that wait, those whose ledgers are to be read); a pair for which there is no step joins `spoilt`."""
         waiting: dict[UUID, Step] = {}
         ready: list[PairFacts] = []
         for fact in facts:
@@ -159,10 +165,10 @@ class JudgeLoop:
             except Exception as error:
                 spoilt[fact.pair.id] = _spoilt(fact.pair.id, error)
                 continue
-            if step.judge:
-                ready.append(fact)
-            else:
+            if step.state in _STILL:
                 waiting[fact.pair.id] = step
+            else:
+                ready.append(fact)
         return waiting, ready
 
     async def _each(
@@ -200,36 +206,48 @@ class JudgeLoop:
         rows = await cursor.fetchall()
         return (rows[0][0] if rows else None), [ClaimedPair(*row[1:]) for row in rows]
 
-    def _known(self, fact: PairFacts) -> PairKnown:
+    def _known(self, fact: PairFacts, last_effect_at: datetime | None = None) -> PairKnown:
         return PairKnown(
             legacy_finished_at=fact.legacy.finished_at if fact.legacy else None,
             candidate_finished_at=fact.candidate.finished_at if fact.candidate else None,
             deadline_at=fact.pair.deadline_at,
             settle=self._rulebook.settle(fact.pair.task),
-            last_effect_at=fact.last_effect_at,
+            last_effect_at=last_effect_at,
             probes_due=fact.pair.probed_at is None and self._rulebook.probes(fact.pair.task),
         )
 
     async def _postpone(self, steps: dict[UUID, Step], lease: datetime) -> None:
         await committed(self._database, lambda connection: postpone(connection, steps, lease))
 
-    async def _judge(self, ready: Sequence[PairFacts], lease: datetime) -> int:
-        """Judge these pairs; returns how many verdicts were written."""
+    async def _judge(
+        self, ready: Sequence[PairFacts], moment: datetime, lease: datetime
+    ) -> tuple[dict[UUID, Step], int]:
+        """Judge these pairs, those apart that have had effects of late; (what these do, how many verdicts were
+        written)."""
         loaded, judgements = await self._each(_with_evidence, ready, lambda fact: fact.pair.id)
+        late: dict[UUID, Step] = {}
         turn = time.perf_counter()
         for fact, evidence in loaded:
             started = time.perf_counter()
             if started - turn > _YIELD_SECONDS:
                 await asyncio.sleep(0)
                 turn = started = time.perf_counter()
+            try:
+                step = next_state(self._known(fact, evidence.last_effect_at(fact)), moment)
+            except Exception as error:
+                judgements[fact.pair.id] = _spoilt(fact.pair.id, error)
+                continue
+            if not step.judge:
+                late[fact.pair.id] = step
+                continue
             judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
             metrics.judging_took(time.perf_counter() - started)
         await self._note_targets({(fact.pair.task, target) for fact, found in loaded for target in found.targets(fact)})
-        written = await self._conclude(judgements, lease)
+        written = await self._conclude(judgements, lease) if judgements else {}
         for fact, evidence in loaded:
             if fact.pair.id in written:
                 self._shapes.see(fact, evidence, written[fact.pair.id])
-        return len(written)
+        return late, len(written)
 
     async def _note_targets(self, seen: set[tuple[str, str]]) -> None:
         """Keep what is new of which task has effects on which target."""

@@ -82,15 +82,19 @@ class Orders:
     async def count(self, connection: Connection, seen: Iterable[tuple[str, Sequence[OrderSeen]]]) -> None:
         """Count what runs of these tasks did, as far as it is news. The caller commits."""
         news: dict[tuple[str, Shape, Shape], Counter[How]] = {}
+        # Runs of a task mostly show the very same.
+        alike: dict[tuple[str, int], list[Sequence[OrderSeen]]] = {}
         for task, orders in seen:
+            alike.setdefault((task, id(orders)), []).append(orders)
+        for (task, _), runs in alike.items():
             known = self._known.get(task, {})
             room = MOST - len(known)
-            for order in orders:
+            for order in runs[0]:
                 relation = known.get((order.one, order.other))
                 if relation is None:
                     room -= 1
                 if (relation is None and room >= 0) or (relation is not None and relation.is_news(order.how)):
-                    news.setdefault((task, order.one, order.other), Counter())[order.how] += 1
+                    news.setdefault((task, order.one, order.other), Counter())[order.how] += len(runs)
         if not news:
             return
         rows = sorted(

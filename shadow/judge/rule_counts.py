@@ -14,7 +14,6 @@ from shadow.judge.rulebook import Rulebook
 from shadow.judge.tallying import Locked
 from shadow.store.database import Connection
 
-_BEFORE = "SELECT id, rule_uses FROM pairs WHERE id = ANY(%s) AND rule_uses IS NOT NULL"
 _TALLIES = """
 INSERT INTO rule_tallies AS known (task, day, rule, selected, hid)
 SELECT * FROM unnest(%s::text[], %s::date[], %s::text[], %s::bigint[], %s::bigint[]) AS delta (task, day, rule)
@@ -34,26 +33,32 @@ ORDER BY task, rule ON CONFLICT (task, rule) DO NOTHING
 """
 
 
-async def count_uses(connection: Connection, locked: Sequence[Locked], uses: Mapping[UUID, Sequence[RuleUse]]) -> None:
-    """Move each pair from what rules did in it before to what they do now. The caller keeps `rule_uses`."""
-    change: dict[tuple[str, date, str], Counter[str]] = {}
+async def count_uses(
+    connection: Connection,
+    locked: Iterable[Locked],
+    before: Mapping[UUID, Mapping[str, Sequence[int]]],
+    uses: Mapping[UUID, Sequence[RuleUse]],
+) -> None:
+    """Move each pair from what rules did in it before to what they do now. The caller keeps `rule_uses`.
 
-    def add(pair: Locked, rule: str, selected: int, hid: int) -> None:
-        counts = change.setdefault((pair.task, pair.day, rule), Counter())
-        counts["selected"] += selected
-        counts["hid"] += hid
-
-    locked = [pair for pair in locked if not pair.replayed]
-    again = {pair.id: pair for pair in locked if pair.verdict is not None}
-    if again:
-        cursor = await connection.execute(_BEFORE, (list(again),))
-        for pair_id, before in await cursor.fetchall():
-            for rule, (selected, hid) in before.items():
-                add(again[pair_id], rule, -selected, -hid)
+    Args:
+        before: as it was kept of the pairs that had a verdict.
+    """
+    selected: Counter[tuple[str, date, str]] = Counter()
+    hid: Counter[tuple[str, date, str]] = Counter()
     for pair in locked:
+        if pair.replayed:
+            continue
+        task, day = pair.task, pair.day
+        for rule, (selected_then, hid_then) in before.get(pair.id, {}).items():
+            selected[task, day, rule] -= selected_then
+            hid[task, day, rule] -= hid_then
         for use in uses[pair.id]:
-            add(pair, use.rule, use.selected, use.hid)
-    rows = [(*key, counts["selected"], counts["hid"]) for key, counts in sorted(change.items()) if any(counts.values())]
+            selected[task, day, use.rule] += use.selected
+            hid[task, day, use.rule] += use.hid
+    rows = [
+        (*key, selected[key], hid[key]) for key in sorted(selected.keys() | hid.keys()) if selected[key] or hid[key]
+    ]
     if rows:
         await connection.execute(_TALLIES, [list(column) for column in zip(*rows, strict=True)])
 

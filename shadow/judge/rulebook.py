@@ -22,6 +22,10 @@ DEFAULT_SETTLE = timedelta(seconds=5)
 """For pairs of a task that the catalogue no longer names."""
 
 
+NO_RULES = fingerprint_of(Rules())
+"""The fingerprint of the rules of a task that the catalogue no longer names."""
+
+
 def rules_of(settings: RuleSettings) -> Rules:
     """The comparators' rules for what the catalogue says.
 
@@ -67,7 +71,12 @@ class Rulebook:
 
     def fingerprint(self, task: str) -> str:
         """What the task's rules are recognised by: kept with each pair that is judged with them."""
-        return self._fingerprints.get(task) or fingerprint_of(Rules())
+        return self._fingerprints.get(task) or NO_RULES
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Those of all tasks that the catalogue names; any other's is `NO_RULES`."""
+        return self._fingerprints
 
     def ids(self) -> dict[str, list[str]]:
         """By task, the ids of its rules, by which they are counted; learned order is counted apart."""

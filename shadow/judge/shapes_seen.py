@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import orjson
@@ -20,13 +20,16 @@ from comparators import Verdict
 from comparators.ledger import Effect
 from comparators.order_seen import shape_of
 from shadow.judge.committing import committed
-from shadow.judge.ledger import Evidence, PairFacts
+from shadow.judge.facts import PairFacts
+from shadow.judge.ledger import Evidence
 from shadow.model.ids import time_of
 from shadow.store.database import Connection, Database
 
 Of = Literal["effect", "event"]
 Shape: TypeAlias = tuple[str, Of, str]
 """Task, of what, and the shape as text."""
+
+Later = TypeVar("Later", datetime, UUID)
 
 COMPARED = frozenset({Verdict.match, Verdict.allowed, Verdict.mismatch})
 MOST = 500
@@ -57,9 +60,17 @@ class Sighting:
     """The newest live pair that shows it."""
 
     def joined(self, other: Sighting) -> Sighting:
-        compared = [moment for moment in (self.compared_at, other.compared_at) if moment is not None]
-        examples = [pair for pair in (self.example, other.example) if pair is not None]
-        return Sighting(max(self.legacy_at, other.legacy_at), max(compared, default=None), max(examples, default=None))
+        return Sighting(
+            max(self.legacy_at, other.legacy_at),
+            _later(self.compared_at, other.compared_at),
+            _later(self.example, other.example),
+        )
+
+
+def _later(one: Later | None, other: Later | None) -> Later | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 class ShapesSeen:
@@ -68,7 +79,8 @@ class ShapesSeen:
     def __init__(self) -> None:
         self._known: dict[str, set[Shape]] = {}
         """By task, what was written once."""
-        self._pending: dict[Shape, Sighting] = {}
+        self._pending: dict[tuple[str, frozenset[tuple[Of, str]]], Sighting] = {}
+        """By task and shapes: most runs of a task show the very same."""
         self._news = False
         self._written = time.monotonic()
 
@@ -88,29 +100,40 @@ class ShapesSeen:
 
     def add(self, task: str, shapes: Iterable[tuple[Of, str]], seen: Sighting) -> None:
         """Take in that a task showed these shapes."""
+        group = (task, frozenset(shapes))
+        before = self._pending.get(group)
+        if before is not None:
+            self._pending[group] = before.joined(seen)
+            return
+        self._pending[group] = seen
         known = self._known.setdefault(task, set())
-        for of, shape in shapes:
-            key: Shape = (task, of, shape)
-            if key not in known:
-                if len(known) >= MOST:
-                    continue
+        for key in sorted((task, of, shape) for of, shape in group[1]):
+            if key not in known and len(known) < MOST:
                 known.add(key)
                 self._news = True
-            before = self._pending.get(key)
-            self._pending[key] = seen if before is None else before.joined(seen)
 
     def taken(self) -> dict[Shape, Sighting]:
         """What waits to be written, which the caller does."""
         pending, self._pending, self._news = self._pending, {}, False
-        return pending
+        return self._by_shape(pending)
+
+    def _by_shape(self, pending: Mapping[tuple[str, frozenset[tuple[Of, str]]], Sighting]) -> dict[Shape, Sighting]:
+        found: dict[Shape, Sighting] = {}
+        for (task, shapes), seen in pending.items():
+            known = self._known[task]
+            for of, shape in shapes:
+                key: Shape = (task, of, shape)
+                if key in known:
+                    found[key] = found[key].joined(seen) if key in found else seen
+        return found
 
     async def write(self, database: Database) -> None:
         """Write what waits, where something is news or it has waited long enough."""
         if not self._pending or not (self._news or time.monotonic() - self._written >= _EVERY_SECONDS):
             return
         pending = dict(self._pending)
-        await committed(database, lambda connection: note_shapes(connection, pending))
-        self._pending = {shape: seen for shape, seen in self._pending.items() if pending.get(shape) != seen}
+        await committed(database, lambda connection: note_shapes(connection, self._by_shape(pending)))
+        self._pending = {group: seen for group, seen in self._pending.items() if pending.get(group) != seen}
         self._news = False
         self._written = time.monotonic()
 
@@ -125,12 +148,17 @@ async def note_shapes(connection: Connection, seen: Mapping[Shape, Sighting]) ->
         await connection.execute(_NOTE, [list(column) for column in zip(*rows, strict=True)])
 
 
-def shapes_of(done: Iterable[tuple[str, str, str]], data: object) -> set[tuple[Of, str]]:
+def shapes_of(done: Iterable[tuple[str, str, str]], data: object) -> frozenset[tuple[Of, str]]:
     """The shapes of what a run did (kind, target and operation), and of its event's data; None: they are not known."""
+    return _shapes(tuple(done), None if data is None else event_shape(data))
+
+
+@lru_cache(maxsize=4096)
+def _shapes(done: tuple[tuple[str, str, str], ...], event: str | None) -> frozenset[tuple[Of, str]]:
     found: set[tuple[Of, str]] = {("effect", effect_shape(*one)) for one in done}
-    if data is not None:
-        found.add(("event", event_shape(data)))
-    return {(of, shape) for of, shape in found if len(shape) <= _LONGEST}
+    if event is not None:
+        found.add(("event", event))
+    return frozenset((of, shape) for of, shape in found if len(shape) <= _LONGEST)
 
 
 @lru_cache(maxsize=8192)

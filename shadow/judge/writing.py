@@ -19,7 +19,7 @@ from shadow.judge.evidence_text import storable_json, storable_text
 from shadow.judge.pair import Step
 from shadow.judge.recounting import recount
 from shadow.judge.rule_counts import count_uses, stored
-from shadow.judge.rulebook import Rulebook
+from shadow.judge.rulebook import NO_RULES, Rulebook
 from shadow.judge.signature_counts import Example, Shown, count, shown, shown_by
 from shadow.judge.tallying import Locked, tally
 from shadow.model.ids import time_of
@@ -33,19 +33,6 @@ UPDATE pairs SET state = step.state, due_at = step.due_at
 FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(moments)s::timestamptz[]) AS step (id, state, due_at)
 WHERE pairs.id = step.id AND pairs.id = ANY(%(ids)s::uuid[]) AND pairs.due_at = %(lease)s
 """
-_LOCK_LEASED = """
-SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict,
-       pairs.replay IS NOT NULL
-FROM pairs LEFT JOIN events ON events.id = pairs.event_id
-WHERE pairs.id = ANY(%s) AND pairs.due_at = %s ORDER BY pairs.id FOR UPDATE OF pairs
-"""
-_LOCK_UNTOUCHED = """
-SELECT pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, pairs.verdict,
-       pairs.replay IS NOT NULL
-FROM pairs JOIN unnest(%s::uuid[], %s::int[]) AS seen (id, revision) ON seen.id = pairs.id
-LEFT JOIN events ON events.id = pairs.event_id
-WHERE pairs.due_at IS NULL AND pairs.revision = seen.revision ORDER BY pairs.id FOR UPDATE OF pairs
-"""
 _FORGET = "DELETE FROM differences WHERE pair_id = ANY(%s)"
 _KEEP = """
 INSERT INTO differences (pair_id, ordinal, signature, kind, path, severity, sentence, legacy, candidate, allowance)
@@ -54,14 +41,31 @@ FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::
             %s::text[], %s::uuid[])
     AS kept (pair_id, ordinal, signature, kind, path, severity, sentence, legacy, candidate, allowance)
 """
+_TENANTS = "SELECT id, coalesce(tenant, '') FROM pairs WHERE id = ANY(%s)"
+_LEASED = "due_at = %(lease)s"
+_UNTOUCHED = """
+due_at IS NULL AND revision = (
+    SELECT seen.revision FROM unnest(%(ids)s::uuid[], %(revisions)s::int[]) AS seen (id, revision)
+    WHERE seen.id = pairs.id)
+"""
+# Locked in the order of their ids, and written only as far as they are as they were.
 _VERDICTS = """
+WITH locked AS (
+    SELECT id, verdict, rule_uses FROM pairs WHERE id = ANY(%(ids)s) AND {} ORDER BY id FOR UPDATE
+)
 UPDATE pairs SET state = 'judged', due_at = NULL, verdict = judged.verdict, reason = judged.reason,
     severity = judged.severity, difference_count = judged.differences, judged_at = now(),
-    revision = revision + 1, rules = judged.rules, rule_uses = judged.uses::jsonb
-FROM unnest(%(ids)s::uuid[], %(verdicts)s::text[], %(reasons)s::text[], %(severities)s::text[],
-            %(counts)s::int[], %(rules)s::text[], %(uses)s::text[])
-    AS judged (id, verdict, reason, severity, differences, rules, uses)
-WHERE pairs.id = judged.id AND pairs.id = ANY(%(ids)s::uuid[])
+    revision = pairs.revision + 1, rules = coalesce(rule.fingerprint, %(no_rules)s), rule_uses = judged.uses::jsonb
+FROM locked
+JOIN unnest(%(ids)s::uuid[], %(verdicts)s::text[], %(reasons)s::text[], %(severities)s::text[],
+            %(counts)s::int[], %(uses)s::text[])
+    AS judged (id, verdict, reason, severity, differences, uses) ON judged.id = locked.id
+JOIN pairs AS of ON of.id = locked.id
+LEFT JOIN unnest(%(tasks)s::text[], %(rules)s::text[]) AS rule (task, fingerprint) ON rule.task = of.task
+LEFT JOIN events ON events.id = of.event_id
+WHERE pairs.id = locked.id AND pairs.id = ANY(%(ids)s) AND of.id = ANY(%(ids)s)
+RETURNING pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, locked.verdict,
+          pairs.replay IS NOT NULL, CASE WHEN locked.verdict IS NOT NULL THEN locked.rule_uses END
 """
 
 
@@ -103,67 +107,90 @@ async def write_judgements(
         The pairs whose verdict was written, with that verdict.
     """
     differing = {difference.signature for judgement in judgements.values() for difference in judgement.differences}
+    standing, tenants = Standing(), dict[UUID, str]()
     if differing:
         await allowances.hold(connection)
-    locked = await _lock(connection, list(judgements), still)
+        standing = await allowances.standing(connection, differing)
+        shown_in = [pair for pair, judgement in judgements.items() if judgement.differences]
+        tenants = dict(await (await connection.execute(_TENANTS, (shown_in,))).fetchall())
+    said = {pair: _Said.of(one, standing, tenants.get(pair, "")) for pair, one in judgements.items()}
+    locked, uses_before = await _write_verdicts(connection, said, still, rulebook)
     if not locked:
         return {}
-    standing = await allowances.standing(connection, differing) if differing else Standing()
     before = await shown_by(connection, [pair.id for pair in locked if pair.verdict is not None])
     if before:
         await connection.execute(_FORGET, (list(before),))
-    written = [_Written.of(pair, judgements[pair.id], standing) for pair in locked]
+    written = [_Written(pair, said[pair.id]) for pair in locked]
     await _keep(connection, written)
     if before or differing:
-        now = {one.pair.id: one.shown for one in written}
+        now = {one.pair.id: one.said.shown for one in written}
         await count(connection, locked, before, now, _simplest(written))
-    verdicts = {one.pair.id: one.verdict for one in written}
+    verdicts = {one.pair.id: one.said.verdict for one in written}
     await tally(connection, locked, verdicts)
-    await count_uses(connection, locked, {one.pair.id: one.judgement.uses for one in written})
+    await count_uses(connection, locked, uses_before, {one.pair.id: one.said.judgement.uses for one in written})
     # A pair that is judged again, or a replay of one, tells nothing new of the order that legacy keeps.
     new = [one for one in written if one.pair.verdict is None and not one.pair.replayed]
-    first = [one for one in new if one.judgement.orders]
-    await rulebook.orders.count(connection, [(one.pair.task, one.judgement.orders) for one in first])
-    await connection.execute(_VERDICTS, _verdicts(written, rulebook))
+    first = [one for one in new if one.said.judgement.orders]
+    await rulebook.orders.count(connection, [(one.pair.task, one.said.judgement.orders) for one in first])
     await recount(connection, [one.pair.id for one in written if one.pair.verdict is not None])
     return verdicts
 
 
-async def _lock(connection: Connection, pairs: Sequence[UUID], still: Leased | Untouched) -> list[Locked]:
-    """Those of these pairs that are as they were, their rows locked."""
-    if isinstance(still, Leased):
-        cursor = await connection.execute(_LOCK_LEASED, (pairs, still.until))
-    else:
-        cursor = await connection.execute(_LOCK_UNTOUCHED, (pairs, [still.revisions[pair] for pair in pairs]))
-    return [
-        Locked(pair, task, tenant, accepted_at or time_of(pair), verdict, replayed)
-        for pair, task, tenant, accepted_at, verdict, replayed in await cursor.fetchall()
-    ]
-
-
 @dataclass(frozen=True, slots=True)
-class _Written:
-    """What is written of a pair."""
+class _Said:
+    """What is said of a pair, with what allowances make of it."""
 
-    pair: Locked
     judgement: Judgement
     verdict: Verdict
-    kept: Sequence[Difference]
-    covered: Sequence[UUID | None]
+    kept: Sequence[Difference] = ()
+    covered: Sequence[UUID | None] = ()
     """What allows each of those kept."""
 
     @classmethod
-    def of(cls, pair: Locked, judgement: Judgement, standing: Standing) -> _Written:
+    def of(cls, judgement: Judgement, standing: Standing, tenant: str) -> _Said:
+        if not judgement.differences:
+            return cls(judgement, judgement.verdict)
+
         def covering(found: Sequence[Difference]) -> list[UUID | None]:
-            return [standing.covering(one.signature, one.severity, pair.tenant) for one in found]
+            return [standing.covering(one.signature, one.severity, tenant) for one in found]
 
         verdict = decided(judgement.verdict, judgement.reason, covering(judgement.differences))
         kept = _kept(judgement.differences)
-        return cls(pair, judgement, verdict, kept, covering(kept))
+        return cls(judgement, verdict, kept, covering(kept))
 
     @property
     def shown(self) -> dict[str, Shown]:
         return shown([found.signature for found in self.kept], self.covered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written of a pair."""
+
+    pair: Locked
+    said: _Said
+
+
+async def _write_verdicts(
+    connection: Connection, said: Mapping[UUID, _Said], still: Leased | Untouched, rulebook: Rulebook
+) -> tuple[list[Locked], dict[UUID, Mapping[str, Sequence[int]]]]:
+    """Write the verdicts of those of these pairs that are as they were; their rows are locked then.
+
+    Returns:
+        them by id, and of those that had a verdict what rules had done in them.
+    """
+    values = _columns(said, rulebook)
+    if isinstance(still, Leased):
+        query, values["lease"] = _VERDICTS.format(_LEASED), still.until
+    else:
+        query, values["revisions"] = _VERDICTS.format(_UNTOUCHED), [still.revisions[pair] for pair in said]
+    rows = await (await connection.execute(query, values)).fetchall()
+    locked = [
+        Locked(pair, task, tenant, accepted_at or time_of(pair), verdict, replayed)
+        for pair, task, tenant, accepted_at, verdict, replayed, _uses in rows
+    ]
+    locked.sort(key=lambda pair: pair.id)
+    return locked, {row[0]: row[6] for row in rows if row[6] is not None}
 
 
 def _simplest(written: Iterable[_Written]) -> dict[str, Example]:
@@ -172,8 +199,8 @@ def _simplest(written: Iterable[_Written]) -> dict[str, Example]:
     for one in written:
         if one.pair.replayed:
             continue
-        differences = len(one.judgement.differences)
-        for difference in one.kept:
+        differences = len(one.said.judgement.differences)
+        for difference in one.said.kept:
             known = found.get(difference.signature)
             if known is None or differences < known.differences:
                 found[difference.signature] = Example(one.pair, difference, differences)
@@ -208,23 +235,25 @@ async def _keep(connection: Connection, written: Iterable[_Written]) -> None:
             allowance,
         )
         for one in written
-        for ordinal, (found, allowance) in enumerate(zip(one.kept, one.covered, strict=True))
+        for ordinal, (found, allowance) in enumerate(zip(one.said.kept, one.said.covered, strict=True))
     ]
     if rows:
         await connection.execute(_KEEP, [list(column) for column in zip(*rows, strict=True)])
 
 
-def _verdicts(written: Sequence[_Written], rulebook: Rulebook) -> dict[str, list[object]]:
-    said = [one.judgement for one in written]
+def _columns(said: Mapping[UUID, _Said], rulebook: Rulebook) -> dict[str, object]:
+    judgements = [one.judgement for one in said.values()]
     return {
-        "ids": [one.pair.id for one in written],
-        "verdicts": [one.verdict.value for one in written],
-        "reasons": [None if judgement.reason is None else storable_text(judgement.reason) for judgement in said],
+        "ids": list(said),
+        "verdicts": [one.verdict.value for one in said.values()],
+        "reasons": [None if judgement.reason is None else storable_text(judgement.reason) for judgement in judgements],
         "severities": [
             str(max(difference.severity for difference in judgement.differences)) if judgement.differences else None
-            for judgement in said
+            for judgement in judgements
         ],
-        "counts": [len(judgement.differences) for judgement in said],
-        "rules": [rulebook.fingerprint(one.pair.task) for one in written],
-        "uses": [stored(one.judgement.uses) for one in written],
+        "counts": [len(judgement.differences) for judgement in judgements],
+        "tasks": list(rulebook.fingerprints),
+        "rules": list(rulebook.fingerprints.values()),
+        "no_rules": NO_RULES,
+        "uses": [stored(judgement.uses) for judgement in judgements],
     }

@@ -63,8 +63,9 @@ def time_of(identifier: uuid.UUID) -> datetime:
 
 
 def first_id_at(moment: datetime) -> uuid.UUID:
-    """The smallest UUIDv7-sized value of that millisecond: a partition bound or a cursor."""
-    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    """The smallest UUIDv7-sized value of that millisecond: a partition bound or a cursor. Before 1970 there is none
+    smaller than 0."""
+    milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
     return uuid.UUID(int=milliseconds << _V7_TIME_BITS)
 
 

@@ -98,13 +98,18 @@ class Moments(Column):
         ]
 
 
+def binary(column: Column) -> bytes:
+    """A column in PostgreSQL's binary format."""
+    if not column:
+        return _HEADER.pack(0, 0, column.element_oid, 0, 0)[:12]
+    return _HEADER.pack(1, 1, column.element_oid, len(column), 1) + b"".join(column.packed())
+
+
 class _ColumnDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: Column) -> bytes:
-        if not obj:
-            return _HEADER.pack(0, 0, obj.element_oid, 0, 0)[:12]
-        return _HEADER.pack(1, 1, obj.element_oid, len(obj), 1) + b"".join(obj.packed())
+        return binary(obj)
 
 
 class _AnyList(ListDumper):

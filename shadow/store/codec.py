@@ -12,6 +12,8 @@ _ZSTD = b"\x01"
 SEALED = b"\x02"
 _EVIDENCE = b"\x03"
 _TAG = 8
+HEAD = 1 + _TAG
+"""Bytes at the beginning of evidence that say what it is, and with which key its hashes were made."""
 UNTAGGED = bytes(_TAG)
 """The tag of evidence in which nothing had to be hashed."""
 _WORTH_COMPRESSING = 512
@@ -51,14 +53,14 @@ def decode(stored: bytes | memoryview) -> bytes:
         BodyIsSealed: it is sealed.
         ValueError: the marker is unknown.
     """
-    view = bytes(stored)
-    marker, rest = view[:1], view[1:]
-    if marker == _EVIDENCE:
-        return decode(rest[_TAG:])
+    view = stored if isinstance(stored, bytes) else bytes(stored)
+    start = 0
+    while (marker := view[start : start + 1]) == _EVIDENCE:
+        start += HEAD
     if marker == _PLAIN:
-        return rest
+        return view[start + 1 :]
     if marker == _ZSTD:
-        return _decompressor.decompress(rest)
+        return _decompressor.decompress(view[start + 1 :])
     if marker == SEALED:
         raise BodyIsSealed
     raise ValueError(f"a stored body starts with {marker!r}, expected one of {_PLAIN!r} to {_EVIDENCE!r}")
@@ -67,6 +69,11 @@ def decode(stored: bytes | memoryview) -> bytes:
 def is_sealed(stored: bytes | memoryview) -> bool:
     """Whether a stored form is a sealed original."""
     return bytes(stored[:1]) == SEALED
+
+
+def is_evidence(stored: bytes) -> bool:
+    """Whether a stored form is evidence; else it is an original, or of a time before evidence was redacted."""
+    return stored[:1] == _EVIDENCE
 
 
 def evidence_tag(stored: bytes | memoryview) -> bytes | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,10 @@ CONNECTION_WAIT_SECONDS = 5.0
 """How long a pool's users wait for a connection; then psycopg_pool.PoolTimeout (a psycopg.OperationalError)."""
 
 
+PREPARES = "SHADOW_DATABASE_PREPARES"
+"""Environment: `1` where the pooler keeps prepared statements (pgbouncer from 1.22 on, `max_prepared_statements`)."""
+
+
 class Work(StrEnum):
     """The kinds of work that have a pool of their own."""
 
@@ -71,7 +76,7 @@ class Work(StrEnum):
 
 
 POOL_SIZE = {
-    Work.INTAKE: 2,
+    Work.INTAKE: 3,
     Work.BELL: 1,
     Work.ACCEPT: 4,
     Work.CAUSES: 3,
@@ -99,6 +104,11 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     database: Database
 
+    @cached_property
+    def lanes(self) -> set[bytes]:
+        """The names of the statements of lanes that are prepared on it; see `lane.py`."""
+        return set()
+
     @property
     def vault(self) -> Vault:
         """What seals the bodies of this database.
@@ -111,14 +121,18 @@ class Connection(psycopg.AsyncConnection[Any]):
 
 async def _configure(connection: Connection) -> None:
     """Same settings on every connection; the hot statements are few, so prepare them soon."""
-    connection.prepare_threshold = 2
+    connection.prepare_threshold = 2 if connection.database.prepares else None
     arrays.register(connection)
+    # Through a pooler too: PostgreSQL reports this setting, and a pooler gives it to whichever server it takes next.
     await connection.execute("SET TIME ZONE 'UTC'")
     await connection.commit()
 
 
 async def _configure_for_intake(connection: Connection) -> None:
     await _configure(connection)
+    if connection.database.is_pooled:
+        # A setting would stay with the server, whose next user is somebody else.
+        return
     # Planning that statement costs as much as executing it. Left alone, PostgreSQL plans again for every batch, because
     # it knows the arrays' lengths then; the one plan that serves any length must not loop over them. No table is read
     # by a join there: a query that does would be planned badly on such a connection.
@@ -140,12 +154,18 @@ class Database:
     url: str
     direct_url: str = ""
     sealing_key: Callable[[], MasterKey] | None = None
+    prepares: bool = field(default=True, init=False)
+    """Whether statements may be prepared; through a pooler only where it knows of them."""
+    is_pooled: bool = field(default=False, init=False)
+    """Whether `url` leads to a pooler, which gives every transaction another server."""
     _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
     _engine: AsyncEngine | None = None
     _vault: Vault | None = None
 
     def __post_init__(self) -> None:
         self.direct_url = self.direct_url or self.url
+        self.is_pooled = self.direct_url != self.url
+        self.prepares = not self.is_pooled or os.environ.get(PREPARES, "") == "1"
 
     @asynccontextmanager
     async def connection(self, work: Work) -> AsyncIterator[Connection]:
@@ -213,7 +233,7 @@ class Database:
                 _sqlalchemy_url(self.url),
                 pool_size=4,
                 max_overflow=0,
-                connect_args={"application_name": "shadow-reports"},
+                connect_args={"application_name": "shadow-reports", "prepare_threshold": 5 if self.prepares else None},
             )
         return self._engine
 

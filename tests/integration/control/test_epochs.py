@@ -50,7 +50,7 @@ async def test_a_deploy_is_told_and_begins_epochs(client: httpx.AsyncClient, cou
 
 async def test_an_app_that_nobody_knows_is_refused_by_name(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/deployments", json={"side": "legacy", "version": "1", "app": "shopp"})
-    assert answer.status_code == 422
+    assert answer.status_code == 404
     (error,) = answer.json()["errors"]
     assert (error["field"], error["found"]) == ("body.app", "shopp")
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.control.app import MOST_BYTES
 from shadow.reports import parity
 
 NOBODYS = "018f3a1e-0000-7000-8000-000000000000"
@@ -162,7 +163,7 @@ async def test_a_bug_is_a_500_that_tells_nothing_of_itself(
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        (b'{"reason":"' + b"x" * 1024 * 1024 + b'"}', {}, 413),
+        (b'{"reason":"' + b"x" * MOST_BYTES + b'"}', {}, 413),
         (b'{"reason":' + b"[" * 500 + b"]" * 500 + b"}", {}, 400),
         (b"[" * 100_000, {}, 400),
         (gzip.compress(b'{"reason":"x"}', mtime=0), {"content-encoding": "gzip"}, 415),

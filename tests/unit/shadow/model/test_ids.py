@@ -86,3 +86,7 @@ def test_new_ids_are_version_7_and_of_now() -> None:
     made: UUID = new_id()
     assert made.version == 7
     assert abs(datetime.now(UTC) - time_of(made)) < timedelta(seconds=5)
+
+
+def test_before_1970_every_id_is_later() -> None:
+    assert first_id_at(datetime(754, 3, 8, tzinfo=UTC)) == UUID(int=0)
