@@ -15,9 +15,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.bounded import Bounded
 from api.front import inngest as inngest_door
-from api.front import trigger_shape, watcher
+from api.front import trigger_shape
 from api.front.egress import EgressEdge
 from api.front.exchange import Disconnected, problem
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
@@ -50,7 +49,7 @@ def front_app(services: FrontServices) -> ASGIApp:
     trigger = TriggerDoor(services, plans, workers)
     egress = EgressEdge(services.gateway) if services.gateway is not None else None
     rest = _rest(services)
-    bounded = Bounded(rest, services.catalogue.limits.body_bytes)
+    extra = {prefix.strip("/"): _mounted(prefix, app) for prefix, app in services.extra}
 
     def door(path: str) -> ASGIApp:
         first = path.partition("/")[2].partition("/")[0]
@@ -64,7 +63,7 @@ def front_app(services: FrontServices) -> ASGIApp:
             return egress
         if "/" + first in PASSED_PREFIXES:
             return inngest.pass_through
-        return bounded if path.startswith(watcher.PATH) else rest
+        return extra.get(first, rest)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -149,3 +148,12 @@ def _rest(services: FrontServices) -> FastAPI:
     for prefix, extra in services.extra:
         application.mount(prefix, extra)
     return application
+
+
+def _mounted(prefix: str, app: ASGIApp) -> ASGIApp:
+    """An application below `prefix`, reached without a framework around it."""
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": scope.get("root_path", "") + prefix}, receive, send)
+
+    return mounted

@@ -16,6 +16,7 @@ from api.front.keys import KeyRing
 from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
+from shadow.intake.group_commit import Overloaded
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,12 @@ def report_keys(catalogue: ResolvedCatalogue) -> KeyRing[Side]:
 
 def bearer(request: Request) -> str | None:
     """The key that a request carries; None when it carries none."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key_of(request.headers.get("authorization"))
+
+
+def key_of(authorization: str | None) -> str | None:
+    """The key that stands in that header; None when none does."""
+    scheme, _, key = (authorization or "").partition(" ")
     return (key.strip() or None) if scheme.lower() == "bearer" else None
 
 
@@ -99,12 +105,17 @@ async def body_of(request: Request, most: int) -> bytes:
                 break
             chunks.append(chunk)
     if size > most:
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a report may have at most {most} bytes")
+        raise too_large(most)
     return b"".join(chunks)
 
 
-def unstored(what: str, error: psycopg.Error) -> Refusal:
-    """The database would not take it."""
+def too_large(most: int) -> Refusal:
+    """The body has more than so many bytes."""
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a report may have at most {most} bytes")
+
+
+def unstored(what: str, error: psycopg.Error | Overloaded) -> Refusal:
+    """The database would not take it, or too much waits for it."""
     log.error("reports.not_stored", what=what, error=type(error).__name__)
     return Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,

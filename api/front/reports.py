@@ -1,32 +1,46 @@
-"""`POST /shadow/runs` and `POST /shadow/effects`: what workers tell, with their side's report key."""
+"""`POST /shadow/runs` and `POST /shadow/effects`: what workers tell, with their side's report key.
+
+Both speak ASGI themselves, as the doors do, and what many tell at the same time is written by one transaction: at the
+end of its run every worker reports a little.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import orjson
 import psycopg
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.bounded import Bounded
+from api.front.exchange import ENCODED, BodyTooLarge, header, is_encoded, read_body, respond
 from api.front.guard import guard_router
-from api.front.report import MOST_PROBLEMS, Refusal, bearer, body_of, report_keys, side_of, unstored
-from api.front.watcher import add_watchers
+from api.front.report import MOST_PROBLEMS, Refusal, key_of, report_keys, side_of, too_large, unstored
+from api.front.watcher import watchers
 from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
-from shadow.effects.record import record_effects
+from shadow.catalogue.model import Side
+from shadow.effects.record import SeenEffect, record_each
+from shadow.intake.group_commit import GroupCommit, Overloaded
+from shadow.model.giving_way import giving_way
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
-from shadow.outcomes.outcome import LearnedBy
+from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
-from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
+from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_of
 from shadow.outcomes.spooled_reports import SpooledReports
 from shadow.outcomes.straight import Identify
 from shadow.spool.spool import Kind
 from shadow.store.database import Database, Work
+from shadow.store.pace import Pace
 from shadow.store.patience import patience
 
 log = structlog.get_logger(__name__)
@@ -36,13 +50,23 @@ PREFIX = "/shadow"
 _PATIENCE_SECONDS = 10.0
 """How long a worker waits for the database before its report is spooled."""
 
+_MOST_AT_ONCE = 1000
+"""Effects or outcomes in one transaction, of reports that are smaller than that."""
+_MOST_WAITING = 50_000
+_PACE_SECONDS = 0.01
+"""Between two transactions of one side's effects, or outcomes."""
+_SIZE = 400
+"""Bytes of an effect or outcome beside its data."""
+
+Item = TypeVar("Item")
+
 
 def worker_app(
     catalogue: ResolvedCatalogue,
     database: Database,
     identify: Identify | None = None,
     spooled: SpooledReports | None = None,
-) -> FastAPI:
+) -> ASGIApp:
     """All that platforms and workers call, to be mounted at `PREFIX`: the watcher and the reports.
 
     Args:
@@ -51,9 +75,7 @@ def worker_app(
             again for hours.)
     """
     app = FastAPI(title="Shadow, for workers", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(reports_router(catalogue, database, spooled))
     app.include_router(guard_router(catalogue, database))
-    add_watchers(app, catalogue, database, identify)
 
     @app.exception_handler(Refusal)
     async def refused(_request: Request, error: Refusal) -> Response:
@@ -63,62 +85,188 @@ def worker_app(
     async def unserved(_request: Request, error: HTTPException) -> Response:
         return _problem(HTTPStatus(error.status_code), str(error.detail), (), error.headers)
 
-    return app
+    reports = Reports(catalogue, database, spooled)
+    hot: dict[str, ASGIApp] = {"/runs": reports.runs, "/effects": reports.effects}
+    for path, endpoint in hot.items():  # what is no POST is told so
+        app.router.routes.append(Route(path, _Endpoint(endpoint), methods=["POST"]))
+    watched = watchers(app, catalogue, database, identify)
+    hot |= watched
+    # The SDK reads bodies whole; guards are answered more clearly than that.
+    others = dict.fromkeys(watched, Bounded(app, catalogue.limits.body_bytes))
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = None
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            endpoint = (hot if scope["method"] == "POST" else others).get(path)
+        await (endpoint or app)(scope, receive, send)
+
+    return application
 
 
-def reports_router(
-    catalogue: ResolvedCatalogue, database: Database, spooled: SpooledReports | None = None
-) -> APIRouter:
+class Reports:
     """The two reports. Each is taken whole or not at all, and durable when it is answered."""
-    router = APIRouter()
-    keys = report_keys(catalogue)
-    rates = Rates.of(catalogue.limits.requests_per_second)
 
-    @router.post("/runs")
-    async def runs(request: Request) -> dict[str, int]:
+    def __init__(self, catalogue: ResolvedCatalogue, database: Database, spooled: SpooledReports | None = None) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._spooled = spooled
+        self._keys = report_keys(catalogue)
+        self._rates = Rates.of(catalogue.limits.requests_per_second)
+        self._effects: dict[Side, _Together[SeenEffect]] = {
+            side: _Together(partial(self._store_effects, side), _effect_size) for side in Side
+        }
+        self._runs: dict[Side, _Together[RunOutcome]] = {
+            side: _Together(partial(self._store_runs, side), _run_size) for side in Side
+        }
+
+    async def runs(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Outcomes of one run or several."""
-        side = side_of(keys, bearer(request), rates)
-        body = await body_of(request, catalogue.limits.body_bytes)
+        await self._answer(self._take_runs, scope, receive, send)
+
+    async def effects(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One effect or several, of one run or several."""
+        await self._answer(self._take_effects, scope, receive, send)
+
+    async def _answer(
+        self, take: Callable[[Side, bytes], Awaitable[dict[str, int]]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
-            outcomes = runs_of(body, side, catalogue)
+            side = side_of(self._keys, key_of(header(scope, b"authorization")), self._rates)
+            answer = await take(side, await self._body(scope, receive))
         except ReportRefused as error:
-            raise _unreadable(error) from None
-        if spooled is not None and spooled.away and await spooled.keep(Kind.RUNS, side, body):
-            return {"accepted": len(outcomes)}
+            refusal = _unreadable(error)
+        except Refusal as error:
+            refusal = error
+        else:
+            await respond(send, 200, orjson.dumps(answer))
+            return
+        await _problem(refusal.status, str(refusal), refusal.errors, refusal.headers)(scope, receive, send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        if is_encoded(scope):
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
+        most = self._catalogue.limits.body_bytes
         try:
-            async with database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
-                kept = await record_outcomes(conn, catalogue, outcomes)
-        except psycopg.Error as error:
-            if spooled is not None and await spooled.keep(Kind.RUNS, side, body, error):
-                return {"accepted": len(outcomes)}
-            raise unstored("runs", error) from None
+            return await read_body(scope, receive, most)
+        except BodyTooLarge:
+            raise too_large(most) from None
+
+    async def _take_runs(self, side: Side, body: bytes) -> dict[str, int]:
+        outcomes = runs_of(body, side, self._catalogue)
+        answer = {"accepted": len(outcomes)}
+        if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.RUNS, side, body):
+            return answer
+        try:
+            await self._runs[side].write(outcomes)
+        except (psycopg.Error, Overloaded) as error:
+            if not await self._spools(Kind.RUNS, side, body, error):
+                raise unstored("runs", error) from None
+        return answer
+
+    async def _take_effects(self, side: Side, body: bytes) -> dict[str, int]:
+        reported = await giving_way(effects_in_steps(body))
+        answer = {"accepted": len(reported), "new": len(reported)}
+        if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.EFFECTS, side, body):
+            return answer
+        try:
+            new = sum(await self._effects[side].write(reported))
+        except (psycopg.Error, Overloaded) as error:
+            if not await self._spools(Kind.EFFECTS, side, body, error):
+                raise unstored("effects", error) from None
+            return answer
+        metrics.effects(side.value, new)
+        return {**answer, "new": new}
+
+    async def _spools(self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | Overloaded) -> bool:
+        """Whether a report that could not be stored is on the local disk."""
+        if self._spooled is None or isinstance(error, Overloaded):
+            return False
+        return await self._spooled.keep(kind, side, body, error)
+
+    async def _store_effects(self, side: Side, effects: Sequence[SeenEffect]) -> Sequence[bool]:
+        async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
+            new = await record_each(conn, side, effects)
+        reach("effects.stored")
+        return new
+
+    async def _store_runs(self, side: Side, outcomes: Sequence[RunOutcome]) -> Sequence[bool]:
+        kept = 0
+        async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
+            for turn in _turns(outcomes):
+                kept += await record_outcomes(conn, self._catalogue, turn)
         reach("outcomes.recorded")
         metrics.learned(side.value, LearnedBy.REPORT.value, kept)
-        return {"accepted": len(outcomes)}
+        return [True] * len(outcomes)
 
-    @router.post("/effects")
-    async def effects(request: Request) -> dict[str, int]:
-        """One effect or several, of one run or several."""
-        side = side_of(keys, bearer(request), rates)
-        body = await body_of(request, catalogue.limits.body_bytes)
-        try:
-            reported = effects_of(body)
-        except ReportRefused as error:
-            raise _unreadable(error) from None
-        if spooled is not None and spooled.away and await spooled.keep(Kind.EFFECTS, side, body):
-            return {"accepted": len(reported), "new": len(reported)}
-        try:
-            async with database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
-                new = await record_effects(conn, side, reported)
-        except psycopg.Error as error:
-            if spooled is not None and await spooled.keep(Kind.EFFECTS, side, body, error):
-                return {"accepted": len(reported), "new": len(reported)}
-            raise unstored("effects", error) from None
-        reach("effects.stored")
-        metrics.effects(side.value, new)
-        return {"accepted": len(reported), "new": new}
 
-    return router
+def _turns(outcomes: Sequence[RunOutcome]) -> list[list[RunOutcome]]:
+    """Outcomes in turns, of which each has a run once: what a later report says of a run fills in what the first left
+    open."""
+    turns: list[dict[tuple[str, str], RunOutcome]] = []
+    for outcome in outcomes:
+        run = outcome.platform, outcome.platform_run_id
+        turn = next((turn for turn in turns if run not in turn), None)
+        if turn is None:
+            turns.append(turn := {})
+        turn[run] = outcome
+    return [list(turn.values()) for turn in turns]
+
+
+class _Together(Generic[Item]):
+    """A group commit that begins when it is first needed. It runs only while somebody waits: nothing has to stop it."""
+
+    def __init__(
+        self, store: Callable[[Sequence[Item]], Awaitable[Sequence[bool]]], size: Callable[[Item], int]
+    ) -> None:
+        self._store = store
+        self._size = size
+        self._pace = Pace(_PACE_SECONDS)
+        self._commit: GroupCommit[Item, bool] | None = None
+
+    async def write(self, items: Sequence[Item]) -> Sequence[bool]:
+        """What was told of each item, once they are stored, together.
+
+        Raises:
+            psycopg.Error: they are not, or it is not known.
+            Overloaded: too much waits.
+        """
+        if self._commit is None:
+            self._commit = GroupCommit(
+                self._paced,
+                size=self._size,
+                splits=_may_be_an_items_fault,
+                max_batch=_MOST_AT_ONCE,
+                max_waiting=_MOST_WAITING,
+            )
+            await self._commit.start()
+        return await self._commit.submit(items)
+
+    async def _paced(self, items: Sequence[Item]) -> Sequence[bool]:
+        await self._pace.turn()
+        return await self._store(items)
+
+
+class _Endpoint:
+    """An ASGI application as a route takes it: not a function, which it would call with a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _effect_size(effect: SeenEffect) -> int:
+    return _SIZE + len(effect.data)
+
+
+def _run_size(outcome: RunOutcome) -> int:
+    return _SIZE + len(outcome.output or b"") + len(outcome.error_message or "")
+
+
+def _may_be_an_items_fault(error: Exception) -> bool:
+    return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 
 def _unreadable(error: ReportRefused) -> Refusal:

@@ -11,7 +11,10 @@ import inngest
 import inngest.fast_api
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from api.bounded import Bounded
+from api.front.watcher_calls import UNKNOWN_SENDER, Finished, Signed, WatcherCalls
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform
 from shadow.observe import metrics
@@ -23,6 +26,7 @@ from shadow.outcomes.statuses import INNGEST
 from shadow.outcomes.straight import Begun, Identify, take_in
 from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
+from shadow.store.pace import Pace
 from shadow.store.rounds import Rounds
 from shadow.ticks.candidate_runs import take_ticks
 
@@ -33,31 +37,38 @@ PATH = "/shadow/inngest"
 APP_ID = "shadow"
 _TRIGGER = "inngest/function.finished"
 _LONGEST_WAIT_SECONDS = 60
+_PACE_SECONDS = 0.02
+"""Between two rounds of outcomes. The platform's run of the watcher lasts as long, and no run of anybody's."""
 _RETRIES = 20
 """The most that the platform allows: an outcome that could not be written is told again for hours."""
 
 
-def add_watchers(
+def watchers(
     app: FastAPI, catalogue: ResolvedCatalogue, database: Database, identify: Identify | None = None
-) -> None:
+) -> dict[str, ASGIApp]:
     """Serve a watcher for each Inngest platform, in an application that is mounted at `/shadow`.
 
     Args:
+        app: is given what the SDK serves: registration, and every call that is anything but plain.
         identify: asks the platform which run of ours has that name.
+
+    Returns:
+        path -> what takes the calls (POST) there.
     """
+    calls: dict[str, ASGIApp] = {}
     named = [
         (name, platform) for name, platform in catalogue.platforms.items() if isinstance(platform, InngestPlatform)
     ]
     for index, (name, platform) in enumerate(named):
         path = PATH if index == 0 else f"{PATH}/{name}"
         client = _client(platform)
-        inngest.fast_api.serve(
-            app,
-            client,
-            [_watch(client, name, platform, catalogue, database, identify)],
-            serve_path=path.removeprefix("/shadow"),
-            public_path=path,
-        )
+        watch = Watch(name, platform, catalogue, database, identify)
+        served = path.removeprefix("/shadow")
+        inngest.fast_api.serve(app, client, [watch.function(client)], serve_path=served, public_path=path)
+        signed = Signed.of(client.signing_key, client.signing_key_fallback) if client.is_production else None
+        most = catalogue.limits.body_bytes
+        calls[served] = WatcherCalls(watch.take, signed, Bounded(app, most), most)
+    return calls
 
 
 def _client(platform: InngestPlatform) -> inngest.Inngest:
@@ -73,48 +84,65 @@ def _client(platform: InngestPlatform) -> inngest.Inngest:
     )
 
 
-def _watch(
-    client: inngest.Inngest,
-    name: str,
-    platform: InngestPlatform,
-    catalogue: ResolvedCatalogue,
-    database: Database,
-    identify: Identify | None,
-) -> inngest.Function[None]:
+class Watch:
     """The function. The platform calls it once a run, cron runs included, but not for its own runs."""
 
-    async def record(told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
+    def __init__(
+        self,
+        name: str,
+        platform: InngestPlatform,
+        catalogue: ResolvedCatalogue,
+        database: Database,
+        identify: Identify | None,
+    ) -> None:
+        self._name = name
+        self._side = platform.side
+        self._catalogue = catalogue
+        self._database = database
+        self._identify = identify
+        self._outcomes = Rounds(self._record)
+        self._pace = Pace(_PACE_SECONDS)
+
+    def function(self, client: inngest.Inngest) -> inngest.Function[None]:
+        """The same, as the SDK serves it."""
+
+        @client.create_function(fn_id="watch", retries=_RETRIES, trigger=inngest.TriggerEvent(event=_TRIGGER))
+        async def watch(ctx: inngest.Context) -> None:
+            event = Finished(ctx.event.id, ctx.event.data, ctx.event.ts)
+            if (wait := await self.take(event, ctx.attempt)) is not None:
+                raise inngest.RetryAfterError(UNKNOWN_SENDER, wait, quiet=True)
+
+        return watch
+
+    async def take(self, finished: Finished, attempt: int) -> timedelta | None:
+        """Write down how that run ended. Where it is not known yet who started it, it is to be told again: after so
+        long."""
+        outcome = told(self._name, finished.data, finished.ts)
+        if outcome is None:
+            log.warning("watcher.unreadable", platform=self._name, finished=finished.id)
+            return None
+        if await self._outcomes.ask((outcome, attempt)):
+            return None
+        # A run that candidate code started by itself is nobody's until it is known who sent its event.
+        return timedelta(seconds=min(2**attempt, _LONGEST_WAIT_SECONDS))
+
+    async def _record(self, told: Sequence[tuple[RunOutcome, int]]) -> list[bool]:
         """Write the outcomes down; False for those to be told again."""
+        await self._pace.turn()
         begun = [Begun.of(outcome) for outcome, _attempt in told]
         known = [run for run in begun if run is not None]
-        await take_ticks(database, catalogue, known)
-        pending = await take_in(database, catalogue, known, identify)
+        await take_ticks(self._database, self._catalogue, known)
+        pending = await take_in(self._database, self._catalogue, known, self._identify)
         again = [
             run is not None and attempt < pending.get(run, 0)
             for run, (_outcome, attempt) in zip(begun, told, strict=True)
         ]
         now = [outcome for (outcome, _attempt), later in zip(told, again, strict=True) if not later]
-        async with database.connection(Work.OUTCOMES) as conn:
-            kept = await record_outcomes(conn, catalogue, now)
+        async with self._database.connection(Work.OUTCOMES) as conn:
+            kept = await record_outcomes(conn, self._catalogue, now)
         reach("outcomes.recorded")
-        metrics.learned(platform.side.value, LearnedBy.WATCHER.value, kept)
+        metrics.learned(self._side.value, LearnedBy.WATCHER.value, kept)
         return [not later for later in again]
-
-    outcomes = Rounds(record)
-
-    @client.create_function(fn_id="watch", retries=_RETRIES, trigger=inngest.TriggerEvent(event=_TRIGGER))
-    async def watch(ctx: inngest.Context) -> None:
-        outcome = told(name, ctx.event.data, ctx.event.ts)
-        if outcome is None:
-            log.warning("watcher.unreadable", platform=name, finished=ctx.event.id)
-            return
-        if await outcomes.ask((outcome, ctx.attempt)):
-            return
-        # A run that candidate code started by itself is nobody's until it is known who sent its event.
-        wait = timedelta(seconds=min(2**ctx.attempt, _LONGEST_WAIT_SECONDS))
-        raise inngest.RetryAfterError(f"it is not known yet who sent {outcome.event_name}", wait, quiet=True)
-
-    return watch
 
 
 def told(platform: str, data: Mapping[str, Any], ts: int) -> RunOutcome | None:

@@ -139,7 +139,7 @@ class Reports:
 
 
 def _body(run: Run, effects: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"run": run.run, "task": run.task, "attempt": run.attempt, "effects": list(effects)}
+    return {**run.marks(), "effects": list(effects)}
 
 
 def _problem(response: httpx.Response) -> _Problem | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -25,6 +26,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
 from shadow.effects.redaction import Redactor, written
+from shadow.model.giving_way import Turns
 from shadow.model.json_text import parse
 from shadow.sealing.vault import Forgotten, Vault
 from shadow.store import codec
@@ -47,12 +49,14 @@ UNKNOWN: Final = Nobody.UNKNOWN
 Tenant = str | Nobody | None
 
 _OF_RUNS = b"""
-SELECT runs.id, NULL, events.tenant, runs.id FROM runs JOIN events ON events.id = runs.event_id
+SELECT runs.id, NULL, events.tenant, events.id, runs.pair_id FROM runs JOIN events ON events.id = runs.event_id
 WHERE runs.id = ANY(%s::uuid[])
 UNION ALL
-SELECT NULL, runs.platform_run_id, events.tenant, runs.id FROM runs JOIN events ON events.id = runs.event_id
+SELECT NULL, runs.platform_run_id, events.tenant, events.id, runs.pair_id
+FROM runs JOIN events ON events.id = runs.event_id
 WHERE runs.platform_run_id = ANY(%s::text[]) AND runs.side = %s
 """
+_OF_DELIVERIES = b"SELECT delivery_id, tenant, id FROM events WHERE delivery_id = ANY(%s::text[])"
 _DATA_OF_RUNS = b"""
 SELECT runs.id, events.id, bodies.content, events.tenant
 FROM runs JOIN events ON events.id = runs.event_id JOIN bodies ON bodies.id = events.id AND bodies.part = 'data'
@@ -65,9 +69,10 @@ LEFT JOIN runs AS run ON effects.run_id IS NULL AND run.platform_run_id = effect
 WHERE effects.id = ANY(%s::uuid[]) AND COALESCE(effects.run_id, run.id) IS NOT NULL
 """
 _MOST_NAMES = 20_000
-"""Runs whose events' names are in memory."""
-_NAMES: WeakKeyDictionary[Vault, tuple[int, OrderedDict[UUID, Names]]] = WeakKeyDictionary()
-"""Of each database of this process, with the vault's losses when it was begun."""
+"""Events whose names are in memory."""
+_MOST_MADE_BYTES = 16 * 1024 * 1024
+"""Of evidence that is in memory, in case the other side says the very same."""
+_LONGEST_MADE = 16 * 1024
 _ORIGINALS = b"SELECT id, part, content FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'data'"
 _KEEP = b"""
 INSERT INTO bodies (id, part, content)
@@ -148,12 +153,11 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names = NOBODY) -
     operation = by.text(told.operation)
     identity = None if told.identity is None else by.text(told.identity)
     key = None if told.idempotency_key is None else by.text(told.idempotency_key)
-    said = told.data if told.kind is None else _normal(told.kind, told.data)
-    data = by.document(said)
-    changed = (operation, identity, key, data) != (told.operation, told.identity, told.idempotency_key, said)
-    stored = codec.encode_evidence(data, _tag(vault, tenant) if changed else codec.UNTAGGED)
+    changed = (operation, identity, key) != (told.operation, told.identity, told.idempotency_key)
     if tenant is not UNKNOWN:
-        return Redacted(operation, identity, key, stored)
+        data, hashed = _once(vault, tenant, told.kind, told.data, names)
+        return Redacted(operation, identity, key, _stored(vault, tenant, data, hashed=hashed or changed))
+    said, data = _read(by, told.kind, told.data)
     original = orjson.dumps(
         {
             "operation": told.operation,
@@ -162,13 +166,49 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names = NOBODY) -
             "data": orjson.Fragment(said),
         }
     )
+    stored = _stored(vault, tenant, data, hashed=changed or data != said)
     return Redacted(operation, identity, key, stored, _pending(vault, original))
 
 
 def of_document(vault: Vault, tenant: Tenant, content: bytes, names: Names = NOBODY) -> bytes:
     """The body of a JSON document's evidence. The vault is ready for the tenant."""
-    redacted = redactor(vault, tenant, names).document(content)
-    return codec.encode_evidence(redacted, codec.UNTAGGED if redacted == content else _tag(vault, tenant))
+    data, hashed = _once(vault, tenant, None, content, names)
+    return _stored(vault, tenant, data, hashed=hashed)
+
+
+def _stored(vault: Vault, tenant: Tenant, data: bytes, *, hashed: bool) -> bytes:
+    return codec.encode_evidence(data, _tag(vault, tenant) if hashed else codec.UNTAGGED)
+
+
+def _once(vault: Vault, tenant: Tenant, kind: str | None, content: bytes, names: Names) -> tuple[bytes, bool]:
+    """A document redacted, and whether anything was hashed. Both runs of a pair say the very same in most cases, and to
+    look through it costs more than to know it again."""
+    secret = vault.key(_present(tenant)).evidence
+    made = _memory(vault).made
+    known = (blake2b(content, key=secret, digest_size=16).digest(), kind, names)
+    if (found := made.get(known)) is not None:
+        return found
+    said, data = _read(Redactor(secret, vault.redaction, names), kind, content)
+    found = data, data != said
+    made.keep(known, found)
+    return found
+
+
+def _read(by: Redactor, kind: str | None, content: bytes) -> tuple[bytes, bytes]:
+    """(what was said, in its normal form where that is another; the same, redacted); the very same bytes where nothing
+    is to be changed."""
+    try:
+        value = parse(content)
+    except ValueError:
+        return content, by.document(content)
+    said = content
+    if kind is not None:
+        normal = in_normal_form(kind, value)
+        if normal is not value and not same(value, normal):
+            said = written(normal)
+            value = parse(said)
+    redacted = by.read(value, said)
+    return said, said if redacted is value else written(redacted)
 
 
 def of_run(
@@ -203,6 +243,55 @@ def of_stored(vault: Vault, tenant: str | None, stored: bytes, names: Names | No
     return of_document(vault, tenant, codec.decode(stored), names or NOBODY)
 
 
+class _Made:
+    """Evidence that was made lately, by what it was made of."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, tuple[bytes, bool]] = {}
+        self._bytes = 0
+
+    def get(self, key: Hashable) -> tuple[bytes, bool] | None:
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, made: tuple[bytes, bool]) -> None:
+        if len(made[0]) > _LONGEST_MADE:
+            return
+        self._kept[key] = made
+        self._bytes += len(made[0]) + _OVERHEAD
+        while self._bytes > _MOST_MADE_BYTES:
+            oldest = next(iter(self._kept))
+            self._bytes -= len(self._kept.pop(oldest)[0]) + _OVERHEAD
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one process knows of one database's evidence."""
+
+    losses: int
+    """The vault's, when this was begun."""
+    names: OrderedDict[UUID, Names] = field(default_factory=OrderedDict)
+    """By event: whom it names."""
+    events: OrderedDict[UUID, UUID] = field(default_factory=OrderedDict)
+    """By run: its event."""
+    made: _Made = field(default_factory=_Made)
+
+
+_OVERHEAD = 200
+"""Bytes that an entry of `_Made` takes beside its content."""
+_MEMORIES: WeakKeyDictionary[Vault, _Memory] = WeakKeyDictionary()
+
+
+def _memory(vault: Vault) -> _Memory:
+    memory = _MEMORIES.get(vault)
+    if memory is None or memory.losses != vault.losses:
+        memory = _MEMORIES[vault] = _Memory(vault.losses)
+    while len(memory.names) > _MOST_NAMES:
+        memory.names.popitem(last=False)
+    while len(memory.events) > _MOST_NAMES:
+        memory.events.popitem(last=False)
+    return memory
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose something is that a run did."""
@@ -210,6 +299,8 @@ class Owner:
     tenant: Tenant
     names: Names = NOBODY
     """Whom the event of the run names."""
+    pair: UUID | None = None
+    """Of the run, where that is known."""
 
 
 NOT_YET = Owner(UNKNOWN)
@@ -221,29 +312,61 @@ async def owners(
     """Whose runs these are, by our id or by the platform's; those whose event is not known are left out."""
     cursor = await conn.execute(_OF_RUNS, (sorted(set(runs)), sorted(set(platform_runs)), side.value))
     rows = await cursor.fetchall()
-    names = await names_of_runs(conn, [row[3] for row in rows])
-    return {run or name: Owner(tenant, names.get(found, NOBODY)) for run, name, tenant, found in rows}
+    names = await _names_of_events(conn, {event: tenant for _run, _name, tenant, event, _pair in rows})
+    return {run or name: Owner(tenant, names.get(event, NOBODY), pair) for run, name, tenant, event, pair in rows}
+
+
+async def owners_by_event(conn: Connection, deliveries: Collection[str]) -> dict[str, Owner]:
+    """Whose runs those are that were started by these events, as the runs see their ids; left out where that says no
+    event, or several."""
+    cursor = await conn.execute(_OF_DELIVERIES, (sorted(set(deliveries)),))
+    found: dict[str, tuple[str | None, UUID]] = {}
+    several: set[str] = set()
+    for delivery, tenant, event in await cursor.fetchall():
+        if delivery in found:
+            several.add(delivery)
+        found[delivery] = tenant, event
+    one = {delivery: owner for delivery, owner in found.items() if delivery not in several}
+    names = await _names_of_events(conn, {event: tenant for tenant, event in one.values()})
+    return {delivery: Owner(tenant, names.get(event, NOBODY)) for delivery, (tenant, event) in one.items()}
 
 
 async def names_of_runs(conn: Connection, runs: Iterable[UUID]) -> dict[UUID, Names]:
-    """Whom the events of these runs name, as the originals tell; read once a process for each run that is asked for."""
-    losses, known = _NAMES.get(conn.vault, (-1, OrderedDict()))
-    if losses != conn.vault.losses:
-        known = OrderedDict()
-        _NAMES[conn.vault] = (conn.vault.losses, known)
+    """Whom the events of these runs name, as the originals tell; read once a process for each event."""
+    memory = _memory(conn.vault)
     wanted = set(runs)
-    if missing := sorted(wanted - known.keys()):
+    if missing := sorted(run for run in wanted if memory.events.get(run) not in memory.names):
         cursor = await conn.execute(_DATA_OF_RUNS, (missing,))
         stored = await cursor.fetchall()
-        opened = await conn.vault.open([(event, "data", content) for _run, event, content, _tenant in stored])
-        await ready(conn, [tenant for *_, tenant in stored])
-        for (run, _event, _content, tenant), data in zip(stored, opened, strict=True):
-            if not isinstance(data, Forgotten):
-                known[run] = redactor(conn.vault, tenant).names_in(data)
-    found = {run: known[run] for run in wanted if run in known}
-    while len(known) > _MOST_NAMES:
-        known.popitem(last=False)
-    return found
+        memory.events.update((run, event) for run, event, _content, _tenant in stored)
+        tenants = {event: tenant for _run, event, _content, tenant in stored}
+        await _learn_names(conn, tenants, {event: content for _run, event, content, _tenant in stored})
+    return {
+        run: memory.names[event]
+        for run in wanted
+        if (event := memory.events.get(run)) is not None and event in memory.names
+    }
+
+
+async def _names_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, Names]:
+    """Whom these events (with their tenants) name."""
+    memory = _memory(conn.vault)
+    if missing := sorted(tenants.keys() - memory.names.keys()):
+        cursor = await conn.execute(_ORIGINALS, (missing,))
+        await _learn_names(conn, tenants, {event: content for event, _part, content in await cursor.fetchall()})
+    return {event: memory.names[event] for event in tenants if event in memory.names}
+
+
+async def _learn_names(conn: Connection, tenants: Mapping[UUID, str | None], stored: Mapping[UUID, bytes]) -> None:
+    """Read the originals (by event) of whom they name."""
+    opened = await conn.vault.open([(event, "data", content) for event, content in stored.items()])
+    await ready(conn, [tenants[event] for event in stored])
+    turns = Turns()
+    for event, data in zip(stored, opened, strict=True):
+        if not isinstance(data, Forgotten):
+            _memory(conn.vault).names[event] = redactor(conn.vault, tenants[event]).names_in(data)
+            if await turns.give_way():
+                await ready(conn, [tenants[event] for event in stored])
 
 
 async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> None:
@@ -255,12 +378,19 @@ async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> N
 async def keep_of_events(conn: Connection, events: Mapping[UUID, tuple[str | None, bytes]]) -> dict[UUID, bytes]:
     """Store the evidence of events, made of (tenant, data); returns what was to be stored."""
     await ready(conn, [tenant for tenant, _ in events.values()])
-    made = {
-        event: of_document(conn.vault, tenant, data, redactor(conn.vault, tenant).names_in(data))
-        for event, (tenant, data) in events.items()
-    }
+    made = {event: _of_event(conn.vault, event, tenant, data) for event, (tenant, data) in events.items()}
     await keep(conn, [(event, "evidence", stored) for event, stored in made.items()])
     return made
+
+
+def _of_event(vault: Vault, event: UUID, tenant: str | None, data: bytes) -> bytes:
+    """The evidence of an event, whose own texts may name again whom its members name."""
+    by = redactor(vault, tenant)
+    names, redacted = by.names_and_document(data)
+    _memory(vault).names[event] = names
+    if names.known and names.may_stand_in(redacted):
+        redacted = redactor(vault, tenant, names).document(data)
+    return _stored(vault, tenant, redacted, hashed=redacted != data)
 
 
 async def make_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, bytes]:
@@ -328,16 +458,6 @@ async def attribute_runs(conn: Connection, pending: Mapping[UUID, tuple[str | No
         await _replace(conn, "output", {run: ended.output for run, ended in made.items() if ended.output is not None})
         await conn.execute(_NOT_PENDING, (ids,))
     return made
-
-
-def _normal(kind: str, data: bytes) -> bytes:
-    """An effect's data in its normal form; the very same bytes where it is in it, or is no JSON."""
-    try:
-        value = parse(data)
-    except ValueError:
-        return data
-    normal = in_normal_form(kind, value)
-    return data if same(value, normal) else written(normal)
 
 
 async def _runs_of_effects(conn: Connection, effects: Collection[UUID]) -> dict[UUID, UUID]:

@@ -45,6 +45,13 @@ class Names:
                 text = _bounded(form).sub(lambda found: by(" ".join(found.group().split())), text)
         return text
 
+    def may_stand_in(self, document: bytes) -> bool:
+        """Whether a JSON document's texts may have one of the names: they have none where this is false."""
+        # Behind a backslash a letter may be hidden.
+        return b"\\" in document or any(
+            first.encode(errors="surrogatepass") in document for first, _form in self._forms
+        )
+
     @cached_property
     def _forms(self) -> tuple[tuple[str, str], ...]:
         """What is looked for, with its first word, in order."""

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.effects.evidence import NOT_YET, PENDING, Redacted, Told
+from shadow.effects.evidence import NOT_YET, PENDING, Owner, Redacted, Told
+from shadow.model.giving_way import Turns
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
 from shadow.sealing.vault import Vault
@@ -37,15 +38,15 @@ RETURNING event_id
 """
 _EFFECTS = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
-                     idempotency_key, occurred_at, seen_by, attributed_by, emitted, suspects)
+                     idempotency_key, occurred_at, seen_by, attributed_by, emitted, suspects, data)
 SELECT id, %(side)s, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-       occurred_at, seen_by, attributed_by, emitted, suspects::uuid[]
+       occurred_at, seen_by, attributed_by, emitted, suspects::uuid[], data
 FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[], %(sequence)s::bigint[],
             %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[],
             %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[], %(seen_by)s::text[],
-            %(attributed_by)s::text[], %(emitted)s::text[], %(suspects)s::text[])
+            %(attributed_by)s::text[], %(emitted)s::text[], %(suspects)s::text[], %(data)s::bytea[])
      AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
-                occurred_at, seen_by, attributed_by, emitted, suspects)
+                occurred_at, seen_by, attributed_by, emitted, suspects, data)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
@@ -53,6 +54,8 @@ _OF_RUNS = b"""
     SELECT pair_id FROM runs WHERE platform_run_id = ANY(%(runs)s::text[]) AND side = %(side)s AND pair_id IS NOT NULL
     UNION ALL
     SELECT pair_id FROM runs WHERE id = ANY(%(run_ids)s::uuid[]) AND pair_id IS NOT NULL
+    UNION ALL
+    SELECT * FROM unnest(%(pairs)s::uuid[])
 """
 _UNDER_WAY = b"""
     UNION ALL
@@ -101,9 +104,10 @@ class AttributedBy(StrEnum):
     """A business key of the event within the run's time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SeenEffect:
-    """One thing that a run did, as somebody saw it."""
+    """One thing that a run did, as somebody saw it. Not to be changed: but to make a frozen one takes five times as
+    long, and there are many."""
 
     run: str | None
     """The platform's id of the run, as the worker knows it."""
@@ -123,6 +127,9 @@ class SeenEffect:
     """What makes a report of it, sent again, the same; unique within the run."""
     run_id: UUID | None = None
     """Shadow's own id of the run, where it is known."""
+    event: str | None = None
+    """The id of the event that started the run, as the run sees it: says whose it is before the run is known. Only the
+    candidate's runs see the id that the event has here."""
     seen_by: SeenBy = SeenBy.REPORT
     attributed_by: AttributedBy | None = AttributedBy.REPORT
     """None: it is not known whose it is."""
@@ -146,11 +153,29 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
     Returns:
         how many were new.
     """
-    rows = await _fresh(conn, side, [(effect.id or new_id(), effect) for effect in effects])
+    return sum(await record_each(conn, side, effects))
+
+
+async def record_each(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> list[bool]:
+    """The same; which of them were new."""
+    ids = [effect.id or new_id() for effect in effects]
+    new = await _record(conn, side, list(zip(ids, effects, strict=True)))
+    return [row in new for row in ids]
+
+
+async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenEffect]]) -> set[UUID]:
+    rows = await _fresh(conn, side, told)
     if not rows:
-        return 0
+        return set()
     await _note_emitted(conn, side, rows)
-    redacted = dict(zip((row for row, _effect in rows), await _redacted(conn, side, rows), strict=True))
+    whose = await _owners(conn, side, [effect for _row, effect in rows])
+    redacted = {}
+    turns = Turns()
+    for owner, (row, effect) in zip(whose, rows, strict=True):
+        told_of = Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind)
+        redacted[row] = evidence.of_effect(conn.vault, owner.tenant, told_of, owner.names)
+        if await turns.give_way():
+            await evidence.ready(conn, {owner.tenant for owner in whose})
     first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
     cursor = await conn.execute(
         _EFFECTS,
@@ -173,48 +198,57 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
             "emitted": [_emitted(effect) for _row, effect in rows],
             # An array of arrays would have to be as wide in every row.
             "suspects": [_array(effect.suspects) for _row, effect in rows],
+            "data": [effect.stored for effect in redacted.values()],
         },
     )
     new = {row[0] for row in await cursor.fetchall()}
-    rows = [(row, effect) for row, effect in rows if row in new]
-    if not rows:
-        return 0
-    await evidence.keep(conn, _bodies(rows, redacted, conn.vault))
-    effects = [effect for _row, effect in rows]
-    for effect in effects:
-        if effect.nobodys:
+    if not new:
+        return new
+    await evidence.keep(conn, _bodies([told for told in rows if told[0] in new], redacted, conn.vault))
+    pairs: set[UUID] = set()
+    runs: set[str] = set()
+    run_ids: set[UUID] = set()
+    moments = []
+    for owner, (row, effect) in zip(whose, rows, strict=True):
+        if row not in new:
+            continue
+        if owner.pair is not None:
+            pairs.add(owner.pair)
+        elif effect.run_id is not None:
+            run_ids.add(effect.run_id)
+        elif effect.run is not None:
+            runs.add(effect.run)
+        else:
             metrics.unattributed(side.value, effect.seen_by.value)
-    await tell_the_judge(
-        conn,
-        side,
-        runs={effect.run for effect in effects if effect.run is not None},
-        run_ids={run_id for effect in effects for run_id in (effect.run_id, *effect.suspects) if run_id is not None},
-        moments=[
-            effect.occurred_at or datetime.now(UTC) for effect in effects if effect.nobodys and not effect.suspects
-        ],
-    )
-    return len(rows)
+            run_ids.update(effect.suspects)
+            if not effect.suspects:
+                moments.append(effect.occurred_at or datetime.now(UTC))
+    await tell_the_judge(conn, side, runs=runs, run_ids=run_ids, pairs=pairs, moments=moments)
+    return new
 
 
-async def _redacted(conn: Connection, side: Side, rows: Sequence[tuple[UUID, SeenEffect]]) -> list[Redacted]:
-    """The effects as they may be stored, each with its tenant's hashes."""
+async def _owners(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> list[Owner]:
+    """Whose each of the effects is; makes their tenants' keys ready."""
     whose = await evidence.owners(
         conn,
         side,
-        runs=[effect.run_id for _row, effect in rows if effect.run_id is not None],
-        platform_runs=[effect.run for _row, effect in rows if effect.run is not None],
+        runs={effect.run_id for effect in effects if effect.run_id is not None},
+        platform_runs={effect.run for effect in effects if effect.run is not None},
     )
-    owners = [whose.get(effect.run_id or effect.run or "", NOT_YET) for _row, effect in rows]
-    await evidence.ready(conn, [owner.tenant for owner in owners])
-    return [
-        evidence.of_effect(
-            conn.vault,
-            owner.tenant,
-            Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind),
-            owner.names,
-        )
-        for owner, (_row, effect) in zip(owners, rows, strict=True)
-    ]
+    found = [whose.get(effect.run_id or effect.run or "", NOT_YET) for effect in effects]
+    named = {
+        effect.event
+        for effect, owner in zip(effects, found, strict=True)
+        if owner is NOT_YET and effect.event is not None and side is Side.CANDIDATE
+    }
+    if named:
+        by_event = await evidence.owners_by_event(conn, named)
+        found = [
+            by_event.get(effect.event or "", NOT_YET) if owner is NOT_YET else owner
+            for effect, owner in zip(effects, found, strict=True)
+        ]
+    await evidence.ready(conn, {owner.tenant for owner in found})
+    return found
 
 
 def _bodies(
@@ -222,7 +256,6 @@ def _bodies(
 ) -> list[tuple[UUID, str, bytes]]:
     found = []
     for row, effect in rows:
-        found.append((row, "data", redacted[row].stored))
         if (pending := redacted[row].pending) is not None:
             found.append((row, PENDING, pending))
         if effect.traits is not None:
@@ -295,17 +328,24 @@ async def tell_the_judge(
     *,
     runs: Collection[str] = (),
     run_ids: Collection[UUID] = (),
+    pairs: Collection[UUID] = (),
     moments: Collection[datetime] = (),
 ) -> None:
     """Make those pairs due that may have been read without these effects.
 
     Args:
+        runs: that did them, by the platform's ids; `run_ids`: by ours; `pairs`: whose runs did.
         moments: when something was done that may be of any run of that side that was under way.
 
     That is also a pair whose due time is not its deadline: the judge holds it at this moment, and due again it will
     not take that judgement. Any other is locked until this transaction ends, and read with them afterwards.
     """
-    told: dict[str, object] = {"runs": sorted(runs), "side": side.value, "run_ids": sorted(run_ids)}
+    told: dict[str, object] = {
+        "runs": sorted(runs),
+        "side": side.value,
+        "run_ids": sorted(run_ids),
+        "pairs": sorted(pairs),
+    }
     query = _PAIRS + _OF_RUNS + _LOCKED
     if moments:
         query = _PAIRS + _OF_RUNS + _UNDER_WAY + _LOCKED

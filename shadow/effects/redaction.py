@@ -45,6 +45,7 @@ _MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]
 _MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
 _DIGITS = pattern(r"\d")
 _NOT_DIGITS = pattern(r"\D+")
+_NO_DIGEST = "0" * 64
 _MAY_BE_BORN = frozenset({Kind.SECRET, Kind.TOKEN, Kind.HIDDEN})
 
 
@@ -113,9 +114,15 @@ class Redactor:
 
     def names_in(self, content: bytes) -> Names:
         """The people whom the members of a JSON document name."""
-        reader = Redactor(self._key, self._rules)
+        reader = _Reader(self._key, self._rules)
         reader.document(content)
         return Names.of(reader._met)
+
+    def names_and_document(self, content: bytes) -> tuple[Names, bytes]:
+        """The people whom the members of a JSON document name, and the document redacted, without looking for them."""
+        reader = Redactor(self._key, self._rules)
+        redacted = reader.document(content)
+        return Names.of(reader._met), redacted
 
     def hash(self, kind: Kind, normal: str, shown: str = "") -> str:
         """The redacted form of a value in its normal notation.
@@ -330,6 +337,19 @@ class Redactor:
 
     def _digest(self, kind: Kind, normal: str) -> str:
         return hmac.digest(self._key, f"{kind}\0{normal}".encode(errors="surrogatepass"), "sha256").hex()
+
+
+class _Reader(Redactor):
+    """Goes through a document for the people whom its members name, and makes no hashes."""
+
+    def text(self, text: str) -> str:
+        return text
+
+    def _digest(self, kind: Kind, normal: str) -> str:
+        return _NO_DIGEST
+
+    def _whole(self, kind: Kind, text: str) -> str:
+        return text
 
 
 def _nodes(paths: Iterable[str], value: JSON) -> frozenset[Parts]:

@@ -36,30 +36,32 @@ _HOLD = b"SELECT id FROM runs WHERE id = ANY(%s::uuid[]) ORDER BY id FOR KEY SHA
 _INSERT = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
                      idempotency_key, occurred_at, seen_by, attributed_by, disposition, writes, status, digest,
-                     answered_at, waited_ms, suspects)
+                     answered_at, waited_ms, suspects, data)
 SELECT id, side, run,
        -- Who made it may have been taken for a run of nobody's, which its own run has taken over since.
        CASE WHEN run_id IS NULL OR EXISTS (SELECT FROM runs WHERE runs.id = effect.run_id) THEN run_id
             ELSE COALESCE((SELECT runs.id FROM runs WHERE runs.platform_run_id = effect.run
                              AND runs.side = effect.side LIMIT 1), run_id) END,
        task, sequence, attempt, kind, target, operation, identity, idempotency_key, occurred_at, seen_by,
-       attributed_by, disposition, writes, status, digest, answered_at, waited_ms, suspects::uuid[]
+       attributed_by, disposition, writes, status, digest, answered_at, waited_ms, suspects::uuid[], data
 FROM unnest(%(id)s::uuid[], %(side)s::text[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[],
             %(sequence)s::bigint[], %(attempt)s::int[], %(kind)s::text[], %(target)s::text[], %(operation)s::text[],
             %(identity)s::text[], %(idempotency_key)s::text[], %(occurred_at)s::timestamptz[],
             %(seen_by)s::text[], %(attributed_by)s::text[], %(disposition)s::text[], %(writes)s::bool[],
             %(status)s::smallint[], %(digest)s::bytea[], %(answered_at)s::timestamptz[], %(waited_ms)s::int[],
-            %(suspects)s::text[])
+            %(suspects)s::text[], %(data)s::bytea[])
      AS effect (id, side, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
                 occurred_at, seen_by, attributed_by, disposition, writes, status, digest, answered_at, waited_ms,
-                suspects)
+                suspects, data)
 ON CONFLICT (id) DO NOTHING
 """
 _UPDATE = b"""
 UPDATE effects AS effect
-SET status = told.status, answered_at = told.answered_at, digest = COALESCE(told.digest, effect.digest)
-FROM unnest(%(id)s::uuid[], %(status)s::smallint[], %(answered_at)s::timestamptz[], %(digest)s::bytea[])
-     AS told (id, status, answered_at, digest)
+SET status = told.status, answered_at = told.answered_at, digest = COALESCE(told.digest, effect.digest),
+    data = COALESCE(told.data, effect.data)
+FROM unnest(%(id)s::uuid[], %(status)s::smallint[], %(answered_at)s::timestamptz[], %(digest)s::bytea[],
+            %(data)s::bytea[])
+     AS told (id, status, answered_at, digest, data)
 WHERE effect.id = told.id AND effect.id = ANY(%(id)s::uuid[])
 """
 _BODIES = b"""
@@ -165,8 +167,7 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
     # Of a call and its answer in one batch (out of the spool) the answer knows more: it comes last.
     bodies: dict[tuple[UUID, str], bytes] = {}
     for item in sorted(items, key=lambda item: isinstance(item, Answered)):
-        redacted = kept[item.id] if isinstance(item, Call) else None
-        bodies |= _bodies(vault, whose[item.id], item, redacted, _named(names, item))
+        bodies |= _bodies(vault, whose[item.id], item, kept[item.id] if isinstance(item, Call) else None)
     nobodys = sorted({call.run_id for call in calls if call.run_id is not None and not call.of_tenant})
     if nobodys:
         # Such a run may be taken over by that of an event just now: it then waits for these calls, or they for it.
@@ -181,6 +182,12 @@ async def write(conn: Connection, items: Sequence[Item]) -> None:
                 "status": [item.status for item in answered],
                 "answered_at": [item.answered_at for item in answered],
                 "digest": amended,
+                "data": [
+                    None
+                    if item.document is None
+                    else evidence.of_document(vault, whose[item.id], item.document, _named(names, item))
+                    for item in answered
+                ],
             },
         )
     if bodies:
@@ -253,20 +260,15 @@ def _columns(
         "waited_ms": [call.waited_ms for call in calls],
         # An array of arrays would have to be as wide in every row.
         "suspects": ["{" + ",".join(map(str, call.suspects)) + "}" if call.suspects else None for call in calls],
+        "data": [kept[call.id].stored for call in calls],
     }
 
 
-def _bodies(
-    vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None, names: Names
-) -> dict[tuple[UUID, str], bytes]:
-    """The evidence, redacted, and the originals, sealed: whose nobody knows yet, as nobody's."""
+def _bodies(vault: Vault, tenant: Tenant, item: Item, kept: Redacted | None) -> dict[tuple[UUID, str], bytes]:
+    """What is kept beside a call's row: the originals, sealed, whose nobody knows yet, as nobody's."""
     found = {}
-    if kept is not None:
-        found[item.id, "data"] = kept.stored
-        if kept.pending is not None:
-            found[item.id, PENDING] = kept.pending
-    elif item.document is not None:
-        found[item.id, "data"] = evidence.of_document(vault, tenant, item.document, names)
+    if kept is not None and kept.pending is not None:
+        found[item.id, PENDING] = kept.pending
     if isinstance(item, Call) and item.given is not None and not isinstance(tenant, Nobody):
         found[item.id, ANSWERED] = evidence.of_document(vault, tenant, item.given)
     owner = None if isinstance(tenant, Nobody) else tenant

@@ -18,7 +18,7 @@ from shadow.egress.calls import Answered, Call
 from shadow.egress.incoming import ReadBody, Understood
 from shadow.egress.journal import Journal
 from shadow.egress.replies import BrokeOff, Reply, problem
-from shadow.egress.upstream import Permit, Unreachable, Upstream, answer_headers
+from shadow.egress.upstream import Permit, Response, Unreachable, Upstream, answer_headers
 from shadow.observe.fail_points import reach
 
 log = structlog.get_logger(__name__)
@@ -113,40 +113,39 @@ class _Passing:
         self.written = False
         """Whether the call has been written down already."""
 
-    async def reply(self, response: httpx.Response) -> Reply:
+    async def reply(self, response: Response) -> Reply:
         """The answer for the worker."""
         headers = answer_headers(response)
-        length = response.headers.get("content-length", "")
-        announced = int(length) if length.isdecimal() else None
-        bodiless = self._call.outgoing.method == "HEAD" or response.status_code in _NO_BODY or announced == 0
+        announced = response.length()
+        bodiless = self._call.outgoing.method == "HEAD" or response.status in _NO_BODY or announced == 0
         if not bodiless and (announced is None or announced > _WHOLE):
-            return Reply(response.status_code, headers, self._stream(response, headers, announced))
+            return Reply(response.status, headers, self._stream(response, headers, announced))
         chunks: list[bytes] = []
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in response.pieces():
                 chunks.append(chunk)
         except httpx.TransportError as error:
             log.warning("egress.broke_off", target=self._call.target, error=type(error).__name__)
-            await self.answered(response.status_code, headers, None)
-            return Reply(response.status_code, headers, _broken(b"".join(chunks)))
+            await self.answered(response.status, headers, None)
+            return Reply(response.status, headers, _broken(b"".join(chunks)))
         except BaseException:
-            self.abandoned(response.status_code, headers)
+            self.abandoned(response.status, headers)
             raise
         finally:
-            await response.aclose()
+            response.close()
         body = b"".join(chunks)
-        await self.answered(response.status_code, headers, body if len(body) <= self._recorded_bytes else None)
-        return Reply(response.status_code, headers, body)
+        await self.answered(response.status, headers, body if len(body) <= self._recorded_bytes else None)
+        return Reply(response.status, headers, body)
 
     async def _stream(
-        self, response: httpx.Response, headers: tuple[tuple[bytes, bytes], ...], announced: int | None
+        self, response: Response, headers: tuple[tuple[bytes, bytes], ...], announced: int | None
     ) -> AsyncIterator[bytes]:
         recorder = BodyRecorder(self._recorded_bytes)
         last = b""
         done = False
         try:
             try:
-                async for chunk in response.aiter_raw():
+                async for chunk in response.pieces():
                     recorder.feed(chunk)
                     if announced is not None and recorder.size >= announced:
                         last += chunk  # with it the worker has all: it waits for the commit
@@ -155,16 +154,16 @@ class _Passing:
             except httpx.TransportError as error:
                 done = True
                 log.warning("egress.broke_off", target=self._call.target, error=type(error).__name__)
-                await self.answered(response.status_code, headers, None)
+                await self.answered(response.status, headers, None)
                 raise BrokeOff from None
             done = True
-            await self.answered(response.status_code, headers, recorder.seen().content)
+            await self.answered(response.status, headers, recorder.seen().content)
             if last:
                 yield last
         finally:
             if not done:
-                self.abandoned(response.status_code, headers)
-            await response.aclose()
+                self.abandoned(response.status, headers)
+            response.close()
 
     async def answered(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None) -> None:
         """Write the answer down. Should that fail, the worker gets its answer all the same: the deed is done."""

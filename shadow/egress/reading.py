@@ -14,8 +14,9 @@ from shadow.cutover.decision import Authority
 from shadow.effects.probes import Fetched
 from shadow.effects.sql_reading import CannotRead
 from shadow.egress.address import BadAddress, address
+from shadow.egress.answers import Answer
 from shadow.egress.disposition import CallEffect, Disposition
-from shadow.egress.upstream import Outgoing, Unreachable, Upstream, permit
+from shadow.egress.upstream import Outgoing, Response, Unreachable, Upstream, permit
 from shadow.platforms.resolving import Forbidden
 
 MOST_BYTES = 1024 * 1024
@@ -54,16 +55,20 @@ class TargetReads:
         except httpx.HTTPError as error:
             raise CannotRead(type(error).__name__) from None
 
-    async def _answer(self, response: httpx.Response) -> Fetched:
+    async def _answer(self, response: Response) -> Fetched:
         try:
             content = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.pieces():
                 content += chunk
                 if len(content) > MOST_BYTES:
-                    raise CannotRead(f"the answer is longer than {MOST_BYTES} bytes")
+                    break
         finally:
-            await response.aclose()
-        return Fetched(response.status_code, _parsed(content))
+            response.close()
+        # Whoever packs an answer that was asked for as it is, packs it with gzip.
+        content = Answer(response.status, tuple(response.headers), content).for_client("identity").body
+        if len(content) > MOST_BYTES:
+            raise CannotRead(f"the answer is longer than {MOST_BYTES} bytes")
+        return Fetched(response.status, _parsed(content))
 
 
 def _parsed(content: bytes) -> Any:

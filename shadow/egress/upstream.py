@@ -17,6 +17,7 @@ from shadow.egress.keys import PREFIX, offered
 from shadow.platforms.client import HOP_BY_HOP, carrying_client, end_to_end
 from shadow.platforms.resolving import Resolver
 from shadow.platforms.tls import context_of
+from shadow.platforms.transport import Exchange, origin
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ _READABLE_ENCODINGS = ("gzip", "identity", "deflate")
 """What a target may encode its answer with: every client can take it when it is replayed."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NO_BODY = frozenset({204, 304})
+_DROPPED = frozenset(name.encode() for name in HOP_BY_HOP)
 
 
 class NotPermitted(Exception):
@@ -77,6 +79,34 @@ class Outgoing:
     """The egress key that it carried, wherever that was."""
 
 
+class Response:
+    """A target's answer: its head, and its body as it comes."""
+
+    def __init__(self, exchange: Exchange, within: float) -> None:
+        self._exchange = exchange
+        self._within = within
+        self.status = exchange.status
+        self.headers: RawHeaders = exchange.headers
+        """In their order, repeated ones included."""
+
+    def length(self) -> int | None:
+        """Of the body, as far as it is announced."""
+        told = [value for name, value in self.headers if name.lower() == b"content-length"]
+        return int(told[-1]) if told and told[-1].isdigit() else None
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, encoded as it is.
+
+        Raises:
+            httpx.TransportError: it breaks off.
+        """
+        return self._exchange.pieces(self._within)
+
+    def close(self) -> None:
+        """Nothing more of it is read."""
+        self._exchange.close()
+
+
 class Upstream:
     """One target."""
 
@@ -89,7 +119,13 @@ class Upstream:
         # A client of its own: a connection is never shared with another target that lies at the same address.
         self._http = carrying_client(tls=None if target.tls is None else context_of(target.tls))
         timeout = target.timeout.total_seconds()
-        self._timeout = httpx.Timeout(connect=min(timeout, 10.0), read=timeout, write=timeout, pool=10.0).as_dict()
+        self._timeouts = {"connect": min(timeout, 10.0), "read": timeout, "write": timeout}
+        self._path = self._base.raw_path.rstrip(b"/")
+        set_here = {name.lower(): value.get_secret_value() for name, value in target.headers.items()}
+        credential = target.credential
+        if credential is not None and credential.header is not None:
+            set_here[credential.header.lower()] = credential.secret.get_secret_value()
+        self._set_here = {name: (name.encode("ascii"), value.encode()) for name, value in set_here.items()}
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -105,9 +141,7 @@ class Upstream:
         except (OSError, TimeoutError):
             return  # that is told when the call is sent
 
-    async def send(
-        self, allowed: Permit, outgoing: Outgoing, body: AsyncIterator[bytes] | bytes | None
-    ) -> httpx.Response:
+    async def send(self, allowed: Permit, outgoing: Outgoing, body: AsyncIterator[bytes] | bytes | None) -> Response:
         """Forward a call; the answer's head is there, its body is to be read. Who gets it closes it.
 
         Args:
@@ -124,10 +158,15 @@ class Upstream:
             addresses = await self._resolver.addresses()
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"the host can't be resolved ({type(error).__name__})") from None
+        query = self._query(outgoing)
+        target = self._path + outgoing.address.raw + (b"?" + query if query else b"")
+        headers = self._headers(outgoing, body)
         for position, address in enumerate(addresses):
+            # The certificate has to be the host's, wherever it lies.
+            where = origin(self._base.copy_with(host=address), self._base.host)
             try:
-                response = await self._http.send(
-                    self._request(address, outgoing, body), stream=True, follow_redirects=False
+                exchange = await self._http.wire.open(
+                    outgoing.method, where, target, headers, body or b"", timeouts=self._timeouts
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 # Nothing has left: the next address may be tried.
@@ -139,47 +178,30 @@ class Upstream:
                 raise Unreachable(_reason(error)) from None
             else:
                 self._resolver.prefer(address)
-                return response
+                return Response(exchange, self._timeouts["read"])
         raise Unreachable("the host has no address")
 
-    def _request(self, address: str, outgoing: Outgoing, body: AsyncIterator[bytes] | bytes | None) -> httpx.Request:
-        query = self._query(outgoing)
-        path = self._base.raw_path.rstrip(b"/") + outgoing.address.raw
-        return httpx.Request(
-            outgoing.method,
-            self._base.copy_with(host=address),
-            headers=self._headers(outgoing, body),
-            content=body,
-            extensions={
-                "target": path + (b"?" + query if query else b""),
-                "timeout": self._timeout,
-                # The certificate has to be the host's, wherever it lies.
-                "sni_hostname": self._base.host,
-            },
-        )
-
-    def _headers(self, outgoing: Outgoing, body: AsyncIterator[bytes] | bytes | None) -> list[tuple[str, str]]:
+    def _headers(self, outgoing: Outgoing, body: AsyncIterator[bytes] | bytes | None) -> list[tuple[bytes, bytes]]:
         given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outgoing.headers]
         length = next((value for name, value in given if name.lower() == "content-length"), None)
-        set_here = {name.lower(): value.get_secret_value() for name, value in self._target.headers.items()}
-        credential = self._target.credential
-        if credential is not None and credential.header is not None:
-            set_here[credential.header.lower()] = credential.secret.get_secret_value()
         kept = [
-            (name, self._encodings(value) if name.lower() == "accept-encoding" else value)
+            (name.encode("latin-1"), (self._encodings(value) if low == "accept-encoding" else value).encode("latin-1"))
             for name, value in end_to_end(given)
-            if name.lower() not in set_here
-            and not name.lower().startswith(OURS.decode())
-            and not (name.lower() == "authorization" and self._holds_key(value, outgoing.key))
+            if (low := name.lower()) not in self._set_here
+            and not low.startswith(OURS.decode())
+            and not (low == "authorization" and self._holds_key(value, outgoing.key))
         ]
-        host = self._base.netloc.decode("ascii")
-        headers = [("host", host), *kept, *set_here.items()]
-        if not any(name.lower() == "accept-encoding" for name, _value in kept):
-            headers.append(("accept-encoding", "identity"))
-        if length is not None and body is not None and not isinstance(body, bytes):
-            headers.append(("content-length", length))
-        elif not body and outgoing.method in _WITH_BODY and length is not None:
-            headers.append(("content-length", "0"))
+        headers = [(b"host", self._base.netloc), *kept, *self._set_here.values()]
+        if not any(name.lower() == b"accept-encoding" for name, _value in kept):
+            headers.append((b"accept-encoding", b"identity"))
+        if isinstance(body, bytes) and body:
+            headers.append((b"content-length", b"%d" % len(body)))
+        elif body:
+            headers.append(
+                (b"transfer-encoding", b"chunked") if length is None else (b"content-length", length.encode("latin-1"))
+            )
+        elif outgoing.method in _WITH_BODY and length is not None:
+            headers.append((b"content-length", b"0"))
         return headers
 
     def _encodings(self, accepted: str) -> str:
@@ -209,14 +231,14 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200] if str(error) else type(error).__name__
 
 
-def answer_headers(response: httpx.Response) -> tuple[tuple[bytes, bytes], ...]:
+def answer_headers(response: Response) -> tuple[tuple[bytes, bytes], ...]:
     """An answer's headers as they came, without those of one hop and without any that look like ours."""
-    named = {token.strip().lower().encode() for token in response.headers.get("connection", "").split(",")}
-    dropped = {name.encode() for name in HOP_BY_HOP} | named
-    if response.status_code in _NO_BODY:
-        dropped.add(b"content-length")
+    told = (value for name, value in response.headers if name.lower() == b"connection")
+    dropped = _DROPPED | {token.strip().lower() for value in told for token in value.split(b",")}
+    if response.status in _NO_BODY:
+        dropped |= {b"content-length"}
     return tuple(
         (name, value)
-        for name, value in response.headers.raw
-        if name.lower() not in dropped and not name.lower().startswith(OURS)
+        for name, value in response.headers
+        if (low := name.lower()) not in dropped and not low.startswith(OURS)
     )

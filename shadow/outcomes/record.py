@@ -19,6 +19,7 @@ from shadow.effects.evidence import NOT_YET, PENDING, Ended
 from shadow.effects.waking import outcomes_known
 from shadow.fanout.handoff import look_again
 from shadow.model.alias import key_alias
+from shadow.model.giving_way import Turns
 from shadow.model.ids import derived_id, new_id
 from shadow.model.moments import credible
 from shadow.outcomes.outcome import RunOutcome
@@ -342,12 +343,14 @@ async def _redacted(conn: Connection, told: Sequence[_Told]) -> list[Ended]:
     whose = await evidence.owners(conn, told[0].side, runs=runs)
     owners = [NOT_YET if item.run_id is None else whose.get(item.run_id, NOT_YET) for item in told]
     await evidence.ready(conn, [owner.tenant for owner in owners])
-    return [
-        evidence.of_run(
-            conn.vault, owner.tenant, item.outcome.output, _storable(item.outcome.error_message), owner.names
-        )
-        for item, owner in zip(told, owners, strict=True)
-    ]
+    ended = []
+    turns = Turns()
+    for item, owner in zip(told, owners, strict=True):
+        message = _storable(item.outcome.error_message)
+        ended.append(evidence.of_run(conn.vault, owner.tenant, item.outcome.output, message, owner.names))
+        if await turns.give_way():
+            await evidence.ready(conn, [owner.tenant for owner in owners])
+    return ended
 
 
 def _storable(text: str | None) -> str | None:

@@ -6,6 +6,7 @@ The format is described in docs/reference/reports.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +26,7 @@ MOST = 5000
 _LONGEST = 1024
 """Characters of what is searched: index rows must stay below a third of a page."""
 _LONGEST_TEXT = 10_000
+_MOST_ATTEMPTS = 100_000
 
 
 class ReportRefused(ValueError):
@@ -85,7 +87,7 @@ class _Effect(_Report):
     operation: Name
     identity: Any = None
     data: Any = None
-    attempt: int | None = Field(None, ge=1, le=100_000)
+    attempt: int | None = Field(None, ge=1, le=_MOST_ATTEMPTS)
     idempotency_key: Name | None = None
     occurred_at: Instant | None = None
 
@@ -93,12 +95,14 @@ class _Effect(_Report):
 class _FlatEffect(_Effect):
     run: Name
     task: Name | None = None
+    event: Name | None = None
 
 
 class _EffectsOfRun(_Report):
     run: Name
     task: Name | None = None
-    attempt: int | None = Field(None, ge=1, le=100_000)
+    event: Name | None = None
+    attempt: int | None = Field(None, ge=1, le=_MOST_ATTEMPTS)
     effects: tuple[_Effect, ...] = Field(max_length=MOST)
 
 
@@ -119,7 +123,7 @@ class _Run(_Report):
     event_name: Name | None = None
     idempotency_key: Name | None = None
     platform: Name | None = None
-    attempts: int | None = Field(None, ge=1, le=100_000)
+    attempts: int | None = Field(None, ge=1, le=_MOST_ATTEMPTS)
     version: Name | None = None
     started_at: Instant | None = None
     finished_at: Instant | None = None
@@ -128,6 +132,9 @@ class _Run(_Report):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_EFFECT_FIELDS = _Effect.model_fields.keys()
+_GROUPED_FIELDS = _EffectsOfRun.model_fields.keys()
 
 _FLAT = TypeAdapter(_FlatEffect)
 _GROUPED = TypeAdapter(_EffectsOfRun)
@@ -141,17 +148,34 @@ def effects_of(body: bytes) -> list[SeenEffect]:
     Raises:
         ReportRefused: something in it is wrong; nothing of it may be kept.
     """
+    steps = effects_in_steps(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            effects: list[SeenEffect] = done.value
+            return effects
+
+
+def effects_in_steps(body: bytes) -> Generator[None, None, list[SeenEffect]]:
+    """The same, with a pause after each run.
+
+    Raises:
+        ReportRefused: something in it is wrong; nothing of it may be kept.
+    """
     problems: list[str] = []
     effects: list[SeenEffect] = []
     for where, part in _parts(body, "effects"):
+        yield
         if isinstance(part, dict) and "effects" in part:
-            grouped = _checked(_GROUPED, part, where, problems)
-            if grouped is not None:
-                effects += [_effect(grouped.run, grouped.task, grouped.attempt, effect) for effect in grouped.effects]
+            if (read := _plainly_grouped(part)) is not None:
+                effects += read
+            elif (grouped := _checked(_GROUPED, part, where, problems)) is not None:
+                effects += [_effect(grouped, grouped.attempt, effect) for effect in grouped.effects]
         else:
             flat = _checked(_FLAT, part, where, problems)
             if flat is not None:
-                effects.append(_effect(flat.run, flat.task, None, flat))
+                effects.append(_effect(flat, None, flat))
     if len(effects) > MOST:
         problems.append(f"at most {MOST} effects in one report, found {len(effects)}")
     if problems:
@@ -219,19 +243,97 @@ def _checked(adapter: TypeAdapter[Model], part: Any, where: str, problems: list[
         return None
 
 
-def _effect(run: str, task: str | None, attempt: int | None, effect: _Effect) -> SeenEffect:
-    identity = effect.identity
-    if identity is not None and not isinstance(identity, str):
-        identity = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+def _plainly_grouped(part: dict[str, Any]) -> list[SeenEffect] | None:
+    """The effects of one run, where every field is plainly what it should be; else None: the models know what is wrong.
+
+    Workers report many effects, and the models take longer to check one than all else that is done before it is stored.
+    """
+    listed, attempt = part["effects"], part.get("attempt")
+    run, task, event = part.get("run"), part.get("task"), part.get("event")
+    if (
+        not part.keys() <= _GROUPED_FIELDS
+        or not isinstance(listed, list)
+        or len(listed) > MOST
+        or run is None
+        or not (_is_name(run) and _is_name(task) and _is_name(event) and _is_count(attempt))
+    ):
+        return None
+    effects = []
+    for effect in listed:
+        if not isinstance(effect, dict) or not effect.keys() <= _EFFECT_FIELDS:
+            return None
+        told = effect.get
+        kind, target, operation = told("kind"), told("target"), told("operation")
+        key, reporter_id, own, moment = told("idempotency_key"), told("id"), told("attempt"), told("occurred_at")
+        if kind is None or target is None or operation is None:
+            return None
+        if not (
+            _is_name(kind) and _is_name(target) and _is_name(operation) and _is_name(key) and _is_name(reporter_id)
+        ):
+            return None
+        if not _is_count(own):
+            return None
+        try:
+            occurred_at = None if moment is None else _instant(moment)
+        except ValueError:
+            return None
+        effects.append(
+            SeenEffect(
+                run=run,
+                task=task,
+                event=event,
+                kind=kind,
+                target=target,
+                operation=operation,
+                data=write_json(told("data")),
+                attempt=own or attempt or 1,
+                identity=_identity(told("identity")),
+                idempotency_key=key,
+                occurred_at=occurred_at,
+                reporter_id=reporter_id,
+            )
+        )
+    return effects
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is plainly a `Name`, or is missing."""
+    return value is None or (
+        type(value) is str and 0 < len(value) <= _LONGEST and (value.isascii() or _says(value)) and "\x00" not in value
+    )
+
+
+def _says(text: str) -> bool:
+    """Whether a text has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is plainly an attempt, or is missing."""
+    return value is None or (type(value) is int and 1 <= value <= _MOST_ATTEMPTS)
+
+
+def _identity(identity: Any) -> str | None:
+    if identity is None or isinstance(identity, str):
+        return identity
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"))
+
+
+def _effect(of: _FlatEffect | _EffectsOfRun, attempt: int | None, effect: _Effect) -> SeenEffect:
     return SeenEffect(
-        run=run,
-        task=task,
+        run=of.run,
+        task=of.task,
+        event=of.event,
         kind=effect.kind,
         target=effect.target,
         operation=effect.operation,
         data=write_json(effect.data),
         attempt=effect.attempt or attempt or 1,
-        identity=identity,
+        identity=_identity(effect.identity),
         idempotency_key=effect.idempotency_key,
         occurred_at=effect.occurred_at,
         reporter_id=effect.id,

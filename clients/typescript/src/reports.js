@@ -14,8 +14,7 @@ export class Reports {
 
   async effects(run, effects) {
     if (!this.settings.reportKey || !effects.length) return;
-    const { event, ...whose } = marksOf(run);
-    if (!(await this.send("/shadow/effects", { ...whose, effects }, DELAYS))) this.lost += effects.length;
+    if (!(await this.send("/shadow/effects", { ...marksOf(run), effects }, DELAYS))) this.lost += effects.length;
   }
 
   async get(path) {

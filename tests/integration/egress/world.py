@@ -27,6 +27,7 @@ from shadow.outcomes.trigger_children import Discovery
 from shadow.outcomes.trigger_traces import TriggerTraces
 from shadow.platforms.client import carrying_client
 from shadow.spool.replay import SpoolReplay, spooling
+from shadow.store import codec
 from shadow.store.database import Database
 
 CATALOGUE = """
@@ -209,7 +210,10 @@ class World:
         return await self.rows("SELECT side, operation, disposition, status, identity FROM effects ORDER BY sequence")
 
     async def body(self, part: str, where: str = "true") -> Any:
-        """The newest stored body of that part."""
+        """The newest stored body of that part; of part data what stands in the effect's row."""
+        if part == "data":
+            kept = await self.rows(f"SELECT data FROM effects WHERE {where} ORDER BY sequence DESC LIMIT 1")
+            return codec.decode(kept[0][0]) if kept else None
         rows = await self.rows(
             f"SELECT id, part, content FROM bodies JOIN effects USING (id) WHERE part = %s AND {where}"
             " ORDER BY effects.sequence DESC LIMIT 1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -78,8 +79,7 @@ async def test_effects_come_in_every_shape(world: StageSet, front: httpx.AsyncCl
     answer = await front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY)
     assert (answer.status_code, answer.json()) == (200, {"accepted": 2, "new": 2})
     rows = await world.rows(
-        "SELECT side, platform_run_id, kind, target, operation, seen_by, content FROM effects"
-        " JOIN bodies ON bodies.id = effects.id AND part = 'data' ORDER BY sequence"
+        "SELECT side, platform_run_id, kind, target, operation, seen_by, data FROM effects ORDER BY sequence"
     )
     assert [row[:6] for row in rows] == [("candidate", "run_1", "http", "stripe", "POST /v1/transfers", "report")] * 2
     assert orjson.loads(codec.decode(rows[0][6])) == {"amount": 1200}
@@ -202,3 +202,66 @@ async def test_a_report_that_is_too_long_is_refused(world: StageSet, front: http
 async def test_what_is_not_served_is_a_problem_too(front: httpx.AsyncClient) -> None:
     answer = await front.get("/shadow/nothing")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_an_effect_that_names_its_event_is_its_tenants_before_its_run_is_known(
+    world: StageSet, front: httpx.AsyncClient
+) -> None:
+    await opened(world)
+    mail = {**CHARGE, "data": {"to": "zoe@shop.test"}}
+    named = {"run": "01RUN1", "event": "order-1", "effects": [mail]}
+    await front.post("/shadow/effects", json=named, headers=CANDIDATE_KEY)
+    assert await world.value("SELECT count(*) FROM bodies WHERE part = 'pending'") == 0
+    report = {"run": "01RUN1", "task": "welcome", "status": "completed", "event": "order-1"}
+    await front.post("/shadow/runs", json=report, headers=CANDIDATE_KEY)
+    await front.post("/shadow/effects", json={**mail, "run": "01RUN1"}, headers=CANDIDATE_KEY)
+    first, second = await world.rows("SELECT data FROM effects ORDER BY sequence")
+    assert first == second, "the same hashes, before and after"
+
+
+async def test_an_event_that_is_not_known_or_not_one_says_nothing(world: StageSet, front: httpx.AsyncClient) -> None:
+    await opened(world)
+    for side in (LEGACY_KEY, CANDIDATE_KEY):
+        report = {"run": "01RUN1", "event": "order-1" if side is LEGACY_KEY else "order-2", "effects": [CHARGE]}
+        assert (await front.post("/shadow/effects", json=report, headers=side)).status_code == 200
+    assert await world.value("SELECT count(*) FROM bodies WHERE part = 'pending'") == 2
+
+
+async def test_many_reports_at_once_are_stored_together_and_each_answered_for_itself(
+    world: StageSet, front: httpx.AsyncClient
+) -> None:
+    async def tell(number: int) -> httpx.Response:
+        effects = [{**CHARGE, "id": "1"}, {**CHARGE, "id": f"n{number}"}]
+        return await front.post("/shadow/effects", json={"run": "run_1", "effects": effects}, headers=CANDIDATE_KEY)
+
+    answers = await asyncio.gather(*(tell(number) for number in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["new"] for answer in answers) == [1] * 19 + [2], "the id that all told is new once"
+    assert await world.value("SELECT count(*) FROM effects") == 21
+    transactions = await world.value("SELECT count(DISTINCT received_at) FROM effects")
+    assert transactions < 20
+
+
+async def test_a_report_that_cannot_be_stored_fails_alone(world: StageSet, front: httpx.AsyncClient) -> None:
+    async with world.database.connection(Work.CONTROL) as conn:
+        await conn.execute("ALTER TABLE effects ADD CONSTRAINT no_gifts CHECK (target <> 'gifts')")
+    reports = [
+        {**CHARGE, "run": f"run_{number}", "target": "gifts" if number == 3 else "stripe"} for number in range(8)
+    ]
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY) for report in reports)
+    )
+    assert [answer.status_code for answer in answers] == [200] * 3 + [503] + [200] * 4
+    assert await world.value("SELECT count(*) FROM effects") == 7
+
+
+async def test_two_reports_of_one_run_at_once_fill_in_each_other(world: StageSet, front: httpx.AsyncClient) -> None:
+    event = await opened(world)
+    first = {"run": "run_1", "task": "welcome", "status": "completed", "event": "order-1", "attempts": 2}
+    second = {**first, "version": "v7"}
+    answers = await asyncio.gather(
+        *(front.post("/shadow/runs", json=report, headers=CANDIDATE_KEY) for report in (first, second))
+    )
+    assert [answer.json() for answer in answers] == [{"accepted": 1}] * 2
+    run = derived_id(event, "welcome", Side.CANDIDATE)
+    assert await world.rows("SELECT attempts, version FROM runs WHERE id = %s", run) == [(2, "v7")]

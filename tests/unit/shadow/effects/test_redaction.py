@@ -16,7 +16,7 @@ from comparators import Effect, Ledger, Outcome, Rules, Verdict, judge
 from comparators.generated import take_apart
 from shadow.catalogue.outside import Redaction
 from shadow.effects.redaction import HASH_BITS, Redactor
-from shadow.effects.sensitive import Kind
+from shadow.effects.sensitive import FORMS, Kind, has_words, may_have_forms
 
 KEY = b"acme" * 8
 ACME = Redactor(KEY)
@@ -371,3 +371,66 @@ class TestPeopleInFreeText:
         by = self.knowing({"customer": {"name": "Anna Meier", "first_name": "Name"}})
         once = by.value(f"{text} Anna Meier")
         assert by.value(once) == once
+
+
+# ---------------------------------------------------------------- what is told apart fast
+
+PIECES = st.sampled_from(
+    [
+        *("+1 (555) 010-0199", "4111 1111 1111 1111", "Bearer abc123def456ghi789", "tr_dev_abcdefghij", "a@b.test"),
+        *("https://u:p@h.test/x", "?token=abc", "%40", "eyJhbGciOi.abcdefghij.x", "-----BEGIN PRIVATE KEY-----xx"),
+        *("xoxb-1234567890", "whsec_abcdefgh", "signkey-abcdefgh", "shk_" + "a" * 16, "AKIA" + "A" * 16, "=", "~"),
+        *("1234 5678 9012 3", "٤١١١١١١١١١١١١١١١", " ", "\n"),
+    ]
+)
+TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=8)), max_size=4).map("".join)
+
+
+@given(TEXTS)
+def test_no_text_in_which_a_form_is_found_is_passed_over(text: str) -> None:
+    hashed = FORMS.sub(lambda found: found.group() if found.lastgroup == "redacted" else "#", text)
+    if len(text) >= 5 and hashed != text:
+        assert may_have_forms(text) or not _has_something_to_hash(text)
+
+
+def _has_something_to_hash(text: str) -> bool:
+    return any(found.lastgroup not in ("redacted", None) for found in FORMS.finditer(text))
+
+
+@given(TEXTS, st.booleans())
+def test_a_document_whose_texts_have_words_is_known_by_its_bytes(text: str, escaped: bool) -> None:
+    try:
+        document = json.dumps({"a": {"b": [text]}}, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        return
+    if may_have_forms(text, worded=True) and not may_have_forms(text, worded=False):
+        assert has_words(document)
+
+
+@given(st.text(max_size=20), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
+def test_other_encodings_hide_no_words(text: str, encoding: str) -> None:
+    try:
+        document = json.dumps({"a": text + " Bearer abc123def456ghi789"}, ensure_ascii=False).encode(encoding)
+    except UnicodeEncodeError:
+        return
+    assert b"abc123def456ghi789".decode() not in ACME.document(document).decode(errors="replace")
+
+
+PEOPLE = st.sampled_from(["Anna", "Anna Meier", "Zoë", 'O"Brien', "A/B", "Björn\tBorg"])
+
+
+@given(PEOPLE, PEOPLE, st.one_of(TEXTS, st.builds("Hi {} there".format, PEOPLE)), st.booleans())
+def test_a_document_is_looked_through_again_only_where_that_changes_it(
+    one: str, other: str, note: str, escaped: bool
+) -> None:
+    try:
+        document = json.dumps(
+            {"customer": {"name": one}, "firstName": other, "note": note}, ensure_ascii=escaped
+        ).encode()
+    except UnicodeEncodeError:
+        return
+    names, redacted = ACME.names_and_document(document)
+    assert names == ACME.names_in(document)
+    again = Redactor(KEY, names=names).document(document)
+    if not names.may_stand_in(redacted):
+        assert again == redacted
