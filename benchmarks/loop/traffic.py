@@ -141,7 +141,7 @@ def born(run: Run) -> bytes:
 def _effects(run: Run, milliseconds: int) -> bytes:
     number, reference = run.number, born(run)
     return (
-        b'{"run":"%(run)s","task":"%(task)s","attempt":1,"effects":['
+        b'{"run":"%(run)s","task":"%(task)s","attempt":1,%(event)s"effects":['
         b'{"id":"1","kind":"http","target":"pay","operation":"POST /v1/transfers","identity":"wd_%(n)d",'
         b'"occurred_at":%(at)d,"data":{"method":"POST","path":"/v1/transfers","content_type":"application/json",'
         b'"body":{"requestId":"wd_%(n)d","amount":%(amount)d,"currency":"EUR","reference":"%(reference)s"},'
@@ -163,6 +163,8 @@ def _effects(run: Run, milliseconds: int) -> bytes:
     ) % {
         b"run": run.name.encode(),
         b"task": TASK.encode(),
+        # As the client packages say it: legacy's platform shows its runs no event.
+        b"event": b'"event":"%s",' % run.event.encode() if run.event else b"",
         b"n": number,
         b"tenant": number % TENANTS,
         b"amount": number % 9973,
