@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from api.front.keys import KeyRing
-from api.front.report import Refusal, bearer, body_of, report_keys, unknown_key, unstored
+from api.front.report import Refusal, bearer, body_of, check_rate, report_keys, unknown_key, unstored
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.containment.fingerprints import fingerprint_key
@@ -28,11 +29,12 @@ def guard_router(catalogue: ResolvedCatalogue, database: Database) -> APIRouter:
     """The key to take fingerprints with, and the reports."""
     router = APIRouter()
     keys = report_keys(catalogue)
+    rates = Rates.of(catalogue.limits.requests_per_second)
 
     @router.get("/guard")
     async def key(request: Request) -> dict[str, str]:
         """The installation's key, in hexadecimal: fingerprints of a secret are equal wherever they are taken."""
-        await _side(keys, database, request)
+        await _side(keys, database, request, rates)
         try:
             async with database.connection(Work.OUTCOMES) as conn:
                 return {"key": (await fingerprint_key(conn)).hex()}
@@ -42,7 +44,7 @@ def guard_router(catalogue: ResolvedCatalogue, database: Database) -> APIRouter:
     @router.post("/guard")
     async def guard(request: Request) -> dict[str, int]:
         """What one guard does, which secrets its worker holds, and the hosts that calls were made to all the same."""
-        side = await _side(keys, database, request)
+        side = await _side(keys, database, request, rates)
         body = await body_of(request, catalogue.limits.body_bytes)
         try:
             told = GuardTold.model_validate_json(body)
@@ -65,13 +67,14 @@ def guard_router(catalogue: ResolvedCatalogue, database: Database) -> APIRouter:
     return router
 
 
-async def _side(keys: KeyRing[Side], database: Database, request: Request) -> Side:
+async def _side(keys: KeyRing[Side], database: Database, request: Request, rates: Rates | None) -> Side:
     """The side whose key the request carries."""
     key = bearer(request)
     if key is None:
         raise unknown_key("the side: an egress key or a report key")
     side = keys.holder(key)
     if side is not None:
+        check_rate(rates, key)
         return side
     try:
         async with database.connection(Work.OUTCOMES) as conn:
@@ -82,4 +85,5 @@ async def _side(keys: KeyRing[Side], database: Database, request: Request) -> Si
         raise unstored("guard", error) from None
     if found is None:
         raise unknown_key("the side: an egress key or a report key")
+    check_rate(rates, key)
     return Side(found[0])

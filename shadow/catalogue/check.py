@@ -52,6 +52,7 @@ def check(resolved: ResolvedCatalogue) -> tuple[CatalogueWarning, ...]:
     """All warnings, by the place they are about."""
     found = [
         *_platforms(resolved),
+        *_targets(resolved),
         *_sources(resolved),
         *(warning for task in resolved.tasks.values() for warning in _task(task, resolved)),
         *_shared_keys(resolved),
@@ -79,6 +80,14 @@ def _platforms(resolved: ResolvedCatalogue) -> Iterator[CatalogueWarning]:
                 f"{key}.signing_key",
                 "without it runs cannot be read, and only pushed outcomes are seen (only a dev server asks for none)",
             )
+
+
+def _targets(resolved: ResolvedCatalogue) -> Iterator[CatalogueWarning]:
+    for name, target in resolved.targets.items():
+        has_secrets = target.credential is not None or bool(target.headers)
+        if target.url.lower().startswith("http://") and has_secrets and not _is_loopback(target.url):
+            says = "its credential travels unencrypted; use https:// beyond this machine"
+            yield CatalogueWarning("plain-http", f"targets.{name}.url", says)
 
 
 def _urls(platform: Platform) -> Iterator[tuple[str, str]]:

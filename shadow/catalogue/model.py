@@ -247,7 +247,7 @@ class Limits(Strict):
     requests_per_second: float | None = Field(None, gt=0)
     """Of each event key, secret key, report key and egress key, in each process; beyond twice that at once callers get
     429. Unlimited by default: whoever calls a door is in production."""
-    control_requests_per_second: float | None = Field(200.0, gt=0)
+    control_requests_per_second: float | None = Field(500.0, gt=0)
     """Of each token at the control API, in each process, and twice that at once; null: unlimited."""
     sign_ins_per_minute: float = Field(10.0, gt=0)
     """Tokens that may be tried at the pages from one address, in each process."""

@@ -30,6 +30,7 @@ from shadow.cli import (
     tasks,
     token,
 )
+from shadow.observe import logs
 
 app = typer.Typer(
     name="shadow",
@@ -71,4 +72,5 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 def main() -> None:
     """Entry of the console script."""
+    logs.configure(level="warning")  # by itself structlog would show local variables
     app()

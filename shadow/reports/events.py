@@ -42,8 +42,8 @@ async def detail(
         tenants: only an event of these.
     """
     async with engine.connect() as connection:
-        row = (await connection.execute(_newest(name, sources))).one_or_none()
-        if row is None or (tenants is not None and row.tenant not in tenants):
+        row = (await connection.execute(_newest(name, sources, tenants))).one_or_none()
+        if row is None:
             return None
         content = await connection.scalar(
             select(bodies.c.content).where(bodies.c.id == row.id, bodies.c.part == "evidence")
@@ -67,8 +67,11 @@ async def detail(
         )
 
 
-def _newest(name: str, sources: Collection[str]) -> Select[Any]:
-    """The newest event of that name. Every way to look is one index's; nothing is ever scanned for a name."""
+def _newest(name: str, sources: Collection[str], tenants: Tenants = None) -> Select[Any]:
+    """The newest event of that name, of these tenants or of any.
+
+    Every way to look is one index's; nothing is ever scanned for a name.
+    """
     carried = [name, *(f"{source}:{name}" for source in sources)]
     ways = [select(events.c.id).where(events.c.delivery_id == any_(literal(carried, ARRAY(Text))))]
     if (identifier := _uuid(name)) is not None:
@@ -82,7 +85,11 @@ def _newest(name: str, sources: Collection[str]) -> Select[Any]:
         )
     # Found first and ordered then: else the planner may walk all events from the newest, looking for a name.
     found = union_all(*ways).cte("found").prefix_with("MATERIALIZED")
-    newest = select(found.c.id).order_by(found.c.id.desc()).limit(1).scalar_subquery()
+    ids = select(found.c.id)
+    if tenants is not None:
+        theirs = events.alias("theirs")
+        ids = ids.join(theirs, theirs.c.id == found.c.id).where(theirs.c.tenant.in_(tenants))
+    newest = ids.order_by(found.c.id.desc()).limit(1).scalar_subquery()
     return select(*_EVENT).where(events.c.id == newest)
 
 

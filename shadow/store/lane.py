@@ -3,7 +3,8 @@
 What psycopg does around a statement (a cursor, adapting each parameter, waiting in a generator, a look into the pool)
 takes more of the processor than the rows of a batch. A lane speaks through psycopg's own binding of libpq: the
 statement is prepared once, parameters are handed over in PostgreSQL's binary format, and the event loop is told of the
-socket once for as long as the connection lasts.
+socket once for as long as the connection lasts. Behind a pooler that knows of no prepared statements it is planned each
+time.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ class Lane:
         connection = self._connection or await self._connect()
         pgconn, statement = connection.pgconn, self._statement
         async with patience(connection, self._within):
+            if not self._database.prepares:  # what one server knows, the next one does not
+                pgconn.send_query_params(statement.text, parameters, statement.oids, statement.formats, result_format=1)
+                return await self._answer(pgconn)
             if not self._prepared:
                 pgconn.send_prepare(statement.name, statement.text, statement.oids)
                 prepared = await self._answer(pgconn)

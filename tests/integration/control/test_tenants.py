@@ -217,6 +217,13 @@ async def test_what_is_our_own_is_told(ours: httpx.AsyncClient, tenants: tuple[T
     assert we.value in raw["parts"][0]["content"]
 
 
+async def test_an_id_that_two_tenants_gave_is_of_ones_own_event(ours: httpx.AsyncClient, world: World) -> None:
+    mine = await world.event(tenant=OURS, external_id="evt-1")
+    await world.event(tenant=THEIRS, external_id="evt-1")
+    found = (await ours.get("/v1/events/evt-1")).json()
+    assert (found["id"], found["tenant"]) == (str(mine.event), OURS)
+
+
 async def test_a_token_of_several_tenants_sees_them_all_and_one_without_a_limit_sees_everything(
     client: httpx.AsyncClient, tenants: tuple[Tenant, Tenant], world: World
 ) -> None:
@@ -228,7 +235,12 @@ async def test_a_token_of_several_tenants_sees_them_all_and_one_without_a_limit_
         if one["id"] == tenants[0].signature
     ]
     assert (signature["pairs"], signature["tenant_count"]) == (2, 2)
-    assert len((await client.get("/v1/pairs", headers=both)).json()["items"]) == 2
+    first = (await client.get("/v1/pairs?limit=1", headers=both)).json()
+    second = (await client.get(f"/v1/pairs?limit=1&cursor={first['next_cursor']}", headers=both)).json()
+    assert [page["items"][0]["id"] for page in (first, second)] == [str(tenants[1].pair), str(tenants[0].pair)]
+    assert second["next_cursor"] is None
+    one = (await client.get(f"/v1/pairs?tenant={OURS}", headers=both)).json()["items"]
+    assert [pair["id"] for pair in one] == [str(tenants[0].pair)]
     assert len((await client.get("/v1/pairs")).json()["items"]) == 2
     assert (await client.get("/v1/gates", headers=both)).status_code == 403
 

@@ -97,6 +97,14 @@ async def test_a_statement_that_the_connection_has_forgotten_is_prepared_again(l
     assert await echoed(lane, b"again") == (pid, b"again")
 
 
+async def test_behind_a_pooler_that_keeps_no_statements_none_is_prepared(lane: Lane, database: Database) -> None:
+    database.prepares = False
+    assert (await echoed(lane, b"hello"))[1] == b"hello"
+    await lane.close()
+    async with database.connection(Work.BELL) as connection:
+        assert await (await connection.execute("SELECT name FROM pg_prepared_statements")).fetchall() == []
+
+
 async def test_lanes_are_for_as_many_as_there_are(database: Database) -> None:
     lanes = Lanes(database, Work.INTAKE, ECHO, number=2, within=30)
     async with lanes.one() as first, lanes.one() as second:

@@ -23,6 +23,12 @@ def test_the_small_catalogue_has_but_a_source_that_feeds_nothing() -> None:
 INNGEST_URLS = "    event_url: http://127.0.0.1:8288\n    api_url: http://[::1]:8288\n"
 
 
+def test_a_targets_credential_does_not_travel_in_the_open() -> None:
+    target = 'targets:\n  pay: {url: "http://pay.example", credential: {header: authorization, secret: x}}\n'
+    assert ("plain-http", "targets.pay.url") in warned(more=target)
+    assert "targets.pay.url" not in [key for _code, key in warned(more=target.replace("http:", "https:"))]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -150,6 +150,12 @@ def test_what_a_library_fills_into_its_messages_is_left_out(stream: io.StringIO)
     assert first["at"].startswith("test_logs:")
 
 
+def test_why_the_database_cannot_be_reached_is_told_in_words(stream: io.StringIO) -> None:
+    logs.configure(stream=stream)
+    logging.getLogger("psycopg.pool").warning("error connecting in %r: %s", "pool-1", "connection refused")
+    assert lines(stream)[0]["event"] == "error connecting in 'pool-1': connection refused"
+
+
 async def test_what_nobody_awaited_is_told_like_anything_else(
     stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,14 +169,22 @@ async def test_what_nobody_awaited_is_told_like_anything_else(
     await asyncio.sleep(0)
     del task
     gc.collect()
+    loop.call_soon(called_back, SECRET)
+    await asyncio.sleep(0)
     thread = threading.Thread(target=failing, name="worker")
     thread.start()
     thread.join()
     by_event = {line["event"]: line for line in lines(stream)}
-    assert by_event["loop.failed"]["task"] == "forgotten"
-    assert "in fail" in by_event["loop.failed"]["exception"]
+    forgotten, back = (line for line in lines(stream) if line["event"] == "loop.failed")
+    assert (forgotten["about"], forgotten["task"]) == ("Task exception was never retrieved", "forgotten")
+    assert "in fail" in forgotten["exception"]
+    assert back["about"].startswith("Exception in callback")
     assert by_event["thread.failed"]["thread"] == "worker"
     assert SECRET not in stream.getvalue()
+
+
+def called_back(text: str) -> None:
+    raise ValueError(quoting(text))
 
 
 async def fail() -> None:
