@@ -171,7 +171,12 @@ class Service:
             await self._database.vault.start()
             stack.push_async_callback(self._database.vault.stop)
             retention = self._catalogue.catalogue.retention
-            upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
+            upkeep = Upkeep(
+                self._database,
+                originals=retention.originals,
+                evidence=retention.evidence,
+                notices=retention.notices,
+            )
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
