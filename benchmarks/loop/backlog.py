@@ -27,7 +27,7 @@ changes of costs that are not tallied."""
 _TOLERATED = 0.02
 """Of the rate: what a backlog may grow by and still pass for one that does not, because it is sampled."""
 _SWAY_SECONDS = 1.5
-"""Of events: by how much a backlog of stages that work in batches differs from one look to another, and does not grow."""
+"""Of events: how much a backlog of stages that work in batches differs between looks without growing."""
 _LEAST = 3
 """Samples."""
 
