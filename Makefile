@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format bench lock clean
+.PHONY: demo test test-all lint format bench fuzz audit lock clean
 
 $(STAMP): requirements.lock pyproject.toml
 	@# Debian keeps ensurepip in a package of its own (python3-venv); without it the system's pip installs pip.
@@ -38,6 +38,13 @@ format: $(STAMP)
 bench: $(STAMP)  ## make bench NAME=accept
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=accept"; exit 2; }
 	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+fuzz: $(STAMP)  ## schemathesis against the API, then every fuzzer for two minutes; make fuzz ARGS="--seconds 30"
+	@$(BIN)/python -m tests.fuzz.schema --examples 50 --seconds 600
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit: $(STAMP)  ## known vulnerabilities of what is installed
+	@bash .ci/audit
 
 lock: $(STAMP)  ## pin anew; the file names no registry
 	$(BIN)/python -m pip install --quiet pip-tools

@@ -13,6 +13,7 @@ Required: as many verdicts of each kind as were loaded, all of them counted, and
 from __future__ import annotations
 
 import argparse
+import gc
 import shutil
 import tempfile
 import time
@@ -281,6 +282,10 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, object], bool]
         meter.watch(judge, "_each", "judge_load")
         await judge.once(datetime.now(UTC) - timedelta(days=1))
         await counting.once()
+        # As the service does when it has started.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         meter.look_for_backends()
         rounds = Counter[str]()
         with meter.stage("judge"):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +29,7 @@ from shadow.containment.watch import ContainmentWatch
 from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
 from shadow.cutover.routing import Routing
+from shadow.drain import drain_time
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 10
-"""How long requests under way may take once the process is told to stop."""
+"""How long requests under way may take once a listener is told to stop, unless its catalogue says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def server_settings(listener: Listener) -> dict[str, Any]:
+def server_settings(listener: Listener, drain: float = DRAIN_SECONDS) -> dict[str, Any]:
     """The uvicorn settings of every listener (the benchmarks use them too)."""
     return {
         "host": listener.host,
@@ -120,7 +123,7 @@ def server_settings(listener: Listener) -> dict[str, Any]:
         "log_config": None,
         "server_header": False,
         "date_header": False,  # the doors pass answers of the platforms on, which have their own
-        "timeout_graceful_shutdown": DRAIN_SECONDS,
+        "timeout_graceful_shutdown": math.ceil(drain),
         "backlog": 2048,
     }
 
@@ -138,9 +141,12 @@ class Service:
         loops: bool,
         data: Path | None = None,
         smtp: Listener | None = None,
+        drain: timedelta | None = None,
     ) -> None:
         """
         Args:
+            drain: how long what is under way may take once the process is told to stop; the catalogue says it by
+                default (`shadow/drain.py`).
             smtp: where workers send mail, with the front listener only.
             data: the folder below which is spooled while the database is away; `.shadow` by default.
         """
@@ -152,6 +158,8 @@ class Service:
         self._loops = loops
         database.vault.redaction = catalogue.catalogue.redaction
         self._smtp = smtp
+        self._drain = drain_time(catalogue, drain)
+        self._on_drain: list[Callable[[], None]] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then drain: servers first, then what they feed.
@@ -164,7 +172,12 @@ class Service:
             await self._database.vault.start()
             stack.push_async_callback(self._database.vault.stop)
             retention = self._catalogue.catalogue.retention
-            upkeep = Upkeep(self._database, originals=retention.originals, evidence=retention.evidence)
+            upkeep = Upkeep(
+                self._database,
+                originals=retention.originals,
+                evidence=retention.evidence,
+                notices=retention.notices,
+            )
             await upkeep.start()
             stack.push_async_callback(upkeep.stop)
             http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
@@ -190,9 +203,13 @@ class Service:
             )
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
-            for server in servers:
+            log.info("service.draining", seconds=self._drain.total_seconds())
+            for begin in self._on_drain:
+                begin()
+            for server, task in zip(servers, serving, strict=True):
+                # The front first: while it drains, the control listener says that the process lives and is not ready.
                 server.should_exit = True
-            await asyncio.gather(*serving)
+                await task
             stopped.cancel()
         log.info("service.stopped")
 
@@ -263,6 +280,7 @@ class Service:
             )
             await gateway.start()
             stack.push_async_callback(gateway.stop)
+            self._on_drain.append(gateway.drain)
         if self._smtp is not None:
             await self._mail_sink(stack, gateway, self._smtp)
         reports = SpooledReports(self._catalogue, self._database, spool)
@@ -284,7 +302,7 @@ class Service:
             extra=[(PREFIX, worker_app(self._catalogue, self._database, identify, reports))],
         )
         stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
-        return _Server(uvicorn.Config(front_app(services), **server_settings(self._front)))
+        return _Server(uvicorn.Config(front_app(services), **server_settings(self._front, self._drain.total_seconds())))
 
     def _discover(self, http: httpx.AsyncClient) -> Discover:
         """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""
@@ -319,6 +337,7 @@ class Service:
             metrics_open=_is_loopback(self._control.host),
         )
         stack.push_async_callback(services.proofs.stop)
+        self._on_drain.append(partial(setattr, services, "draining", True))
         return _Server(uvicorn.Config(control_app(services), **server_settings(self._control)))
 
 
@@ -332,6 +351,7 @@ def run(
     control: Listener | None,
     loops: bool,
     smtp: Listener | None = None,
+    drain: timedelta | None = None,
 ) -> None:
     """Run a process until SIGTERM or SIGINT.
 
@@ -352,7 +372,9 @@ def run(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        service = Service(catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp)
+        service = Service(
+            catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp, drain=drain
+        )
         try:
             await service.run(stop)
         finally:

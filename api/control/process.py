@@ -46,7 +46,10 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", summary="Ready", responses=answers(examples.READY), dependencies=[Depends(known_parameters)])
 async def readyz(services: Services) -> Ready:
-    """Whether the database can be reached and has the newest schema. Needs no token."""
+    """Whether the database can be reached and has the newest schema, and the process is not stopping. Needs no
+    token."""
+    if services.draining:
+        raise Refusal(503, "the process is stopping; what is under way goes on")
     newest = await asyncio.to_thread(_newest_migration)
     try:
         async with services.engine.connect() as connection:

@@ -23,6 +23,8 @@ class ControlServices:
     catalogue: ResolvedCatalogue
     metrics_open: bool = False
     """Whether metrics need no token: right while only this machine can reach the listener."""
+    draining: bool = False
+    """Whether the process has been told to stop: it is alive then, and not ready."""
     rates: Rates | None = field(init=False)
     """How often each token may ask, in this process; None: as often as it likes."""
     sign_ins: Rates = field(init=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,9 @@ _OURS = frozenset(
     }
 )
 """Whatever else a list is asked by, no issued run has it: versions, machines, regions, schedules."""
+_IS_SIZE = re.compile("[0-9]{1,6}").fullmatch
+_LATEST = 4_398_046_511_103
+"""Milliseconds: in 2109."""
 _DEEPEST = 100
 """Pages that a cursor leads back; those before are read from the start again."""
 
@@ -84,10 +88,10 @@ class Cursor:
         try:
             read = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             starts = tuple(
-                Position(int(until) if until is not None else None, last, UUID(hex=below) if below else None)
+                Position(_told(until), None if last is None else str(last), UUID(hex=below) if below else None)
                 for until, last, below in read["shadow"]
             )
-            return cls(starts, read["since"])
+            return cls(starts, _told(read["since"]))
         except (binascii.Error, ValueError, TypeError, KeyError, AttributeError):
             return None
 
@@ -112,7 +116,7 @@ def list_query(given: Sequence[tuple[str, str]], now: datetime) -> ListQuery | N
     size = query.get("page[size]", str(DEFAULT_SIZE))
     text = query.get("page[after]") or query.get("page[before]")
     cursor = Cursor.of(text) if text else Cursor()
-    if not size.isdigit() or not 1 <= int(size) <= MOST or cursor is None:
+    if not _IS_SIZE(size) or not 1 <= int(size) <= MOST or cursor is None:
         return None
     since, until = _moment(query.get("filter[createdAt][from]")), _moment(query.get("filter[createdAt][to]"))
     if since is None and until is None:
@@ -183,11 +187,20 @@ def _many(query: Mapping[str, str], name: str) -> frozenset[str] | None:
     return found or None
 
 
+def _told(milliseconds: object) -> int | None:
+    """Raises ValueError for what no cursor of ours says."""
+    if milliseconds is None:
+        return None
+    if not isinstance(milliseconds, int) or not 0 <= milliseconds <= _LATEST:
+        raise ValueError("no moment")
+    return milliseconds
+
+
 def _moment(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdigit() else datetime.fromisoformat(text)
+        moment = datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdecimal() else datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -96,7 +96,7 @@ async def body_of(request: Request, most: int) -> bytes:
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ENCODED, headers={"accept-encoding": "identity"})
     announced = request.headers.get("content-length", "")
     chunks: list[bytes] = []
-    size = int(announced) if announced.isdigit() else 0
+    size = int(announced) if announced.isdecimal() else 0
     if size <= most:
         size = 0
         async for chunk in request.stream():

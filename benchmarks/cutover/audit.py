@@ -19,7 +19,7 @@ SELECT (SELECT count(*) FROM dispatches WHERE state <> 'dead')
      + (SELECT count(*) FROM runs WHERE state <> 'finished' AND coalesce(scheduled_at, now()) <= now())
 """
 # Of every event of a producer: who had authority, who ended its run, and whose writes went out.
-_EVENTS = """
+EVENTS = """
 SELECT event.id, event.name, event.external_id, event.phase, event.authority,
        ARRAY(SELECT DISTINCT run.side FROM runs AS run
              WHERE run.event_id = event.id AND run.authority = 'real') AS real,
@@ -55,7 +55,7 @@ async def books(stage_url: str) -> dict[str, Any]:
 async def audit(database: Database, told: dict[str, Any], sent: Iterable[Sent]) -> dict[str, Any]:
     """The figures; see the bench's docstring for what they have to be."""
     async with database.connection(Work.CONTROL) as connection:
-        cursor = await connection.execute(_EVENTS)
+        cursor = await connection.execute(EVENTS)
         events = await cursor.fetchall()
         leaks = await (await connection.execute("SELECT count(*) FROM incidents WHERE kind = 'leak'")).fetchone()
         dead = await (await connection.execute("SELECT count(*) FROM dispatches WHERE state = 'dead'")).fetchone()

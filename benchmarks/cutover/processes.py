@@ -34,7 +34,7 @@ class Serving:
     async def start(self) -> None:
         """Returns once it is ready."""
         await self._child.start()
-        await _until_ready(self._child, self.control_url)
+        await until_ready(self._child, self.control_url)
 
     async def stop(self) -> None:
         await self._child.stop()
@@ -59,7 +59,7 @@ class Working:
     async def start(self) -> None:
         """Returns once it is ready."""
         await self._child.start()
-        await _until_ready(self._child, f"http://127.0.0.1:{self._control_port}")
+        await until_ready(self._child, f"http://127.0.0.1:{self._control_port}")
 
     async def stop(self) -> None:
         await self._child.stop()
@@ -68,7 +68,7 @@ class Working:
         await self._child.kill()
 
 
-async def _until_ready(child: Child, control_url: str) -> None:
+async def until_ready(child: Child, control_url: str) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
         for _ in range(int(START_SECONDS / 0.1)):
             assert child.process is not None

@@ -26,6 +26,8 @@ changes of costs that are not tallied."""
 
 _TOLERATED = 0.02
 """Of the rate: what a backlog may grow by and still pass for one that does not, because it is sampled."""
+_SWAY_SECONDS = 1.5
+"""Of events: how much a backlog of stages that work in batches differs between looks without growing."""
 _LEAST = 3
 """Samples."""
 
@@ -67,4 +69,6 @@ def growing(samples: Sequence[Sample], per_second: float) -> dict[str, float]:
         per_second: events that were sent meanwhile.
     """
     grown = {stage: growth(samples, stage) for stage in STAGES}
-    return {stage: round(slope, 1) for stage, slope in grown.items() if slope > _TOLERATED * per_second}
+    lasted = samples[-1].at - samples[0].at if samples else 0.0
+    least = max(_TOLERATED, _SWAY_SECONDS / lasted if lasted else 0.0) * per_second
+    return {stage: round(slope, 1) for stage, slope in grown.items() if slope > least}

@@ -141,7 +141,7 @@ def born(run: Run) -> bytes:
 def _effects(run: Run, milliseconds: int) -> bytes:
     number, reference = run.number, born(run)
     return (
-        b'{"run":"%(run)s","task":"%(task)s","attempt":1,"effects":['
+        b'{"run":"%(run)s","task":"%(task)s"%(event)s,"attempt":1,"effects":['
         b'{"id":"1","kind":"http","target":"pay","operation":"POST /v1/transfers","identity":"wd_%(n)d",'
         b'"occurred_at":%(at)d,"data":{"method":"POST","path":"/v1/transfers","content_type":"application/json",'
         b'"body":{"requestId":"wd_%(n)d","amount":%(amount)d,"currency":"EUR","reference":"%(reference)s"},'
@@ -163,6 +163,7 @@ def _effects(run: Run, milliseconds: int) -> bytes:
     ) % {
         b"run": run.name.encode(),
         b"task": TASK.encode(),
+        b"event": _event(run),
         b"n": number,
         b"tenant": number % TENANTS,
         b"amount": number % 9973,
@@ -172,10 +173,14 @@ def _effects(run: Run, milliseconds: int) -> bytes:
 
 
 def _outcome(run: Run, milliseconds: int) -> bytes:
-    event = b"" if run.event is None else b',"event":"%s"' % run.event.encode()
     return (
         b'{"run":"%s","task":"%s","status":"completed","attempts":1,"output":%s,"started_at":%d,"finished_at":%d%s}'
-    ) % (run.name.encode(), TASK.encode(), _output(run), milliseconds - 200, milliseconds, event)
+    ) % (run.name.encode(), TASK.encode(), _output(run), milliseconds - 200, milliseconds, _event(run))
+
+
+def _event(run: Run) -> bytes:
+    """The member that names the event, of a run that knows it."""
+    return b"" if run.event is None else b',"event":"%s"' % run.event.encode()
 
 
 def _output(run: Run) -> bytes:

@@ -126,6 +126,8 @@ class Producers:
         }
         body = orjson.dumps({"payload": payload, "options": options})
         answer = await self._post(f"/api/v1/tasks/{trigger.task}/trigger", body, headers)
+        if "id" not in answer:
+            raise NotAcknowledged(f"200 without a run: {answer!r:.200}", final=False)
         return (str(answer["id"]),)
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Row:

@@ -177,3 +177,5 @@ class Retention(Strict):
     """Sealed bodies of events and recorded answers: what replay and the gateway need."""
     evidence: Duration = timedelta(days=400)
     """Redacted effects, pairs and differences."""
+    notices: Duration = timedelta(days=180)
+    """What people were told, and how: once every channel has taken it, or was given up."""

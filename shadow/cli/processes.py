@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,15 @@ SmtpPort = Annotated[
     typer.Option(envvar="SHADOW_SMTP_PORT", help="Of the mail sink, for smtp:// targets; none by default."),
 ]
 
+Drain = Annotated[
+    float | None,
+    typer.Option(
+        envvar="SHADOW_DRAIN",
+        min=0,
+        help="Seconds that what is under way may take once told to stop; as long as the catalogue's longest timeout.",
+    ),
+]
+
 DEFAULT_CATALOGUE = Path("catalogue.yaml")
 DEFAULT_DATA = Path(".shadow")
 FRONT_PORT = 8484
@@ -39,6 +49,7 @@ def up(
     control_port: ControlPort = CONTROL_PORT,
     smtp_host: SmtpHost = "127.0.0.1",
     smtp_port: SmtpPort = None,
+    drain: Drain = None,
 ) -> None:
     """Everything in one process: both listeners and all loops."""
     from shadow.service import Listener
@@ -51,6 +62,7 @@ def up(
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
         smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
+        drain=timedelta(seconds=drain) if drain is not None else None,
         loops=True,
     )
 
@@ -66,6 +78,7 @@ def serve(
     control_port: ControlPort = CONTROL_PORT,
     smtp_host: SmtpHost = "127.0.0.1",
     smtp_port: SmtpPort = None,
+    drain: Drain = None,
 ) -> None:
     """HTTP only: the front listener (doors) and the control listener (API, metrics)."""
     from shadow.service import Listener
@@ -78,6 +91,7 @@ def serve(
         front=Listener(front_host, front_port),
         control=Listener(control_host, control_port),
         smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
+        drain=timedelta(seconds=drain) if drain is not None else None,
         loops=False,
     )
 

@@ -172,7 +172,7 @@ def _json(content: bytes) -> JSON:
 def _text(content: bytes, charset: str) -> str:
     try:
         return content.decode(charset)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):
         raise Unparsable(f"the body is no text in {charset!r}") from None
 
 

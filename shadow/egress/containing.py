@@ -99,7 +99,12 @@ class Containing:
         if disposition is Disposition.WAIT and run.twin is not None:
             metrics.egress_held(asked.target)
             async with self._twins.waiting(run.twin) as woken:
-                while disposition is Disposition.WAIT and woken is not None and time.monotonic() < until:
+                while (
+                    disposition is Disposition.WAIT
+                    and woken is not None
+                    and not self._twins.stopping
+                    and time.monotonic() < until
+                ):
                     await self._twins.pause(woken, until)
                     found, disposition = await self._look(question)
         late = None

@@ -138,6 +138,10 @@ class Gateway:
         await self.incidents.start()
         await self.versions.start()
 
+    def drain(self) -> None:
+        """Calls that are held for their twins get at once what they would get at the end of their wait."""
+        self._twins.let_go()
+
     async def stop(self) -> None:
         await self.versions.stop()
         await self.incidents.stop()

@@ -114,6 +114,8 @@ class Twins:
         self._poll = poll
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._held = 0
+        self.stopping = False
+        """Whether calls get at once what they would get at the end of their wait."""
         self._task: asyncio.Task[None] | None = None
         self.recent = Recent()
 
@@ -210,6 +212,13 @@ class Twins:
             self._waiting[twin].discard(event)
             if not self._waiting[twin]:
                 del self._waiting[twin]
+
+    def let_go(self) -> None:
+        """Nobody shall wait any more: the process is stopping."""
+        self.stopping = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
 
     async def pause(self, event: asyncio.Event, until: float) -> None:
         """Sleep until woken, the next poll, or that moment of the monotonic clock."""

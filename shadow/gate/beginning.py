@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import psycopg
+import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
@@ -14,6 +18,8 @@ from shadow.gate.epochs import Epoch
 from shadow.gate.versions import Change, Seen, change_of, present_version, versions_seen
 from shadow.judge.rulebook import Rulebook
 from shadow.store.database import Connection, Database, Work
+
+log = structlog.get_logger(__name__)
 
 _FIRST = """
 SELECT asked.task, least(oldest.starts_at, clock_timestamp())
@@ -50,19 +56,16 @@ class Beginnings:
             if self._read_at is None or time.monotonic() - self._read_at >= self.rules_seconds:
                 await self._rulebook.look(connection)
                 self._read_at = time.monotonic()
-            known = await epochs.current(connection, tasks)
+            known = await epochs.readable(connection, tasks)
             seen = await versions_seen(connection, tasks)
             first = await _first_pairs(connection, [task for task in tasks if task not in known])
         begun = 0
         for task, starts_at in first.items():
-            begun += await self._begin_first(task, starts_at, seen)
+            with others_go_on(task):
+                begun += await self._begin_first(task, starts_at, seen)
         for task, epoch in known.items():
-            changed = {
-                side: change
-                for side in Side
-                if (change := change_of(epoch.version(side), epoch.started_at, seen.get((task, side), ()))) is not None
-            }
-            begun += await self._follow(epoch, changed)
+            with others_go_on(task):
+                begun += await self._follow(epoch, _changed(epoch, seen))
         self._known = {task: self._rulebook.fingerprint(task) for task in tasks}
         return begun
 
@@ -112,6 +115,23 @@ class Beginnings:
         begin another one again and again because of what it has known all the time.
         """
         return rules != epoch.rules and rules != self._known.get(epoch.task)
+
+
+def _changed(epoch: Epoch, seen: Mapping[tuple[str, Side], Sequence[Seen]]) -> dict[Side, Change]:
+    """The sides that have another version than the epoch."""
+    found = {side: change_of(epoch.version(side), epoch.started_at, seen.get((epoch.task, side), ())) for side in Side}
+    return {side: change for side, change in found.items() if change is not None}
+
+
+@contextmanager
+def others_go_on(task: str | None) -> Iterator[None]:
+    """What one task's evidence comes to grief over keeps no other gate shut. A database that is away is everybody's."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except Exception:
+        log.exception("gate.counting_failed", task=task)
 
 
 async def _first_pairs(connection: Connection, tasks: Sequence[str]) -> dict[str, datetime]:

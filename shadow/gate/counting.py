@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,9 +12,9 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.gate import epochs
-from shadow.gate.beginning import Beginnings
+from shadow.gate.beginning import Beginnings, others_go_on
 from shadow.gate.epoch_counts import Asked, correct, count, to_correct
-from shadow.gate.frontier import frontiers
+from shadow.gate.frontier import Frontiers, frontiers
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import alpha_of
 from shadow.gate.standing import Test
@@ -34,6 +32,10 @@ _RULES = 6
 """So many times older what is known of rules: judges look for them as seldom."""
 _SHARE = 0.1
 """Of the time, which a loop may spend: where one turn takes long, the next waits."""
+_FRONTIER_SHARE = 0.05
+"""Of the time, which looking for the frontier may take: where many dispatches are queued it takes long."""
+_FRONTIER_SECONDS = 5.0
+"""How old it may get."""
 
 # The oldest pair that was not counted yet says whether there is anything to do.
 _DUE = """
@@ -95,6 +97,7 @@ class CountingLoop:
         self._look_seconds = look_seconds
         self._beginnings = Beginnings(database, catalogue, look_seconds * _RULES)
         self._looked: float | None = None
+        self._reach: tuple[float, Frontiers] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -119,24 +122,24 @@ class CountingLoop:
         async with self._database.connection(Work.GATE) as connection:
             wrong = await to_correct(connection, self._batch)
             due = await self._due(connection, now)
-            known = await epochs.current(connection, list(self._catalogue.tasks))
+            known = await epochs.asked_before(connection, self._catalogue.tasks)
             changed = [
                 task
-                for task, epoch in known.items()
-                if epoch.test not in (None, test_of(self._catalogue, task, epoch.number))
+                for task, (number, test) in known.items()
+                if test not in (None, test_of(self._catalogue, task, number))
             ]
             if not (wrong or due or changed):
                 return Turn(begun)
-            reach = await frontiers(connection, self._catalogue, now)
+            reach = await self._frontiers(connection, now)
         corrected = counted = most = 0
         declared = self._catalogue.tasks
         for task, pairs in wrong.items():
-            with _others_go_on(task):
+            with others_go_on(task):
                 async with self._database.connection(Work.GATE) as connection:
                     asked = self._asked(task)
                     corrected += await correct(connection, declared.get(task or ""), pairs, asked, reach.now)
         for task in sorted({*due, *changed}):
-            with _others_go_on(task):
+            with others_go_on(task):
                 async with self._database.connection(Work.GATE) as connection:
                     asked = self._asked(task)
                     done = await count(connection, declared[task], asked, reach.of(task), limit=self._batch)
@@ -144,6 +147,16 @@ class CountingLoop:
                     fail_points.reach("gate.counted")
                 counted, most = counted + done, max(most, done)
         return Turn(begun, counted, corrected, more=most == self._batch)
+
+    async def _frontiers(self, connection: Connection, now: datetime | None) -> Frontiers:
+        """How far one may count. What was found out a little earlier holds, but reaches less far."""
+        started = time.monotonic()
+        if now is None and self._reach is not None and started < self._reach[0]:
+            return self._reach[1]
+        found = await frontiers(connection, self._catalogue, now)
+        took = time.monotonic() - started
+        self._reach = (started + took + min(took / _FRONTIER_SHARE, _FRONTIER_SECONDS), found) if now is None else None
+        return found
 
     def _asked(self, task: str | None) -> Asked:
         return lambda number: test_of(self._catalogue, task or "", number)
@@ -166,14 +179,3 @@ class CountingLoop:
                 done = Turn()
             took = time.monotonic() - started
             await asyncio.sleep(took if done.more else max(self._poll_seconds, took / _SHARE))
-
-
-@contextmanager
-def _others_go_on(task: str | None) -> Iterator[None]:
-    """What one task's evidence comes to grief over keeps no other gate shut. A database that is away is everybody's."""
-    try:
-        yield
-    except psycopg.OperationalError:
-        raise
-    except Exception:
-        log.exception("gate.counting_failed", task=task)

@@ -58,7 +58,7 @@ SELECT id, signature, tenant, max_severity, expires_at, made_at, ended_at FROM a
 """
 # The original of a replay, and what else replays it.
 _ALREADY = """
-SELECT pair.id, pair.id FROM pairs AS pair WHERE pair.id = ANY(%(originals)s) AND pair.counted_in = %(epoch)s
+SELECT pair.id, pair.id FROM pairs AS pair WHERE pair.id = ANY(%(replayed)s) AND pair.counted_in = %(epoch)s
   AND pair.counted_place IS NOT NULL
 UNION
 SELECT pair.replays, pair.id FROM pairs AS pair WHERE pair.replays = ANY(%(originals)s) AND pair.counted_in = %(epoch)s
@@ -287,7 +287,9 @@ def _places(stands: Sequence[Stand], last: int) -> list[int | None]:
 async def _already(connection: Connection, epoch: Epoch, pairs: Sequence[Pair]) -> set[UUID]:
     """Of the originals of these pairs, those of whose event a pair has been counted in this epoch."""
     originals = sorted({pair.replays or pair.id for pair in pairs})
-    cursor = await connection.execute(_ALREADY, {"originals": originals, "epoch": epoch.id})
+    replayed = sorted({pair.replays for pair in pairs if pair.replays is not None})
+    values = {"originals": originals, "replayed": replayed, "epoch": epoch.id}
+    cursor = await connection.execute(_ALREADY, values)
     return {row[0] for row in await cursor.fetchall()}
 
 

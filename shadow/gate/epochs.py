@@ -46,6 +46,7 @@ _NAMES = (
 )
 _COLUMNS = ", ".join(_NAMES)
 _CURRENT = f"SELECT {_COLUMNS} FROM epochs WHERE task = ANY(%s) AND ended_at IS NULL"  # noqa: S608  # of constants
+_ASKED = "SELECT task, number, log_e FROM epochs WHERE task = ANY(%s) AND ended_at IS NULL"
 _LASTING = "SELECT task FROM epochs WHERE task = ANY(%s) AND ended_at IS NULL"
 _OF_TASK = f"SELECT {_COLUMNS} FROM epochs WHERE task = %s ORDER BY number DESC LIMIT %s"  # noqa: S608
 _LOCK = f"SELECT {_COLUMNS} FROM epochs WHERE task = %s AND ended_at IS NULL FOR UPDATE"  # noqa: S608
@@ -131,6 +132,26 @@ async def lasting(connection: Connection, tasks: Collection[str]) -> set[str]:
     """Of these tasks, those that have an epoch."""
     cursor = await connection.execute(_LASTING, (sorted(tasks),))
     return {row[0] for row in await cursor.fetchall()}
+
+
+async def readable(connection: Connection, tasks: Collection[str]) -> dict[str, Epoch]:
+    """The same, without those that can't be read: that is said, and keeps no other task from its own."""
+    found: dict[str, Epoch] = {}
+    for row in await (await connection.execute(_CURRENT, (sorted(tasks),))).fetchall():
+        try:
+            epoch = _epoch(row)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            log.error("gate.epoch_unreadable", task=row[1], error=type(error).__name__)
+            continue
+        found[epoch.task] = epoch
+    return found
+
+
+async def asked_before(connection: Connection, tasks: Collection[str]) -> dict[str, tuple[int, Test | None]]:
+    """Of the tasks that have an epoch, its number, and what was asked of its statistic when it was last looked at; None
+    where it never was, or where that can't be told."""
+    cursor = await connection.execute(_ASKED, (sorted(tasks),))
+    return {task: (number, _test(logs)) for task, number, logs in await cursor.fetchall()}
 
 
 async def of_task(connection: Connection, task: str, limit: int) -> list[Epoch]:
@@ -284,8 +305,12 @@ def _epoch(row: Sequence[Any]) -> Epoch:
             logs.get("below_highest", 0.0),
             logs.get("above_highest", 0.0),
         ),
-        test=Test(logs["budget"], logs["alpha"], logs["regress_alpha"]) if "budget" in logs else None,
+        test=_test(logs),
     )
+
+
+def _test(logs: Mapping[str, float]) -> Test | None:
+    return Test(logs["budget"], logs["alpha"], logs["regress_alpha"]) if "budget" in logs else None
 
 
 def _mark(stored: Mapping[str, int] | None) -> Mark | None:

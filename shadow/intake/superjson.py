@@ -69,7 +69,7 @@ def decode(text: str | bytes) -> JSON:
     """A superjson document as plain JSON.
 
     Raises:
-        ValueError: it is no superjson document, or its type hints name a place that is not there.
+        ValueError: it is no superjson document, or its type hints are none, or name a place that is not there.
     """
     document: JSON = read(text)
     if not isinstance(document, dict) or "json" not in document:
@@ -81,7 +81,7 @@ def decode(text: str | bytes) -> JSON:
     legacy_paths = not meta.get("v")
     try:
         _annotate(root, 0, meta["values"], legacy_paths)
-    except (KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError("a type hint of the superjson document names a place that is not there") from error
     return _dropping_undefined(root[0])
 

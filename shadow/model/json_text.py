@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import orjson
@@ -29,10 +30,16 @@ def parse(content: bytes) -> JSON:
         else:
             return value
     try:
-        value = json.loads(content, parse_constant=_refuse)
+        value = json.loads(content, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise TooDeep(DEEPEST) from None
     return value
+
+
+def _finite(text: str) -> JSON:
+    """A number past all floats stays the text that it was: infinity would be another one."""
+    value = float(text)
+    return value if math.isfinite(value) else text
 
 
 def _refuse(constant: str) -> JSON:

@@ -42,6 +42,10 @@ class SpoolFile:
     def __init__(self, path: Path, held: typing.IO[bytes]) -> None:
         self.path = path
         self._held = held
+        self._past: dict[str, int] = {}
+        """By kind, up to which item all are done with though the disk is too full to delete them."""
+        self._unmarked = 0
+        """Items that were set aside and could not be marked."""
         self._turn = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -91,8 +95,9 @@ class SpoolFile:
             return None
         try:
             found = cls(path, held)
-            # Whatever was refused may be taken by what runs now.
-            found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
+            # Whatever was refused may be taken by what runs now. Should the disk be full, another time.
+            with contextlib.suppress(sqlite3.Error):
+                found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
         except BaseException:
             held.close()
             raise
@@ -116,7 +121,8 @@ class SpoolFile:
         size = 0
         with self._turn:
             cursor = self._connection.execute(
-                "SELECT id, kind, body FROM items WHERE kind = ? AND refused IS NULL ORDER BY id LIMIT ?", (kind, most)
+                "SELECT id, kind, body FROM items WHERE kind = ? AND refused IS NULL AND id > ? ORDER BY id LIMIT ?",
+                (kind, self._past.get(kind, 0), most),
             )
             for row in cursor:
                 item = Stored(*row)
@@ -130,27 +136,47 @@ class SpoolFile:
     def kinds(self) -> set[str]:
         """Those of which something waits."""
         with self._turn:
-            rows = self._connection.execute("SELECT DISTINCT kind FROM items WHERE refused IS NULL").fetchall()
-        return {kind for (kind,) in rows}
+            rows = self._connection.execute(
+                "SELECT kind, max(id) FROM items WHERE refused IS NULL GROUP BY kind"
+            ).fetchall()
+        return {kind for kind, last in rows if last > self._past.get(kind, 0)}
 
-    def remove(self, ids: Sequence[int]) -> None:
-        """Forget items that are written down elsewhere."""
-        with self._turn, self._transaction():
-            self._connection.executemany("DELETE FROM items WHERE id = ?", [(one,) for one in ids])
+    def remove(self, items: Sequence[Stored]) -> None:
+        """Forget items of a kind that are written down elsewhere, the oldest of it.
 
-    def refuse(self, item: int, reason: str) -> None:
+        Deleting takes room on the disk. Where there is none, they are passed over from now on, and go with the file.
+        """
+        with self._turn:
+            try:
+                with self._transaction():
+                    self._connection.executemany("DELETE FROM items WHERE id = ?", [(item.id,) for item in items])
+            except sqlite3.Error:
+                self._past[items[-1].kind] = items[-1].id
+
+    def refuse(self, item: Stored, reason: str) -> None:
         """Set aside what the database will not take, so that it keeps nobody else up."""
         with self._turn:
-            self._connection.execute("UPDATE items SET refused = ? WHERE id = ?", (reason, item))
+            try:
+                self._connection.execute("UPDATE items SET refused = ? WHERE id = ?", (reason, item.id))
+            except sqlite3.Error:
+                self._past[item.kind] = item.id
+                self._unmarked += 1
 
     def size(self) -> tuple[int, int, int]:
         """(items that wait, bytes of their bodies, items that were set aside)."""
         with self._turn:
-            row = self._connection.execute(
-                "SELECT count(*) FILTER (WHERE refused IS NULL), coalesce(sum(length(body)), 0),"
-                " count(*) FILTER (WHERE refused IS NOT NULL) FROM items"
+            size, refused = self._connection.execute(
+                "SELECT coalesce(sum(length(body)), 0), count(refused) FROM items"
             ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
+            kinds = self._connection.execute("SELECT DISTINCT kind FROM items WHERE refused IS NULL").fetchall()
+            waiting = 0
+            for (kind,) in kinds:
+                (count,) = self._connection.execute(
+                    "SELECT count(*) FROM items WHERE kind = ? AND refused IS NULL AND id > ?",
+                    (kind, self._past.get(kind, 0)),
+                ).fetchone()
+                waiting += count
+        return waiting, size, refused + self._unmarked
 
     def close(self, *, remove: bool) -> None:
         """Let go of it, so that another process may take it.

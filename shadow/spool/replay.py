@@ -110,10 +110,10 @@ class SpoolReplay:
                 return
             reason = f"{type(error).__name__}: {error}" if isinstance(error, WrongSealingKey) else type(error).__name__
             log.error("spool.refused", file=str(file.path), item=items[0].id, kind=items[0].kind, error=reason)
-            await asyncio.to_thread(file.refuse, items[0].id, reason[:_LONGEST_REASON])
+            await asyncio.to_thread(file.refuse, items[0], reason[:_LONGEST_REASON])
             return
         reach("spool.replayed")
-        await asyncio.to_thread(file.remove, [item.id for item in items])
+        await asyncio.to_thread(file.remove, items)
 
     async def _run(self) -> None:
         while True:

@@ -32,6 +32,15 @@ log = structlog.get_logger(__name__)
 MIGRATION_LOCK = 0x5AD0
 """Advisory lock under which one process at a time migrates and makes partitions."""
 
+_RECONNECT_SECONDS = 5.0
+_LINE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""libpq's settings for a server that has gone without a word: its connections end within half a minute."""
 CONNECTION_WAIT_SECONDS = 5.0
 """How long a pool's users wait for a connection; then psycopg_pool.PoolTimeout (a psycopg.OperationalError)."""
 
@@ -175,7 +184,10 @@ class Database:
                 open=False,
                 configure=partial(self._configure, work),
                 name=f"shadow-{work}",
-                kwargs={"application_name": f"shadow-{work}"},
+                # It tries again after 1, 2, 4, 8 s ... and after an outage nobody should wait for the next of these:
+                # given up, a connection is made when somebody next asks for one.
+                reconnect_timeout=_RECONNECT_SECONDS,
+                kwargs={"application_name": f"shadow-{work}", **_LINE},
             )
             self._pools[work] = pool
             await pool.open()

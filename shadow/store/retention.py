@@ -74,6 +74,28 @@ def _partitioned_by(table: str) -> str:
     return by.removeprefix("RANGE (").removesuffix(")")
 
 
+# Other names of runs: by place in the table, since nothing but this ever asks for them by age.
+_ALIASES_SIZE = "SELECT pg_relation_size('run_aliases') / current_setting('block_size')::int"
+_ALIASES = """
+DELETE FROM run_aliases WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM run_aliases WHERE ctid >= {first}::tid AND ctid < {end}::tid AND run_id < {until}
+    FOR UPDATE SKIP LOCKED))
+"""
+_ALIAS_PAGES = 512
+_NOTICES = """
+WITH old AS (
+    DELETE FROM notices WHERE id IN (
+        SELECT id FROM notices
+        WHERE made_at < %(before)s AND fanned_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM notice_deliveries WHERE notice = notices.id AND due_at IS NOT NULL)
+        ORDER BY made_at LIMIT %(page)s)
+    RETURNING id
+),
+deliveries AS (DELETE FROM notice_deliveries USING old WHERE notice = old.id)
+SELECT count(*) FROM old
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """What one round of retention deleted."""
@@ -83,6 +105,8 @@ class Deleted:
     partitions: int = 0
     rows: int = 0
     """Of evidence, outside the dropped partitions."""
+    aliases: int = 0
+    """Other names of runs that are gone."""
 
 
 async def expire(
@@ -103,7 +127,35 @@ async def expire(
     rows = 0
     for table in PARTITIONED:
         rows += await _delete_rows(connection, table, until, page)
-    return Deleted(bodies, partitions, rows)
+    return Deleted(bodies, partitions, rows, await _delete_aliases(connection, until))
+
+
+async def expire_notices(connection: Connection, now: datetime, kept: timedelta, *, page: int = PAGE) -> int:
+    """Delete what people were told longer ago than that, unless a channel still has to take it; how many there were.
+
+    Args:
+        connection: in autocommit mode, so that each page is a transaction of its own.
+    """
+    deleted = 0
+    while True:
+        cursor = await connection.execute(_NOTICES, {"before": _before(now, kept), "page": page})
+        row = await cursor.fetchone()
+        if row is None or row[0] == 0:
+            return deleted
+        deleted += row[0]
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _delete_aliases(connection: Connection, until: UUID) -> int:
+    row = await (await connection.execute(_ALIASES_SIZE)).fetchone()
+    deleted = 0
+    for first in range(0, row[0] if row else 0, _ALIAS_PAGES):
+        statement = sql.SQL(_ALIASES).format(
+            first=sql.Literal(f"({first},0)"), end=sql.Literal(f"({first + _ALIAS_PAGES},0)"), until=sql.Literal(until)
+        )
+        deleted += (await connection.execute(statement)).rowcount
+        await asyncio.sleep(PAUSE_SECONDS)
+    return deleted
 
 
 async def _expire_originals(connection: Connection, until: UUID, page: int) -> int:

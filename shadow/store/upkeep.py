@@ -14,7 +14,7 @@ from shadow.store.database import MIGRATION_LOCK, Connection, Database
 from shadow.store.partitions import ensure_partitions
 from shadow.store.recount import recount_signatures
 from shadow.store.recurring import Recurring
-from shadow.store.retention import expire
+from shadow.store.retention import expire, expire_notices
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,10 @@ DELETE FROM run_tags WHERE event_id IN (
 """
 
 
+_OLD_SESSIONS = "DELETE FROM page_sessions WHERE expires_at < now()"
+"""Signing in deletes them too; nobody may for months."""
+
+
 class Upkeep(Recurring):
     """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
 
@@ -67,17 +71,20 @@ class Upkeep(Recurring):
         every: float = EVERY_SECONDS,
         originals: timedelta | None = None,
         evidence: timedelta | None = None,
+        notices: timedelta | None = None,
     ) -> None:
         """
         Args:
-            originals: how long sealed bodies are kept; with `evidence`, how long all else is. Without both nothing is
-                deleted for its age.
+            originals: how long sealed bodies are kept; with `evidence`, how long all else is. Without both nothing of
+                events is deleted for its age.
+            notices: how long it is kept what people were told; None: for ever.
         """
         super().__init__("upkeep", "upkeep.failed", rest_after_failure=every)
         self._database = database
         self._every = every
         self._originals = originals
         self._evidence = evidence
+        self._notices = notices
 
     async def turn(self) -> float:
         await self.once(datetime.now(UTC))
@@ -101,6 +108,9 @@ class Upkeep(Recurring):
                 await connection.execute(_OLD_REPLAYS)
                 await connection.execute(_OLD_LINKS)
                 await connection.execute(_OLD_TAGS)
+                await connection.execute(_OLD_SESSIONS)
+                if self._notices is not None:
+                    log.info("upkeep.notices_deleted", number=await expire_notices(connection, now, self._notices))
                 await self._database.vault.destroy_forgotten()
                 await self._expire(connection, now)
 

@@ -19,6 +19,7 @@ from shadow.effects.pgoutput import Reader, Unreadable
 from shadow.effects.redaction import Redactor
 from shadow.effects.traceref import trace_in, trace_of_run
 from shadow.egress.answers import Answer
+from shadow.model.json_text import parse
 from shadow.outcomes.reported import ReportRefused, effects_of, runs_of
 from tests.fuzz.doors import WORDS, catalogue
 from tests.fuzz.harness import Harness
@@ -35,7 +36,7 @@ def _effects(data: bytes) -> None:
         str(error).encode(errors="surrogatepass")
         return
     for effect in effects:
-        orjson.loads(_REDACTOR.document(effect.data))
+        parse(_REDACTOR.document(effect.data))
 
 
 def _runs(data: bytes) -> None:

@@ -178,7 +178,7 @@ async def test_what_an_earlier_version_spooled_is_written_down(world: World, ser
         for item in own.oldest(kind, 10, 1 << 20):
             fields = orjson.loads(vault.unlock(item.body))
             lines += base64.b64encode(vault.lock(orjson.dumps({"line": kind, **fields}))) + b"\n"
-            own.remove([item.id])
+            own.remove([item])
     left = spool.folder / "egress-99999999-dead-000000.jsonl.open"
     left.write_bytes(lines + b"c2VhbGVk")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,12 @@ import httpx
 import orjson
 import pytest
 
+from api.front.afterwards import Afterwards
+from api.front.application import front_app
+from sandbox.serving import Served
 from shadow.cutover.decision import Phase
 from shadow.store.database import Work
+from tests.integration.egress.world import until
 from tests.integration.front.world import KEY, World, states
 from tests.integration.originals import originals
 
@@ -369,6 +374,26 @@ async def test_a_change_that_cannot_be_written_down_is_not_passed_on(world: Worl
             await connection.execute("ALTER TABLE elsewhere RENAME TO pairs")
     assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "true")
     assert world.trigger.runs()[0].status == "DELAYED"
+
+
+@pytest.mark.parametrize("process", ["the same", "another"])
+async def test_a_run_whose_answer_is_not_written_down_yet_is_known_when_it_is_cancelled(
+    world: World, process: str
+) -> None:
+    services = replace(world.services, afterwards=Afterwards()) if process == "another" else world.services
+    async with Served(front_app(services)) as front, httpx.AsyncClient(base_url=front.url, timeout=30) as client:
+        async with world.database.connection(Work.CONTROL) as connection:
+            await connection.execute("LOCK TABLE run_aliases IN SHARE MODE")  # nobody writes a run's name meanwhile
+            run = await delayed(world)
+            cancelling = asyncio.create_task(client.post(f"/api/v2/runs/{run}/cancel", headers=KEY))
+            if process == "another":
+                await until(lambda: asyncio.sleep(0, world.trigger.runs()[0].status != "DELAYED"))
+            else:
+                await asyncio.sleep(0.1)
+                assert world.trigger.runs()[0].status == "DELAYED"
+        assert (await cancelling).status_code == 200
+    assert await world.rows("SELECT incomparable FROM pairs") == [("changed_by_producer",)]
+    assert sorted(states(await world.dispatches())) == ["candidate cancel due", "candidate deliver due"]
 
 
 @pytest.mark.parametrize("path", ["/api/v2/runs/{run}/cancel", "/api/v1/runs/{run}/reschedule"])

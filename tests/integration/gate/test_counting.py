@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from shadow.catalogue import ResolvedTask, parse
 from shadow.gate.counting import CountingLoop
 from shadow.gate.epoch_counts import count
+from shadow.gate.frontier import Frontiers, frontiers
 from shadow.gate.order import UNDER_WAY
 from shadow.gate.process import log_e, minimum_pairs, pairs_to_open
 from shadow.gate.report import Counted
@@ -54,6 +56,35 @@ async def test_a_task_that_can_not_be_counted_keeps_no_other_from_being_counted(
     await world.pairs("mm")
     assert (await world.counted()).counted == 2
     assert (await world.epoch()).live == Counted(match=2)
+
+
+async def test_an_epoch_that_can_not_be_read_keeps_no_other_from_being_counted(world: World) -> None:
+    await world.pairs("m", task="digest")
+    await world.pairs("mm")
+    await world.loop.once(T0)  # the epochs begin
+    await world.execute("""UPDATE epochs SET counts = '{"live": {"nonsense": 1}}' WHERE task = 'digest'""")
+    assert (await world.counted()).counted == 2
+    assert (await world.epoch()).live == Counted(match=2)
+
+
+async def test_a_frontier_that_was_looked_for_long_is_kept_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the time a twentieth is spent on it at most, and never is it older than a few seconds."""
+    clock, looked = SimpleNamespace(now=1000.0), list[float]()
+
+    async def looking(*asked: Any) -> Frontiers:
+        looked.append(clock.now)
+        clock.now += 0.1
+        return await frontiers(*asked)
+
+    monkeypatch.setattr("shadow.gate.counting.frontiers", looking)
+    monkeypatch.setattr("shadow.gate.counting.time", SimpleNamespace(monotonic=lambda: clock.now))
+    for after in (0.0, 1.9, 0.2):
+        clock.now += after
+        await world.pairs("m")
+        await world.loop.once()
+    assert looked == pytest.approx([1000.0, 1002.2])
 
 
 async def test_nothing_after_the_oldest_unresolved_pair_is_counted(world: World) -> None:

@@ -16,7 +16,7 @@ from shadow.model.ids import derived_id, first_id_at
 from shadow.store import codec
 from shadow.store.database import Connection, Database
 from shadow.store.partitions import ensure_partitions
-from shadow.store.retention import Deleted, expire
+from shadow.store.retention import Deleted, expire, expire_notices
 from shadow.store.upkeep import Upkeep
 
 NOW = datetime.now(UTC).replace(day=15, hour=12, minute=0, second=0, microsecond=0)
@@ -204,3 +204,46 @@ async def test_without_a_retention_nothing_is_deleted(database: Database, connec
     old = await event(connection, timedelta(days=500))
     await Upkeep(database).once(NOW)
     assert await parts(connection, old) == ORIGINALS | EVIDENCE
+
+
+async def test_what_people_were_told_goes_by_its_own_age(connection: Connection) -> None:
+    half_a_year = timedelta(days=180)
+    for number, (age, told, waits) in enumerate(
+        [(179, True, False), (181, True, False), (181, True, True), (181, False, False)]
+    ):
+        notice, made = UUID(int=number), NOW - timedelta(days=age)
+        await connection.execute(
+            "INSERT INTO notices (id, kind, title, facts, made_at, fanned_at) VALUES (%s, 'moved', 't', '{}', %s, %s)",
+            (notice, made, made if told else None),
+        )
+        await connection.execute(
+            "INSERT INTO notice_deliveries (id, notice, channel, due_at) VALUES (%s, %s, 'ops', %s)",
+            (UUID(int=number), notice, NOW if waits else None),
+        )
+    assert await expire_notices(connection, NOW, half_a_year, page=1) == 1
+    for table, column in (("notices", "id"), ("notice_deliveries", "notice")):
+        left = await (await connection.execute(f"SELECT {column} FROM {table} ORDER BY 1")).fetchall()
+        assert left == [(UUID(int=0),), (UUID(int=2),), (UUID(int=3),)]
+
+
+async def test_other_names_of_runs_go_with_the_runs(connection: Connection) -> None:
+    for name, age in (("old", LONG_AGO), ("new", MONTH)):
+        await connection.execute(
+            "INSERT INTO run_aliases (platform, alias, run_id) VALUES ('trigger', %s, %s)",
+            (name, first_id_at(NOW - age)),
+        )
+    gone = await expire(connection, NOW, originals=MONTH, evidence=YEAR)
+    assert gone.aliases == 1
+    assert await (await connection.execute("SELECT alias FROM run_aliases")).fetchall() == [("new",)]
+
+
+async def test_a_session_that_has_ended_goes_with_the_next_upkeep(database: Database, connection: Connection) -> None:
+    for number, until in enumerate(("now() - interval '1 minute'", "now() + interval '1 hour'")):
+        await connection.execute(
+            f"INSERT INTO page_sessions (digest, token, expires_at) VALUES (%s, %s, {until})",
+            (bytes([number]), UUID(int=number)),
+        )
+    await database.vault.start()
+    await Upkeep(database).once(NOW)
+    await database.vault.stop()
+    assert await (await connection.execute("SELECT token FROM page_sessions")).fetchall() == [(UUID(int=1),)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from random import Random
 
@@ -10,16 +11,23 @@ from hypothesis import strategies as st
 
 from comparators import (
     JSON,
+    VALUE_RULES,
+    Case,
     Difference,
     Effect,
+    EffectPattern,
+    IdentityRule,
     IgnoreRule,
     Judgement,
     Ledger,
+    OrderRule,
     Outcome,
+    RatioRule,
     Rules,
     Severity,
     Verdict,
     canonical,
+    comparators,
     judge,
 )
 from comparators.patch import patched
@@ -357,3 +365,58 @@ def test_ids_are_unified_one_to_one(pair: tuple[Ledger, Ledger]) -> None:
     assert explanation is not None
     assert len({one.candidate for one in explanation.unified}) == len(explanation.unified)
     assert len({one.legacy for one in explanation.unified}) == len(explanation.unified)
+
+
+RULES = [
+    Rules(),
+    Rules(identities=(IdentityRule(paths=("$.jobId", "$.tenantId")),)),
+    Rules(ignore=(IgnoreRule("effect", "$.note", reason="noise"), IgnoreRule("output", "$.jobId", reason="noise"))),
+    Rules(
+        values=(
+            VALUE_RULES["presence"]("effect", "$.note", reason="it is there"),
+            VALUE_RULES["pattern"]("output", "$.note", reason="a word", regex="[a-z]+"),  # type: ignore[call-arg]
+            VALUE_RULES["number"]("effect", "$.items[*]", absolute=1.0),  # type: ignore[call-arg]
+        )
+    ),
+    Rules(values=(VALUE_RULES["set"]("effect", "$.items"), VALUE_RULES["exact"]("output", "$.created_at"))),
+    Rules(before=(OrderRule(EffectPattern(operation="send"), EffectPattern(operation="PUT*")),)),
+    Rules(latency=RatioRule(1.0), cost=RatioRule(1.0), attempts=True),
+    Rules(output=False),
+]
+rules = st.sampled_from(RULES)
+
+
+@given(ledgers, rules, values, st.sampled_from([None, "changed"]))
+@FEW
+def test_equal_ledgers_are_judged_as_if_they_had_been_looked_through(
+    ledger: Ledger, rules: Rules, known: JSON, reason: str | None
+) -> None:
+    """Duplicates, order, ids and every rule included: what is the same on both sides can make no difference."""
+    case = Case.of(ledger, deepcopy(ledger), rules, task="t", known=known, inherited={})
+    assert [difference for comparator in comparators() for difference in comparator(case)] == []
+    judgement = judge(ledger, deepcopy(ledger), rules, task="t", known=known, reason=reason)
+    assert judgement == judge(ledger, ledger, rules, task="t", known=known, reason=reason)
+    if all(effect.attempt == 1 for effect in ledger.effects):
+        assert judgement.uses == tuple(replace(use, hid=0) for use in case.uses)
+
+
+@given(pairs(), rules, values)
+@FEW
+def test_that_both_ledgers_hold_the_very_same_values_changes_no_judgement(
+    pair: tuple[Ledger, Ledger], rules: Rules, known: JSON
+) -> None:
+    """As the judge hands them over what was stored in the same bytes."""
+    shared: dict[bytes, JSON] = {}
+
+    def sharing(ledger: Ledger) -> Ledger:
+        def one(value: JSON) -> JSON:
+            return shared.setdefault(canonical(value), value)
+
+        effects = (replace(effect, data=one(effect.data)) for effect in ledger.effects)
+        return Ledger(replace(ledger.outcome, output=one(ledger.outcome.output)), tuple(effects))
+
+    before = canonical([[effect.data for effect in ledger.effects] for ledger in pair])
+    legacy, candidate = deepcopy(pair)
+    apart = judge(legacy, candidate, rules, task="t", known=known)
+    assert judge(sharing(pair[0]), sharing(pair[1]), rules, task="t", known=known) == apart
+    assert canonical([[effect.data for effect in ledger.effects] for ledger in pair]) == before

@@ -23,7 +23,19 @@ def test_a_cursor_is_read_as_it_was_written(starts: list[Position], since: int |
     assert Cursor.of(cursor.text()) == cursor
 
 
-@pytest.mark.parametrize("text", ["", "x", "eyJjIjoxLCJyIjoiYSJ9", "bnVsbA", "e30", "W10"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "eyJjIjoxLCJyIjoiYSJ9",
+        "bnVsbA",
+        "e30",
+        "W10",
+        "eyJzaGFkb3ciOltdLCJzaW5jZSI6MWUzMH0",
+        "eyJzaGFkb3ciOltdLCJzaW5jZSI6IngifQ",
+    ],
+)
 def test_other_cursors_are_not_ours(text: str) -> None:
     assert Cursor.of(text) is None
 
@@ -47,6 +59,8 @@ def test_pages_lead_back_the_way_they_were_gone(starts: list[Position]) -> None:
         [("filter[queue]", "task/hello")],
         [("page[size]", "0")],
         [("page[size]", "many")],
+        [("page[size]", "1¹")],
+        [("page[size]", "9" * 5000)],
         [("page[after]", "eyJjIjoxLCJyIjoiYSJ9")],
     ],
 )

@@ -25,6 +25,10 @@ def test_a_backlog_that_stands_high_does_not_grow() -> None:
     assert growing(samples([2000, 2100, 1950, 2020, 2080, 1990, 2010]), RATE) == {}
 
 
+def test_a_batch_that_is_not_done_yet_is_no_growth() -> None:
+    assert growing(samples([20, 20, 300, 100, 450, 500]), RATE) == {}
+
+
 def test_one_late_look_does_not_make_a_backlog_grow() -> None:
     assert growing(samples([40, 60, 50, 45, 55, 50, 4000]), RATE) == {}
 

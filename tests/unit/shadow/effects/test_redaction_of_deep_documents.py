@@ -34,3 +34,10 @@ def test_a_secret_stays_hidden_in_documents_in_texts(times: int) -> None:
     assert b"hunter2" not in shown
     assert b"anna@" not in shown
     assert shown == BY.document(text.encode())
+
+
+def test_a_number_past_all_floats_hides_no_secret() -> None:
+    shown = BY.document(b'{"password": 1e400, "token": "hunter2-hunter2", "n": 1e400}')
+    assert b"hunter2" not in shown
+    assert shown.endswith(b'"n":"1e400"}')
+    assert shown == BY.document(b'{"password": 1e400, "token": "hunter2-hunter2", "n": 1e400}')

@@ -135,3 +135,13 @@ def test_a_payload_is_read_as_its_type_says(value: Any, kind: str, plain: Any) -
 def test_the_place_of_an_offloaded_payload_is_not_the_payload() -> None:
     with pytest.raises(ValueError, match="where it is stored"):
         superjson.payload("trigger/hello/1-x/payload.json", "application/store")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"a": "Ada"}, {"a": []}, {"a": 7}, {"a": [["x"], 1]}, {"a": ["map"]}, [], "Date", {"a": [1, "b"]}],
+)
+def test_hints_that_are_none_are_no_superjson(values: Any) -> None:
+    document = orjson.dumps({"json": {"a": "b"}, "meta": {"values": values}})
+    with pytest.raises(ValueError, match=r"superjson|not enough values"):
+        superjson.decode(document)

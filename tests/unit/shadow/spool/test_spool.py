@@ -190,6 +190,30 @@ async def test_a_disk_that_takes_nothing_is_told_to_whoever_brings_an_item(tmp_p
         assert await world.replay.once() == 1
 
 
+async def test_a_disk_that_is_too_full_to_delete_on_is_emptied_by_removing_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spooling(tmp_path) as world:
+        for body in (b"1", b"poison", b"2"):
+            await world.spool.append(Kind.CALL, body)
+        own = world.spool._own
+        assert own is not None
+        own._connection.execute("PRAGMA query_only = on").close()
+        await world.replay.once()
+        await world.replay.once()
+        assert world.written == [b"1", b"2"]
+        assert world.spool.standing[::2] == (0, 1)  # what was set aside keeps the file
+        assert len(files(tmp_path)) == 1
+    async with spooling(tmp_path) as world:
+        await world.spool.append(Kind.CALL, b"3")
+        own = world.spool._own
+        assert own is not None
+        own._connection.execute("PRAGMA query_only = on").close()
+        await world.replay.once()
+        await world.replay.once()
+        assert len(files(tmp_path)) == 1  # its own is gone
+
+
 async def test_what_is_appended_together_shares_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with spooling(tmp_path) as world:
         batches: list[int] = []

@@ -1,0 +1,1 @@
+"""Random kills and outages of every part, under load through all doors."""
