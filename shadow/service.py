@@ -38,6 +38,7 @@ from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.fanout.loop import DeliveryLoop
+from shadow.fanout.opening import Openings
 from shadow.fanout.spooled_handoffs import SpooledHandoffs
 from shadow.gate.counting import CountingLoop
 from shadow.gate.evaluating import GateLoop
@@ -218,8 +219,9 @@ class Service:
         traces = TriggerTraces(self._catalogue, self._database, http, self._discover(http))
         collector = Collector(self._catalogue, self._database, known)
         stack.push_async_callback(reads.close)
+        openings = Openings()
         parts: list[_Part] = [
-            *(DeliveryLoop(side, self._catalogue, self._database, known) for side in Side),
+            *(DeliveryLoop(side, self._catalogue, self._database, known, openings) for side in Side),
             collector,
             TickLoop(self._database, self._catalogue),
             QueueLoop(self._database, self._catalogue),

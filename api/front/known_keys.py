@@ -20,7 +20,7 @@ from api.front.trigger_source import CallingSource
 from api.front.workers import Worker
 from shadow.catalogue import ResolvedTask
 from shadow.catalogue.model import Side
-from shadow.fanout.handoff import open_pairs
+from shadow.fanout.opening import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.intake import answers, known_keys
 from shadow.intake.arrival import Arrival, DedupeKey

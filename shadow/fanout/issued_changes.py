@@ -14,7 +14,7 @@ from uuid import UUID
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
-from shadow.fanout.handoff import open_pairs
+from shadow.fanout.opening import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.intake.plan import sequence_patience
 from shadow.model.ids import derived_id, new_id

@@ -17,7 +17,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.fanout.breaker import Breaker, Circuit
 from shadow.fanout.fate import fate_of, fate_of_cancellation, is_unhealthy, kind_of
-from shadow.fanout.handoff import tasks_of
+from shadow.fanout.opening import tasks_of
 from shadow.fanout.queue import Claimed, Dead, Dropped, Expired, Fate, Later, Queue
 from shadow.fanout.tenant_rate import TenantRates
 from shadow.fanout.wake import pause
@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 """A notice may be lost: the queue is looked at this often anyway."""
 _MOST_CLAIMED = 200
+GATHER_SECONDS = 0.05
+"""After a claim that brought something the next one waits that long: under load it then brings many, which costs
+little more than bringing one."""
 _LONGEST_WAIT = timedelta(days=365)
 _MOST_RESERVED = 50_000
 
@@ -123,8 +126,16 @@ class Lane:
                 await pause(self._woken, POLL_SECONDS)
                 continue
             if len(claimed) < limit:
-                await pause(self._woken, POLL_SECONDS)
+                await self._rest(claimed)
         await asyncio.gather(*self._groups, return_exceptions=True)
+
+    async def _rest(self, claimed: Sequence[Claimed]) -> None:
+        """Wait for something to do."""
+        again = asyncio.get_running_loop().time() + GATHER_SECONDS
+        await pause(self._woken, POLL_SECONDS)
+        early = again - asyncio.get_running_loop().time()
+        if claimed and early > 0 and not self._stopping:
+            await asyncio.sleep(early)
 
     def stop(self) -> None:
         """Claim nothing more."""

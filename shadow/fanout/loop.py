@@ -11,6 +11,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.fanout.lane import Lane, LaneState
 from shadow.fanout.offloaded import OffloadedPayloads
+from shadow.fanout.opening import Openings
 from shadow.fanout.queue import Queue
 from shadow.fanout.wake import Wake
 from shadow.fanout.write_back import WriteBack
@@ -35,9 +36,14 @@ class DeliveryLoop:
         catalogue: ResolvedCatalogue,
         database: Database,
         adapters: Mapping[str, Adapter],
+        openings: Openings | None = None,
     ) -> None:
+        """
+        Args:
+            openings: shared with the other side's loop, so that they open the runs and pairs of an event once.
+        """
         self.side = side
-        queue = Queue(database, catalogue, side)
+        queue = Queue(database, catalogue, side, openings)
         self._wake = Wake(database, CHANNEL)
         self._write_back = WriteBack(queue)
         self._lanes = [

@@ -38,6 +38,8 @@ from shadow.store.database import Database, Work
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
+_REST_SECONDS = 0.25
+"""Between two looks: nearly all that is told of on the channel is not for these eyes."""
 _AT_ONCE = 4
 """Payloads of up to some 10 MB each are in memory at once."""
 _LEASE = timedelta(minutes=5)
@@ -105,6 +107,7 @@ class OffloadedPayloads:
         self._backoff = backoff or Backoff()
         self._chance = chance
         self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Work until stopped, then until what is in flight has ended."""
@@ -119,11 +122,13 @@ class OffloadedPayloads:
                 log.exception("fanout.claim_failed", stage="map")
                 done = 0
             if done < _AT_ONCE and not self._stopping:
+                await pause(self._stopped, _REST_SECONDS)
                 await pause(self._woken, _POLL_SECONDS)
 
     def stop(self) -> None:
         """Claim nothing more."""
         self._stopping = True
+        self._stopped.set()
         self._woken.set()
 
     async def once(self) -> int:

@@ -6,7 +6,8 @@ by itself when the process dies. No transaction is held while a platform is call
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -18,8 +19,9 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.fanout.handoff import Keyed, Started, open_pairs, patience_of, record_started, tasks_of
+from shadow.fanout.handoff import Started, record_started
 from shadow.fanout.issued_changes import end_unstarted
+from shadow.fanout.opening import Keyed, Openings, Run, is_plain, open_pairs, patience_of, runs_of, tasks_of
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
@@ -31,6 +33,8 @@ from shadow.store.database import Connection, Database, Work
 log = structlog.get_logger(__name__)
 
 _LONGEST_ERROR = 300
+_PATIENCE_SECONDS = 2.0
+"""For another lane that opens what this one needs as well."""
 _CLAIM = b"""
 WITH due AS (
     SELECT id FROM dispatches
@@ -102,6 +106,8 @@ class Claimed:
     """Of a cancellation: there is nothing left to cancel."""
     platform_run_id: str | None = None
     """Of a cancellation: the run to cancel, where the platform has named it."""
+    runs: tuple[Run, ...] | None = None
+    """Those that it starts; None where that may yet change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +164,51 @@ class _Row:
     idempotency_key: str | None
 
 
+class _Opening:
+    """What one claim opens, and what it leaves to another lane."""
+
+    def __init__(self, openings: Openings) -> None:
+        self._openings = openings
+        self._mine: set[UUID] = set()
+        self._theirs: dict[UUID, asyncio.Future[bool]] = {}
+        self._events: dict[UUID, EventRow] = {}
+
+    def begin(self, events: Iterable[EventRow]) -> set[UUID]:
+        """The events that the caller need not open."""
+        self._events = {event.id: event for event in events if is_plain(event)}
+        self._mine, self._theirs = self._openings.begin(self._events)
+        return self._events.keys() - self._mine
+
+    def is_elsewhere(self, event: UUID) -> bool:
+        """Whether another lane is at it just now, and makes its evidence too."""
+        return event in self._theirs
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """The transaction is over."""
+        self._openings.end(self._mine, well=kind is None)
+
+    async def failed_elsewhere(self) -> list[EventRow]:
+        """Once the caller's own are committed: those of the others' that were not opened, in time."""
+        if self._theirs:
+            await asyncio.wait(set(self._theirs.values()), timeout=_PATIENCE_SECONDS)
+        return [self._events[event] for event, told in self._theirs.items() if not (told.done() and told.result())]
+
+
 class Queue:
     """One side's dispatches."""
 
-    def __init__(self, database: Database, catalogue: ResolvedCatalogue, side: Side) -> None:
+    def __init__(
+        self, database: Database, catalogue: ResolvedCatalogue, side: Side, openings: Openings | None = None
+    ) -> None:
+        """
+        Args:
+            openings: shared with the other side's queue.
+        """
         self._database = database
+        self._openings = openings or Openings()
         self._catalogue = catalogue
         self._side = side
         self._work = Work.LEGACY if side is Side.LEGACY else Work.CANDIDATE
@@ -177,15 +223,19 @@ class Queue:
             psycopg.Error: the database is away, busy, or not as it must be; no dispatch is at fault.
         """
         lease = new_id()
+        opening = _Opening(self._openings)
         try:
-            async with self._database.connection(self._work) as conn:
-                rows = await self._leased(conn, platform, limit, lease, lease_time)
-                return await self._opened(conn, platform, rows, lease)
+            with opening:
+                async with self._database.connection(self._work) as conn:
+                    rows = await self._leased(conn, platform, limit, lease, lease_time)
+                    claimed = await self._opened(conn, platform, rows, lease, opening)
+            await self._open_failed(await opening.failed_elsewhere())
+            return claimed
         except Exception as error:
             if not _is_of_a_row(error):
                 raise
             log.warning("fanout.claim_isolated", platform=platform, error=type(error).__name__)
-        claimed: list[Claimed] = []
+        claimed = []
         for _ in range(limit):
             alone = await self._claim_alone(platform, lease, lease_time)
             if alone is None:
@@ -227,39 +277,67 @@ class Queue:
         )
         return [_Row(*row) for row in await cursor.fetchall()]
 
-    async def _opened(self, conn: Connection, platform: str, rows: Sequence[_Row], lease: UUID) -> list[Claimed]:
-        """The rows with their events, whose runs and pairs are written."""
+    async def _opened(
+        self, conn: Connection, platform: str, rows: Sequence[_Row], lease: UUID, opening: _Opening | None = None
+    ) -> list[Claimed]:
+        """The rows with their events, whose runs and pairs are written, or are being written by another lane.
+
+        Args:
+            opening: None: they are written here, whoever else may be about it.
+        """
         if not rows:
             return []
         ids = {row.event_id for row in rows}
         events = {event.id: event for event in await load_events(conn, ids)}
+        settled = opening.begin(events.values()) if opening is not None else set()
         originals = await load_originals(conn, ids)
         gone = {row.id: why for row in rows if (why := _why_gone(events, originals, row.event_id)) is not None}
         if gone:
             await conn.execute(_GONE, (list(gone), list(gone.values())))
-        await self._keep_evidence(conn, rows, events, originals)
+        mine = rows if opening is None else [row for row in rows if not opening.is_elsewhere(row.event_id)]
+        await self._keep_evidence(conn, mine, events, originals)
         twins = await self._twins(conn, rows)
-        claimed = []
-        for row in rows:
-            if row.id in gone:
-                continue
-            event = events[row.event_id]
-            ended, run = twins.get(row.id, (False, None))
-            delivery = self._delivery(row, event, originals[event.id].parts)
-            claimed.append(
-                Claimed(row.id, event, delivery.stage, platform, row.task, row.attempt, lease, delivery, ended, run)
+        there = [row for row in rows if row.id not in gone]
+        deliveries = {row.id: self._delivery(row, events[row.event_id], originals[row.event_id].parts) for row in there}
+        keyed = [
+            self._keyed(platform, delivery, delivery.task)
+            for delivery in deliveries.values()
+            if delivery.stage is Stage.DELIVER and delivery.task is not None
+        ]
+        here = sorted((event for event in events.values() if event.id not in settled), key=lambda event: event.id)
+        await open_pairs(conn, self._catalogue, here, keyed)
+        starts = self._starts(platform, events.values())
+        return [
+            Claimed(
+                row.id,
+                delivery.event,
+                delivery.stage,
+                platform,
+                row.task,
+                row.attempt,
+                lease,
+                delivery,
+                *twins.get(row.id, (False, None)),
+                starts.get((row.event_id, row.task)) if delivery.stage is Stage.DELIVER else None,
             )
-        await open_pairs(
-            conn,
-            self._catalogue,
-            sorted(events.values(), key=lambda event: event.id),
-            [
-                self._keyed(item, item.delivery.task)
-                for item in claimed
-                if item.stage is Stage.DELIVER and item.delivery.task is not None
-            ],
-        )
-        return claimed
+            for row in there
+            for delivery in (deliveries[row.id],)
+        ]
+
+    def _starts(self, platform: str, events: Iterable[EventRow]) -> dict[tuple[UUID, str | None], tuple[Run, ...]]:
+        """By event and the task that a dispatch names: the runs that it starts, of events of which that is settled."""
+        starts: dict[tuple[UUID, str | None], tuple[Run, ...]] = {}
+        for run in runs_of(self._catalogue, [event for event in events if is_plain(event)], {}):
+            if run.side is self._side and run.platform == platform:
+                starts[run.event.id, run.task.id] = (run,)
+                starts[run.event.id, None] = (*starts.get((run.event.id, None), ()), run)
+        return starts
+
+    async def _open_failed(self, events: Sequence[EventRow]) -> None:
+        """Open what another lane was to open and has not. Of what has been claimed nothing has been handed over yet."""
+        if events:
+            async with self._database.connection(self._work) as conn:
+                await open_pairs(conn, self._catalogue, sorted(events, key=lambda event: event.id))
 
     async def _keep_evidence(
         self,
@@ -292,6 +370,8 @@ class Queue:
                 fate.platform_run_id,
                 claimed.lease,
                 fate.upstream_id,
+                claimed.event,
+                claimed.runs,
             )
             for claimed, fate in fates
             if isinstance(fate, Taken)
@@ -371,9 +451,8 @@ class Queue:
         cursor = await conn.execute(_RUN_STATES, (list(runs),))
         return {runs[run]: (state == "finished", known) for run, state, known in await cursor.fetchall()}
 
-    def _keyed(self, item: Claimed, task: ResolvedTask) -> Keyed:
-        run_id = derived_id(item.event.id, task.id, self._side)
-        return Keyed(item.platform, task.id, item.delivery.key, run_id)
+    def _keyed(self, platform: str, delivery: Delivery, task: ResolvedTask) -> Keyed:
+        return Keyed(platform, task.id, delivery.key, derived_id(delivery.event.id, task.id, self._side))
 
     def _delivery(self, row: _Row, event: EventRow, bodies: dict[str, bytes]) -> Delivery:
         headers = orjson.loads(bodies["headers"]) if "headers" in bodies else []

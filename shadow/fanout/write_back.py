@@ -15,6 +15,8 @@ from shadow.observe.fail_points import reach
 log = structlog.get_logger(__name__)
 
 _MOST = 500
+_GATHER_SECONDS = 0.02
+"""After a batch the next one waits that long: under load it is then larger, and costs little more."""
 _RETRY_SECONDS = 0.5
 _GIVE_UP_SECONDS = 120.0
 """By then the lease is lost, the result void, and the dispatch delivered again under the same key."""
@@ -60,6 +62,8 @@ class WriteBack:
                     if self._stopping:
                         return  # the leases run out, and another process takes over
                     await asyncio.sleep(_RETRY_SECONDS)
+                elif not self._stopping:
+                    await asyncio.sleep(_GATHER_SECONDS)
             if self._stopping:
                 return
 

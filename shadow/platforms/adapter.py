@@ -6,6 +6,7 @@ A new platform needs a class with these methods, an entry in `registry.py`, and 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,4 +159,9 @@ def derived_key(event: EventRow, task: str) -> str:
     which the producer gave: a producer may use that again once its door has forgotten it (an Inngest event's after
     24 hours), while the platform would still answer with the first run (after up to 30 days, reference 6.2).
     """
-    return hashlib.sha256("\x1f".join(("shadow:", event.source, str(event.id), task)).encode()).hexdigest()
+    return _derived_key(event.source, event.id, task)
+
+
+@functools.lru_cache(maxsize=4096)
+def _derived_key(source: str, event: UUID, task: str) -> str:
+    return hashlib.sha256("\x1f".join(("shadow:", source, str(event), task)).encode()).hexdigest()

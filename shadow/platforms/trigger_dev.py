@@ -152,8 +152,9 @@ class TriggerDev:
             result = _refusal(answer)
             # 404: a platform without this path. A refused batch may have one bad member only.
             return nothing if isinstance(result, Rejected) or answer.status == 404 else [result] * len(group)
-        runs, rest = _json(answer).get("runs"), _rest(answer)
-        return [_member(delivery, runs, rest) for delivery in group]
+        started = _by_key(_json(answer).get("runs"))
+        rest = _rest(answer)
+        return [_member(started.get(item["options"]["idempotencyKey"]), rest) for item in items]
 
     async def _started_before(self, delivery: Delivery) -> str | None:
         """The run that an earlier delivery started although its answer never came.
@@ -242,14 +243,18 @@ def _contained(tags: object) -> list[object]:
     return [*listed[: _MOST_TAGS - 1], CONTAINED]
 
 
-def _member(delivery: Delivery, runs: object, rest: timedelta | None) -> Result | None:
-    """The run that the batch started for that delivery, found by its key; None when it is not named."""
-    if not isinstance(runs, list):
-        return None
-    for run in runs:
-        if isinstance(run, dict) and run.get("idempotencyKey") == delivery.key and run.get("id"):
-            return Delivered(str(run["id"]), cached=run.get("isCached") is True, rest=rest)
-    return None
+def _by_key(runs: object) -> dict[str, Mapping[str, Any]]:
+    """The runs that a batch names, by their keys; of two with one key the first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs if isinstance(runs, list) else ():
+        if isinstance(run, dict) and isinstance(run.get("idempotencyKey"), str) and run.get("id"):
+            found.setdefault(run["idempotencyKey"], run)
+    return found
+
+
+def _member(run: Mapping[str, Any] | None, rest: timedelta | None) -> Result | None:
+    """What became of one of a batch; None where no run is named for it."""
+    return None if run is None else Delivered(str(run["id"]), cached=run.get("isCached") is True, rest=rest)
 
 
 def _json(answer: Answer) -> Mapping[str, Any]:

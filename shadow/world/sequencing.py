@@ -24,7 +24,7 @@ from shadow.catalogue.cron_settings import SCHEDULE
 from shadow.catalogue.model import Side
 from shadow.causes.children import Child
 from shadow.effects.evidence import data_of_events
-from shadow.fanout.handoff import open_pairs, patience_of, started_tasks
+from shadow.fanout.opening import open_pairs, patience_of, started_tasks
 from shadow.fanout.stored_events import load_events
 from shadow.fanout.wake import Wake, pause
 from shadow.intake.plan import LONGEST_REST

@@ -15,7 +15,7 @@ from shadow.effects.reattribution import Reattribution
 from shadow.effects.record import AttributedBy
 from shadow.effects.traceref import trace_of_run
 from shadow.egress import runs as gateway
-from shadow.fanout.handoff import open_pairs
+from shadow.fanout.opening import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.judge.loop import JudgeLoop
 from shadow.model.ids import new_id

@@ -21,6 +21,7 @@ from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase, decide
 from shadow.fanout.loop import DeliveryLoop
+from shadow.fanout.opening import Openings
 from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage, State
 from shadow.intake.intake import Intake
 from shadow.intake.plan import planned
@@ -142,7 +143,10 @@ class StageSet:
     @asynccontextmanager
     async def delivering(self, *sides: Side) -> AsyncIterator[None]:
         """The loops of those sides, of both unless told, run meanwhile."""
-        loops = [self.loop(side) for side in sides or tuple(Side)]
+        openings = Openings()
+        loops = [
+            DeliveryLoop(side, self.catalogue, self.database, self.adapters, openings) for side in sides or tuple(Side)
+        ]
         for loop in loops:
             await loop.start()
         try:

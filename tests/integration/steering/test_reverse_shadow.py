@@ -8,7 +8,7 @@ import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase, decide
-from shadow.fanout.handoff import open_pairs
+from shadow.fanout.opening import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.gate.counting import CountingLoop
 from shadow.gate.epochs import current

@@ -14,7 +14,8 @@ import pytest
 from sandbox.trigger_dev import TaskContext
 from shadow.catalogue.model import Origin, Side
 from shadow.effects.record import SeenEffect, record_effects
-from shadow.fanout.handoff import look_again, open_pairs
+from shadow.fanout.handoff import look_again
+from shadow.fanout.opening import open_pairs
 from shadow.fanout.queue import resend
 from shadow.fanout.resending import send_again
 from shadow.fanout.stored_events import load_events
