@@ -266,6 +266,9 @@ def _run_size(outcome: RunOutcome) -> int:
 
 
 def _may_be_an_items_fault(error: Exception) -> bool:
+    """What is not the database's may be anything: nobody's report is to be lost for what is wrong with another's."""
+    if not isinstance(error, psycopg.Error):
+        return True
     return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 

@@ -13,8 +13,12 @@ from fastapi import FastAPI
 
 from api.front.reports import PREFIX, worker_app
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
+from shadow.effects.evidence import Redacted, Tenant, Told
+from shadow.effects.names import Names
 from shadow.effects.record import SeenEffect, record_effects
 from shadow.model.ids import derived_id
+from shadow.sealing.vault import Vault
 from shadow.store import codec
 from shadow.store.database import Work
 from tests.integration.fanout.stage import StageSet, client_of
@@ -253,6 +257,40 @@ async def test_a_report_that_cannot_be_stored_fails_alone(world: StageSet, front
     )
     assert [answer.status_code for answer in answers] == [200] * 3 + [503] + [200] * 4
     assert await world.value("SELECT count(*) FROM effects") == 7
+
+
+@pytest.mark.parametrize("identity", [b'"\\ud800"', b'"a\\u0000b"'])
+async def test_an_identity_that_no_database_keeps_is_refused_alone(
+    world: StageSet, front: httpx.AsyncClient, identity: bytes
+) -> None:
+    effect = orjson.dumps(CHARGE)[:-1] + b',"identity":%s}' % identity
+    bad = b'{"run":"run_1","effects":[%s]}' % effect
+    good = orjson.dumps({"run": "run_2", "effects": [CHARGE]})
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", content=report, headers=CANDIDATE_KEY) for report in (good, bad, good))
+    )
+    assert [answer.status_code for answer in answers] == [200, 422, 200]
+    assert "identity" in answers[1].json()["detail"]
+    assert await world.value("SELECT count(*) FROM effects") == 2
+
+
+async def test_what_nobody_foresaw_in_one_report_fails_it_alone(
+    world: StageSet, front: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names) -> Redacted:
+        if told.operation == "odd":
+            raise TypeError("odd")
+        return really(vault, tenant, told, names)
+
+    really = evidence.of_effect
+    monkeypatch.setattr(evidence, "of_effect", of_effect)
+    reports = [{**CHARGE, "run": f"run_{number}", "operation": "odd" if number == 1 else "GET"} for number in range(3)]
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY) for report in reports),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, TypeError) for answer in answers] == [False, True, False]
+    assert await world.value("SELECT count(*) FROM effects") == 2
 
 
 async def test_two_reports_of_one_run_at_once_fill_in_each_other(world: StageSet, front: httpx.AsyncClient) -> None:
