@@ -122,7 +122,12 @@ class Connection(HttpToolsProtocol):
         """Whether it is the client that has kept us waiting for too long."""
         cycle = self.cycle
         awaited: object = _NOTHING
-        in_head = cycle is None or cycle.scope is not self.scope
+        in_head = (
+            cycle is None
+            or cycle.scope is not self.scope
+            # Something came after the answer, which ended uvicorn's own wait, but it has begun no request.
+            or (cycle.response_complete and not cycle.more_body and self.timeout_keep_alive_task is None)
+        )
         if in_head:
             if cycle is None or cycle.response_complete:
                 awaited = self.scope

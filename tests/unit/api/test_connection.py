@@ -226,3 +226,16 @@ async def test_what_follows_a_body_is_no_header(serving: Serving) -> None:
     answer = await serving.answer(head, b"authorization: Bearer x\r\n", b"\r\n", REQUEST + b"connection: close\r\n\r\n")
     assert answer.count(b" 200 OK") == 2
     assert serving.headers == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "first", [REQUEST + b"\r\n", REQUEST + b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n\r\n"]
+)
+async def test_what_begins_no_request_keeps_no_connection_open(serving: Serving, first: bytes) -> None:
+    async with serving.connected() as (reader, writer):
+        writer.write(first)
+        assert b" 200 OK" in await reader.read(65536)
+        await asyncio.sleep(0.1)  # the pause in which uvicorn waits for the next
+        writer.write(b"\r\n")
+        assert await asyncio.wait_for(_all_of(reader), 10) == b""
