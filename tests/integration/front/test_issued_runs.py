@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 
+from api.front.afterwards import Afterwards
 from api.front.known_keys import KnownKeys
+from api.front.settlements import Settlements
 from shadow.cutover.decision import Phase
 from shadow.fanout.offloaded import OffloadedPayloads
 from shadow.intake import run_tags
@@ -110,6 +113,35 @@ async def test_a_key_that_legacys_failed_run_freed_starts_one_run_on_the_candida
         (await door.world.trigger_call("fails", body={"options": {"idempotencyKey": "k"}})).json() for _ in range(2)
     ]
     assert (anew["isCached"], again) == (False, {"id": anew["id"], "isCached": True})
+    assert (door.legacy(), len(await door.candidates())) == ([first.json()["id"]], 1)
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_freed_key_starts_no_run_on_legacy_because_its_answer_is_not_written_down_yet(
+    door: Door, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    written = Settlements._settled
+    may_write = asyncio.Event()
+
+    async def late(*told: Any) -> None:
+        await may_write.wait()
+        await written(*told)
+
+    monkeypatch.setattr(Settlements, "_settled", late)
+    if not here:  # another process is about to write it down
+
+        async def elsewhere(_afterwards: Afterwards, _name: str) -> None:
+            return
+
+        monkeypatch.setattr(Afterwards, "of", elsewhere)
+    options = {"idempotencyKey": "k", "maxAttempts": 1}
+    first = await door.world.trigger_call("fails", body={**KEYED, "options": options})
+    await door.world.trigger.settled()
+    door.world.routing.phase = Phase.LIVE
+    anew = asyncio.create_task(door.world.trigger_call("fails", body={"options": {"idempotencyKey": "k"}}))
+    await asyncio.sleep(0.1)
+    may_write.set()
+    assert (await anew).json()["isCached"] is False
     assert (door.legacy(), len(await door.candidates())) == ([first.json()["id"]], 1)
 
 
