@@ -89,7 +89,6 @@ class KnownKeys:
         Raises:
             psycopg.Error, Overloaded: it could not be stored.
         """
-        arrivals = await self._linked(asked, arrivals, legacys)
         return await self._accepted(asked, arrivals, legacys, _ROUNDS)
 
     async def link(self, connection: Connection, taken: Sequence[tuple[Intent, Taken]]) -> None:
@@ -127,6 +126,11 @@ class KnownKeys:
     async def _accepted(
         self, asked: Sequence[Asked], arrivals: Sequence[Arrival], legacys: Legacys, rounds: int
     ) -> list[Intent]:
+        for one, arrival in zip(asked, arrivals, strict=True):
+            if is_issued(arrival) and one.has_own_key and arrival.dedupe is not None:
+                # A producer is answered before it is written down which run its key stands for.
+                await self._services.afterwards.of(about_key(arrival.dedupe))
+        arrivals = await self._linked(asked, arrivals, legacys)
         receipts = await self._services.intake.accept(arrivals)
         intents = [
             Intent(one.task, one.call, one.key, arrival, receipt, one.worker, authority_of(arrival))
@@ -166,12 +170,9 @@ class KnownKeys:
     ) -> dict[UUID, Standing]:
         """How the events of calls that came again stand, once the answers to the calls before are written down.
 
-        A producer is answered before that. Without the name of legacy's run, nobody could tell whether it has failed,
-        and legacy would be asked for another where the candidate has authority by now.
+        Another process may be about to. Without the name of legacy's run, nobody could tell whether it has failed, and
+        legacy would be asked for another where the candidate has authority by now.
         """
-        for place in again:
-            if (dedupe := arrivals[place].dedupe) is not None and is_issued(arrivals[place]):
-                await self._services.afterwards.of(about_key(dedupe))
         found = await self._standings([(receipts[place].event_id, asked[place].task.id) for place in again])
         for pause in _LOOK_AGAIN_SECONDS:
             nameless = [
@@ -186,8 +187,9 @@ class KnownKeys:
             if not nameless:
                 break
             await asyncio.sleep(pause)
-            anew = await self._standings([(receipts[place].event_id, asked[place].task.id) for place in nameless])
-            found.update(anew)
+            for place in nameless:
+                del found[receipts[place].event_id]
+            found |= await self._standings([(receipts[place].event_id, asked[place].task.id) for place in nameless])
         return found
 
     async def _standings(self, asked: Sequence[tuple[UUID, str]]) -> dict[UUID, Standing]:
