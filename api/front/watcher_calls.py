@@ -81,7 +81,7 @@ class Signed:
 
 
 def _parts(signature: str | None) -> tuple[str, str]:
-    """(seconds since 1970, the digest) of `t=...&s=...`; nothing of what says either twice, of which the SDK may read the
+    """(seconds since 1970, the digest) of `t=...&s=...`; nothing of what says either twice, where the SDK may read the
     other one."""
     told = parse_qsl(signature or "")
     named = dict(told)

@@ -337,6 +337,12 @@ def is_plain(event: EventRow) -> bool:
     return event.origin == Origin.PRODUCER and event.parent_run is None
 
 
+def is_settled(catalogue: ResolvedCatalogue, event: EventRow) -> bool:
+    """Whether it shall have runs, and for ever the same. One that has none may be a webhook that could not be mapped:
+    it is passed on all the same, and may be understood later."""
+    return is_plain(event) and any(shape.platforms for shape in _shapes(catalogue, event))
+
+
 class Openings:
     """Of which plain events this process has opened the runs and pairs, or is about to: lanes of both sides claim the
     dispatches of the same events at about the same time, and one of them is enough."""

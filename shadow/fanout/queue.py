@@ -21,7 +21,7 @@ from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.fanout.handoff import Started, record_started
 from shadow.fanout.issued_changes import end_unstarted
-from shadow.fanout.opening import Keyed, Openings, Run, is_plain, open_pairs, patience_of, runs_of, tasks_of
+from shadow.fanout.opening import Keyed, Openings, Run, is_plain, is_settled, open_pairs, patience_of, runs_of, tasks_of
 from shadow.fanout.stored_events import Originals, load_events, load_originals
 from shadow.intake.arrival import Stage
 from shadow.model.ids import Seed, derived_id, new_id
@@ -167,15 +167,16 @@ class _Row:
 class _Opening:
     """What one claim opens, and what it leaves to another lane."""
 
-    def __init__(self, openings: Openings) -> None:
+    def __init__(self, openings: Openings, catalogue: ResolvedCatalogue) -> None:
         self._openings = openings
+        self._catalogue = catalogue
         self._mine: set[UUID] = set()
         self._theirs: dict[UUID, asyncio.Future[bool]] = {}
         self._events: dict[UUID, EventRow] = {}
 
     def begin(self, events: Iterable[EventRow]) -> set[UUID]:
         """The events that the caller need not open."""
-        self._events = {event.id: event for event in events if is_plain(event)}
+        self._events = {event.id: event for event in events if is_settled(self._catalogue, event)}
         self._mine, self._theirs = self._openings.begin(self._events)
         return self._events.keys() - self._mine
 
@@ -223,7 +224,7 @@ class Queue:
             psycopg.Error: the database is away, busy, or not as it must be; no dispatch is at fault.
         """
         lease = new_id()
-        opening = _Opening(self._openings)
+        opening = _Opening(self._openings, self._catalogue)
         try:
             with opening:
                 async with self._database.connection(self._work) as conn:

@@ -272,7 +272,7 @@ def _plainly_grouped(part: dict[str, Any]) -> list[SeenEffect] | None:
         ):
             return None
         identity = told("identity")
-        if not _is_count(own) or (type(identity) is str and not _is_storable(identity)):
+        if not _is_count(own) or (isinstance(identity, str) and ("\x00" in identity or not _says(identity))):
             return None
         try:
             occurred_at = None if moment is None else _instant(moment)
@@ -299,12 +299,9 @@ def _plainly_grouped(part: dict[str, Any]) -> list[SeenEffect] | None:
 
 def _is_name(value: Any) -> bool:
     """Whether it is plainly a `Name`, or is missing."""
-    return value is None or (type(value) is str and 0 < len(value) <= _LONGEST and _is_storable(value))
-
-
-def _is_storable(text: str) -> bool:
-    """Whether PostgreSQL can keep a text."""
-    return (text.isascii() or _says(text)) and "\x00" not in text
+    return value is None or (
+        type(value) is str and 0 < len(value) <= _LONGEST and (value.isascii() or _says(value)) and "\x00" not in value
+    )
 
 
 def _says(text: str) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 SUFFIX = ".sqlite"
 _LOCK = ".lock"
 _WAIT_SECONDS = 5.0
+_NO_END = (1 << 63) - 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body BLOB NOT NULL, at REAL NOT NULL, refused TEXT
@@ -115,14 +116,25 @@ class SpoolFile:
                 "INSERT INTO items (kind, body, at) VALUES (?, ?, ?)", [(kind, body, now) for kind, body in items]
             )
 
-    def oldest(self, kind: str, most: int, most_bytes: int) -> list[Stored]:
-        """The next items of that kind, in their order: at least one, if there is any."""
+    def last(self) -> int:
+        """The id of the item that was added last, of any kind; 0: there was none yet. Ids grow, and come once."""
+        with self._turn:
+            row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'").fetchone()
+        return row[0] if row is not None else 0
+
+    def oldest(self, kind: str, most: int, most_bytes: int, *, last: int | None = None) -> list[Stored]:
+        """The next items of that kind, in their order: at least one, if there is any.
+
+        Args:
+            last: the id up to which; None: all.
+        """
         found: list[Stored] = []
         size = 0
         with self._turn:
             cursor = self._connection.execute(
-                "SELECT id, kind, body FROM items WHERE kind = ? AND refused IS NULL AND id > ? ORDER BY id LIMIT ?",
-                (kind, self._past.get(kind, 0), most),
+                "SELECT id, kind, body FROM items WHERE kind = ? AND refused IS NULL AND id > ? AND id <= ?"
+                " ORDER BY id LIMIT ?",
+                (kind, self._past.get(kind, 0), _NO_END if last is None else last, most),
             )
             for row in cursor:
                 item = Stored(*row)

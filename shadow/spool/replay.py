@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -71,6 +72,9 @@ class SpoolReplay:
 
     async def _once(self) -> int:
         files = await asyncio.to_thread(self.spool.files)
+        # What follows an event is added after it. What comes while these are written down has its turn with the next
+        # round: it may follow an event that comes meanwhile too, and would find none.
+        last = {file.path: await asyncio.to_thread(file.last) for file in files}
         waiting = {file.path: await asyncio.to_thread(file.kinds) for file in files}
         metrics.spool_waits(self.spool.standing.items, self.spool.standing.bytes, self.spool.standing.refused)
         if not any(waiting.values()):
@@ -80,18 +84,33 @@ class SpoolReplay:
             pass  # a pool would wait for a connection that nobody can give
         done = 0
         for kind, write in sorted(self.spool.writers.items(), key=lambda item: list(Kind).index(item[0])):
+            if kind is Kind.EVENTS:
+                done += await self._events(write)
+                continue
             for file in files:
                 if kind in waiting[file.path]:
-                    done += await self._emptied(file, kind, write)
+                    done += await self._emptied(file, kind, write, last[file.path])
         await asyncio.to_thread(self.spool.drop_empty)
         if done:
             log.info("spool.replayed", items=done)
         return done
 
-    async def _emptied(self, file: SpoolFile, kind: Kind, write: Write) -> int:
-        """Write down all of a kind; how many items."""
+    async def _events(self, write: Write) -> int:
+        """Write down all events, those too that are spooled meanwhile: a batch that can't be stored whole comes again
+        event by event, and what follows them may lie in another file. How many items."""
         done = 0
-        while items := await asyncio.to_thread(file.oldest, kind.value, _AT_ONCE, _BYTES_AT_ONCE):
+        while True:
+            files = await asyncio.to_thread(self.spool.files)
+            waiting = [file for file in files if Kind.EVENTS in await asyncio.to_thread(file.kinds)]
+            if not waiting:
+                return done
+            for file in waiting:
+                done += await self._emptied(file, Kind.EVENTS, write)
+
+    async def _emptied(self, file: SpoolFile, kind: Kind, write: Write, last: int | None = None) -> int:
+        """Write down all of a kind, up to that item; how many items."""
+        done = 0
+        while items := await asyncio.to_thread(partial(file.oldest, kind.value, _AT_ONCE, _BYTES_AT_ONCE, last=last)):
             await self._written(file, items, write)
             done += len(items)
         return done

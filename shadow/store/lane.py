@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -62,6 +63,8 @@ class Lane:
         self._held = AsyncExitStack()
         self._connection: Connection | None = None
         self._socket = -1
+        """A second number of the connection's socket. libpq closes its own at once when the connection is lost, and the
+        process gives that number to the next socket while the event loop still listens to it in our name."""
         self._prepared = False
         self._waiting: asyncio.Future[list[PGresult]] | None = None
         self._results: list[PGresult] = []
@@ -95,7 +98,10 @@ class Lane:
         is_idle = self._waiting is None
         self._waiting, self._results = None, []
         if connection is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
+            loop, number, self._socket = asyncio.get_running_loop(), self._socket, -1
+            loop.remove_reader(number)
+            loop.remove_writer(number)
+            os.close(number)
             if not is_idle:
                 await connection.close()  # the pool makes another in its place
         await self._held.aclose()
@@ -124,7 +130,7 @@ class Lane:
         connection = await self._held.enter_async_context(self._database.connection(self._work))
         self._connection = connection
         self._prepared = self._statement.name in connection.lanes
-        self._socket = connection.pgconn.socket  # a lost connection tells it no more
+        self._socket = os.dup(connection.pgconn.socket)
         asyncio.get_running_loop().add_reader(self._socket, self._readable, connection)
         return connection
 
@@ -133,19 +139,21 @@ class Lane:
         future: asyncio.Future[list[PGresult]] = asyncio.get_running_loop().create_future()
         self._waiting = future
         if pgconn.flush():
-            await self._flushed(pgconn)
+            await self._flushed(pgconn, future)
         return await future
 
-    async def _flushed(self, pgconn: PGconn) -> None:
-        """What did not fit the socket's buffer goes out as it empties."""
-        loop, writable = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_writer(self._socket, writable.set)
+    async def _flushed(self, pgconn: PGconn, answer: asyncio.Future[list[PGresult]]) -> None:
+        """What did not fit the socket's buffer goes out as it empties, unless there is an answer before."""
+        loop, number, writable = asyncio.get_running_loop(), self._socket, asyncio.Event()
+        loop.add_writer(number, writable.set)
+        answer.add_done_callback(lambda _: writable.set())
         try:
-            while pgconn.flush():
+            while not answer.done() and pgconn.flush():
                 writable.clear()
                 await writable.wait()
         finally:
-            loop.remove_writer(self._socket)
+            if self._socket == number:  # else it has been closed meanwhile
+                loop.remove_writer(number)
 
     def _readable(self, connection: Connection) -> None:
         """The server has sent something, or hung up."""

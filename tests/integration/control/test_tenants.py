@@ -223,7 +223,7 @@ async def test_what_a_run_of_somebody_else_did_in_our_pair_is_not_ours_to_see(
 ) -> None:
     """A child that the candidate sent to another tenant is paired with its twin all the same."""
     we, they = tenants
-    await world.rows(f"UPDATE events SET {other} WHERE id = %s RETURNING id", they.event)  # noqa: S608  # a literal
+    await world.rows(f"UPDATE events SET {other} WHERE id = %s RETURNING id", they.event)
     await world.rows("UPDATE pairs SET candidate_run = %s WHERE id = %s RETURNING id", they.runs[1], we.pair)
     for url in (f"/v1/pairs/{we.pair}", f"/v1/pairs/{we.pair}?explain=true", f"/v1/signatures/{we.signature}"):
         answer = await ours.get(url)

@@ -9,10 +9,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from shadow.catalogue.model import Side
+from shadow.catalogue.model import Origin, Side
 from shadow.fanout import opening
 from shadow.fanout.opening import Openings
-from shadow.fanout.queue import Claimed, Queue
+from shadow.fanout.queue import Claimed, Queue, Taken
+from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
+from shadow.store.database import Work
 from tests.integration.fanout.stage import StageSet
 
 LEASE = timedelta(seconds=30)
@@ -92,3 +94,36 @@ async def test_what_the_other_lane_fails_to_open_is_opened_anyway(
     counted.failing = False
     assert len(await other) == 3
     assert await runs_and_pairs(world) == (12, 6, 6)
+
+
+async def test_an_event_that_was_understood_only_later_has_its_runs_and_pairs(
+    world: StageSet, queues: dict[Side, Queue]
+) -> None:
+    """A webhook that could not be mapped is passed on to legacy's app; which tasks it starts is found out later."""
+    await world.intake.accept(
+        [
+            Arrival(
+                source="store",
+                door=Door.WEBHOOK,
+                origin=Origin.PRODUCER,
+                name="store/unmapped",
+                data=b"{}",
+                dispatches=(PlannedDispatch(Side.LEGACY, Stage.FORWARD, "app", None),),
+                request=b"{}",
+            )
+        ]
+    )
+    (passed_on,) = await queues[Side.LEGACY].claim("app", 50, LEASE)
+    await queues[Side.LEGACY].write_back([(passed_on, Taken())])
+    assert await world.value("SELECT count(*) FROM runs") == 0
+    async with world.database.connection(Work.CONTROL) as connection:
+        await connection.execute(
+            "UPDATE events SET name = 'order/created', route = 'order/created', phase = 'shadow', authority = 'legacy'"
+        )
+        await connection.execute(
+            "INSERT INTO dispatches (id, event_id, side, stage, platform, state, due_at)"
+            " VALUES (gen_random_uuid(), %s, 'candidate', 'deliver', 'inngest', 'due', now())",
+            (passed_on.event.id,),
+        )
+    await claim(queues, Side.CANDIDATE)
+    assert await runs_and_pairs(world) == (4, 2, 2)

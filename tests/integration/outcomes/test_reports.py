@@ -14,11 +14,8 @@ from fastapi import FastAPI
 from api.front.reports import PREFIX, worker_app
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
-from shadow.effects.evidence import Redacted, Tenant, Told
-from shadow.effects.names import Names
 from shadow.effects.record import SeenEffect, record_effects
 from shadow.model.ids import derived_id
-from shadow.sealing.vault import Vault
 from shadow.store import codec
 from shadow.store.database import Work
 from tests.integration.fanout.stage import StageSet, client_of
@@ -259,40 +256,6 @@ async def test_a_report_that_cannot_be_stored_fails_alone(world: StageSet, front
     assert await world.value("SELECT count(*) FROM effects") == 7
 
 
-@pytest.mark.parametrize("identity", [b'"\\ud800"', b'"a\\u0000b"'])
-async def test_an_identity_that_no_database_keeps_is_refused_alone(
-    world: StageSet, front: httpx.AsyncClient, identity: bytes
-) -> None:
-    effect = orjson.dumps(CHARGE)[:-1] + b',"identity":%s}' % identity
-    bad = b'{"run":"run_1","effects":[%s]}' % effect
-    good = orjson.dumps({"run": "run_2", "effects": [CHARGE]})
-    answers = await asyncio.gather(
-        *(front.post("/shadow/effects", content=report, headers=CANDIDATE_KEY) for report in (good, bad, good))
-    )
-    assert [answer.status_code for answer in answers] == [200, 422, 200]
-    assert "identity" in answers[1].json()["detail"]
-    assert await world.value("SELECT count(*) FROM effects") == 2
-
-
-async def test_what_nobody_foresaw_in_one_report_fails_it_alone(
-    world: StageSet, front: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names) -> Redacted:
-        if told.operation == "odd":
-            raise TypeError("odd")
-        return really(vault, tenant, told, names)
-
-    really = evidence.of_effect
-    monkeypatch.setattr(evidence, "of_effect", of_effect)
-    reports = [{**CHARGE, "run": f"run_{number}", "operation": "odd" if number == 1 else "GET"} for number in range(3)]
-    answers = await asyncio.gather(
-        *(front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY) for report in reports),
-        return_exceptions=True,
-    )
-    assert [isinstance(answer, TypeError) for answer in answers] == [False, True, False]
-    assert await world.value("SELECT count(*) FROM effects") == 2
-
-
 async def test_two_reports_of_one_run_at_once_fill_in_each_other(world: StageSet, front: httpx.AsyncClient) -> None:
     event = await opened(world)
     first = {"run": "run_1", "task": "welcome", "status": "completed", "event": "order-1", "attempts": 2}
@@ -303,3 +266,39 @@ async def test_two_reports_of_one_run_at_once_fill_in_each_other(world: StageSet
     assert [answer.json() for answer in answers] == [{"accepted": 1}] * 2
     run = derived_id(event, "welcome", Side.CANDIDATE)
     assert await world.rows("SELECT attempts, version FROM runs WHERE id = %s", run) == [(2, "v7")]
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["flat", "grouped"])
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\u0000"], ids=["surrogate", "nul"])
+async def test_an_identity_that_is_no_text_is_refused_and_no_other_report_with_it(
+    world: StageSet, front: httpx.AsyncClient, text: bytes, grouped: bool
+) -> None:
+    effects = [{**CHARGE, "identity": f"order {number}"} for number in range(4)]
+    bodies = [
+        orjson.dumps({"run": "r", "effects": [effect]} if grouped else {**effect, "run": "r"}) for effect in effects
+    ]
+    bodies[1] = bodies[1].replace(b"order 1", text)
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", content=body, headers=CANDIDATE_KEY) for body in bodies)
+    )
+    assert [answer.status_code for answer in answers] == [200, 422, 200, 200]
+    assert await world.value("SELECT count(*) FROM effects") == 3
+
+
+async def test_what_one_report_comes_to_grief_over_is_told_to_no_other(
+    world: StageSet, front: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = evidence.of_effect
+
+    def fails(vault: Any, tenant: Any, told: evidence.Told, *names: Any) -> Any:
+        if b"odd" in told.data:
+            raise TypeError("nobody thought of that")
+        return made(vault, tenant, told, *names)
+
+    monkeypatch.setattr(evidence, "of_effect", fails)
+    reports = [{**CHARGE, "run": "r", "data": data} for data in ("one", "odd", "two")]
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY) for report in reports),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, httpx.Response) and answer.status_code for answer in answers] == [200, False, 200]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psycopg
 import pytest
+import uvloop
 from psycopg.errors import InvalidTextRepresentation
 
 from shadow.store.arrays import Texts, binary
@@ -113,3 +117,59 @@ async def test_lanes_are_for_as_many_as_there_are(database: Database) -> None:
             async with asyncio.timeout(0.01), lanes.one():
                 pass
     await lanes.close()
+
+
+async def test_a_lost_connections_number_is_the_next_ones_that_opens_a_socket(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libpq closes a lost socket at once, and the process may give its number away before the lane is told."""
+    lane = Lane(database, Work.INTAKE, SLEEP, within=30)
+    await lane.execute((b"0",))
+    assert lane._connection is not None
+    number, lost, opened = lane._connection.pgconn.socket, lane._lost, list[socket.socket]()
+
+    def lost_and_reused(error: psycopg.Error) -> None:
+        lost(error)
+        while number not in [one.fileno() for one in opened]:
+            opened.extend(socket.socketpair())
+        asyncio.get_running_loop().add_reader(number, print)
+
+    monkeypatch.setattr(lane, "_lost", lost_and_reused)
+    sleeping = asyncio.create_task(lane.execute((b"20",)))
+    async with database.connection(Work.CONTROL) as connection:
+        while not sleeping.done():
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE state = 'active' AND datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+            )
+            await asyncio.sleep(0.01)
+    with pytest.raises(psycopg.OperationalError):
+        await sleeping
+    assert asyncio.get_running_loop().remove_reader(number), "somebody else's socket is heard no more"
+    for one in opened:
+        one.close()
+    await lane.close()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_server_that_stops_in_the_middle_of_a_long_statement_is_not_waited_for(
+    database_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """It reads no more, so that the rest of the statement never goes out."""
+
+    async def statement() -> None:
+        database = Database(database_url)
+        lane = Lane(database, Work.INTAKE, ECHO, within=0.5)
+        pid, _ = await echoed(lane)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(psycopg.OperationalError):
+                    await lane.execute((b"x" * 8_000_000,))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            await lane.close()
+            await database.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(statement())

@@ -141,6 +141,43 @@ async def test_kinds_are_written_down_in_their_order_whatever_came_first(tmp_pat
         assert world.written == [b"the event", b"what follows"]
 
 
+async def test_what_follows_an_event_waits_for_it_also_when_both_come_in_the_middle(tmp_path: Path) -> None:
+    """Else it would find no event, and be taken for that of a duplicate."""
+    async with spooling(tmp_path) as world:
+
+        async def follows(bodies: Sequence[bytes]) -> None:
+            if world.written == [b"an event"]:
+                await world.spool.append(Kind.EVENTS, b"another event")
+                await world.spool.append(Kind.CALL, b"what follows the other")
+            world.written += bodies
+
+        world.spool.writers[Kind.CALL] = follows
+        await world.spool.append(Kind.EVENTS, b"an event")
+        await world.spool.append(Kind.CALL, b"what follows")
+        await world.replay.once()
+        await world.replay.once()
+        assert world.written == [b"an event", b"what follows", b"another event", b"what follows the other"]
+
+
+async def test_what_follows_an_event_waits_for_it_also_when_it_is_spooled_anew(tmp_path: Path) -> None:
+    """Events of a batch that can't be stored whole come again one by one, in this process's own file."""
+    async with spooling(tmp_path) as dead:
+        await dead.spool.append(Kind.EVENTS, b"a batch")
+        await dead.spool.append(Kind.CALL, b"what follows")
+    async with spooling(tmp_path) as world:
+
+        async def apart(bodies: Sequence[bytes]) -> None:
+            if list(bodies) == [b"a batch"]:
+                await world.spool.append(Kind.EVENTS, b"an event")
+                return
+            world.written += bodies
+
+        world.spool.writers[Kind.EVENTS] = apart
+        await world.replay.once()
+        await world.replay.once()
+        assert world.written == [b"an event", b"what follows"]
+
+
 async def test_while_the_database_is_away_everything_stays(tmp_path: Path) -> None:
     async with spooling(tmp_path) as world:
         await world.spool.append(Kind.CALL, b"1")
