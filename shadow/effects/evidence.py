@@ -358,7 +358,9 @@ async def _names_of_events(conn: Connection, tenants: Mapping[UUID, str | None])
     found = {event: known[event] for event in tenants if event in known}
     if missing := sorted(tenants.keys() - found.keys()):
         cursor = await conn.execute(_ORIGINALS, (missing,))
-        found |= await _learn_names(conn, tenants, {event: content for event, _part, content in await cursor.fetchall()})
+        found |= await _learn_names(
+            conn, tenants, {event: content for event, _part, content in await cursor.fetchall()}
+        )
     return found
 
 
