@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -31,12 +32,13 @@ from shadow.catalogue.model import Side
 from shadow.effects.record import SeenEffect, record_each
 from shadow.intake.group_commit import GroupCommit, Overloaded
 from shadow.model.giving_way import giving_way
+from shadow.model.ids import new_id
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_of
-from shadow.outcomes.spooled_reports import SpooledReports
+from shadow.outcomes.spooled_reports import SpooledReports, named
 from shadow.outcomes.straight import Identify
 from shadow.spool.spool import Kind
 from shadow.store.database import Database, Work
@@ -167,22 +169,27 @@ class Reports:
     async def _take_effects(self, side: Side, body: bytes) -> dict[str, int]:
         reported = await giving_way(effects_in_steps(body))
         answer = {"accepted": len(reported), "new": len(reported)}
-        if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.EFFECTS, side, body):
-            return answer
+        report = new_id()
+        if self._spooled is not None:
+            if self._spooled.away and await self._spooled.keep(Kind.EFFECTS, side, body):
+                return answer
+            named(report, reported)
         try:
             new = sum(await self._effects[side].write(reported))
         except (psycopg.Error, Overloaded) as error:
-            if not await self._spools(Kind.EFFECTS, side, body, error):
+            if not await self._spools(Kind.EFFECTS, side, body, error, report):
                 raise unstored("effects", error) from None
             return answer
         metrics.effects(side.value, new)
         return {**answer, "new": new}
 
-    async def _spools(self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | Overloaded) -> bool:
+    async def _spools(
+        self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | Overloaded, report: UUID | None = None
+    ) -> bool:
         """Whether a report that could not be stored is on the local disk."""
         if self._spooled is None or isinstance(error, Overloaded):
             return False
-        return await self._spooled.keep(kind, side, body, error)
+        return await self._spooled.keep(kind, side, body, error, report)
 
     async def _store_effects(self, side: Side, effects: Sequence[SeenEffect]) -> Sequence[bool]:
         async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
@@ -266,6 +273,9 @@ def _run_size(outcome: RunOutcome) -> int:
 
 
 def _may_be_an_items_fault(error: Exception) -> bool:
+    if not isinstance(error, psycopg.Error):
+        # What cannot even be written down: it must not take along what others told.
+        return isinstance(error, ValueError | TypeError | LookupError | ArithmeticError | RecursionError)
     return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 

@@ -106,8 +106,8 @@ class AttributedBy(StrEnum):
 
 @dataclass(slots=True)
 class SeenEffect:
-    """One thing that a run did, as somebody saw it. Not to be changed: but to make a frozen one takes five times as
-    long, and there are many."""
+    """One thing that a run did, as somebody saw it. Not to be changed but for its `id`: to make a frozen one takes five
+    times as long, and there are many."""
 
     run: str | None
     """The platform's id of the run, as the worker knows it."""

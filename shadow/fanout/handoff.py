@@ -190,8 +190,11 @@ async def look_again(conn: Connection, events: Collection[UUID]) -> None:
     Locks dispatches, after the runs that the caller has locked and before pairs.
     """
     if events:
-        await conn.execute(_LOOK_AGAIN, (sorted(events),))
-        await conn.execute(_LOOK_AGAIN_AT_CHILDREN, {"events": sorted(events)})
+        own = await conn.execute(_LOOK_AGAIN, (sorted(events),))
+        of_children = await conn.execute(_LOOK_AGAIN_AT_CHILDREN, {"events": sorted(events)})
+        if own.rowcount or of_children.rowcount:
+            # Whether there is anything for the judge, too, its pair says.
+            await conn.execute(b"NOTIFY shadow_pairs")
 
 
 async def _taken_off(conn: Connection, started: Sequence[Started]) -> list[Started]:

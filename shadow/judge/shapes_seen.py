@@ -96,7 +96,11 @@ class ShapesSeen:
             fact.pair.id if pair_at == legacy_at else None,
         )
         done = evidence.done_by(fact.legacy.id)
-        self.add(fact.pair.task, shapes_of(done, evidence.event_of(fact)), seen)
+        try:
+            data = evidence.event_of(fact)
+        except ValueError:  # of which its pair says so
+            data = None
+        self.add(fact.pair.task, shapes_of(done, data), seen)
 
     def add(self, task: str, shapes: Iterable[tuple[Of, str]], seen: Sighting) -> None:
         """Take in that a task showed these shapes."""

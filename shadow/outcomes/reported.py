@@ -85,7 +85,7 @@ class _Effect(_Report):
     kind: Name
     target: Name
     operation: Name
-    identity: Any = None
+    identity: Annotated[Any, BeforeValidator(_storable)] = None
     data: Any = None
     attempt: int | None = Field(None, ge=1, le=_MOST_ATTEMPTS)
     idempotency_key: Name | None = None
@@ -271,7 +271,8 @@ def _plainly_grouped(part: dict[str, Any]) -> list[SeenEffect] | None:
             _is_name(kind) and _is_name(target) and _is_name(operation) and _is_name(key) and _is_name(reporter_id)
         ):
             return None
-        if not _is_count(own):
+        identity = told("identity")
+        if not _is_count(own) or (isinstance(identity, str) and ("\x00" in identity or not _says(identity))):
             return None
         try:
             occurred_at = None if moment is None else _instant(moment)
@@ -287,7 +288,7 @@ def _plainly_grouped(part: dict[str, Any]) -> list[SeenEffect] | None:
                 operation=operation,
                 data=write_json(told("data")),
                 attempt=own or attempt or 1,
-                identity=_identity(told("identity")),
+                identity=_identity(identity),
                 idempotency_key=key,
                 occurred_at=occurred_at,
                 reporter_id=reporter_id,

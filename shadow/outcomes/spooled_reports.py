@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
@@ -11,7 +11,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
-from shadow.effects.record import record_effects
+from shadow.effects.record import SeenEffect, record_effects
 from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.reported import effects_of, runs_of
@@ -33,6 +33,13 @@ class SpooledReport:
     body: bytes
 
 
+def named(report: UUID, effects: Sequence[SeenEffect]) -> None:
+    """Name the effects of a report by it, so that writing them twice is harmless: of a commit whose answer was lost
+    nobody knows whether it was one."""
+    for place, effect in enumerate(effects):
+        effect.id = derived_id(report, str(place))
+
+
 class SpooledReports:
     """Keeps reports on the local disk while the database is away."""
 
@@ -52,18 +59,21 @@ class SpooledReports:
     async def stop(self) -> None:
         await self._presence.stop()
 
-    async def keep(self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | None = None) -> bool:
+    async def keep(
+        self, kind: Kind, side: Side, body: bytes, error: psycopg.Error | None = None, report: UUID | None = None
+    ) -> bool:
         """Whether the report is on disk now.
 
         Args:
             error: what the database said; only where it is away there is a reason to spool.
+            report: by which its effects were `named`, where it may have been written down already.
         """
         if error is not None:
             if not is_away(error):
                 return False
             self._presence.found_away()
         try:
-            await self._spool.append(kind, encode(SpooledReport(new_id(), side, body)))
+            await self._spool.append(kind, encode(SpooledReport(report or new_id(), side, body)))
         except NotSpooled as why:
             log.error("reports.not_spooled", what=kind.value, error=str(why))
             return False
@@ -72,11 +82,8 @@ class SpooledReports:
     async def _write_effects(self, bodies: Sequence[bytes]) -> None:
         for body in bodies:
             report = decode(SpooledReport, body)
-            # Named by the report where they have no id: writing them twice is harmless then.
-            effects = [
-                replace(effect, id=effect.id or derived_id(report.id, str(place)))
-                for place, effect in enumerate(effects_of(report.body))
-            ]
+            effects = effects_of(report.body)
+            named(report.id, effects)
             async with self._database.connection(Work.OUTCOMES) as connection:
                 await record_effects(connection, report.side, effects)
 

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from api.front import reports
 from shadow.cutover.decision import Phase
 from shadow.model.ids import Seed
 from shadow.store.database import Database
@@ -142,6 +144,25 @@ async def test_reports_are_kept_and_written_once(world: World, postgres_url: str
         assert (answer.status_code, answer.json()) == (200, {"accepted": 2, "new": 2}), answer.text
         bad = await world.client.post("/shadow/effects", json=[{"run": 1}], headers=told)
         assert bad.status_code == 422
+    await back(world)
+    assert await world.count("effects") == 2
+
+
+async def test_a_report_whose_commit_went_unanswered_is_written_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+
+    def loses(point: str) -> None:
+        if point == "effects.stored" and not lost:
+            lost.append(point)
+            raise psycopg.OperationalError("the connection broke before the commit was answered")
+
+    monkeypatch.setattr(reports, "reach", loses)
+    effect = {"run": "run_1", "kind": "http", "target": "pay", "operation": "POST /x", "data": {}}
+    told = {"authorization": "Bearer legacy-key"}
+    answer = await world.client.post("/shadow/effects", json=[effect, effect], headers=told)
+    assert (answer.status_code, len(lost)) == (200, 1)
     await back(world)
     assert await world.count("effects") == 2
 

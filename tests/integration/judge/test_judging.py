@@ -16,6 +16,7 @@ from comparators import judge as compare
 from shadow.catalogue.model import Side
 from shadow.judge.evidence_text import storable_json
 from shadow.judge.loop import JudgeLoop, Round
+from shadow.store import codec
 from tests.integration.judge.world import DEADLINE, SETTLE, Told, World
 
 LATER = timedelta(minutes=1)
@@ -272,6 +273,40 @@ async def test_what_is_no_json_spoils_its_own_pair_only(world: World, judge: Jud
     await judge.once(after(bad, LATER))
     assert (await pair_row(world, good))["verdict"] == "match"
     assert (await pair_row(world, bad))["reason"].startswith("judge failed: JSONDecodeError")
+
+
+async def test_an_event_that_is_no_json_keeps_no_other_pair_waiting(world: World, judge: JudgeLoop) -> None:
+    good, bad, settling = await world.event(), await world.event(), await world.event()
+    for told in (good, bad):
+        await told.both(1)
+    await settling.both(1, after=50)
+    async with world.connection() as connection:
+        broken = codec.encode_evidence(b"<html>")
+        statement = "UPDATE bodies SET content = %s WHERE id = %s AND part = 'evidence'"
+        await connection.execute(statement, (broken, bad.event))
+    assert await judge.once(after(good, timedelta(seconds=52))) == Round(claimed=3, postponed=1, judged=2)
+    assert (await pair_row(world, bad))["verdict"] == "not_comparable"
+    assert (await pair_row(world, settling))["state"] == "settling"
+
+
+async def test_a_pair_that_somebody_writes_to_meanwhile_gets_its_verdict(
+    world: World, judge: JudgeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await world.event()
+    await told.both(1)
+    real = judge._write
+
+    async def beside(judgements: Any, lease: datetime) -> Any:
+        async with world.connection() as connection:
+            await connection.execute("UPDATE pairs SET probe_lease = now() WHERE id = %s", (told.pair,))
+            writing = asyncio.create_task(real(judgements, lease))
+            while not await world.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 (only rows tell)
+                await asyncio.sleep(0.01)
+        return await writing
+
+    monkeypatch.setattr(judge, "_write", beside)
+    assert await judge.once(after(told, LATER)) == Round(claimed=1, judged=1)
+    assert (await pair_row(world, told))["verdict"] == "match"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.front.reports import PREFIX, worker_app
 from shadow.catalogue.model import Side
+from shadow.effects import evidence
 from shadow.effects.record import SeenEffect, record_effects
 from shadow.model.ids import derived_id
 from shadow.store import codec
@@ -265,3 +266,39 @@ async def test_two_reports_of_one_run_at_once_fill_in_each_other(world: StageSet
     assert [answer.json() for answer in answers] == [{"accepted": 1}] * 2
     run = derived_id(event, "welcome", Side.CANDIDATE)
     assert await world.rows("SELECT attempts, version FROM runs WHERE id = %s", run) == [(2, "v7")]
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["flat", "grouped"])
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\u0000"], ids=["surrogate", "nul"])
+async def test_an_identity_that_is_no_text_is_refused_and_no_other_report_with_it(
+    world: StageSet, front: httpx.AsyncClient, text: bytes, grouped: bool
+) -> None:
+    effects = [{**CHARGE, "identity": f"order {number}"} for number in range(4)]
+    bodies = [
+        orjson.dumps({"run": "r", "effects": [effect]} if grouped else {**effect, "run": "r"}) for effect in effects
+    ]
+    bodies[1] = bodies[1].replace(b"order 1", text)
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", content=body, headers=CANDIDATE_KEY) for body in bodies)
+    )
+    assert [answer.status_code for answer in answers] == [200, 422, 200, 200]
+    assert await world.value("SELECT count(*) FROM effects") == 3
+
+
+async def test_what_one_report_comes_to_grief_over_is_told_to_no_other(
+    world: StageSet, front: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = evidence.of_effect
+
+    def fails(vault: Any, tenant: Any, told: evidence.Told, *names: Any) -> Any:
+        if b"odd" in told.data:
+            raise TypeError("nobody thought of that")
+        return made(vault, tenant, told, *names)
+
+    monkeypatch.setattr(evidence, "of_effect", fails)
+    reports = [{**CHARGE, "run": "r", "data": data} for data in ("one", "odd", "two")]
+    answers = await asyncio.gather(
+        *(front.post("/shadow/effects", json=report, headers=CANDIDATE_KEY) for report in reports),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, httpx.Response) and answer.status_code for answer in answers] == [200, False, 200]

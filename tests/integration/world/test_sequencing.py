@@ -22,8 +22,10 @@ from shadow.fanout.stored_events import load_events
 from shadow.intake import run_changes
 from shadow.intake.arrival import State
 from shadow.model.ids import derived_id, new_id
+from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
+from shadow.outcomes.record import record_outcomes
 from shadow.store.database import Database, Work
-from shadow.world.sequencing import Sequencer
+from shadow.world.sequencing import CHANNEL, Sequencer
 from tests.integration.fanout.serving import until
 from tests.integration.fanout.stage import DEFAULTS, StageSet, stage
 
@@ -110,6 +112,26 @@ async def test_the_candidate_starts_when_all_of_legacys_runs_have_settled(world:
     assert {run.function_id for run in world.inngest.runs()} == {"shop-sync-order", "shop-welcome"}
     started = min(run.started_at for run in world.inngest.runs() if run.started_at is not None)
     assert started - ended[0] >= timedelta(milliseconds=300)
+
+
+async def test_a_twin_that_ends_wakes_the_sequencer_though_its_pair_waits_on(world: StageSet) -> None:
+    (event,) = await world.accept(id="order-1")
+    async with world.database.connection(Work.CONTROL) as conn:
+        await open_pairs(conn, world.catalogue, await load_events(conn, [event]))
+    ended = RunOutcome(
+        platform="trigger",
+        platform_run_id="run_1",
+        status=Status.COMPLETED,
+        learned_by=LearnedBy.REPORT,
+        task="welcome",
+        asked_for=derived_id(event, "welcome", Side.LEGACY),
+    )
+    async with world.database.direct() as listening:
+        await listening.execute(f"LISTEN {CHANNEL}")
+        async with world.database.connection(Work.OUTCOMES) as conn:
+            assert await record_outcomes(conn, world.catalogue, [ended]) == 1
+        assert await world.value("SELECT state FROM pairs WHERE id = %s", derived_id(event, "welcome")) == "waiting"
+        assert [notice.channel async for notice in listening.notifies(timeout=1, stop_after=1)] == [CHANNEL]
 
 
 async def test_a_call_at_the_trigger_door_is_held_for_legacys_word_and_then_for_its_end(world: StageSet) -> None:
