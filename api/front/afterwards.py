@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from shadow.intake.arrival import DedupeKey
+
 log = structlog.get_logger(__name__)
 
 _MOST = 10_000
@@ -86,3 +88,8 @@ class Afterwards:
                 task.cancel()
             if self._under_way:
                 await asyncio.wait(tuple(self._under_way))
+
+
+def about_key(dedupe: DedupeKey) -> str:
+    """The name, in `Afterwards`, of what concerns that key."""
+    return f"{dedupe.scope} {dedupe.key}"

@@ -9,10 +9,10 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.front import trigger_shape
+from api.front.afterwards import about_key
 from api.front.exchange import BodyTooLarge, fields, pairs, pass_back, read_body, respond
 from api.front.intents import Intents, read_json
 from api.front.services import FrontServices
-from api.front.settlements import about_key
 from api.front.trigger_source import CallingSources
 from shadow.intake import known_keys
 from shadow.intake.trigger_arrival import producers_key

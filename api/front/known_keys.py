@@ -7,6 +7,7 @@ its run has failed (reference 6.2), starts another run, on the side that has aut
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 import httpx
 import structlog
 
+from api.front.afterwards import about_key
 from api.front.intent import Intent, Taken
 from api.front.services import FrontServices
 from api.front.trigger_source import CallingSource
@@ -23,7 +25,7 @@ from shadow.catalogue.model import Side
 from shadow.fanout.opening import open_pairs
 from shadow.fanout.stored_events import load_events
 from shadow.intake import answers, known_keys
-from shadow.intake.arrival import Arrival, DedupeKey
+from shadow.intake.arrival import Arrival, DedupeKey, Receipt
 from shadow.intake.known_keys import UNSUCCESSFUL, UNSUCCESSFUL_THERE, Standing
 from shadow.intake.trigger_arrival import Mapped, WireKey
 from shadow.intake.trigger_calls import TriggerCall
@@ -33,6 +35,9 @@ from shadow.store.database import Connection, Work
 
 log = structlog.get_logger(__name__)
 
+_LOOK_AGAIN_SECONDS = (0.05, 0.2, 0.5)
+"""Pauses before the run that a key stands for is looked for once more: the process whose producer was answered with it
+may be about to write it down."""
 _ROUNDS = 3
 """How often a key is freed for one call: a call of somebody else's may take it in between, and fail at once."""
 
@@ -84,7 +89,6 @@ class KnownKeys:
         Raises:
             psycopg.Error, Overloaded: it could not be stored.
         """
-        arrivals = await self._linked(asked, arrivals, legacys)
         return await self._accepted(asked, arrivals, legacys, _ROUNDS)
 
     async def link(self, connection: Connection, taken: Sequence[tuple[Intent, Taken]]) -> None:
@@ -122,6 +126,11 @@ class KnownKeys:
     async def _accepted(
         self, asked: Sequence[Asked], arrivals: Sequence[Arrival], legacys: Legacys, rounds: int
     ) -> list[Intent]:
+        for one, arrival in zip(asked, arrivals, strict=True):
+            if is_issued(arrival) and one.has_own_key and arrival.dedupe is not None:
+                # A producer is answered before it is written down which run its key stands for.
+                await self._services.afterwards.of(about_key(arrival.dedupe))
+        arrivals = await self._linked(asked, arrivals, legacys)
         receipts = await self._services.intake.accept(arrivals)
         intents = [
             Intent(one.task, one.call, one.key, arrival, receipt, one.worker, authority_of(arrival))
@@ -130,7 +139,7 @@ class KnownKeys:
         again = [place for place, receipt in enumerate(receipts) if receipt.duplicate]
         if not again:
             return intents
-        found = await self._standings([(receipts[place].event_id, asked[place].task.id) for place in again])
+        found = await self._standings_by_now(asked, arrivals, receipts, again)
         free, gone = [], []
         for place in again:
             standing = found.get(receipts[place].event_id)
@@ -155,6 +164,33 @@ class KnownKeys:
             for place, intent in zip(once_more, retaken, strict=True):
                 intents[place] = intent
         return intents
+
+    async def _standings_by_now(
+        self, asked: Sequence[Asked], arrivals: Sequence[Arrival], receipts: Sequence[Receipt], again: Sequence[int]
+    ) -> dict[UUID, Standing]:
+        """How the events of calls that came again stand, once the answers to the calls before are written down.
+
+        Another process may be about to. Without the name of legacy's run, nobody could tell whether it has failed, and
+        legacy would be asked for another where the candidate has authority by now.
+        """
+        found = await self._standings([(receipts[place].event_id, asked[place].task.id) for place in again])
+        for pause in _LOOK_AGAIN_SECONDS:
+            nameless = [
+                place
+                for place in again
+                if asked[place].has_own_key
+                and is_issued(arrivals[place])
+                and (standing := found.get(receipts[place].event_id)) is not None
+                and standing.authority is Side.LEGACY
+                and standing.legacy_run is None
+            ]
+            if not nameless:
+                break
+            await asyncio.sleep(pause)
+            for place in nameless:
+                del found[receipts[place].event_id]
+            found |= await self._standings([(receipts[place].event_id, asked[place].task.id) for place in nameless])
+        return found
 
     async def _standings(self, asked: Sequence[tuple[UUID, str]]) -> dict[UUID, Standing]:
         async with self._services.database.connection(Work.CAUSES) as connection:

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from api.front.afterwards import about_key
 from api.front.intent import Intent, Taken
 from api.front.known_keys import KnownKeys
 from api.front.services import FrontServices
@@ -27,7 +28,6 @@ from shadow.fanout.handoff import Started, record_started
 from shadow.fanout.spooled_handoffs import Handed, Refused, Tagged
 from shadow.intake import answers, run_tags
 from shadow.intake.answers import Accepted, Fate
-from shadow.intake.arrival import DedupeKey
 from shadow.model.ids import derived_id
 from shadow.observe.fail_points import reach
 from shadow.store.database import Connection, Work
@@ -266,11 +266,6 @@ class Settlements:
 def _is_spooled(intents: Sequence[Intent]) -> bool:
     """Whether a call's intents are on the local disk alone: all of them are, or none."""
     return any(intent.receipt.spooled is not None for intent in intents)
-
-
-def about_key(dedupe: DedupeKey) -> str:
-    """The name, in `Afterwards`, of what concerns that key."""
-    return f"{dedupe.scope} {dedupe.key}"
 
 
 def _apart(asked: Sequence[tuple[str, Sequence[_Told]]]) -> list[tuple[str, list[int]]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 
+from api.front.afterwards import Afterwards
 from api.front.known_keys import KnownKeys
+from api.front.settlements import Settlements
 from shadow.cutover.decision import Phase
 from shadow.fanout.offloaded import OffloadedPayloads
 from shadow.intake import run_tags
@@ -21,6 +24,23 @@ from tests.integration.front.world import KEY
 from tests.integration.originals import originals
 
 KEYED = {"payload": {"n": 1}, "options": {"idempotencyKey": "order-1"}}
+
+
+def _write_late(monkeypatch: pytest.MonkeyPatch, may_write: asyncio.Event, *, here: bool) -> None:
+    """Producers' answers are written down when that is set, by this process or by another one, which nobody can wait
+    for."""
+    written = Settlements._settled
+
+    async def late(*told: Any) -> None:
+        await may_write.wait()
+        await written(*told)
+
+    async def elsewhere(_afterwards: Afterwards, _name: str) -> None:
+        return
+
+    monkeypatch.setattr(Settlements, "_settled", late)
+    if not here:
+        monkeypatch.setattr(Afterwards, "of", elsewhere)
 
 
 async def test_after_the_switch_a_call_is_answered_with_a_run_of_ours(door: Door) -> None:
@@ -92,13 +112,22 @@ async def test_a_key_from_before_the_switch_is_the_run_that_legacy_has(door: Doo
     assert (door.legacy(), await door.candidates()) == ([first["id"]], [])
 
 
-async def test_a_key_from_before_shadow_is_the_run_that_legacy_has_once_it_was_seen(door: Door) -> None:
+@pytest.mark.parametrize("written", ["at once", "late", "late, elsewhere"])
+async def test_a_key_from_before_shadow_is_the_run_that_legacy_has_once_it_was_seen(
+    door: Door, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    may_write = asyncio.Event()
+    if written != "at once":
+        _write_late(monkeypatch, may_write, here=written == "late")
     old = httpx.AsyncClient(base_url=door.world.trigger.url, headers=KEY)
     async with old:
         first = (await old.post("/api/v1/tasks/hello/trigger", json=KEYED)).json()["id"]
     assert await door.trigger(KEYED) == {"id": first, "isCached": True}
     door.world.routing.phase = Phase.LIVE
-    assert await door.trigger(KEYED) == {"id": first, "isCached": True}
+    again = asyncio.create_task(door.trigger(KEYED))
+    await asyncio.sleep(0.1)
+    may_write.set()
+    assert await again == {"id": first, "isCached": True}
     assert (door.legacy(), await door.candidates()) == ([first], [])
 
 
@@ -110,6 +139,23 @@ async def test_a_key_that_legacys_failed_run_freed_starts_one_run_on_the_candida
         (await door.world.trigger_call("fails", body={"options": {"idempotencyKey": "k"}})).json() for _ in range(2)
     ]
     assert (anew["isCached"], again) == (False, {"id": anew["id"], "isCached": True})
+    assert (door.legacy(), len(await door.candidates())) == ([first.json()["id"]], 1)
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_freed_key_starts_no_run_on_legacy_because_its_answer_is_not_written_down_yet(
+    door: Door, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    may_write = asyncio.Event()
+    _write_late(monkeypatch, may_write, here=here)
+    options = {"idempotencyKey": "k", "maxAttempts": 1}
+    first = await door.world.trigger_call("fails", body={**KEYED, "options": options})
+    await door.world.trigger.settled()
+    door.world.routing.phase = Phase.LIVE
+    anew = asyncio.create_task(door.world.trigger_call("fails", body={"options": {"idempotencyKey": "k"}}))
+    await asyncio.sleep(0.1)
+    may_write.set()
+    assert (await anew).json()["isCached"] is False
     assert (door.legacy(), len(await door.candidates())) == ([first.json()["id"]], 1)
 
 

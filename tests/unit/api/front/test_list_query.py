@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from api.front.list_query import Cursor, Position, list_query, unseen, upstream_query
 
+LATEST = 2**42 - 1
+"""Milliseconds of the last moment that a UUID of version 7, and so a place in the list, can be of here."""
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 POSITIONS = st.builds(
-    Position, st.none() | st.integers(0, 2**42), st.none() | st.text(min_size=1, max_size=20), st.none() | st.uuids()
+    Position, st.none() | st.integers(0, LATEST), st.none() | st.text(min_size=1, max_size=20), st.none() | st.uuids()
 )
 
 
-@given(st.lists(POSITIONS, max_size=5), st.none() | st.integers(0, 2**42))
+@given(st.lists(POSITIONS, max_size=5), st.none() | st.integers(0, LATEST))
 def test_a_cursor_is_read_as_it_was_written(starts: list[Position], since: int | None) -> None:
     cursor = Cursor(tuple(starts), since)
     assert Cursor.of(cursor.text()) == cursor
