@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import count
@@ -191,17 +191,26 @@ class Batch:
         """Whether a delivery loop has something to do at once."""
         return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
 
-    def spooled(self) -> SpooledBatch:
-        """Its events with what their producers are told, each once."""
+    def spooled(self, stale: set[UUID]) -> SpooledBatch:
+        """Its events with what their producers are told, each once.
+
+        Args:
+            stale: those that are left out.
+        """
         repeated = {index for index, (_event, upstream) in enumerate(self._ids) if not upstream}
         return SpooledBatch(
             self._header,
             tuple(
                 SpooledEvent(event_id, upstream_id, self._positions.get(event_id), self.arrivals[index])
                 for index, (event_id, upstream_id) in enumerate(self._ids)
-                if index not in repeated
+                if index not in repeated and event_id not in stale
             ),
         )
+
+    def keyed(self) -> Iterator[tuple[tuple[str, str], Arrival, UUID, str]]:
+        """Of each key its arrival, with the event id and upstream id that it has here."""
+        for key, index in self._first.items():
+            yield key, self.arrivals[index], *self._ids[index]
 
     def parameters(self, vault: Vault) -> list[bytes]:
         """One array a column, for `ACCEPT`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,7 +16,7 @@ from shadow.intake.arrival import Arrival, Receipt
 from shadow.intake.batch import ACCEPT, Batch
 from shadow.intake.bell import Bell
 from shadow.intake.group_commit import GroupCommit
-from shadow.intake.spooling import SpooledBatch, resting
+from shadow.intake.spooling import GivenOut, SpooledBatch, SpooledEvent, resting
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.spool.encoding import decode, encode
@@ -67,6 +68,7 @@ class Intake:
         self._database = database
         self._spool = spool
         self._presence = Presence(database, Work.INTAKE)
+        self._given_out = GivenOut(time.monotonic)
         if spool is not None:
             spool.writers[Kind.EVENTS] = self.write_spooled
         self._commits: GroupCommit[Arrival, Receipt] = GroupCommit(
@@ -99,7 +101,8 @@ class Intake:
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = Batch(arrivals)
-        if self._presence.away:
+        if self._presence.away or (self._given_out and self._given_out.known(key for key, *_ in batch.keyed())):
+            # Or it is back, and what was spooled of the same request is not yet stored.
             return await self._spooled(batch, OperationalError("the database is away"))
         try:
             stale = await self._store(batch)
@@ -123,15 +126,23 @@ class Intake:
         is known again."""
         assert self._spool is not None
         arrivals = batch.arrivals
+        keyed = list(batch.keyed())
+        known = self._given_out.known(key for key, *_ in keyed)
+        stale = {event_id for key, _arrival, event_id, _upstream in keyed if key in known}
+        spooled = batch.spooled(stale)
         try:
-            await self._spool.append(Kind.EVENTS, await asyncio.to_thread(encode, batch.spooled()))
+            if spooled.events:
+                await self._spool.append(Kind.EVENTS, await asyncio.to_thread(encode, spooled))
         except NotSpooled as why:
             log.error("intake.not_spooled", events=len(arrivals), error=str(why))
             raise error from why
         kinds = Counter((arrival.door, arrival.source) for arrival in arrivals)
         for (door, source), number in kinds.items():
             metrics.accepted(door, source, "spooled", number)
-        return batch.receipts(set(), {}, spooled=True)
+        for key, arrival, event_id, upstream_id in keyed:
+            if key not in known:
+                self._given_out.note(arrival, event_id, upstream_id)
+        return batch.receipts(stale, known, spooled=True)
 
     async def write_spooled(self, bodies: Sequence[bytes]) -> None:
         """Store spooled batches. What is there already, under its own id or its key, is left out.
@@ -156,9 +167,12 @@ class Intake:
             cursor = await connection.execute(_THERE, (Uuids(event.event_id for event in spooled.events),))
             there = {row[0] for row in await cursor.fetchall()}
         left = tuple(event for event in spooled.events if event.event_id not in there)
-        if not left:
-            return
-        batch = Batch([resting(event.arrival) for event in left], SpooledBatch(spooled.seed, left))
+        if left:
+            await self._store_left(spooled.seed, left)
+        self._given_out.forget(event.arrival for event in spooled.events)
+
+    async def _store_left(self, seed: str, left: tuple[SpooledEvent, ...]) -> None:
+        batch = Batch([resting(event.arrival) for event in left], SpooledBatch(seed, left))
         try:
             stale = await self._store(batch)
         except UniqueViolation as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from shadow.catalogue.model import Side
-from shadow.intake.arrival import Arrival, PlannedDispatch, Stage, State
+from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage, State
 from shadow.intake.plan import PASSTHROUGH_PATIENCE
 
 
@@ -28,6 +30,57 @@ class SpooledBatch:
     seed: str
     """As Inngest's header has it."""
     events: tuple[SpooledEvent, ...]
+
+
+Key = tuple[str, str]
+"""Scope and key, by which an event is known again."""
+Given = tuple[UUID, str]
+"""Event id and upstream id."""
+
+
+class GivenOut:
+    """The ids that this process gave, while the database is away, to events that no platform would know again.
+
+    Inngest's SDK marks a request that it sends again by a seed, of which Inngest itself is not told: it is Shadow that
+    knows the events again. Those that were handed over straight would run a second time.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, most: int = 100_000) -> None:
+        """
+        Args:
+            clock: seconds.
+            most: keys that are remembered.
+        """
+        self._clock = clock
+        self._most = most
+        self._ids: OrderedDict[Key, tuple[float, Given]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def note(self, arrival: Arrival, event_id: UUID, upstream_id: str) -> None:
+        """The event is spooled."""
+        dedupe = arrival.dedupe
+        if dedupe is None or arrival.door is not Door.INNGEST or arrival.delivery_id is not None:
+            return
+        until = self._clock() + dedupe.lifetime.total_seconds()
+        self._ids[dedupe.scope, dedupe.key] = (until, (event_id, upstream_id))
+        while len(self._ids) > self._most:
+            self._ids.popitem(last=False)
+
+    def forget(self, arrivals: Iterable[Arrival]) -> None:
+        """The database knows their keys now."""
+        for arrival in arrivals:
+            if arrival.dedupe is not None:
+                self._ids.pop((arrival.dedupe.scope, arrival.dedupe.key), None)
+
+    def known(self, keys: Iterable[Key]) -> dict[Key, Given]:
+        """Of these keys those that were given ids."""
+        if not self._ids:
+            return {}
+        now = self._clock()
+        found = {key: self._ids[key] for key in keys if key in self._ids}
+        return {key: given for key, (until, given) in found.items() if until > now}
 
 
 def resting(arrival: Arrival) -> Arrival:

@@ -128,9 +128,12 @@ class Lane:
             await self._closing
             self._closing = None
         connection = await self._held.enter_async_context(self._database.connection(self._work))
+        try:
+            self._socket = os.dup(connection.pgconn.socket)
+        except OSError as error:  # as many are open as may be
+            raise psycopg.OperationalError(f"no number for the connection's socket: {error.strerror}") from error
         self._connection = connection
         self._prepared = self._statement.name in connection.lanes
-        self._socket = os.dup(connection.pgconn.socket)
         asyncio.get_running_loop().add_reader(self._socket, self._readable, connection)
         return connection
 

@@ -170,3 +170,19 @@ async def test_a_report_whose_commit_went_unanswered_is_written_once(
 def sent(world: World) -> list[str]:
     """The ids of the producers' events that Inngest has."""
     return [event.internal_id for event in world.inngest.events() if not event.name.startswith("inngest/")]
+
+
+async def test_a_request_that_is_sent_again_meanwhile_is_answered_with_the_same_ids_and_starts_nothing(
+    world: World, postgres_url: str
+) -> None:
+    """The SDK marks it by a seed alone, of which Inngest is not told: it would take the events for others."""
+    world.routing.phase = Phase.LIVE
+    again = {"x-inngest-event-id-seed": Seed.new().header()}
+    async with outage(postgres_url):
+        first = await world.client.post("/e/producer-key", json=[PAYOUT, PAYOUT], headers=again)
+        second = await world.client.post("/e/producer-key", json=[PAYOUT, PAYOUT], headers=again)
+        await world.services.afterwards.finish()
+        assert second.json()["ids"] == first.json()["ids"]
+        assert sorted(sent(world)) == sorted(first.json()["ids"])
+    await back(world)
+    assert await world.count("events") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase, decide
-from shadow.intake.arrival import DedupeKey, PlannedDispatch, Stage
+from shadow.intake.arrival import DedupeKey, Door, PlannedDispatch, Stage
 from shadow.intake.intake import Intake
 from shadow.model.ids import Seed
 from shadow.spool.replay import SpoolReplay, spooling
@@ -94,6 +95,32 @@ async def test_an_event_that_comes_again_is_stored_once(
     await back(intake, replay)
     assert await rows(database, "SELECT id FROM events ORDER BY id") == [(first.event_id,), (twice.event_id,)]
     assert await rows(database, "SELECT count(*) FROM dispatches") == [(4,)]
+
+
+async def test_an_event_that_no_platform_knows_again_has_the_same_ids_until_the_database_knows_it(
+    intake: Intake, replay: SpoolReplay, database: Database, postgres_url: str
+) -> None:
+    """While it is away, when it is back and the spool is not yet empty, and afterwards."""
+    seeded = arrival(1, door=Door.INNGEST, delivery_id=None, dedupe=DedupeKey("store", "a seed", timedelta(days=1)))
+    await intake.accept([arrival(0)])
+    async with replay._turn:
+        async with outage(postgres_url):
+            (first,) = await intake.accept([seeded])
+            (during,) = await intake.accept([seeded])
+
+        async def found() -> bool:
+            return not intake._presence.away
+
+        await until(found)
+        (between,) = await intake.accept([seeded])
+        assert replay.spool.standing.items == 1
+    await back(intake, replay)
+    (afterwards,) = await intake.accept([seeded])
+    for again in (during, between, afterwards):
+        assert (again.event_id, again.upstream_id, again.duplicate) == (first.event_id, first.upstream_id, True)
+    assert await rows(database, "SELECT count(*) FROM events WHERE door = 'inngest'") == [(1,)]
+    assert not intake._given_out
+    assert afterwards.spooled is None
 
 
 async def test_a_commit_that_got_through_unheard_is_not_made_again(

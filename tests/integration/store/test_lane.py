@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -173,3 +174,18 @@ def test_a_server_that_stops_in_the_middle_of_a_long_statement_is_not_waited_for
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(statement())
+
+
+async def test_without_a_number_for_its_socket_it_gives_the_connection_back(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has as many files open as it may."""
+
+    def none_left(number: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", none_left)
+        with pytest.raises(psycopg.OperationalError):
+            await echoed(lane)
+    assert (await echoed(lane, b"again"))[1] == b"again"
