@@ -334,39 +334,51 @@ async def owners_by_event(conn: Connection, deliveries: Collection[str]) -> dict
 async def names_of_runs(conn: Connection, runs: Iterable[UUID]) -> dict[UUID, Names]:
     """Whom the events of these runs name, as the originals tell; read once a process for each event."""
     memory = _memory(conn.vault)
-    wanted = set(runs)
-    if missing := sorted(run for run in wanted if memory.events.get(run) not in memory.names):
-        cursor = await conn.execute(_DATA_OF_RUNS, (missing,))
+    found: dict[UUID, Names] = {}
+    missing: list[UUID] = []
+    for run in set(runs):
+        event = memory.events.get(run)
+        if event is not None and event in memory.names:
+            found[run] = memory.names[event]
+        else:
+            missing.append(run)
+    if missing:
+        cursor = await conn.execute(_DATA_OF_RUNS, (sorted(missing),))
         stored = await cursor.fetchall()
-        memory.events.update((run, event) for run, event, _content, _tenant in stored)
         tenants = {event: tenant for _run, event, _content, tenant in stored}
-        await _learn_names(conn, tenants, {event: content for _run, event, content, _tenant in stored})
-    return {
-        run: memory.names[event]
-        for run in wanted
-        if (event := memory.events.get(run)) is not None and event in memory.names
-    }
+        learned = await _learn_names(conn, tenants, {event: content for _run, event, content, _tenant in stored})
+        _memory(conn.vault).events.update((run, event) for run, event, _content, _tenant in stored)
+        found |= {run: learned[event] for run, event, _content, _tenant in stored if event in learned}
+    return found
 
 
 async def _names_of_events(conn: Connection, tenants: Mapping[UUID, str | None]) -> dict[UUID, Names]:
     """Whom these events (with their tenants) name."""
-    memory = _memory(conn.vault)
-    if missing := sorted(tenants.keys() - memory.names.keys()):
+    known = _memory(conn.vault).names
+    found = {event: known[event] for event in tenants if event in known}
+    if missing := sorted(tenants.keys() - found.keys()):
         cursor = await conn.execute(_ORIGINALS, (missing,))
-        await _learn_names(conn, tenants, {event: content for event, _part, content in await cursor.fetchall()})
-    return {event: memory.names[event] for event in tenants if event in memory.names}
+        found |= await _learn_names(
+            conn, tenants, {event: content for event, _part, content in await cursor.fetchall()}
+        )
+    return found
 
 
-async def _learn_names(conn: Connection, tenants: Mapping[UUID, str | None], stored: Mapping[UUID, bytes]) -> None:
-    """Read the originals (by event) of whom they name."""
+async def _learn_names(
+    conn: Connection, tenants: Mapping[UUID, str | None], stored: Mapping[UUID, bytes]
+) -> dict[UUID, Names]:
+    """Read the originals (by event) of whom they name. The memory may have let go of them again when this returns."""
     opened = await conn.vault.open([(event, "data", content) for event, content in stored.items()])
     await ready(conn, [tenants[event] for event in stored])
+    learned: dict[UUID, Names] = {}
     turns = Turns()
     for event, data in zip(stored, opened, strict=True):
         if not isinstance(data, Forgotten):
-            _memory(conn.vault).names[event] = redactor(conn.vault, tenants[event]).names_in(data)
+            learned[event] = redactor(conn.vault, tenants[event]).names_in(data)
+            _memory(conn.vault).names[event] = learned[event]
             if await turns.give_way():
                 await ready(conn, [tenants[event] for event in stored])
+    return learned
 
 
 async def keep(conn: Connection, bodies: Sequence[tuple[UUID, str, bytes]]) -> None:

@@ -151,7 +151,7 @@ async def asked_before(connection: Connection, tasks: Collection[str]) -> dict[s
     """Of the tasks that have an epoch, its number, and what was asked of its statistic when it was last looked at; None
     where it never was, or where that can't be told."""
     cursor = await connection.execute(_ASKED, (sorted(tasks),))
-    return {task: (number, _test(logs)) for task, number, logs in await cursor.fetchall()}
+    return {task: (number, _test_or_none(logs)) for task, number, logs in await cursor.fetchall()}
 
 
 async def of_task(connection: Connection, task: str, limit: int) -> list[Epoch]:
@@ -311,6 +311,13 @@ def _epoch(row: Sequence[Any]) -> Epoch:
 
 def _test(logs: Mapping[str, float]) -> Test | None:
     return Test(logs["budget"], logs["alpha"], logs["regress_alpha"]) if "budget" in logs else None
+
+
+def _test_or_none(logs: Mapping[str, float]) -> Test | None:
+    try:
+        return _test(logs)
+    except (KeyError, TypeError):  # whoever counts the task says so
+        return None
 
 
 def _mark(stored: Mapping[str, int] | None) -> Mark | None:

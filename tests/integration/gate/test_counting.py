@@ -58,11 +58,16 @@ async def test_a_task_that_can_not_be_counted_keeps_no_other_from_being_counted(
     assert (await world.epoch()).live == Counted(match=2)
 
 
-async def test_an_epoch_that_can_not_be_read_keeps_no_other_from_being_counted(world: World) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    ["""counts = '{"live": {"nonsense": 1}}'""", """log_e = '{"budget": 0.1}'"""],
+    ids=["counts", "what was asked"],
+)
+async def test_an_epoch_that_can_not_be_read_keeps_no_other_from_being_counted(world: World, damage: str) -> None:
     await world.pairs("m", task="digest")
     await world.pairs("mm")
     await world.loop.once(T0)  # the epochs begin
-    await world.execute("""UPDATE epochs SET counts = '{"live": {"nonsense": 1}}' WHERE task = 'digest'""")
+    await world.execute(f"UPDATE epochs SET {damage} WHERE task = 'digest'")
     assert (await world.counted()).counted == 2
     assert (await world.epoch()).live == Counted(match=2)
 
