@@ -36,6 +36,9 @@ _THERE = b"SELECT id FROM events WHERE id = ANY(%s)"
 _WRITERS = 2
 """Batches under way at once: while one waits for the disk, the next is made and sent."""
 
+_UNTOLD = Receipt(UUID(int=0), "", True)
+"""Of a duplicate: nobody can say now of which event."""
+
 log = structlog.get_logger(__name__)
 
 _DEADLOCK_PAUSES = (0.02, 0.2)
@@ -97,7 +100,10 @@ class Intake:
             psycopg.Error: the database refused these events; or it is away, and there is no room in the spool. Only
                 when it went away while it was storing them may the events be stored all the same.
         """
-        return await self._commits.submit(arrivals)
+        receipts = await self._commits.submit(arrivals)
+        if _UNTOLD in receipts:
+            raise OperationalError("stored, but the events that hold the duplicates' keys could not be read")
+        return receipts
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = Batch(arrivals)
@@ -115,7 +121,11 @@ class Intake:
         if batch.wakes:
             self._bell.ring()
         known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
-        receipts = batch.receipts(stale, known)
+        receipts = batch.receipts(stale, known or {})
+        if known is None:
+            # Who brings a duplicate that can't be looked up comes again. Nobody else shall: an event without a key
+            # would be stored a second time.
+            receipts = [_UNTOLD if receipt.event_id in stale else receipt for receipt in receipts]
         kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
         for (door, source, duplicate), number in kinds.items():
             metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
@@ -207,19 +217,17 @@ class Intake:
             stored = await lane.execute(parameters)
         return {UUID(bytes=stored.get_value(row, 0)) for row in range(stored.ntuples)}
 
-    async def _known_at_last(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
-        """`_known`, tried again when it fails: the batch is stored by now, and its callers should be told so."""
-        for pause in FIND_PAUSES:
+    async def _known_at_last(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]] | None:
+        """`_known`, tried again when it fails: the batch is stored by now, and its callers should be told so. None when
+        it fails for good."""
+        for pause in (*FIND_PAUSES, None):
             try:
                 return await self._known(keys)
             except psycopg.Error as error:
                 log.warning("intake.find_failed", error=type(error).__name__)
+            if pause is not None:
                 await asyncio.sleep(pause)
-        try:
-            return await self._known(keys)
-        except psycopg.Error as error:
-            # Of a kind that lets nobody write the batch again: without keys it would be stored twice.
-            raise OperationalError("stored, but the events that hold the duplicates' keys could not be read") from error
+        return None
 
     async def _known(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
         """(event id, upstream id) of keys that an earlier arrival holds."""

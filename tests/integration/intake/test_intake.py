@@ -294,11 +294,21 @@ async def test_what_is_stored_is_never_written_twice_when_duplicates_cannot_be_r
         raise psycopg.InterfaceError("the connection is closed")
 
     monkeypatch.setattr(intake, "_known", lost)
-    results = await asyncio.gather(
-        intake.accept([arrival(1)]), intake.accept([arrival(2, dedupe=None)]), return_exceptions=True
+    new = arrival(3)
+    duplicate, without_key, repeated = await asyncio.gather(
+        intake.accept([arrival(1)]),
+        intake.accept([arrival(2, dedupe=None)]),
+        intake.accept([new, new]),
+        return_exceptions=True,
     )
-    assert all(isinstance(result, psycopg.OperationalError) for result in results)
-    assert await rows(database, "SELECT count(*) FROM events") == [(2,)]
+    assert isinstance(duplicate, psycopg.OperationalError)
+    # Nobody else has to come again: without a key the event would be stored a second time then.
+    assert not isinstance(without_key, BaseException)
+    assert not isinstance(repeated, BaseException)
+    told = {receipt.event_id for receipt in (*without_key, *repeated)}
+    assert len(told) == 2
+    assert told < {row[0] for row in await rows(database, "SELECT id FROM events")}
+    assert await rows(database, "SELECT count(*) FROM events") == [(3,)]
 
 
 async def test_a_database_that_is_away_fails_callers_within_seconds(closed_url: str) -> None:
