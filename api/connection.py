@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 log = structlog.get_logger(__name__)
 
 MOST_HEAD = 64 * 1024
-"""Bytes of a request before its body."""
+"""Bytes of a request before its body, and of what follows it."""
 MOST_TARGET = 16 * 1024
 """Bytes of path and query."""
 MOST_HEADERS = 200
@@ -59,6 +59,8 @@ class Connection(HttpToolsProtocol):
         self._counted: object = _NOTHING
         """The scope of the request whose bytes are counted, because it did not come in one piece."""
         self._count = 0
+        self._quiet = 0
+        """Bytes that came since the last of a body: trailers, and extensions of chunks, end somewhere."""
         self._refusal: int | None = None
         self._is_over = False
         self._awaited: object = _NOTHING
@@ -71,6 +73,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._chunk = len(data)
+        self._quiet += len(data)
         HttpToolsProtocol.data_received(self, data)
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.more_body:
@@ -80,6 +83,12 @@ class Connection(HttpToolsProtocol):
         if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
             self._check_head()
         HttpToolsProtocol.on_headers_complete(self)
+        self._quiet = 0
+        self.headers = []  # what follows a body is no header of the request that is being served
+
+    def on_body(self, body: bytes) -> None:
+        self._quiet = 0
+        HttpToolsProtocol.on_body(self, body)
 
     def send_400_response(self, msg: str) -> None:
         if self._refusal is None:
@@ -113,7 +122,12 @@ class Connection(HttpToolsProtocol):
         """Whether it is the client that has kept us waiting for too long."""
         cycle = self.cycle
         awaited: object = _NOTHING
-        in_head = cycle is None or cycle.scope is not self.scope
+        in_head = (
+            cycle is None
+            or cycle.scope is not self.scope
+            # Something came after the answer, which ended uvicorn's own wait, but it has begun no request.
+            or (cycle.response_complete and not cycle.more_body and self.timeout_keep_alive_task is None)
+        )
         if in_head:
             if cycle is None or cycle.response_complete:
                 awaited = self.scope
@@ -138,7 +152,7 @@ class Connection(HttpToolsProtocol):
         else:
             # Another request may have ended with this chunk, which then says nothing of the new one's size.
             self._counted, self._count = scope, self._chunk if cycle is None else 0
-        if self._count > MOST_HEAD and (cycle is None or cycle.scope is not scope):
+        if (self._count if cycle is None or cycle.scope is not scope else self._quiet) > MOST_HEAD:
             self.refuse(431)
 
     def _check_head(self) -> None:

@@ -25,7 +25,7 @@ from comparators.canonical import same
 from shadow.catalogue.model import Side
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
-from shadow.effects.redaction import Redactor, written
+from shadow.effects.redaction import Redactor, says_more, written
 from shadow.model.giving_way import Turns
 from shadow.model.json_text import parse
 from shadow.sealing.vault import Forgotten, Vault
@@ -208,7 +208,7 @@ def _read(by: Redactor, kind: str | None, content: bytes) -> tuple[bytes, bytes]
             said = written(normal)
             value = parse(said)
     redacted = by.read(value, said)
-    return said, said if redacted is value else written(redacted)
+    return said, said if redacted is value and not says_more(said, value) else written(redacted)
 
 
 def of_run(

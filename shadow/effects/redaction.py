@@ -90,7 +90,7 @@ class Redactor:
             changed = self.read(value, content)
         except RecursionError:  # documents in texts in documents
             return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
-        return content if changed is value else written(changed)
+        return content if changed is value and not says_more(content, value) else written(changed)
 
     def read(self, value: JSON, content: bytes) -> JSON:
         """A JSON value that was read from `content`, redacted; the very same object when there is nothing to redact."""
@@ -264,7 +264,9 @@ class Redactor:
             redacted = self._walk(value)
         except RecursionError:
             return self._whole(Kind.HIDDEN, text)
-        return text if redacted is value else written(redacted).decode()
+        if redacted is value and not says_more(text.encode(), value):
+            return text
+        return written(redacted).decode()
 
     # ------------------------------------------------------------ values
 
@@ -360,6 +362,13 @@ def _nodes(paths: Iterable[str], value: JSON) -> frozenset[Parts]:
 def _is_plain(name: str) -> bool:
     """Whether a member's name has nothing to redact, whoever's it is: names repeat."""
     return not may_have_forms(name)
+
+
+def says_more(content: bytes, value: JSON) -> bool:
+    """Whether a document may say more than was read from it: of members that are named twice only the last is read, and
+    looked at. It has more quotation marks then."""
+    marks = content.count(b'"') + content.count(b"\\u0022")
+    return marks != written(value).count(b'"')
 
 
 def _told_name(members: Mapping[str, JSON]) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, false, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, false, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.access.tokens import Tenants
@@ -17,7 +17,7 @@ from shadow.reports.originals import originals_of
 from shadow.reports.paging import DEFAULT_LIMIT, cursor_of, read_cursor
 from shadow.reports.runs import views
 from shadow.reports.shapes import DifferenceView, PairDetail, PairPage, PairSummary
-from shadow.store.tables import differences, pairs, runs
+from shadow.store.tables import differences, events, pairs, runs
 
 PENDING = "pending"
 """As a verdict: pairs that have none yet."""
@@ -76,10 +76,10 @@ async def page(
 
 async def detail(engine: AsyncEngine, pair: UUID, *, tenants: Tenants = None) -> PairDetail | None:
     """One pair with its runs, their ledgers and its differences; None when there is none of that id, or of these
-    tenants."""
+    tenants, or when one of its runs is not of these."""
     query = select(*_COLUMNS, pairs.c.deadline_at, pairs.c.legacy_run, pairs.c.candidate_run)
     if tenants is not None:
-        query = query.where(pairs.c.tenant.in_(tenants))
+        query = query.where(pairs.c.tenant.in_(tenants), of_nobody_else(tenants))
     async with engine.connect() as connection:
         row = (await connection.execute(query.where(pairs.c.id == pair))).one_or_none()
         if row is None:
@@ -99,6 +99,20 @@ async def detail(engine: AsyncEngine, pair: UUID, *, tenants: Tenants = None) ->
             "differences": found,
         }
     )
+
+
+def of_nobody_else(tenants: Collection[str]) -> ColumnElement[bool]:
+    """Whether both runs of a pair are of these tenants: a child that one side sent to another tenant, or to none, is
+    paired with its twin all the same."""
+    others = (
+        select(runs.c.id)
+        .join(events, events.c.id == runs.c.event_id)
+        .where(
+            runs.c.id.in_([pairs.c.legacy_run, pairs.c.candidate_run]),
+            or_(events.c.tenant.is_(None), events.c.tenant.not_in(tenants)),
+        )
+    )
+    return ~others.exists()
 
 
 async def _extra(connection: AsyncConnection, pair: UUID, event: UUID, expected: Sequence[UUID]) -> list[UUID]:

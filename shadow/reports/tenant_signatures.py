@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shadow.model.ids import time_of
 from shadow.reports import allowances
+from shadow.reports.pairs import of_nobody_else
 from shadow.reports.shapes import SignatureDetail, Signatures, SignatureSummary, TenantCount
 from shadow.store.tables import differences, pairs, signature_tenants, signatures
 
@@ -78,7 +79,7 @@ async def _summaries(
     shown = (
         select(differences.c.pair_id, differences.c.sentence)
         .join(pairs, pairs.c.id == differences.c.pair_id)
-        .where(differences.c.signature == seen.c.id, pairs.c.tenant.in_(tenants))
+        .where(differences.c.signature == seen.c.id, pairs.c.tenant.in_(tenants), of_nobody_else(tenants))
         .limit(1)
     )
     last = shown.order_by(differences.c.pair_id.desc()).lateral("last")

@@ -217,6 +217,21 @@ async def test_what_is_our_own_is_told(ours: httpx.AsyncClient, tenants: tuple[T
     assert we.value in raw["parts"][0]["content"]
 
 
+@pytest.mark.parametrize("other", ["tenant = 'zed-and-sons'", "tenant = NULL"])
+async def test_what_a_run_of_somebody_else_did_in_our_pair_is_not_ours_to_see(
+    ours: httpx.AsyncClient, tenants: tuple[Tenant, Tenant], world: World, other: str
+) -> None:
+    """A child that the candidate sent to another tenant is paired with its twin all the same."""
+    we, they = tenants
+    await world.rows(f"UPDATE events SET {other} WHERE id = %s RETURNING id", they.event)
+    await world.rows("UPDATE pairs SET candidate_run = %s WHERE id = %s RETURNING id", they.runs[1], we.pair)
+    for url in (f"/v1/pairs/{we.pair}", f"/v1/pairs/{we.pair}?explain=true", f"/v1/signatures/{we.signature}"):
+        answer = await ours.get(url)
+        assert (answer.status_code, they.value in answer.text) == (404, False)
+    assert (await ours.get("/v1/signatures")).json() == {"items": []}
+    assert [pair["id"] for pair in (await ours.get("/v1/pairs")).json()["items"]] == [str(we.pair)]
+
+
 async def test_an_id_that_two_tenants_gave_is_of_ones_own_event(ours: httpx.AsyncClient, world: World) -> None:
     mine = await world.event(tenant=OURS, external_id="evt-1")
     await world.event(tenant=THEIRS, external_id="evt-1")

@@ -27,6 +27,8 @@ class Serving:
         self.served: list[str] = []
         self.left = 0
         self.refuses_early = False
+        self.headers: list[bytes] = []
+        """Names of the headers that the first request had at its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.served.append(scope["path"])
@@ -38,6 +40,7 @@ class Serving:
         except Disconnected:
             self.left += 1
             return
+        self.headers = self.headers or [name for name, _value in scope["headers"]]
         await respond(send, 200, orjson.dumps(len(body)))
 
     @asynccontextmanager
@@ -209,3 +212,30 @@ async def test_the_pause_between_two_requests_is_uvicorns_matter(serving: Servin
     last = REQUEST + b"connection: close\r\n\r\n"
     answer = await serving.answer(REQUEST + b"\r\n", last, pause=0.8)
     assert answer.count(b" 200 OK") == 2
+
+
+@pytest.mark.parametrize("trailer", [b"a: b\r\n" * 1000, b"a: " + b"b" * 9_990 + b"\r\n", b"b" * 10_000])
+async def test_trailers_without_end_are_refused(serving: Serving, trailer: bytes) -> None:
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+    answer = await serving.answer(head, *(trailer for _ in range(40)), pause=0.005)
+    assert status(answer) == 431
+
+
+async def test_what_follows_a_body_is_no_header(serving: Serving) -> None:
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+    answer = await serving.answer(head, b"authorization: Bearer x\r\n", b"\r\n", REQUEST + b"connection: close\r\n\r\n")
+    assert answer.count(b" 200 OK") == 2
+    assert serving.headers == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "first", [REQUEST + b"\r\n", REQUEST + b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n\r\n"]
+)
+async def test_what_begins_no_request_keeps_no_connection_open(serving: Serving, first: bytes) -> None:
+    async with serving.connected() as (reader, writer):
+        writer.write(first)
+        assert b" 200 OK" in await reader.read(65536)
+        await asyncio.sleep(0.1)  # the pause in which uvicorn waits for the next
+        writer.write(b"\r\n")
+        assert await asyncio.wait_for(_all_of(reader), 10) == b""

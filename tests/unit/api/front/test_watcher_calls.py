@@ -164,6 +164,22 @@ async def test_an_old_call_sent_again_is_refused(minutes: int) -> None:
     assert taken.here == [] and taken.by_the_sdk == []
 
 
+@pytest.mark.parametrize("now_is", ["first", "last", "another header, before", "another header, after"])
+async def test_an_old_call_is_not_fresh_by_a_second_moment(now_is: str) -> None:
+    taken, body = Taken(), canonical(recorded_call())
+    old, now = signature(body, KEY, time.time() - 3600)["x-inngest-signature"], f"t={round(time.time())}"
+    told = {
+        "first": [f"{now}&{old}"],
+        "last": [f"{old}&{now}"],
+        "another header, before": [f"{now}&s=00", old],
+        "another header, after": [old, f"{now}&s=00"],
+    }[now_is]
+    async with served(taken, KEY) as http:
+        answer = await http.post(PATH, content=body, headers=[("x-inngest-signature", one) for one in told])
+    assert answer.status_code == 401
+    assert taken.here == [] and taken.by_the_sdk == []
+
+
 async def test_a_body_of_another_canonical_form_is_checked_by_the_sdk() -> None:
     taken, call = Taken(), recorded_call()
     call["event"]["data"]["result"] = 1.0  # RFC 8785 writes 1

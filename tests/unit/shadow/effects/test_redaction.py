@@ -434,3 +434,31 @@ def test_a_document_is_looked_through_again_only_where_that_changes_it(
     again = Redactor(KEY, names=names).document(document)
     if not names.may_stand_in(redacted):
         assert again == redacted
+
+
+# ---------------------------------------------------------------- members that are named twice
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"email":"ada@shop.test","email":null}',
+        b'{"password":"hunter2","n":1,"password":""}',
+        b'[{"a":{"token":"hunter2hunter2","token":null}}]',
+        b'{"email":"ada@shop.test","email":null,"q":"\\u0022\\u0022\\u0022\\u0022"}',
+    ],
+)
+@pytest.mark.parametrize("embedded", [False, True])
+def test_what_a_member_said_before_it_is_named_again_does_not_stay(document: bytes, embedded: bool) -> None:
+    whole = orjson.dumps({"text": document.decode()}) if embedded else document
+    redacted = ACME.document(whole)
+    assert b"ada@" not in redacted and b"hunter2" not in redacted
+    said = orjson.loads(redacted)
+    assert (orjson.loads(said["text"]) if embedded else said) == orjson.loads(document)
+
+
+@pytest.mark.parametrize("document", ['{ "a" : "x\\"y", "b": ["é", {"c": "\\\\"}] }', '{"a": "\\u00e9"}'])
+def test_what_says_nothing_twice_stays_as_it_was_written(document: str) -> None:
+    assert ACME.document(document.encode()) == document.encode()
+    embedded = orjson.dumps({"text": document})
+    assert ACME.document(embedded) == embedded
