@@ -161,12 +161,14 @@ class Upstream:
         query = self._query(outgoing)
         target = self._path + outgoing.address.raw + (b"?" + query if query else b"")
         headers = self._headers(outgoing, body)
+        # Most servers refuse one that is spelled otherwise, and most clients spell it so by themselves.
+        method = outgoing.method.upper()
         for position, address in enumerate(addresses):
             # The certificate has to be the host's, wherever it lies.
             where = origin(self._base.copy_with(host=address), self._base.host)
             try:
                 exchange = await self._http.wire.open(
-                    outgoing.method, where, target, headers, body or b"", timeouts=self._timeouts
+                    method, where, target, headers, body or b"", timeouts=self._timeouts
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 # Nothing has left: the next address may be tried.
