@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from shadow.catalogue.model import Side
 from shadow.store.database import Database
-from tests.integration.egress.test_kill import _answers, _pay, free_port
+from tests.integration.egress.test_kill import _answers, _pay
 from tests.integration.egress.world import CATALOGUE, Books, World, until, world_of
 
 
