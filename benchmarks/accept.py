@@ -29,8 +29,9 @@ import uvloop
 
 from benchmarks.latency import latency
 from benchmarks.load import Measured, load
-from benchmarks.processes import HOST, free_port, process, to_shadow
+from benchmarks.processes import HOST, process, to_shadow
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.store import embedded
 
 REQUIRED_RATIO = 0.33

@@ -22,8 +22,9 @@ import uvloop
 
 from benchmarks.loop.catalogue import EVENT, catalogue
 from benchmarks.loop.costs import Meter, difference
-from benchmarks.processes import HOST, free_port, process
+from benchmarks.processes import HOST, process
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Phase, decide

@@ -21,8 +21,9 @@ import psycopg
 import uvloop
 
 from benchmarks.load import Measured, load
-from benchmarks.processes import HOST, free_port, process
+from benchmarks.processes import HOST, process
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.catalogue.model import Side
 from shadow.egress import keys
 from shadow.model.ids import derived_id, new_id

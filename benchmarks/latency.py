@@ -20,7 +20,8 @@ from benchmarks.loop.drive import Drive, Load
 from benchmarks.loop.pacing import Pace
 from benchmarks.loop.wire import Lines
 from benchmarks.loop.world import world
-from benchmarks.processes import HOST, free_port, process, to_shadow
+from benchmarks.processes import HOST, process, to_shadow
+from sandbox.ports import free_port
 from shadow.store import embedded
 
 IDLE_RATE = 2000.0

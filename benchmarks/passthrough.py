@@ -24,8 +24,9 @@ import psycopg
 import uvloop
 
 from benchmarks.load import Measured, load
-from benchmarks.processes import HOST, free_port, process, to_shadow
+from benchmarks.processes import HOST, process, to_shadow
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.store import embedded
 
 CANDIDATES = ("healthy", "dead", "hanging")

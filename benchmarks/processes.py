@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,13 +24,6 @@ from shadow.store.database import Database
 
 HOST = "127.0.0.1"
 SEALING_KEY = base64.b64encode(bytes(32)).decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

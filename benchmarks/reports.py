@@ -28,8 +28,9 @@ import psycopg
 import uvloop
 
 from benchmarks.load import Measured, load
-from benchmarks.processes import HOST, SEALING_KEY, free_port, process
+from benchmarks.processes import HOST, SEALING_KEY, process
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.catalogue.model import Side
 from shadow.model.ids import derived_id, new_id
 from shadow.sealing.master import VARIABLE

@@ -25,8 +25,9 @@ import httpx
 import psycopg
 import uvloop
 
-from benchmarks.processes import HOST, free_port, process
+from benchmarks.processes import HOST, process
 from benchmarks.report import finish
+from sandbox.ports import free_port
 from shadow.access import tokens
 from shadow.cutover.decision import Phase
 from shadow.store import embedded

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from shadow.demo.processes import free_port
+from sandbox.ports import free_port
 
 _SETTINGS = """
 [databases]

@@ -47,13 +47,14 @@ from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.keys import Keys
 from sandbox.commerce.plan import Action, SendEvents, Trigger, Webhook, build_plan
 from sandbox.commerce.producers import Sent
+from sandbox.ports import free_port
 from sandbox.stage import EgressKeys, Ports
 from shadow.catalogue import load
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, MoveRefused
-from shadow.demo.processes import StageProcess, StageSettings, free_port
+from shadow.demo.processes import StageProcess, StageSettings
 from shadow.egress import keys as egress_keys
 from shadow.observe.fail_points import POINTS
 from shadow.sealing.master import VARIABLE, parse

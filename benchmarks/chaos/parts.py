@@ -12,7 +12,8 @@ import psutil
 
 from benchmarks.cutover.balancer import Balancer
 from benchmarks.cutover.processes import until_ready
-from shadow.demo.processes import Child, free_port
+from sandbox.ports import free_port
+from shadow.demo.processes import Child
 from shadow.observe.fail_points import VARIABLE
 
 SPOOL_BYTES = 2 << 20

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from api.front.application import front_app
 from api.front.reports import PREFIX, worker_app
 from api.front.services import FrontServices
+from sandbox.ports import free_port
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask, parse
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
@@ -229,13 +230,6 @@ class World:
     egress: dict[Side, str]
     revoked: str
     log: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

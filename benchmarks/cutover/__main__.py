@@ -35,11 +35,12 @@ from sandbox.commerce import databases
 from sandbox.commerce.catalogue import catalogue as catalogue_text
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.keys import Keys
+from sandbox.ports import free_port
 from sandbox.stage import EgressKeys, Ports
 from shadow.access import tokens
 from shadow.catalogue.model import Side
 from shadow.containment.record import declare
-from shadow.demo.processes import StageProcess, StageSettings, free_port
+from shadow.demo.processes import StageProcess, StageSettings
 from shadow.egress import keys as egress_keys
 from shadow.sealing.master import VARIABLE
 from shadow.store import embedded

@@ -17,7 +17,8 @@ import psycopg
 
 from benchmarks.loop.catalogue import catalogue
 from benchmarks.loop.costs import Meter
-from benchmarks.processes import HOST, free_port, process, to_shadow
+from benchmarks.processes import HOST, process, to_shadow
+from sandbox.ports import free_port
 from shadow.catalogue.model import Side
 from shadow.egress import keys
 from shadow.store import embedded

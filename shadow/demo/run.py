@@ -21,6 +21,7 @@ from sandbox.commerce.faults import Faults
 from sandbox.commerce.keys import Keys
 from sandbox.commerce.plan import Plan, build_plan, earlier_payouts
 from sandbox.commerce.producers import Sent, produce
+from sandbox.ports import free_port
 from sandbox.stage import EgressKeys, Ports
 from shadow.access import tokens
 from shadow.catalogue import load
@@ -29,7 +30,7 @@ from shadow.containment.record import declare
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD
 from shadow.demo.findings import Findings, Inspector
-from shadow.demo.processes import ServiceProcess, StageProcess, StageSettings, free_port
+from shadow.demo.processes import ServiceProcess, StageProcess, StageSettings
 from shadow.demo.proving import ACTOR, PRETENDED, PROVEN, Proving
 from shadow.egress import keys as egress_keys
 from shadow.steering.moving import move

@@ -101,6 +101,7 @@ class Lane:
 
     async def run(self) -> None:
         """Work until stopped, then until what is in flight has ended."""
+        metrics.delivering(self._side, self._adapter.name)
         metrics.breaker(self._side, self._adapter.name, self.state.circuit.value)
         while True:
             self._woken.clear()

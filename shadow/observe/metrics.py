@@ -255,6 +255,11 @@ def delivery_took(side: str, platform: str, seconds: float) -> None:
     DELIVERY_SECONDS.labels(side, platform).observe(seconds)
 
 
+def delivering(side: str, platform: str) -> None:
+    """A side's deliveries to a platform are to come: counted from 0, or `rate` would not see the first of them."""
+    DELIVERY_SECONDS.labels(side, platform)
+
+
 def breaker(side: str, platform: str, state: BreakerState) -> None:
     """The present state of a platform's circuit breaker."""
     for known in ("closed", "half_open", "open"):

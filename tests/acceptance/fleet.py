@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.cutover.balancer import Balancer
-from shadow.demo.processes import START_SECONDS, Child, StartFailed, free_port
+from sandbox.ports import free_port
+from shadow.demo.processes import START_SECONDS, Child, StartFailed
 from shadow.sealing import master
 from shadow.store import embedded
 from tests import pgbouncer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import httpx
 import orjson
 
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from sandbox.trigger_dev import PretendTriggerDev
 from sandbox.trigger_dev.tasks import Handler
@@ -215,8 +215,7 @@ class Paying:
 @asynccontextmanager
 async def paying(database: Database, folder: Path, *, sequence: str = "after") -> AsyncIterator[Paying]:
     """Everything but the workers, as long as the block lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     front = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         bank = Bank()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import inngest.fast_api
 from fastapi import FastAPI
 
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from sandbox.trigger_dev import PretendTriggerDev
 from shadow.catalogue import parse
@@ -88,8 +88,7 @@ class Switched:
 @asynccontextmanager
 async def switched(database: Database, folder: Path) -> AsyncIterator[Switched]:
     """All of it, in phase legacy, for as long as the block lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     front = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         trigger = await stack.enter_async_context(PretendTriggerDev(secret_keys=[KEY]))

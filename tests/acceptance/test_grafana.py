@@ -16,7 +16,7 @@ import yaml
 
 from dashboards.generated import BOARDS, GRAFANA, PROMETHEUS
 from dashboards.prometheus_rules import ALERTS, RULES
-from shadow.demo.processes import free_port
+from sandbox.ports import free_port
 from shadow.demo.run import Cast, Options, cast
 from tests.acceptance.test_kill import Silent
 from tests.prometheus import binary

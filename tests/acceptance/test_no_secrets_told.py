@@ -21,10 +21,11 @@ import httpx
 import orjson
 import psycopg
 
+from sandbox.ports import free_port
 from shadow.access import tokens
 from shadow.access.tokens import Scope
 from shadow.catalogue.model import Side
-from shadow.demo.processes import ServiceProcess, free_port
+from shadow.demo.processes import ServiceProcess
 from shadow.egress import keys
 from shadow.model.ids import new_id
 from shadow.store import embedded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +17,7 @@ import inngest.fast_api
 from fastapi import FastAPI
 
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from sandbox.trigger_dev import PretendTriggerDev, TaskContext
 from shadow.capture import Capture
@@ -174,8 +174,7 @@ def _workers(world: Ticking, front: str, keys: dict[Side, str]) -> tuple[Any, An
 @asynccontextmanager
 async def ticking(database: Database, folder: Path) -> AsyncIterator[Ticking]:
     """Everything, as long as the block lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     front = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         bank = Bank()

@@ -4,7 +4,6 @@ third. Legacy's tasks call through Shadow's door or straight to their platform, 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +19,7 @@ import inngest.fast_api
 from fastapi import FastAPI
 
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from sandbox.trigger_dev import PretendTriggerDev, RateLimit, TaskContext
 from shadow.capture import Capture
@@ -196,8 +196,7 @@ async def chain(
         deadline: of every task.
         reverse: legacy runs without authority where the candidate has it.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     front = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         trigger = await stack.enter_async_context(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from shadow.catalogue.model import Side
 from shadow.store.database import Database
-from tests.integration.egress.test_kill import _answers, _pay, free_port
+from tests.integration.egress.test_kill import _answers, _pay
 from tests.integration.egress.world import CATALOGUE, Books, World, until, world_of
 
 
@@ -48,9 +49,13 @@ async def test_a_call_under_way_is_finished_and_the_process_says_that_it_is_not_
 
                 await until(unready)
                 assert (await operator.get("/healthz")).status_code == 200
+
+                async def closed() -> bool:
+                    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{front}") as late:
+                        return not await _answers(late)
+
+                await until(closed)
                 assert not call.done()
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{front}") as late:
-                    assert not await _answers(late)
                 await call
                 assert await asyncio.wait_for(process.wait(), 20) == 0
         finally:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from pathlib import Path
 
 import httpx
 
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from shadow.catalogue.model import Side
 from shadow.egress import keys
 from shadow.store.database import Database
 from tests.integration.egress.world import CATALOGUE, Books, Twins, World, until, world_of
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_a_write_that_left_before_the_crash_stands_without_a_status(

@@ -43,13 +43,25 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def raw_server(talk: Talk) -> AsyncIterator[str]:
     """The address of a server that says, byte for byte, what `talk` writes; one call a connection."""
 
+    open_still: set[asyncio.Task[None]] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "asyncio makes one for each connection"
+        open_still.add(task)
         try:
             await talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+            try:
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                writer.transport.abort()  # nobody takes what is still to be written
+                await asyncio.sleep(0)
+            open_still.discard(task)
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
@@ -57,6 +69,10 @@ async def raw_server(talk: Talk) -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.close()
+        # A connection that is left to the collector would be held against another test.
+        for task in list(open_still):
+            task.cancel()
+        await asyncio.gather(*open_still, return_exceptions=True)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sandbox.ports import free_port
 from shadow.catalogue.model import Side
 from shadow.fanout.loop import DeliveryLoop
 from shadow.platforms.registry import adapters
@@ -23,13 +23,6 @@ from tests.integration.front.world import CATALOGUE, KEY, PRODUCER, WORKER, Worl
 
 OWN, REQUEST, NONE = {"idempotencyKey": "order-1"}, {"x-trigger-request-idempotency-key": "sdk-1"}, {"x-shadow": "no"}
 """A call under a key of its producer's, one under its SDK's, and one that would not be recognised."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

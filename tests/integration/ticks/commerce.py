@@ -20,11 +20,11 @@ from sandbox.commerce.catalogue import catalogue as catalogue_text
 from sandbox.commerce.databases import DatabaseUrls
 from sandbox.commerce.dataset import Dataset
 from sandbox.commerce.keys import Keys
+from sandbox.ports import free_port
 from sandbox.stage import EgressKeys, Ports, Stage
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
-from shadow.demo.processes import free_port
 from shadow.egress import keys as egress_keys
 from shadow.service import Listener, Service
 from shadow.store.database import Database

@@ -1,0 +1,28 @@
+"""A port for a server that is yet to be started, by whoever has to tell others of it first."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+_LEAST, _MOST = 11_000, 32_000
+"""Below those that systems give to connections on their way out (from 32,768): one of these would be taken by the next
+connection before the server is there."""
+_TRIES = 100
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens.
+
+    Raises:
+        OSError: none was found.
+    """
+    for _ in range(_TRIES):
+        port = random.SystemRandom().randint(_LEAST, _MOST)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free")
