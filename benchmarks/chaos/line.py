@@ -7,7 +7,7 @@ import contextlib
 from enum import StrEnum
 from urllib.parse import SplitResult
 
-_CHUNK = 1 << 16
+from benchmarks.pump import CHUNK, pump
 
 
 class Manner(StrEnum):
@@ -98,7 +98,7 @@ class Line:
         if manner is Manner.REFUSE:
             return
         if manner is Manner.HANG:
-            while await reader.read(_CHUNK):
+            while await reader.read(CHUNK):
                 pass
             return
         if manner in _CANNED:
@@ -109,23 +109,12 @@ class Line:
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self._backend)
         try:
             if manner is Manner.RESET:
-                there = asyncio.create_task(_pump(reader, downstream))
+                there = asyncio.create_task(pump(reader, downstream))
                 await upstream.read(1)  # the answer begins: it is done
                 there.cancel()
                 await asyncio.gather(there, return_exceptions=True)
                 writer.transport.abort()
             else:
-                await asyncio.gather(_pump(reader, downstream), _pump(upstream, writer))
+                await asyncio.gather(pump(reader, downstream), pump(upstream, writer))
         finally:
             downstream.close()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass on what comes until it ends; an end on the one side is an end on the other."""
-    with contextlib.suppress(OSError):
-        while chunk := await source.read(_CHUNK):
-            sink.write(chunk)
-            await sink.drain()
-    with contextlib.suppress(OSError, RuntimeError):
-        if sink.can_write_eof():
-            sink.write_eof()

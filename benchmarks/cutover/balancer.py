@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection
 
-_CHUNK = 1 << 16
+from benchmarks.pump import pump
 
 
 class Balancer:
@@ -62,18 +61,7 @@ class Balancer:
             except OSError:
                 continue
             try:
-                await asyncio.gather(_pump(reader, downstream), _pump(upstream, writer))
+                await asyncio.gather(pump(reader, downstream), pump(upstream, writer))
             finally:
                 downstream.close()
             return
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass on what comes until it ends; an end on the one side is an end on the other."""
-    with contextlib.suppress(OSError):
-        while chunk := await source.read(_CHUNK):
-            sink.write(chunk)
-            await sink.drain()
-    with contextlib.suppress(OSError, RuntimeError):
-        if sink.can_write_eof():
-            sink.write_eof()
