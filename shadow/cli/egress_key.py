@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.catalogue.model import Side
-from shadow.cli.lifetime import duration, state
-from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
+from shadow.cli.lifetime import NewOnesLife, Overlap, duration, show_rotated, state
+from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.egress import keys
 from shadow.egress.keys import EgressKey
 from shadow.observe import logs
@@ -78,10 +78,8 @@ def list_keys(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> Non
 @app.command()
 def rotate(
     name: Annotated[str, typer.Argument(help="The name of the key, or its id.")],
-    overlap: Annotated[str, typer.Option(help="How long the old one stays valid beside the new one.")] = "24h",
-    expires: Annotated[
-        str | None, typer.Option(help="How long the new one is valid; as long as the old one was made for by default.")
-    ] = None,
+    overlap: Overlap = "24h",
+    expires: NewOnesLife = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -94,15 +92,7 @@ def rotate(
             secret, _key, old = await keys.rotate(database, name, overlap=both, expires_at=expires_at)
             return secret, old
 
-    try:
-        secret, old = asyncio.run(run())
-    except keys.NothingToRotate as error:
-        raise failed(str(error), 1) from None
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    for one in old:
-        typer.echo(f"the old one ({one.id}) is valid until {one.expires_at:%Y-%m-%d %H:%M:%S} UTC", err=True)
-    typer.echo(secret)
+    show_rotated(run())
 
 
 @app.command()

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.access import tokens
-from shadow.access.tokens import NothingToRotate, Scope, Token
-from shadow.cli.lifetime import duration, state
-from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
+from shadow.access.tokens import Scope, Token
+from shadow.cli.lifetime import NewOnesLife, Overlap, duration, show_rotated, state
+from shadow.cli.options import DatabaseUrl, DataFolder, opened
 from shadow.observe import logs
 
 app = typer.Typer(help="Tokens of the control API.", no_args_is_help=True)
@@ -83,10 +83,8 @@ def list_tokens(data: DataFolder = _DATA, database_url: DatabaseUrl = None) -> N
 @app.command()
 def rotate(
     name: Annotated[str, typer.Argument(help="The name of the token, or its id.")],
-    overlap: Annotated[str, typer.Option(help="How long the old one stays valid beside the new one.")] = "24h",
-    expires: Annotated[
-        str | None, typer.Option(help="How long the new one is valid; as long as the old one was made for by default.")
-    ] = None,
+    overlap: Overlap = "24h",
+    expires: NewOnesLife = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -99,15 +97,7 @@ def rotate(
             secret, _token, old = await tokens.rotate(database.engine, name, overlap=both, expires_at=expires_at)
             return secret, old
 
-    try:
-        secret, old = asyncio.run(run())
-    except NothingToRotate as error:
-        raise failed(str(error), 1) from None
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    for one in old:
-        typer.echo(f"the old one ({one.id}) is valid until {one.expires_at:%Y-%m-%d %H:%M:%S} UTC", err=True)
-    typer.echo(secret)
+    show_rotated(run())
 
 
 @app.command()
