@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,13 +20,12 @@ from shadow.gate.outlook import outlook
 from shadow.gate.process import alpha_of, pairs_to_open, upper_bound
 from shadow.gate.report import Counted, GateReport, SignOff, State
 from shadow.gate.standing import Test
+from shadow.model.giving_way import Turns
 from shadow.store.database import Connection, Database, Work
 
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_LOG = 690.0
 _NOTHING = Counted()
-_YIELD_SECONDS = 0.005
-"""How long figures may hold the event loop before others get a turn."""
 
 
 # Most gates are looked at again before anything more was counted.
@@ -45,11 +42,9 @@ async def look(
     async with database.connection(Work.GATE) as connection:
         found = await _read(connection, catalogue, wanted, moment)
     reports: dict[str, GateReport] = {}
-    turn = time.perf_counter()
+    turns = Turns()
     for task in wanted:
-        if time.perf_counter() - turn > _YIELD_SECONDS:
-            await asyncio.sleep(0)
-            turn = time.perf_counter()
+        await turns.give_way()
         reports[task] = report_of(_known(catalogue, task, found, moment))
     return reports
 

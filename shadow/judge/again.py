@@ -9,8 +9,6 @@ A pair that can't be judged any more, because its evidence is gone, keeps its ve
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +27,7 @@ from shadow.judge.judging import judgement_of
 from shadow.judge.ledger import Evidence, load_evidence
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.writing import Untouched, write_judgements
+from shadow.model.giving_way import Turns
 from shadow.model.ids import first_id_at
 from shadow.observe import metrics
 from shadow.store.database import Connection, Database, Work
@@ -37,8 +36,6 @@ log = structlog.get_logger(__name__)
 
 CHUNK = 50
 """Pairs whose ledgers are in memory at once, and whose verdicts are written together."""
-_YIELD_SECONDS = 0.005
-"""How long comparators may hold the event loop before others get a turn."""
 
 _PAGE = """
 SELECT id, event_id, task, tenant, legacy_run, candidate_run, deadline_at, incomparable, probed_at, probe_failures,
@@ -207,11 +204,9 @@ class _Chunk:
         """What is to be said of those that can still be judged; the others are noted."""
         verdicts = {one.pair.id: one.verdict for one in self.asked}
         judgements: dict[UUID, Judgement] = {}
-        turn = time.perf_counter()
+        turns = Turns()
         for fact in facts:
-            if time.perf_counter() - turn > _YIELD_SECONDS:
-                await asyncio.sleep(0)
-                turn = time.perf_counter()
+            await turns.give_way()
             gone = _gone(fact, evidence, verdicts[fact.pair.id])
             if gone is not None:
                 self.page.unreadable[fact.pair.id] = gone

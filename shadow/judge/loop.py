@@ -30,6 +30,7 @@ from shadow.judge.rule_counts import note_rules
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.shapes_seen import ShapesSeen
 from shadow.judge.writing import Leased, postpone, write_judgements
+from shadow.model.giving_way import Turns
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.store.database import Connection, Database, Work
@@ -47,8 +48,6 @@ LEASE = timedelta(minutes=2)
 POLL_SECONDS = 1.0
 _GATHER_SECONDS = 0.02
 """After a wake-up, so that what comes in a burst is judged together."""
-_YIELD_SECONDS = 0.005
-"""How long comparators may hold the event loop before others get a turn."""
 _LOOK_SECONDS = 30.0
 """How old may be what a judge knows of legacy's order."""
 _STILL = frozenset({PairState.OPEN, PairState.WAITING, PairState.SETTLING})
@@ -226,12 +225,10 @@ class JudgeLoop:
         written)."""
         loaded, judgements = await self._each(_with_evidence, ready, lambda fact: fact.pair.id)
         late: dict[UUID, Step] = {}
-        turn = time.perf_counter()
+        turns = Turns()
         for fact, evidence in loaded:
+            await turns.give_way()
             started = time.perf_counter()
-            if started - turn > _YIELD_SECONDS:
-                await asyncio.sleep(0)
-                turn = started = time.perf_counter()
             try:
                 step = next_state(self._known(fact, evidence.last_effect_at(fact)), moment)
             except Exception as error:
