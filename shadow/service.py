@@ -10,7 +10,7 @@ import contextlib
 import gc
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -84,6 +84,8 @@ class Listener:
 
     host: str
     port: int
+    names: Sequence[str] = ()
+    """By which it may be called where no token is needed, beside addresses and `localhost`."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -335,6 +337,7 @@ class Service:
             database=self._database,
             catalogue=self._catalogue,
             metrics_open=_is_loopback(self._control.host),
+            names=self._control.names,
         )
         stack.push_async_callback(services.proofs.stop)
         self._on_drain.append(partial(setattr, services, "draining", True))
