@@ -324,6 +324,7 @@ class Service:
             MailRelay(self._catalogue),
             host=listener.host,
             port=listener.port,
+            rates=gateway.rates,
         )
         await sink.start()
         stack.push_async_callback(sink.stop)
