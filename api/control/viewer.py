@@ -33,10 +33,10 @@ _PAGE = """<!doctype html>
 </html>
 """
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may: load from this port, and ask it. Swagger UI sets styles of its own inline."""
+"""What the page may: load from this port, and ask it."""
 
 
 @cache

@@ -132,7 +132,7 @@ def shoot(page: Page, name: str) -> None:
 def test_the_document_of_the_api_is_shown_without_anything_from_elsewhere(visit: Visit) -> None:
     page = visit.page()
     page.goto("/docs")
-    expect(page.get_by_role("heading", name="Shadow control API")).to_be_visible()
+    expect(page.get_by_role("heading", name="Shadow control API")).to_be_visible(timeout=60_000)
     page.get_by_text("/v1/dead-letters/{dispatch}/resend").click()
     expect(page.get_by_text("Make the dispatch due at once")).to_be_visible()
     page.get_by_role("button", name="Authorize").first.click()

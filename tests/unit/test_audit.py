@@ -28,7 +28,7 @@ def audited(folder: Path, answer: Any, *, required: bool = False) -> subprocess.
         f"#!/bin/sh\ncat <<'END'\n{answer if isinstance(answer, str) else json.dumps(answer)}\nEND\nexit 1\n"
     )
     npm.chmod(0o755)
-    locked = {"packages": {"": {}, "node_modules/got": {}, "node_modules/ky": {}}}
+    locked: dict[str, Any] = {"packages": {"": {}, "node_modules/got": {}, "node_modules/ky": {}}}
     (folder / "package-lock.json").write_text(json.dumps(locked))
     return subprocess.run(
         [sys.executable, str(SCRIPT), str(npm), str(folder)],
