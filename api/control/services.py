@@ -28,6 +28,8 @@ class ControlServices:
     """By which whoever needs no token may call the listener, beside addresses and `localhost`."""
     draining: bool = False
     """Whether the process has been told to stop: it is alive then, and not ready."""
+    waiting: bool = False
+    """Whether the database has been away since the process started: it is alive then, and not ready."""
     rates: Rates | None = field(init=False)
     """How often each token may ask, in this process; None: as often as it likes."""
     sign_ins: Rates = field(init=False)
