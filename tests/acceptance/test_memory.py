@@ -35,9 +35,11 @@ tasks:
 """
 MIB = 1 << 20
 SENDERS = 200
-SENDING_SECONDS = 20.0
-MOST_GROWTH = 160 * MIB
-"""Of which 64 MiB may wait for the disk, and as much for the commit; all that is sent would be some GiB."""
+SENDING_SECONDS = 30.0
+MOST_GROWTH = 320 * MIB
+"""Of which 64 MiB may wait for the disk, in two forms, and as much for the commit."""
+MOST_LATER = 48 * MIB
+"""By how much it may be more in the second half of the time than it ever was in the first."""
 
 
 @pytest.mark.slow
@@ -57,20 +59,25 @@ async def test_what_can_be_kept_nowhere_is_refused_and_takes_no_memory(tmp_path:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{front}", timeout=60, limits=limits) as client:
                 await until(lambda: _answers(client), 120)
                 resident = psutil.Process(process.pid).memory_info
-                before = most = resident().rss
+                before, seen = resident().rss, []
                 freezing = asyncio.create_task(server.freeze(SENDING_SECONDS + 5))
                 await asyncio.sleep(0.2)
                 stop = time.monotonic() + SENDING_SECONDS
                 told: Counter[int] = Counter()
                 senders = [asyncio.create_task(_send(client, number, stop, told)) for number in range(SENDERS)]
                 while time.monotonic() < stop:
-                    most = max(most, resident().rss)
+                    seen.append(resident().rss)
                     await asyncio.sleep(0.2)
                 await asyncio.gather(*senders)
                 await freezing
-                assert set(told) == {200, 503}, told
-                assert told[503] > told[200]
-                assert most - before < MOST_GROWTH, (before // MIB, most // MIB, told)
+                assert set(told) <= {0, 200, 503}, told
+                assert told[503] > told[200] > 0, told
+                assert told[0] < told[503] / 10, told
+                half = len(seen) // 2
+                grown = [(size - before) // MIB for size in (max(seen[:half]), max(seen[half:]))]
+                print(f"{before // MIB} MiB, then {grown} MiB more; {told}")
+                assert max(seen) - before < MOST_GROWTH
+                assert max(seen[half:]) - max(seen[:half]) < MOST_LATER
 
                 async def taken() -> bool:
                     return await _told(client, "afterwards") == 200
@@ -91,7 +98,10 @@ async def _send(client: httpx.AsyncClient, number: int, stop: float, told: Count
 
 async def _told(client: httpx.AsyncClient, name: str) -> int:
     event = {"id": name, "name": "payout/approved", "data": {"text": "x" * 100_000}}
-    answer = await client.post("/e/key", json=event)
+    try:
+        answer = await client.post("/e/key", json=event)
+    except httpx.TransportError:
+        return 0  # an answer that comes before the upload is over may end the connection
     if answer.status_code == 503:
         assert int(answer.headers["retry-after"]) > 0
     return answer.status_code
