@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
@@ -60,6 +60,10 @@ def _may_be_of_the_events(error: Exception) -> bool:
     return not is_away(error)
 
 
+def _untold() -> OperationalError:
+    return OperationalError("stored, but the events that hold the duplicates' keys could not be read")
+
+
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
@@ -102,8 +106,28 @@ class Intake:
         """
         receipts = await self._commits.submit(arrivals)
         if _UNTOLD in receipts:
-            raise OperationalError("stored, but the events that hold the duplicates' keys could not be read")
+            raise _untold()
         return receipts
+
+    def hand_in(self, arrivals: Sequence[Arrival], settle: Callable[[Sequence[Receipt] | Exception], None]) -> None:
+        """`accept` without a task that waits.
+
+        Args:
+            settle: called once, from the event loop, with the receipts, or with what `accept` would raise.
+
+        Raises:
+            Overloaded: as `accept`.
+        """
+
+        def told(outcome: Sequence[Receipt] | Exception) -> None:
+            if not isinstance(outcome, Exception):
+                for receipt in outcome:
+                    if receipt is _UNTOLD:
+                        outcome = _untold()
+                        break
+            settle(outcome)
+
+        self._commits.hand_in(arrivals, told)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = Batch(arrivals)

@@ -220,3 +220,40 @@ async def test_a_caller_that_gives_up_disturbs_nobody() -> None:
     disk.open.set()
     assert await stayer == [20]
     await commits.stop()
+
+
+async def test_what_is_handed_in_is_settled_once_with_its_own_results_or_errors() -> None:
+    disk = Disk()
+    disk.poison = {2}
+    commits = commits_to(disk)
+    await commits.start()
+    settled: list[tuple[str, object]] = []
+    disk.open.clear()
+    for name, items in (("a", [1]), ("b", [2]), ("c", [3, 4])):
+        commits.hand_in(items, lambda outcome, name=name: settled.append((name, outcome)))
+    assert settled == []
+    disk.open.set()
+    await commits.stop()
+    told = dict(settled)
+    assert len(settled) == len(told) == 3
+    assert (told["a"], told["c"]) == ([10], [30, 40])
+    assert isinstance(told["b"], ValueError)
+    with pytest.raises(RuntimeError):
+        commits.hand_in([1], settled.append)
+
+
+async def test_one_that_fails_to_settle_is_none_of_the_others_business() -> None:
+    commits = commits_to(Disk())
+    await commits.start()
+    noticed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: noticed.append(told["exception"]))
+    settled: list[object] = []
+
+    def fail(_outcome: object) -> None:
+        raise LookupError
+
+    commits.hand_in([1], fail)
+    commits.hand_in([2], settled.append)
+    await commits.stop()
+    assert settled == [[20]]
+    assert [type(error) for error in noticed] == [LookupError]
