@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from api.front.application import FrontApp
+from api.front.opening import Opening
 from shadow.observe import metrics
 from tests.unit.api.front.listener import Listener
 from tests.unit.api.front.test_inngest import PAYOUT
@@ -20,7 +21,7 @@ EVENT = {"content": orjson.dumps(PAYOUT), "headers": {}}
 class Offered:
     """What became of a request that the application was offered."""
 
-    def __init__(self, app: FrontApp, path: str, request: dict[str, Any], method: str = "POST") -> None:
+    def __init__(self, app: FrontApp | Opening, path: str, request: dict[str, Any], method: str = "POST") -> None:
         self.replies: list[tuple[int, bytes, dict[bytes, bytes]]] = []
         headers = [(name.encode(), value.encode()) for name, value in request["headers"].items()]
         scope = {"type": "http", "method": method, "path": path, "headers": headers}
@@ -116,3 +117,13 @@ async def test_what_goes_by_a_task_is_answered_by_the_same_code() -> None:
     answer: httpx.Response = await front.client.post("/webhooks/shopify", **shopify())
     again = Offered(front.app, "/webhooks/shopify", shopify())
     assert orjson.loads(again.replies[0][1]) == {"id": answer.json()["id"], "duplicate": True}
+
+
+async def test_doors_that_are_not_open_take_nothing_directly() -> None:
+    front, opening = Listener(), Opening()
+    assert not Offered(opening, "/webhooks/shopify", shopify()).is_taken
+    opening.whole(front.app)
+    assert Offered(opening, "/webhooks/shopify", shopify()).is_taken
+    opening.shut("for a moment")
+    assert not Offered(opening, "/webhooks/shopify", shopify()).is_taken
+    assert len(front.accepted) == 1
