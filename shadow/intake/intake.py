@@ -64,6 +64,19 @@ def _untold() -> OperationalError:
     return OperationalError("stored, but the events that hold the duplicates' keys could not be read")
 
 
+def _count(arrivals: Sequence[Arrival], receipts: Sequence[Receipt]) -> None:
+    """Count what is durable. Doors are told apart by identity: the hash of an enum's member is Python."""
+    kinds: dict[tuple[int, str, bool], int] = {}
+    doors = {}
+    for arrival, receipt in zip(arrivals, receipts, strict=True):
+        door = arrival.door
+        kind = (id(door), arrival.source, receipt.duplicate)
+        kinds[kind] = kinds.get(kind, 0) + 1
+        doors[id(door)] = door
+    for (number, source, duplicate), count in kinds.items():
+        metrics.accepted(doors[number], source, "duplicate" if duplicate else "accepted", count)
+
+
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
@@ -150,9 +163,7 @@ class Intake:
             # Who brings a duplicate that can't be looked up comes again. Nobody else shall: an event without a key
             # would be stored a second time.
             receipts = [_UNTOLD if receipt.event_id in stale else receipt for receipt in receipts]
-        kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
-        for (door, source, duplicate), number in kinds.items():
-            metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
+        _count(arrivals, receipts)
         return receipts
 
     async def _spooled(self, batch: Batch, error: Exception) -> list[Receipt]:
