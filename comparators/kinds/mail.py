@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from comparators.canonical import JSON, canonical
@@ -156,6 +157,7 @@ def _bytes(value: JSON) -> bytes | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _squeezed(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 

@@ -407,6 +407,28 @@ def test_a_document_whose_texts_have_words_is_known_by_its_bytes(text: str, esca
         assert has_words(document)
 
 
+@given(
+    st.recursive(
+        st.one_of(TEXTS, TEXTS.map(lambda text: json.dumps([text])), st.integers(), st.none()),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.one_of(TEXTS, st.sampled_from(["password", "name", "value", "customer", "to"])), inner),
+        ),
+        max_leaves=6,
+    ),
+    st.booleans(),
+)
+def test_what_is_plainly_silent_says_nothing_text_by_text(value: Any, escaped: bool) -> None:
+    try:
+        document = json.dumps(value, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        return
+    # A rule that finds nothing has the document gone through text by text.
+    thorough = Redactor(KEY, Redaction(paths=("$.nowhere_at_all",)))
+    assert ACME.document(document) == thorough.document(document)
+    assert ACME.names_in(document) == thorough.names_in(document)
+
+
 @given(st.text(max_size=20), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
 def test_other_encodings_hide_no_words(text: str, encoding: str) -> None:
     try:
