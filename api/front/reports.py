@@ -38,7 +38,7 @@ from shadow.observe.fail_points import reach
 from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.repeated import in_turns
-from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_of
+from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_in_steps
 from shadow.outcomes.spooled_reports import SpooledReports, named
 from shadow.outcomes.straight import Identify
 from shadow.spool.spool import Kind
@@ -156,7 +156,7 @@ class Reports:
             raise too_large(most) from None
 
     async def _take_runs(self, side: Side, body: bytes) -> dict[str, int]:
-        outcomes = runs_of(body, side, self._catalogue)
+        outcomes = await giving_way(runs_in_steps(body, side, self._catalogue))
         answer = {"accepted": len(outcomes)}
         if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.RUNS, side, body):
             return answer

@@ -195,11 +195,12 @@ async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenE
     redacted = []
     turns = Turns()
     vault = conn.vault
+    tenants = {owner.tenant for owner in whose}
     for owner, (_row, effect) in zip(whose, rows, strict=True):
         told_of = Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind)
         redacted.append(evidence.of_effect(vault, owner.tenant, told_of, owner.names))
         if await turns.give_way():
-            await evidence.ready(conn, {owner.tenant for owner in whose})
+            await evidence.ready(conn, tenants)
     columns: dict[str, object] = {"side": side.value}
     for name, column in _columns(rows, redacted):
         columns[name] = packed(column)
