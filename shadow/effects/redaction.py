@@ -457,6 +457,7 @@ def _phone(text: str) -> str:
 def written(value: JSON) -> bytes:
     """A JSON value as JSON."""
     try:
-        return orjson.dumps(value)
+        # A copy, for evidence stays in memory: what orjson returns keeps its whole buffer, of 4 KiB at least.
+        return bytes(memoryview(orjson.dumps(value)))
     except TypeError:  # integers past 64 bits, lone surrogates
         return json.dumps(value, separators=(",", ":")).encode()

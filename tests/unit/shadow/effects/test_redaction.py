@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from comparators import Effect, Ledger, Outcome, Rules, Verdict, judge
 from comparators.generated import take_apart
 from shadow.catalogue.outside import Redaction
-from shadow.effects.redaction import HASH_BITS, Redactor
+from shadow.effects.redaction import HASH_BITS, Redactor, written
 from shadow.effects.sensitive import FORMS, Kind, has_words, may_have_forms
+from shadow.platforms.json_text import write_json
 
 KEY = b"acme" * 8
 ACME = Redactor(KEY)
@@ -484,3 +486,14 @@ def test_what_says_nothing_twice_stays_as_it_was_written(document: str) -> None:
     assert ACME.document(document.encode()) == document.encode()
     embedded = orjson.dumps({"text": document})
     assert ACME.document(embedded) == embedded
+
+
+def test_what_is_kept_takes_no_more_memory_than_it_is_long() -> None:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = [made({"number": number}) for number in range(500) for made in (written, write_json)]
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < 200 * len(kept)
