@@ -69,7 +69,9 @@ class Work(StrEnum):
     GATE = "gate"
     """Counting pairs, and what the gates say."""
     EGRESS = "egress"
-    """The gateway: whose a call is, what the twin did, and the group commit of calls."""
+    """The gateway's own transactions, beside what every call needs."""
+    CALLS = "calls"
+    """What every call through the gateway needs: whose it is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
     SEALING = "sealing"
     """Looking up keys, in the middle of any other work."""
@@ -86,12 +88,13 @@ POOL_SIZE = {
     Work.WORLD: 2,
     Work.JUDGE: 3,
     Work.GATE: 2,
-    Work.EGRESS: 6,
+    Work.EGRESS: 4,
+    Work.CALLS: 5,
     Work.CONTROL: 2,
     Work.SEALING: 1,
 }
 
-AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.SEALING})
+AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.CALLS, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
 
@@ -128,6 +131,21 @@ async def _configure(connection: Connection) -> None:
     await connection.commit()
 
 
+async def _configure_for_calls(connection: Connection) -> None:
+    await _configure(connection)
+    if not connection.database.is_pooled:
+        # All of it finds a few rows by keys, and planning anew for every call costs more than finding them. A plan that
+        # is kept must not have been made for tables that were small then.
+        for setting in (
+            "plan_cache_mode = force_generic_plan",
+            "enable_seqscan = off",
+            "enable_hashjoin = off",
+            "enable_mergejoin = off",
+        ):
+            await connection.execute(f"SET {setting}")
+        await connection.commit()
+
+
 async def _configure_for_intake(connection: Connection) -> None:
     await _configure(connection)
     if connection.database.is_pooled:
@@ -139,6 +157,9 @@ async def _configure_for_intake(connection: Connection) -> None:
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET enable_nestloop = off")
     await connection.commit()
+
+
+_CONFIGURE = {Work.INTAKE: _configure_for_intake, Work.CALLS: _configure_for_calls}
 
 
 @dataclass
@@ -194,6 +215,12 @@ class Database:
         async with pool.connection() as connection:
             yield connection
 
+    async def look_over(self, work: Work) -> None:
+        """Have the pool of that kind look at what lies in it, and replace the connections that were lost: after an
+        outage whoever takes one would notice else."""
+        if (pool := self._pools.get(work)) is not None:
+            await pool.check()
+
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Connection]:
         """A connection outside the pools, in autocommit mode: for LISTEN."""
@@ -206,7 +233,7 @@ class Database:
 
     async def _configure(self, work: Work, connection: Connection) -> None:
         connection.database = self
-        await (_configure_for_intake if work is Work.INTAKE else _configure)(connection)
+        await _CONFIGURE.get(work, _configure)(connection)
         if work in AUTOCOMMIT:
             await connection.set_autocommit(True)
 
