@@ -72,7 +72,7 @@ def collapse(entries: Sequence[Entry], known: Collection[str]) -> Collapsed:
 
 def _tried_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:
     """Without the calls that came to nothing and were made again: what came of it at last counts."""
-    if not any(_failed(entry.data) for entry in entries):
+    if not any(came_to_nothing(entry.data) for entry in entries):
         return entries
     kept: list[Entry] = []
     made_again: dict[Hashable, Entry] = {}
@@ -83,7 +83,7 @@ def _tried_at_last(entries: Sequence[Entry], known: Collection[str], dropped: li
             again = made_again.get(same)
             why = "it was answered {}: nothing was done, and it was called again"
         else:  # it may have been done: then the provider did it once only if it could tell
-            tells = _failed(entry.data) and entry.idempotency_key is not None
+            tells = came_to_nothing(entry.data) and entry.idempotency_key is not None
             again = made_again.get(keyed) if tells else None
             why = "it was answered {}, and called again under the same idempotency key"
         if again is None:
@@ -140,13 +140,14 @@ def _by_attempt(entry: Entry) -> tuple[int, int]:
     return entry.attempt, entry.position
 
 
-def _failed(data: JSON) -> bool:
+def came_to_nothing(data: JSON) -> bool:
+    """Whether a call was answered in a way that has it made again: what came of it is told by another, perhaps."""
     status = _status(data)
     return status is not None and (status >= 500 or status in _NOT_TAKEN)
 
 
 def _changed_nothing(entry: Entry) -> bool:
-    return _status(entry.data) in _NOT_TAKEN or (entry.reads and _failed(entry.data))
+    return _status(entry.data) in _NOT_TAKEN or (entry.reads and came_to_nothing(entry.data))
 
 
 def _status(data: JSON) -> int | None:

@@ -14,11 +14,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from comparators.canonical import JSON
 from comparators.generated import Token, tokens_in
 from comparators.instant import moment_in_number, moment_in_text
+from comparators.ledger import Effect
 from comparators.normalise import Entry
 from comparators.path import Parts
 from comparators.protected import REFERENCES, word_set, words
@@ -392,26 +393,63 @@ def _note(seen: _Seen, token: Token, parts: Parts, entry: Entry | None) -> bool:
     """
     if seen.certain is not None:
         return False
+    told = _told_by(token, parts, None if entry is None else (entry.kind, entry.spelled))
     where = f"in {'the output' if entry is None else _name(entry)} at {'.'.join(map(str, parts)) or 'its top'}"
-    of = about(parts) if parts[:1] != _OPERATION else frozenset[str]()
-    acted_on = entry is not None and (parts[0] in _IN_URL if parts else False)
-    if entry is not None and not acted_on and _creates(entry) and names_id(parts) and of <= nouns(entry.spelled):
-        if entry.kind == "state" or _verb(entry) == "upsert":
-            # Of a row that may have been there before.
-            seen.likely = seen.likely or where
-        elif seen.read is None:
+    if told is Origin.certain:
+        if seen.read is None:
             seen.certain = f"as the key of what was created {where}"
             return True
-    elif not of.isdisjoint(_ENTITIES):
-        seen.foreign, seen.about = seen.foreign or where, seen.about | of
-    elif not acted_on and (token.form in _MADE_BY_WORKERS or token.prefix == "run"):
-        if entry is None or not (_changes(entry) and names_id(parts) and not of):
-            seen.likely = seen.likely or where
-        else:
-            seen.weak = seen.weak or where
+    elif told is Origin.foreign:
+        seen.foreign, seen.about = seen.foreign or where, seen.about | about(parts)
+    elif told is Origin.likely:
+        seen.likely = seen.likely or where
     else:
         seen.weak = seen.weak or where
     return False
+
+
+def _told_by(token: Token, parts: Parts, done: tuple[str, str] | None) -> Origin:
+    """What the place of an id alone tells of its origin: certain, likely, foreign or nowhere.
+
+    Args:
+        done: kind and operation of the effect that it stands in; None of what else a run said.
+    """
+    of = about(parts) if parts[:1] != _OPERATION else frozenset[str]()
+    acted_on = done is not None and (parts[0] in _IN_URL if parts else False)
+    verb = "" if done is None else _verb(done[1])
+    if done is not None and not acted_on and verb not in _CHANGES and names_id(parts) and of <= nouns(done[1]):
+        # A state, or what is upserted, is a row that may have been there before.
+        return Origin.likely if done[0] == "state" or verb == "upsert" else Origin.certain
+    if not of.isdisjoint(_ENTITIES):
+        return Origin.foreign
+    if not acted_on and (token.form in _MADE_BY_WORKERS or token.prefix == "run"):
+        return Origin.nowhere if verb in _CHANGES and names_id(parts) and not of else Origin.likely
+    return Origin.nowhere
+
+
+class Place(NamedTuple):
+    """Where an id stands in what a run said."""
+
+    token: Token
+    parts: Parts
+    effect: Effect | None
+    """None: in the output."""
+
+
+def origin_at(places: Iterable[Place]) -> Origin:
+    """What all the places of an id tell of its origin, if nobody knew it before and no answer had it.
+
+    Where only entities are named, the answer to what created one may have had it: that is not looked into.
+    """
+    told = {
+        _told_by(token, parts, None if effect is None else (effect.kind, effect.operation))
+        for token, parts, effect in places
+        if effect is None or not effect.reads
+    }
+    for origin in (Origin.certain, Origin.foreign, Origin.likely):
+        if origin in told:
+            return origin
+    return Origin.nowhere
 
 
 def _creates(entry: Entry) -> bool:
@@ -419,11 +457,12 @@ def _creates(entry: Entry) -> bool:
 
 
 def _changes(entry: Entry) -> bool:
-    return _verb(entry) in _CHANGES
+    return _verb(entry.spelled) in _CHANGES
 
 
-def _verb(entry: Entry) -> str:
-    found = _WORD.search(entry.spelled)
+@lru_cache(maxsize=8192)
+def _verb(operation: str) -> str:
+    found = _WORD.search(operation)
     return found.group().lower() if found else ""
 
 

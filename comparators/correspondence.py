@@ -240,7 +240,7 @@ class Correspondence:
             if a.text == b.text:
                 continue
             if a.is_instant and b.is_instant:
-                if not self._moments_correspond(a.text, b.text, parts):
+                if not self.moments_correspond(a.text, b.text, parts):
                     return False
                 continue
             if not self._may_map(a, b, parts):
@@ -385,7 +385,7 @@ class Correspondence:
             return True
         if is_protected(parts):
             return False
-        if self._moments_correspond(legacy, candidate, parts):
+        if self.moments_correspond(legacy, candidate, parts):
             return True
         return self._keys_correspond(legacy, candidate, parts)
 
@@ -398,7 +398,8 @@ class Correspondence:
         self._map(mine.text, theirs.text, parts)
         return True
 
-    def _moments_correspond(self, legacy: float | str, candidate: float | str, parts: Parts) -> bool:
+    def moments_correspond(self, legacy: float | str, candidate: float | str, parts: Parts) -> bool:
+        """Whether two texts or numbers are moments that are the same, or follow each run's own clock."""
         mine, theirs = _moment(legacy, parts), _moment(candidate, parts)
         if mine is None or theirs is None:
             return False

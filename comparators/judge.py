@@ -13,6 +13,7 @@ from comparators.explanation import explain as explanation_of
 from comparators.ledger import COMPLETED, FAILED, Effect, Ledger
 from comparators.order import ROWS, table_of
 from comparators.registry import comparators, extended
+from comparators.renamed import uses_in_renamed
 from comparators.rules import Rules
 from comparators.timing import too_long
 from comparators.uses import uses_in_one
@@ -53,18 +54,16 @@ def judge(
     if candidate is None:
         return Judgement(Verdict.missing_candidate, reason=reason or "the candidate's run never came")
     identical = _identical(legacy, candidate, rules)
-    differences: tuple[Difference, ...] = ()
-    case = (
-        None
-        if identical and not explain
-        else Case.of(legacy, candidate, rules, task=task, known=known, inherited=inherited)
-    )
-    if identical or case is None:
-        uses = uses_in_one(legacy, rules)
-    else:
-        differences, uses = _differences(case), case.uses
-    judgement = _judged(legacy, candidate, differences, reason, uses)
-    if case is None or not explain:
+    uses = uses_in_one(legacy, rules) if identical else None
+    if not explain:
+        if uses is None and _only_ledgers(legacy, candidate, rules):
+            uses = uses_in_renamed(legacy, candidate, rules, known=known, inherited=inherited)
+        if uses is not None:
+            return _judged(legacy, candidate, (), reason, uses)
+    case = Case.of(legacy, candidate, rules, task=task, known=known, inherited=inherited)
+    differences = () if identical else _differences(case)
+    judgement = _judged(legacy, candidate, differences, reason, case.uses if uses is None else uses)
+    if not explain:
         return judgement
     return replace(judgement, explanation=explanation_of(case, differences, judgement.verdict, identical=identical))
 
@@ -91,12 +90,18 @@ def _differences(case: Case) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=Difference.sort_key))
 
 
+def _only_ledgers(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
+    """Whether nothing but what both did and returned can differ."""
+    mine, theirs = legacy.outcome, candidate.outcome
+    return not (extended() or too_long(rules, mine, theirs) or too_dear(rules, mine, theirs))
+
+
 def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
     """Whether both ledgers say the same in so many words, which most pairs do: nothing else is looked at."""
     mine, theirs = legacy.outcome, candidate.outcome
     if mine.status != theirs.status or len(legacy.effects) != len(candidate.effects):
         return False
-    if extended() or too_long(rules, mine, theirs) or too_dear(rules, mine, theirs):
+    if not _only_ledgers(legacy, candidate, rules):
         return False
     if mine.status == COMPLETED:
         if rules.output and not same(mine.output, theirs.output):
@@ -114,6 +119,10 @@ def _identical(legacy: Ledger, candidate: Ledger, rules: Rules) -> bool:
     ]
     if not left:
         return True
+    names = [_named(effect) for effect, _ in left]
+    if names == [_named(other) for _, other in left] and len(set(names)) == len(names):
+        # Each stands beside the only one that can say the same, and it does not.
+        return False
     if rules.before or _writes_again(legacy):
         # Then the order of equal effects says something.
         return False
@@ -136,6 +145,10 @@ def _alike(legacy: Effect, candidate: Effect) -> bool:
     if legacy.idempotency_key is not None and legacy.attempt != candidate.attempt:
         return False
     return same(legacy.data, candidate.data)
+
+
+def _named(effect: Effect) -> tuple[str, str, str, str | None]:
+    return (effect.kind, effect.target, effect.operation, effect.identity)
 
 
 def _writes_again(ledger: Ledger) -> bool:

@@ -69,13 +69,16 @@ def _numbers(entries: Iterable[Entry], known: Collection[str]) -> set[tuple[str,
     return {
         (entry.target, entry.spelled.removeprefix(_INSERT), entry.identity)
         for entry in entries
-        if entry.kind == _ROWS
-        and entry.spelled.startswith(_INSERT)
+        if may_be_numbered(entry.kind, entry.spelled, entry.identity)
         and entry.identity is not None
-        and entry.identity.isdigit()
         and entry.identity not in known
         and _is_own_key(entry)
     }
+
+
+def may_be_numbered(kind: str, operation: str, identity: str | None) -> bool:
+    """Whether an effect may be of a row that was inserted under a number of its own."""
+    return kind == _ROWS and operation.startswith(_INSERT) and identity is not None and identity.isdigit()
 
 
 def _is_own_key(entry: Entry) -> bool:

@@ -50,6 +50,9 @@ async def readyz(services: Services) -> Ready:
     token."""
     if services.draining:
         raise Refusal(503, "the process is stopping; what is under way goes on")
+    if services.waiting:
+        detail = "the database has been away since the process started, which goes on by itself once it is there"
+        raise Refusal(503, detail, headers={"Retry-After": "1"})
     newest = await asyncio.to_thread(_newest_migration)
     try:
         async with services.engine.connect() as connection:

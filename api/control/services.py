@@ -25,6 +25,8 @@ class ControlServices:
     """Whether metrics need no token: right while only this machine can reach the listener."""
     draining: bool = False
     """Whether the process has been told to stop: it is alive then, and not ready."""
+    waiting: bool = False
+    """Whether the database has been away since the process started: it is alive then, and not ready."""
     rates: Rates | None = field(init=False)
     """How often each token may ask, in this process; None: as often as it likes."""
     sign_ins: Rates = field(init=False)

@@ -12,6 +12,8 @@ _MAILBOX = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^<>]*)>$", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ODD = re.compile(r"[<>,;\"\\]")
 """What no address has that was read rightly."""
+_LISTED = re.compile(r"[<>,;\"\\]")
+"""What may part addresses, or keep them together."""
 _ESCAPED = re.compile(r"\\(.)")
 _ADDRESS_KEYS = ("address", "email", "Email", "Address", "mail")
 _NAME_KEYS = ("name", "Name", "displayName", "display_name")
@@ -36,7 +38,8 @@ def recipients(value: JSON) -> JSON:
     if any(_ODD.search(str(told["address"]) if isinstance(told, dict) else str(told)) for told in found):
         return value
     # Nobody, however that is written.
-    return sorted((told for told in found if told != ""), key=_order)
+    somebody = [told for told in found if told != ""]
+    return sorted(somebody, key=_order) if len(somebody) > 1 else somebody
 
 
 def address(text: str) -> str:
@@ -56,7 +59,7 @@ def _domain(domain: str) -> str:
 
 
 def _of_text(text: str) -> JSON:
-    mailbox = _MAILBOX.match(text.strip())
+    mailbox = _MAILBOX.match(text.strip()) if text.rstrip().endswith(">") else None
     if mailbox is None:
         return address(text)
     return _told(mailbox["address"], _unquoted(mailbox["name"]))
@@ -91,6 +94,10 @@ def _unquoted(name: str) -> str:
 
 def _split(text: str) -> Iterator[str]:
     """The addresses of a list, which commas and semicolons part where they stand in no name and no angle."""
+    if _LISTED.search(text) is None:  # one address, as nearly all are
+        if text.strip():
+            yield text
+        return
     start, quoted, angled, escaped = 0, False, False, False
     for index, character in enumerate(text):
         if escaped:

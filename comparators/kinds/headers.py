@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 from comparators.canonical import JSON
 from comparators.protected import word_set, words
@@ -83,6 +84,7 @@ def _tells(found: tuple[str, ...]) -> bool:
     return bool(_BEHALF & set(found)) or found in _CONDITIONS
 
 
+@lru_cache(maxsize=1024)
 def content_type(text: str) -> str:
     """A content type in its normal notation. That the text is UTF-8 goes without saying; a boundary is noise."""
     media, *rest = text.split(";")

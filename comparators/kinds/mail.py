@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from comparators.canonical import JSON, canonical
@@ -40,11 +41,13 @@ def is_mail(value: JSON) -> bool:
         return bool(value) and all(is_mail(item) for item in value)
     if not isinstance(value, dict):
         return False
-    names = {_squeezed(name): name for name in value}
-    if names.keys() & _SOMEBODY and names.keys() & _SOMETHING:
+    names = set(map(_squeezed, value))
+    if not names.isdisjoint(_SOMEBODY) and not names.isdisjoint(_SOMETHING):
         return True
-    within = [value[name] for squeezed, name in names.items() if squeezed in _ENVELOPES]
-    return any(isinstance(held, dict | list) and is_mail(held) for held in within)
+    if names.isdisjoint(_ENVELOPES):
+        return False
+    within = {squeezed: value[name] for name in value if (squeezed := _squeezed(name)) in _ENVELOPES}
+    return any(isinstance(held, dict | list) and is_mail(held) for held in within.values())
 
 
 def _member(name: str, value: JSON) -> JSON:
@@ -156,6 +159,7 @@ def _bytes(value: JSON) -> bytes | None:
     return None
 
 
+@lru_cache(maxsize=8192)
 def _squeezed(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 

@@ -190,7 +190,8 @@ class EgressKeys:
     async def start(self) -> None:
         async with self._database.connection(Work.CONTROL) as connection:
             await self._read(connection)
-        self._task = asyncio.create_task(self._follow(), name="egress-keys")
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow(), name="egress-keys")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -17,10 +17,12 @@ import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shadow.store import arrays
+from shadow.store.away import is_away
 from shadow.store.partitions import ensure_partitions
 
 if TYPE_CHECKING:
@@ -102,6 +104,13 @@ OtherConnection = psycopg.AsyncConnection[Any]
 """A connection to a database that is not Shadow's own."""
 
 
+class NotPrepared(psycopg.OperationalError):
+    """Nobody may use the database yet: it was away when the process started, and its schema may be an older one."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has been away since the process started")
+
+
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that knows its database, and so the vault: whoever writes or reads bodies needs nothing else."""
 
@@ -179,6 +188,8 @@ class Database:
     """Whether statements may be prepared; through a pooler only where it knows of them."""
     is_pooled: bool = field(default=False, init=False)
     """Whether `url` leads to a pooler, which gives every transaction another server."""
+    held: bool = field(default=False, init=False)
+    """Whether it is away for everybody, until `prepare` has been through."""
     _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
     _engine: AsyncEngine | None = None
     _vault: Vault | None = None
@@ -193,7 +204,12 @@ class Database:
         """A connection from that kind's pool; commits at the end, rolls back on an error.
 
         Except for the kinds in `AUTOCOMMIT`, where every statement is its own transaction.
+
+        Raises:
+            NotPrepared: it is held back.
         """
+        if self.held:
+            raise NotPrepared
         pool = self._pools.get(work)
         if pool is None:
             pool = AsyncConnectionPool[Connection](
@@ -223,8 +239,21 @@ class Database:
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Connection]:
-        """A connection outside the pools, in autocommit mode: for LISTEN."""
-        connection = await Connection.connect(self.direct_url, autocommit=True, application_name="shadow-direct")
+        """A connection outside the pools, in autocommit mode: for LISTEN.
+
+        Raises:
+            NotPrepared: it is held back.
+        """
+        if self.held:
+            raise NotPrepared
+        async with self._alone() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Connection]:
+        connection = await Connection.connect(
+            make_conninfo(self.direct_url, application_name="shadow-direct", **_LINE), autocommit=True
+        )
         connection.database = self
         try:
             yield connection
@@ -266,11 +295,24 @@ class Database:
 
     async def prepare(self) -> None:
         """Migrate to the newest schema and make the partitions; any number of processes may do it at once."""
-        async with self.direct() as connection:
+        async with self._alone() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
             await asyncio.to_thread(migrate, self.direct_url)
             await ensure_partitions(connection, datetime.now(UTC))
+        self.held = False
         log.info("store.ready")
+
+    async def answers(self, within: float) -> bool:
+        """Whether it is there and can be written to, as far as can be learned in so many seconds."""
+        try:
+            async with asyncio.timeout(within), self._alone() as connection:
+                cursor = await connection.execute("SELECT current_setting('transaction_read_only') = 'off'")
+                row = await cursor.fetchone()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return False
+        return row is not None and bool(row[0])
 
     async def close(self) -> None:
         for pool in self._pools.values():
