@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 CHANNEL = "shadow_egress"
 """Told the runs whose calls were answered, so that their twins' calls wake."""
+_GATHER_SECONDS = 0.01
+"""Between two commits of several calls'. Every call waits for one or two of them."""
 _NOTICE_BYTES = 7000
 """Of one notice; the server takes less than 8,000."""
 
@@ -385,7 +387,7 @@ class CallLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._commit: GroupCommit[Item, None] = GroupCommit(
-            self._store, size=_size, splits=_may_be_an_items_fault, max_batch=500, writers=2
+            self._store, size=_size, splits=_may_be_an_items_fault, max_batch=500, writers=2, gather=_GATHER_SECONDS
         )
 
     async def start(self) -> None:
