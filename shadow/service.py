@@ -11,7 +11,7 @@ import gc
 import math
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -92,6 +92,8 @@ class Listener:
 
     host: str
     port: int
+    names: Sequence[str] = ()
+    """By which it may be called where no token is needed, beside addresses and `localhost`."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -424,6 +426,7 @@ class Service:
             MailRelay(self._catalogue),
             host=listener.host,
             port=listener.port,
+            rates=gateway.rates,
         )
 
     def _control_server(self, stack: contextlib.AsyncExitStack) -> _Server:
@@ -435,6 +438,7 @@ class Service:
             database=self._database,
             catalogue=self._catalogue,
             metrics_open=_is_loopback(self._control.host),
+            names=self._control.names,
         )
         stack.push_async_callback(services.proofs.stop)
         self._on_drain.append(partial(setattr, services, "draining", True))

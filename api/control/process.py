@@ -72,7 +72,7 @@ def _newest_migration() -> str | None:
     "/metrics",
     summary="Metrics of this process",
     response_class=Response,
-    responses=answers(examples.METRICS, 401, 403, media_type=_METRICS),
+    responses=answers(examples.METRICS, 401, 403, 421, media_type=_METRICS),
     dependencies=[Depends(scraper)],
 )
 async def metrics(request: Request) -> Response:
@@ -85,7 +85,7 @@ async def metrics(request: Request) -> Response:
     "/metrics/parity",
     summary="Figures of the installation",
     response_class=Response,
-    responses=answers(examples.PARITY_METRICS, 401, 403, media_type=_METRICS),
+    responses=answers(examples.PARITY_METRICS, 401, 403, 421, media_type=_METRICS),
     dependencies=[Depends(scraper)],
 )
 async def parity_metrics(request: Request, services: Services) -> Response:

@@ -96,6 +96,10 @@ POOL_SIZE = {
     Work.SEALING: 1,
 }
 
+STEADY = frozenset({Work.LEGACY, Work.CANDIDATE, Work.OUTCOMES, Work.JUDGE, Work.CALLS})
+"""Work whose statements are the same all day, each planned once and not for every batch: each has one good plan, by the
+ids of its batch, whatever its length. `tests/integration/store/test_steady_plans.py` looks at all of them."""
+
 AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.CALLS, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
@@ -140,35 +144,37 @@ async def _configure(connection: Connection) -> None:
     await connection.commit()
 
 
-async def _configure_for_calls(connection: Connection) -> None:
+_STEADILY = """
+SELECT set_config(name, value, false) FROM (VALUES
+    ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+    ('enable_mergejoin', 'off')) AS setting (name, value)
+"""
+
+
+async def _configure_steady(connection: Connection) -> None:
+    """Left alone, PostgreSQL plans a statement again for every batch, because it knows the arrays' lengths and which
+    partitions they are in then; to plan costs as much as to execute.
+
+    The one plan goes through the batch and finds each row by its key. It must not be that of a moment at which tables
+    were so small that reading them through looked cheaper: it is kept when they grow.
+    """
     await _configure(connection)
-    if not connection.database.is_pooled:
-        # All of it finds a few rows by keys, and planning anew for every call costs more than finding them. A plan that
-        # is kept must not have been made for tables that were small then.
-        for setting in (
-            "plan_cache_mode = force_generic_plan",
-            "enable_seqscan = off",
-            "enable_hashjoin = off",
-            "enable_mergejoin = off",
-        ):
-            await connection.execute(f"SET {setting}")
-        await connection.commit()
+    if connection.database.is_pooled:
+        # A setting would stay with the server, whose next user is somebody else.
+        return
+    await connection.execute(_STEADILY)
+    await connection.commit()
 
 
 async def _configure_for_intake(connection: Connection) -> None:
     await _configure(connection)
     if connection.database.is_pooled:
-        # A setting would stay with the server, whose next user is somebody else.
         return
-    # Planning that statement costs as much as executing it. Left alone, PostgreSQL plans again for every batch, because
-    # it knows the arrays' lengths then; the one plan that serves any length must not loop over them. No table is read
-    # by a join there: a query that does would be planned badly on such a connection.
+    # Planning that statement costs as much as executing it, too; but its one plan must not loop over the arrays. No
+    # table is read by a join there: a query that does would be planned badly on such a connection.
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET enable_nestloop = off")
     await connection.commit()
-
-
-_CONFIGURE = {Work.INTAKE: _configure_for_intake, Work.CALLS: _configure_for_calls}
 
 
 @dataclass
@@ -262,7 +268,10 @@ class Database:
 
     async def _configure(self, work: Work, connection: Connection) -> None:
         connection.database = self
-        await _CONFIGURE.get(work, _configure)(connection)
+        if work is Work.INTAKE:
+            await _configure_for_intake(connection)
+        else:
+            await (_configure_steady if work in STEADY else _configure)(connection)
         if work in AUTOCOMMIT:
             await connection.set_autocommit(True)
 
