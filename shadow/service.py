@@ -369,6 +369,7 @@ class Service:
         stack.push_async_callback(reports.stop)
         afterwards = Afterwards()
         handoffs = SpooledHandoffs(self._catalogue, self._database, spool)
+        await handoffs.recall()
         straight = Straight(handoffs, adapters(self._catalogue, http), afterwards, routing.steady)
         services = FrontServices(
             catalogue=self._catalogue,

@@ -73,6 +73,8 @@ class WebhookDoor:
     def __init__(self, services: FrontServices, plans: Plans) -> None:
         self._services = services
         self._plans = plans
+        self._passing: set[UUID] = set()
+        """Spooled deliveries that are being passed on."""
         self._limit = services.catalogue.limits.body_bytes
         self._sources = {
             name: self._made_ready(name, settings)
@@ -169,14 +171,22 @@ class WebhookDoor:
     async def _passed_on(
         self, source: _Source, delivery: webhook.Delivery, arrival: Arrival, receipt: Receipt
     ) -> Answer | None:
-        """Pass a spooled delivery on. None when there is no answer, or when it may have been another side's before."""
+        """Pass a spooled delivery on. None when there is no answer, when it was passed on before, or when it may have
+        been another side's before."""
         straight = self._services.straight
         if straight is None or source.forward is None or source.forward_name is None or not straight.may_go(arrival):
             return None
-        answer = await _send(self._services.http, source.forward, delivery)
-        reach("webhook.forwarded")
-        if answer is not None and 200 <= answer.status < 300:
-            await straight.handed(Handed(receipt.event_id, Side.LEGACY, None, source.forward_name))
+        event_id = receipt.event_id
+        if event_id in self._passing or straight.passed_on(event_id):
+            return None  # its provider sends it again
+        self._passing.add(event_id)
+        try:
+            answer = await _send(self._services.http, source.forward, delivery)
+            reach("webhook.forwarded")
+            if answer is not None and 200 <= answer.status < 300:
+                await straight.handed(Handed(event_id, Side.LEGACY, None, source.forward_name))
+        finally:
+            self._passing.discard(event_id)
         return answer
 
     async def _forwarded(
@@ -192,6 +202,8 @@ class WebhookDoor:
         database = self._services.database
         try:
             if duplicate:
+                if self._services.straight is not None and self._services.straight.passed_on(event_id):
+                    return None  # the event is written down, and that it was passed on is about to be
                 async with database.connection(Work.ACCEPT) as connection:
                     if not await answers.take_over(connection, event_id, PASSTHROUGH_PATIENCE):
                         return None

@@ -197,8 +197,10 @@ async def world_of(database: Database, spool: Path | None = None) -> AsyncIterat
         http.event_hooks = {"request": [remember]}
         services = FrontServices(catalogue, intake, routing, database, http)
         if replay is not None:
+            handoffs = SpooledHandoffs(catalogue, database, replay.spool)
+            await handoffs.recall()
             straight = Straight(
-                SpooledHandoffs(catalogue, database, replay.spool),
+                handoffs,
                 adapters(catalogue, http),
                 services.afterwards,
                 lambda _route, _within: routing.steady,
