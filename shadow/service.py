@@ -10,9 +10,10 @@ import contextlib
 import gc
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,6 +29,7 @@ from shadow.catalogue.model import Side
 from shadow.containment.watch import ContainmentWatch
 from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
+from shadow.cutover.last_known import LastKnown, NotKnown
 from shadow.cutover.routing import Routing
 from shadow.drain import drain_time
 from shadow.effects.probes import ProbeLoop
@@ -60,6 +62,7 @@ from shadow.sealing import master
 from shadow.spool.replay import spooling
 from shadow.steering.watching import CutoverWatch
 from shadow.store import embedded
+from shadow.store.away import is_away
 from shadow.store.database import Database
 from shadow.store.upkeep import Upkeep
 from shadow.ticks.candidate_runs import take_ticks
@@ -72,10 +75,15 @@ from shadow.world.sequencing import Sequencer
 if TYPE_CHECKING:
     import httpx
 
+    from api.front.opening import Opening
+
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 10
 """How long requests under way may take once a listener is told to stop, unless its catalogue says more."""
+_LOOK_SECONDS = 5.0
+"""How long the database is waited for at start before the process goes on without it."""
+_LOOK_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,8 @@ class Listener:
 
     host: str
     port: int
+    names: Sequence[str] = ()
+    """By which it may be called where no token is needed, beside addresses and `localhost`."""
 
 
 def _is_loopback(host: str) -> bool:
@@ -160,34 +170,30 @@ class Service:
         self._smtp = smtp
         self._drain = drain_time(catalogue, drain)
         self._on_drain: list[Callable[[], None]] = []
+        self._steps: deque[Callable[[], Awaitable[None]]] = deque()
+        """What is still to be started once the database is there, in this order."""
+        self._opening: Opening | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set, then drain: servers first, then what they feed.
+        """Run until `stop` is set, then drain: servers first, then what they feed. While the database is away, what can
+        do without it runs, and the rest once it is there.
 
         Raises:
             WrongSealingKey: the database's keys were wrapped by another master key.
         """
-        await self._database.prepare()
         async with contextlib.AsyncExitStack() as stack:
-            await self._database.vault.start()
-            stack.push_async_callback(self._database.vault.stop)
-            retention = self._catalogue.catalogue.retention
-            upkeep = Upkeep(
-                self._database,
-                originals=retention.originals,
-                evidence=retention.evidence,
-                notices=retention.notices,
-            )
-            await upkeep.start()
-            stack.push_async_callback(upkeep.stop)
+            is_here = await self._prepared()
             http = await stack.enter_async_context(carrying_client(tls_of=contexts(self._catalogue)))
-            if self._loops:
-                await self._start_loops(stack, http)
+            self._on_database(stack, http)
+            if is_here:
+                await self._begin()
             servers = []
             if self._front is not None:
-                servers.append(await self._front_server(stack, http))
+                servers.append(await self._front_server(stack, http, is_here))
             if self._control is not None:
                 servers.append(self._control_server(stack))
+            if is_here:
+                await self._begin()
             # What is loaded by now stays: the collector need not walk it again, which takes a tenth of a second.
             gc.collect()
             gc.freeze()
@@ -202,7 +208,12 @@ class Service:
                 loops=self._loops,
             )
             stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+            arriving = asyncio.create_task(self._arrive(is_here), name="database-awaited")
+            await asyncio.wait([stopped, *serving, arriving], return_when=asyncio.FIRST_COMPLETED)
+            if arriving.done() and arriving.exception() is None:
+                await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+            arriving.cancel()
+            (problem,) = await asyncio.gather(arriving, return_exceptions=True)
             log.info("service.draining", seconds=self._drain.total_seconds())
             for begin in self._on_drain:
                 begin()
@@ -211,9 +222,82 @@ class Service:
                 server.should_exit = True
                 await task
             stopped.cancel()
+            if isinstance(problem, Exception):
+                raise problem
         log.info("service.stopped")
 
-    async def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
+    async def _prepared(self) -> bool:
+        """Have the schema be the newest; False while the database is away. Nobody in this process gets at it then: what
+        it holds may be of an older version."""
+        self._database.held = True
+        try:
+            if not await self._database.answers(_LOOK_SECONDS):
+                return False
+            if self._opening is not None:
+                # Others reach it too, and may move routes from now on.
+                self._opening.shut("the database is back, and is being read")
+            await self._database.prepare()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return False
+        return True
+
+    async def _begin(self) -> None:
+        """Start what waits for the database, one after the other."""
+        while self._steps:
+            await self._steps[0]()
+            self._steps.popleft()
+
+    async def _arrive(self, is_here: bool) -> None:
+        """Wait for a database that was away when the process started, and start what waits for it.
+
+        Raises:
+            WrongSealingKey: the database's keys were wrapped by another master key.
+        """
+        if is_here:
+            return
+        log.warning("service.waits_for_database")
+        while True:
+            try:
+                if await self._prepared():
+                    await self._begin()
+                    log.info("service.database_here")
+                    return
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.warning("service.database_away_again", error=type(error).__name__)
+            if self._opening is not None:
+                self._opening.reopen()
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+    def _part(self, stack: contextlib.AsyncExitStack, part: _Part) -> None:
+        """Start it once the database is there; stop it at the end."""
+
+        async def start() -> None:
+            await part.start()
+            stack.push_async_callback(part.stop)
+
+        self._steps.append(start)
+
+    def _on_database(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
+        """What can do nothing without the database."""
+        retention = self._catalogue.catalogue.retention
+        self._part(stack, self._database.vault)
+        self._part(
+            stack,
+            Upkeep(
+                self._database,
+                originals=retention.originals,
+                evidence=retention.evidence,
+                notices=retention.notices,
+            ),
+        )
+        if self._loops:
+            self._start_loops(stack, http)
+
+    def _start_loops(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> None:
         known = adapters(self._catalogue, http)
         reads = TargetReads(self._catalogue)
         traces = TriggerTraces(self._catalogue, self._database, http, self._discover(http))
@@ -243,22 +327,23 @@ class Service:
             ExecutionSampler(self._database, self._catalogue, http),
         ]
         for part in parts:
-            await part.start()
-            stack.push_async_callback(part.stop)
+            self._part(stack, part)
 
-    async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient) -> _Server:
+    async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient, is_here: bool) -> _Server:
         from api.front.afterwards import Afterwards
         from api.front.application import front_app
+        from api.front.opening import Opening
         from api.front.reports import PREFIX, worker_app
         from api.front.services import FrontServices
         from api.front.straight import Straight
 
         assert self._front is not None
-        routing = Routing(self._catalogue, self._database)
-        await routing.start()
+        limits, opening = self._catalogue.limits, Opening()
+        last_known = LastKnown(self._data, self._database.url, self._database.vault, limits.last_known)
+        routing = Routing(self._catalogue, self._database, last_known)
         stack.push_async_callback(routing.stop)
-        most = self._catalogue.limits.spool_bytes
-        spool = (await stack.enter_async_context(spooling(self._data / "spool", self._database, most_bytes=most))).spool
+        spools = spooling(self._data / "spool", self._database, most_bytes=limits.spool_bytes)
+        spool = (await stack.enter_async_context(spools)).spool
         intake = Intake(self._database, spool)
         await intake.start()
         stack.push_async_callback(intake.stop)
@@ -278,11 +363,8 @@ class Service:
                 identify=identify,
                 traces=TriggerTraces(self._catalogue, self._database, http, discover),
             )
-            await gateway.start()
             stack.push_async_callback(gateway.stop)
             self._on_drain.append(gateway.drain)
-        if self._smtp is not None:
-            await self._mail_sink(stack, gateway, self._smtp)
         reports = SpooledReports(self._catalogue, self._database, spool)
         stack.push_async_callback(reports.stop)
         afterwards = Afterwards()
@@ -302,7 +384,29 @@ class Service:
             extra=[(PREFIX, worker_app(self._catalogue, self._database, identify, reports))],
         )
         stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
-        return _Server(uvicorn.Config(front_app(services), **server_settings(self._front, self._drain.total_seconds())))
+        doors = front_app(services)
+        self._opening = opening
+
+        async def begin() -> None:
+            await routing.start()
+            if gateway is not None:
+                await gateway.start()
+
+        async def open_all() -> None:
+            opening.whole(doors)
+
+        self._steps.append(begin)
+        if self._smtp is not None:
+            self._part(stack, self._mail_sink(gateway, self._smtp))
+        self._steps.append(open_all)
+        if not is_here:
+            try:
+                await routing.start_from(await asyncio.to_thread(last_known.found, datetime.now(UTC)))
+                opening.decided(doors)
+            except NotKnown as why:
+                log.warning("front.shut", why=str(why))
+                opening.undecided(str(why))
+        return _Server(uvicorn.Config(opening, **server_settings(self._front, self._drain.total_seconds())))
 
     def _discover(self, http: httpx.AsyncClient) -> Discover:
         """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""
@@ -310,10 +414,10 @@ class Service:
         ticks = LegacyTicks(self._catalogue, self._database, http)
         return first_of(children.discover, ticks.discover)
 
-    async def _mail_sink(self, stack: contextlib.AsyncExitStack, gateway: Gateway | None, listener: Listener) -> None:
+    def _mail_sink(self, gateway: Gateway | None, listener: Listener) -> SmtpSink:
         if gateway is None:
             raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
-        sink = SmtpSink(
+        return SmtpSink(
             self._catalogue,
             gateway.keys,
             gateway.callers,
@@ -322,9 +426,8 @@ class Service:
             MailRelay(self._catalogue),
             host=listener.host,
             port=listener.port,
+            rates=gateway.rates,
         )
-        await sink.start()
-        stack.push_async_callback(sink.stop)
 
     def _control_server(self, stack: contextlib.AsyncExitStack) -> _Server:
         from api.control.app import control_app
@@ -335,9 +438,16 @@ class Service:
             database=self._database,
             catalogue=self._catalogue,
             metrics_open=_is_loopback(self._control.host),
+            names=self._control.names,
         )
         stack.push_async_callback(services.proofs.stop)
         self._on_drain.append(partial(setattr, services, "draining", True))
+        services.waiting = True
+
+        async def ready() -> None:
+            services.waiting = False
+
+        self._steps.append(ready)
         return _Server(uvicorn.Config(control_app(services), **server_settings(self._control)))
 
 

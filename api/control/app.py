@@ -30,6 +30,7 @@ from api.control import (
     signatures,
     tasks,
     ticks,
+    viewer,
 )
 from api.control.documented import DESCRIPTION, document
 from api.control.headers import WithHeaders
@@ -51,6 +52,7 @@ def control_app(services: ControlServices) -> FastAPI:
         title="Shadow control API",
         version=metadata.version("shadow-parity"),
         description=DESCRIPTION,
+        docs_url=None,  # the one of FastAPI loads its script from a CDN
         redoc_url=None,
     )
     app.state.services = services
@@ -89,6 +91,7 @@ def control_app(services: ControlServices) -> FastAPI:
     from api.pages.application import pages_app
 
     app.mount("/pages", pages_app(services))
+    viewer.install(app)
     app.add_route("/", _to_pages, include_in_schema=False)
     app.openapi = lambda: document(app, routers)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -19,6 +19,7 @@ from api.control.parameters import known_parameters
 from api.control.problems import Refusal
 from api.control.services import services_of
 from shadow.access import tokens
+from shadow.access.hosts import is_ours
 from shadow.access.tokens import Scope, Token
 
 _REALM = 'Bearer realm="shadow"'
@@ -133,8 +134,16 @@ RawReader = Annotated[Token, Security(raw_reader)]
 
 
 async def scraper(request: Request, credentials: Credentials) -> None:
-    """Dependency: anybody where metrics are open, else who may read."""
-    if not services_of(request).metrics_open:
+    """Dependency: anybody where metrics are open and who calls us by a name of ours, else who may read."""
+    services = services_of(request)
+    host = request.headers.get("host")
+    if services.metrics_open and credentials is None and not is_ours(host, services.names):
+        raise Refusal(
+            421,
+            f"without a token metrics are told to whoever calls this port by an address, localhost or a name of"
+            f" SHADOW_CONTROL_NAMES; found Host: {host}",
+        )
+    if not services.metrics_open or (credentials is not None and not is_ours(host, services.names)):
         await _token(request, _given(credentials), NEEDS[scraper])
     await known_parameters(request)
 

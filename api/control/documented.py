@@ -52,6 +52,12 @@ _PROBLEMS = {
     409: ("It can't be done as things stand.", "Conflict", "task 'order-sync' is in phase shadow already"),
     413: ("The body is too large.", "Content Too Large", "the body may have 4194304 bytes"),
     415: ("The body is packed.", "Unsupported Media Type", "send the body without a content encoding"),
+    421: (
+        "It was called by a name that is not of this port, without a token.",
+        "Misdirected Request",
+        "without a token metrics are told to whoever calls this port by an address, localhost or a name of"
+        " SHADOW_CONTROL_NAMES; found Host: metrics.example",
+    ),
     422: ("The request is wrong.", "Invalid request", "wrong in this request: query.limit"),
     500: ("The service failed.", "Internal Server Error", "the service failed; its log says more"),
     429: ("The token asks too often.", "Too Many Requests", "the token 'ci' asks too often; come back in 1 s"),

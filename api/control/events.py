@@ -82,11 +82,12 @@ async def resend_dead_letter(
 ) -> Resent:
     """Make the dispatch due at once, under the same key, so that a platform that has it starts no second run.
 
-    A webhook or call that could not be mapped is mapped anew, with the catalogue that the service runs on now.
+    A webhook or call that could not be mapped is mapped anew, with the catalogue that the service runs on now. Who
+    had it sent is in the audit.
     """
     if token.tenants is not None and not await dead_letters.exists(services.engine, dispatch, tenants=token.tenants):
         raise not_found("dead letter", dispatch)
-    done, failed = await send_again(services.database, services.catalogue, [dispatch])
+    done, failed = await send_again(services.database, services.catalogue, [dispatch], actor=f"token:{token.name}")
     if dispatch in done:
         return Resent(id=dispatch)
     if not await dead_letters.exists(services.engine, dispatch):

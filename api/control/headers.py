@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.control import viewer
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -15,15 +17,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_DOCUMENTED = {
-    **HEADERS,
-    # The page that FastAPI makes of the document loads its script from there and has a few lines of its own. Whatever
-    # it does with a token that somebody gives it, it can send nothing elsewhere.
-    "Content-Security-Policy": "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src"
-    " https://cdn.jsdelivr.net 'unsafe-inline'; img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
-_DOCUMENT_PATHS = frozenset({"/docs", "/docs/oauth2-redirect"})
+_VIEWER = {**HEADERS, "Content-Security-Policy": viewer.POLICY}
 STRICT_TRANSPORT = "max-age=31536000"
 """What is reached by TLS once is not reached without it for a year."""
 
@@ -38,7 +32,7 @@ class WithHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = _DOCUMENTED if scope["path"] in _DOCUMENT_PATHS else HEADERS
+        added = _VIEWER if scope["path"] == viewer.PATH else HEADERS
 
         started = False
 

@@ -14,7 +14,7 @@ from api.control.documented import answers
 from api.control.parameters import CursorText, Moment, Services, TaskName
 from api.control.problems import FieldProblem, invalid, not_found
 from shadow.access.tokens import Token
-from shadow.judge.again import Again, judge_again
+from shadow.judge.again import Again, judge_again, on_record
 from shadow.reports.judgements import Changes
 from shadow.reports.paging import read_cursor
 from shadow.reports.shapes import Judgements
@@ -66,6 +66,8 @@ async def judge(
     again = Again(task, wanted.since, wanted.until, wanted.everything)
     changes = Changes(again, wanted.dry_run)
     before = None if wanted.cursor is None else read_cursor(wanted.cursor)
+    if not wanted.dry_run:
+        await on_record(services.database, again, actor=f"token:{token.name}", work=Work.CONTROL)
     changes.add(
         await judge_again(
             services.database,

@@ -50,6 +50,9 @@ async def readyz(services: Services) -> Ready:
     token."""
     if services.draining:
         raise Refusal(503, "the process is stopping; what is under way goes on")
+    if services.waiting:
+        detail = "the database has been away since the process started, which goes on by itself once it is there"
+        raise Refusal(503, detail, headers={"Retry-After": "1"})
     newest = await asyncio.to_thread(_newest_migration)
     try:
         async with services.engine.connect() as connection:
@@ -69,7 +72,7 @@ def _newest_migration() -> str | None:
     "/metrics",
     summary="Metrics of this process",
     response_class=Response,
-    responses=answers(examples.METRICS, 401, 403, media_type=_METRICS),
+    responses=answers(examples.METRICS, 401, 403, 421, media_type=_METRICS),
     dependencies=[Depends(scraper)],
 )
 async def metrics(request: Request) -> Response:
@@ -82,7 +85,7 @@ async def metrics(request: Request) -> Response:
     "/metrics/parity",
     summary="Figures of the installation",
     response_class=Response,
-    responses=answers(examples.PARITY_METRICS, 401, 403, media_type=_METRICS),
+    responses=answers(examples.PARITY_METRICS, 401, 403, 421, media_type=_METRICS),
     dependencies=[Depends(scraper)],
 )
 async def parity_metrics(request: Request, services: Services) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -23,8 +24,12 @@ class ControlServices:
     catalogue: ResolvedCatalogue
     metrics_open: bool = False
     """Whether metrics need no token: right while only this machine can reach the listener."""
+    names: Collection[str] = ()
+    """By which whoever needs no token may call the listener, beside addresses and `localhost`."""
     draining: bool = False
     """Whether the process has been told to stop: it is alive then, and not ready."""
+    waiting: bool = False
+    """Whether the database has been away since the process started: it is alive then, and not ready."""
     rates: Rates | None = field(init=False)
     """How often each token may ask, in this process; None: as often as it likes."""
     sign_ins: Rates = field(init=False)

@@ -12,6 +12,8 @@ import httpx
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from api.front.addressed import named
+from api.front.exchange import problem
 from api.front.streaming import Upload, announces_body, while_connected
 from shadow.platforms.client import HOP_BY_HOP, end_to_end
 
@@ -36,9 +38,14 @@ async def pass_through(
 ) -> None:
     """Send the request on to the same path below `base`, and the answer back.
 
+    A path that climbs is refused: what it names would be decided behind us.
+
     A client that goes away takes its upstream request with it. An answer that breaks off upstream breaks off
     here too.
     """
+    if named(scope.get("raw_path") or scope["path"].encode()) is None:
+        await problem(send, 400, "the path holds dot segments or backslashes")
+        return
     upload = Upload.of(scope, receive)
     await while_connected(upload, _exchange(http, _request(base, scope, upload), send, unreachable))
 

@@ -12,6 +12,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from api.front import trigger_shape
+from api.front.addressed import named
 from api.front.announcements import AnnouncementDoor
 from api.front.batches import BatchDoor
 from api.front.ever_issued import EverIssued
@@ -36,6 +37,7 @@ from shadow.intake.trigger_calls import REQUEST_KEY, CallRefused, kept_headers, 
 
 log = structlog.get_logger(__name__)
 
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _Handler = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
 
@@ -57,38 +59,45 @@ class TriggerDoor:
         ours = IssuedChangeDoor(services, self._sources, self._intents, changes)
         resets = KeyResetDoor(services, self._sources, self._intents, self.pass_through)
         self._routes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
-            (re.compile(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
-            (re.compile(rb"^/api/v3/(batches)$"), announcements.announced),
-            (re.compile(rb"^/api/v3/batches/([^/]+)/items$"), batches.streamed),
-            (re.compile(rb"^/api/v2/tasks/(batch)$"), batches.unnamed),
-            (re.compile(rb"^/api/v1/tasks/(batch)$"), batches.named),
-            (re.compile(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
-            (re.compile(rb"^/api/v[12]/runs/([^/]+)/cancel$"), ours.of(ours.cancel, changes.cancel)),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/reschedule$"), ours.of(ours.reschedule, changes.reschedule)),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, ours.replay_of_legacys)),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/tags$"), ours.of(ours.tag, self._otherwise)),
-            (re.compile(rb"^/api/v1/idempotencyKeys/(.+)/reset$"), resets.reset),
+            (_like(rb"^/api/v1/tasks/([^/]+)/trigger$"), self._trigger),
+            (_like(rb"^/api/v3/(batches)$"), announcements.announced),
+            (_like(rb"^/api/v3/batches/([^/]+)/items$"), batches.streamed),
+            (_like(rb"^/api/v2/tasks/(batch)$"), batches.unnamed),
+            (_like(rb"^/api/v1/tasks/(batch)$"), batches.named),
+            (_like(rb"^/api/v1/tasks/([^/]+)/batch$"), batches.of_task),
+            (_like(rb"^/api/v[12]/runs/([^/]+)/cancel$"), ours.of(ours.cancel, changes.cancel)),
+            (_like(rb"^/api/v1/runs/([^/]+)/reschedule$"), ours.of(ours.reschedule, changes.reschedule)),
+            (_like(rb"^/api/v1/runs/([^/]+)/replay$"), ours.of(ours.replay, ours.replay_of_legacys)),
+            (_like(rb"^/api/v1/runs/([^/]+)/tags$"), ours.of(ours.tag, self._otherwise)),
+            (_like(rb"^/api/v1/idempotencyKeys/(.+)/reset$"), resets.reset),
         )
         self._writes: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
-            (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.write_metadata, self._otherwise)),
+            (_like(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.write_metadata, self._otherwise)),
         )
         seen = SeenRuns(services)
         issued = IssuedDoor(services, self._sources, self._intents, seen, self.pass_through)
         lists = RunListDoor(services, self._sources, self._intents, ever_issued, self.pass_through)
         feeds = RealtimeDoor(services, self._sources, seen, self.pass_through)
         self._reads: Sequence[tuple[re.Pattern[bytes], _Handler]] = (
-            (re.compile(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
-            (re.compile(rb"^/api/v3/runs/run_([0-9a-f]{32})$"), issued.run),
-            (re.compile(rb"^/api/v1/(runs)$"), lists.runs),
-            (re.compile(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.read_metadata, self._otherwise)),
-            (re.compile(rb"^/realtime/v1/runs/([^/]+)$"), feeds.run),
-            (re.compile(rb"^/realtime/v1/batches/([^/]+)$"), feeds.batch),
+            (_like(rb"^/api/v[12]/batches/([^/]+)$"), issued.batch),
+            (_like(rb"^/api/v3/runs/run_([0-9a-f]{32})$"), issued.run),
+            (_like(rb"^/api/v1/(runs)$"), lists.runs),
+            (_like(rb"^/api/v1/runs/([^/]+)/metadata$"), ours.of(ours.read_metadata, self._otherwise)),
+            (_like(rb"^/realtime/v1/runs/([^/]+)$"), feeds.run),
+            (_like(rb"^/realtime/v1/batches/([^/]+)$"), feeds.batch),
         )
         self._of_methods = {"POST": self._routes, "GET": self._reads, "PUT": self._writes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = named(scope.get("raw_path") or scope["path"].encode())
+        if path is None:
+            await trigger_shape.refuse(send, 400, "The path holds dot segments or backslashes")
+            return
+        if scope["method"] not in _READING and self._sources.is_candidates(scope):
+            # Nothing of legacy's may be started, repeated or changed by a run that may have no authority.
+            await trigger_shape.refuse(send, 403, "Unauthorized: candidate workers cannot change anything of legacy's")
+            return
         if (routes := self._of_methods.get(scope["method"])) is not None:
-            path: bytes = scope.get("raw_path") or scope["path"].encode()
             for pattern, handler in routes:
                 if match := pattern.match(path):
                     await handler(scope, receive, send, unquote_to_bytes(match[1]).decode(errors="replace"))
@@ -157,6 +166,11 @@ class TriggerDoor:
         if key.ours:
             sent.append(("idempotency-key", key.value))
         await self._intents.conclude(source, scope, send, sent, body, [intent], _read)
+
+
+def _like(pattern: bytes) -> re.Pattern[bytes]:
+    """A route of Trigger.dev's, whose router takes capitals for small letters."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _read(answer: Any, intents: Sequence[Intent]) -> list[Taken | None]:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from api.front import trigger_shape
+from api.front.exchange import fields
 from api.front.keys import KeyRing, scopes_of
 from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
@@ -73,6 +74,7 @@ class CallingSources:
             and (source := _source(catalogue, name, settings, self.default)) is not None
         ]
         self._keys = KeyRing(held)
+        self._of_candidates = any(source.origin is Origin.CANDIDATE for source, _keys in held)
         # Tokens that come with answers, Trigger.dev's and ours, are signed with the platform's key.
         producers = [source for source, _keys in held if source.origin is Origin.PRODUCER]
         self._signers = KeyRing((source, (source.platform.secret_key,)) for source in producers)
@@ -104,6 +106,13 @@ class CallingSources:
     def holder(self, headers: Mapping[str, str]) -> CallingSource | None:
         """The source whose key the call carries, not asked whether it may make it."""
         return self._of(_bearer(headers.get("authorization", "")))
+
+    def is_candidates(self, scope: Scope) -> bool:
+        """Whether a worker of the candidate makes the call."""
+        if not self._of_candidates:
+            return False
+        found = self.holder(fields(scope))
+        return found is not None and found.origin is Origin.CANDIDATE
 
     def platform_of(self, headers: Mapping[str, str]) -> tuple[str, TriggerPlatform] | None:
         """The platform that a call is meant for, whoever makes it."""

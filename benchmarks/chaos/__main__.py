@@ -56,6 +56,7 @@ from shadow.cutover.decision import Phase
 from shadow.cutover.moves import LEAD, MoveRefused
 from shadow.demo.processes import StageProcess, StageSettings
 from shadow.egress import keys as egress_keys
+from shadow.intake.plan import PASSTHROUGH_PATIENCE
 from shadow.observe.fail_points import POINTS
 from shadow.sealing.master import VARIABLE, parse
 from shadow.steering.moving import move
@@ -72,6 +73,8 @@ ZERO = ("lost", "runs_doubled", "leaks", "unjudged", "left_in_spools", "not_acce
 MOST_MEMORY = 600 << 20
 """Bytes that a process of Shadow may ever have resident: some 250 MiB are its libraries and pools."""
 _CALM_SECONDS = 60.0
+_LEAST_SETTLING = PASSTHROUGH_PATIENCE.total_seconds() + 60.0
+"""What was spooled may rest for a minute before workers touch it; sooner, it is late and not lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ async def _measure(
         stop.set()
         await loading
     _tell(began, "settling")
-    left = await _settled(database, folder, options.settle)
+    left = await _settled(database, folder, max(options.settle, _LEAST_SETTLING))
     watching.cancel()
     took = time.monotonic() - began
     found = await _found(database, await audit.books(stage.urls.app), load.sent)

@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shadow.model.ids import new_id
-from shadow.store.tables import tokens
+from shadow.store.acts import NOBODY, Act, ActKind, until
+from shadow.store.tables import acts, tokens
 
 PREFIX = "shadow_"
 """What every token begins with, so that scanners and people know one."""
@@ -66,10 +67,12 @@ async def issue(
     *,
     expires_at: datetime | None = None,
     tenants: Iterable[str] | None = None,
+    actor: str = NOBODY,
 ) -> tuple[str, Token]:
-    """Make a token.
+    """Make a token. It is on record, as every change of one is.
 
     Args:
+        actor: who makes it.
         tenants: to which it is limited; None: to none.
 
     Returns:
@@ -90,7 +93,9 @@ async def issue(
     if limited is not None and (not limited or "" in limited):
         raise ValueError("a token that is limited to tenants needs the name of each, none of them empty")
     async with engine.begin() as connection:
-        return await _insert(connection, name.strip(), granted, now, expires_at, limited)
+        secret, token = await _insert(connection, name.strip(), granted, now, expires_at, limited)
+        await _record(connection, actor, f"made {_described(token)}, valid {until(expires_at)}", token)
+        return secret, token
 
 
 async def _insert(
@@ -139,7 +144,7 @@ async def every(engine: AsyncEngine) -> list[Token]:
         return [token_of(*row) for row in rows]
 
 
-async def revoke(engine: AsyncEngine, name: str) -> list[Token]:
+async def revoke(engine: AsyncEngine, name: str, *, actor: str = NOBODY) -> list[Token]:
     """End the tokens of that name, or the one with that id, at once.
 
     Returns:
@@ -152,11 +157,14 @@ async def revoke(engine: AsyncEngine, name: str) -> list[Token]:
             .values(revoked_at=datetime.now(UTC))
             .returning(*COLUMNS)
         )
-        return [token_of(*row) for row in rows]
+        ended = [token_of(*row) for row in rows]
+        for token in ended:
+            await _record(connection, actor, f"revoked {_described(token)}", token)
+        return ended
 
 
 async def rotate(
-    engine: AsyncEngine, name: str, *, overlap: timedelta, expires_at: datetime | None = None
+    engine: AsyncEngine, name: str, *, overlap: timedelta, expires_at: datetime | None = None, actor: str = NOBODY
 ) -> tuple[str, Token, list[Token]]:
     """Make a token that may what those of that name may, and let these end when `overlap` is over.
 
@@ -194,7 +202,11 @@ async def rotate(
             .values(expires_at=func.least(tokens.c.expires_at, now + overlap))
             .returning(*COLUMNS)
         )
-        return secret, token, [token_of(*row) for row in rows]
+        ended = [token_of(*row) for row in rows]
+        says = f"rotated {_described(token)}, the new one valid {until(expires_at)}, the old until"
+        ends = max(one.expires_at for one in ended if one.expires_at is not None)
+        await _record(connection, actor, f"{says} {ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC", token)
+        return secret, token, ended
 
 
 COLUMNS = (
@@ -214,6 +226,15 @@ def _called(name: str) -> ColumnElement[bool]:
     with suppress(ValueError):  # then it is a name
         return or_(tokens.c.name == name, tokens.c.id == UUID(name))
     return tokens.c.name == name
+
+
+async def _record(connection: AsyncConnection, actor: str, says: str, token: Token) -> None:
+    await connection.execute(acts.insert().values(**Act(actor, ActKind.TOKEN, says, link=str(token.id)).row()))
+
+
+def _described(token: Token) -> str:
+    limit = "" if token.tenants is None else f" for {', '.join(sorted(token.tenants))}"
+    return f"the token {token.name!r} ({', '.join(sorted(token.scopes))}{limit})"
 
 
 def _digest(secret: str) -> bytes:

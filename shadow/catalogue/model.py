@@ -244,6 +244,9 @@ class Limits(Strict):
     """Largest batch upload (up to 1,000 items) on the Trigger.dev door."""
     spool_bytes: int = Field(2 * 1024 * 1024 * 1024, gt=0)
     """How much may wait on a machine's local disk while the database is away; beyond it, doors say 503."""
+    last_known: Duration = timedelta(minutes=1)
+    """How long no process may have looked at the phases for one that starts while the database is away to decide by the
+    copy in its data folder; 0: such a process waits."""
     requests_per_second: float | None = Field(None, gt=0)
     """Of each event key, secret key, report key and egress key, in each process; beyond twice that at once callers get
     429. Unlimited by default: whoever calls a door is in production."""

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.options import Actor, CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue, who
 from shadow.fanout.resending import send_again
 from shadow.observe import logs
 from shadow.reports import dead_letters
@@ -61,13 +61,14 @@ def resend(
     catalogue: CatalogueFile = _CATALOGUE,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Send some again, under the same keys; what could not be mapped is mapped anew first."""
     resolved = read_catalogue(catalogue)
 
     async def run() -> tuple[list[UUID], dict[UUID, str]]:
         async with opened(data, database_url) as database:
-            return await send_again(database, resolved, dispatches)
+            return await send_again(database, resolved, dispatches, actor=who(actor))
 
     done, failed = asyncio.run(run())
     for dispatch in done:

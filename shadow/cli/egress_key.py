@@ -14,7 +14,7 @@ from rich.table import Table
 
 from shadow.catalogue.model import Side
 from shadow.cli.lifetime import NewOnesLife, Overlap, duration, show_rotated, state
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import Actor, DatabaseUrl, DataFolder, opened, who
 from shadow.egress import keys
 from shadow.egress.keys import EgressKey
 from shadow.observe import logs
@@ -38,13 +38,14 @@ def create(
     expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 90d; for ever by default.")] = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept. `rotate` makes the next one."""
     expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
 
     async def run() -> str:
         async with opened(data, database_url) as database:
-            secret, _key = await keys.issue(database, side, name, expires_at=expires_at)
+            secret, _key = await keys.issue(database, side, name, expires_at=expires_at, actor=who(actor))
             return secret
 
     try:
@@ -82,6 +83,7 @@ def rotate(
     expires: NewOnesLife = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Print a new key of that name and side; the old one ends when the overlap is over."""
     expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
@@ -89,7 +91,7 @@ def rotate(
 
     async def run() -> tuple[str, list[EgressKey]]:
         async with opened(data, database_url) as database:
-            secret, _key, old = await keys.rotate(database, name, overlap=both, expires_at=expires_at)
+            secret, _key, old = await keys.rotate(database, name, overlap=both, expires_at=expires_at, actor=who(actor))
             return secret, old
 
     show_rotated(run())
@@ -100,12 +102,13 @@ def revoke(
     name: Annotated[str, typer.Argument(help="The name of the key, or its id.")],
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """End the keys of that name, or the one with that id, at once."""
 
     async def run() -> list[EgressKey]:
         async with opened(data, database_url) as database:
-            return await keys.revoke(database, name)
+            return await keys.revoke(database, name, actor=who(actor))
 
     ended = asyncio.run(run())
     if not ended:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import Actor, DatabaseUrl, DataFolder, opened, who
 from shadow.observe import logs
 from shadow.sealing.vault import LEAD
 
@@ -20,6 +20,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Destroy a tenant's key, for good.
 
@@ -28,16 +29,16 @@ def forget(
     afterwards gets a new key.
     """
     logs.configure(level="warning")
-    who = f"tenant {tenant!r}" if tenant else "everything without a tenant"
+    whose = f"tenant {tenant!r}" if tenant else "everything without a tenant"
     if not yes:
-        typer.confirm(f"Destroy the key of {who}? What was sealed with it is lost for good", abort=True, err=True)
+        typer.confirm(f"Destroy the key of {whose}? What was sealed with it is lost for good", abort=True, err=True)
 
     async def run() -> bool:
         async with opened(data, database_url) as database:
-            return await database.vault.forget(tenant)
+            return await database.vault.forget(tenant, actor=who(actor))
 
     typer.echo(f"telling every process; the key is destroyed in {LEAD.total_seconds():.0f} seconds", err=True)
     if not asyncio.run(run()):
-        typer.echo(f"there is no key of {who}: nothing of it was ever sealed, or it is forgotten already", err=True)
+        typer.echo(f"there is no key of {whose}: nothing of it was ever sealed, or it is forgotten already", err=True)
         raise typer.Exit(1)
-    typer.echo(f"forgotten: {who}")
+    typer.echo(f"forgotten: {whose}")

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cli.lifetime import duration
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
-from shadow.judge.again import Again, judge_again, number_of
+from shadow.cli.options import Actor, CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue, who
+from shadow.judge.again import Again, judge_again, number_of, on_record
 from shadow.judge.rulebook import Rulebook
 from shadow.observe import logs
 from shadow.reports.judgements import Changes
@@ -45,6 +45,7 @@ def judge(
     catalogue: CatalogueFile = Path("catalogue.yaml"),
     data: DataFolder = Path(".shadow"),
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Judge recorded pairs again with the rules of the catalogue file. Nothing runs again.
 
@@ -63,6 +64,8 @@ def judge(
     async def run() -> Judgements:
         async with opened(data, database_url) as database:
             database.vault.redaction = resolved.catalogue.redaction
+            if not dry_run:
+                await on_record(database, wanted, actor=who(actor))
             return await _judge(database, resolved, wanted, dry_run)
 
     found = asyncio.run(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -38,6 +39,7 @@ DatabaseUrl = Annotated[
         show_envvar=True,
     ),
 ]
+Actor = Annotated[str | None, typer.Option(help="Who does it, for the audit; the system's user by default.")]
 DirectUrl = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +59,11 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
     except CatalogueError as error:
         typer.echo(str(error), err=True)
     raise typer.Exit(2)
+
+
+def who(actor: str | None) -> str:
+    """Who does what a command does."""
+    return actor or getpass.getuser()
 
 
 def failed(message: str, code: int = 2) -> typer.Exit:

@@ -17,6 +17,14 @@ FrontHost = Annotated[str, typer.Option(envvar="SHADOW_FRONT_HOST", help="Where 
 FrontPort = Annotated[int, typer.Option(envvar="SHADOW_FRONT_PORT")]
 ControlHost = Annotated[str, typer.Option(envvar="SHADOW_CONTROL_HOST", help="Where operators reach it.")]
 ControlPort = Annotated[int, typer.Option(envvar="SHADOW_CONTROL_PORT")]
+ControlNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control-name",
+        envvar="SHADOW_CONTROL_NAMES",
+        help="A name by which metrics may be asked for without a token, beside addresses and localhost; for each.",
+    ),
+]
 SmtpHost = Annotated[str, typer.Option(envvar="SHADOW_SMTP_HOST", help="Where workers reach the mail sink.")]
 SmtpPort = Annotated[
     int | None,
@@ -47,6 +55,7 @@ def up(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    control_name: ControlNames = None,
     smtp_host: SmtpHost = "127.0.0.1",
     smtp_port: SmtpPort = None,
     drain: Drain = None,
@@ -60,7 +69,7 @@ def up(
         database_url=database_url,
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
-        control=Listener(control_host, control_port),
+        control=Listener(control_host, control_port, control_name or ()),
         smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         drain=timedelta(seconds=drain) if drain is not None else None,
         loops=True,
@@ -76,6 +85,7 @@ def serve(
     front_port: FrontPort = FRONT_PORT,
     control_host: ControlHost = "127.0.0.1",
     control_port: ControlPort = CONTROL_PORT,
+    control_name: ControlNames = None,
     smtp_host: SmtpHost = "127.0.0.1",
     smtp_port: SmtpPort = None,
     drain: Drain = None,
@@ -89,7 +99,7 @@ def serve(
         database_url=database_url,
         direct_url=database_direct_url,
         front=Listener(front_host, front_port),
-        control=Listener(control_host, control_port),
+        control=Listener(control_host, control_port, control_name or ()),
         smtp=Listener(smtp_host, smtp_port) if smtp_port is not None else None,
         drain=timedelta(seconds=drain) if drain is not None else None,
         loops=False,
@@ -105,6 +115,7 @@ def work(
     control_port: Annotated[
         int | None, typer.Option(envvar="SHADOW_WORK_PORT", help="For its own metrics; none by default.")
     ] = None,
+    control_name: ControlNames = None,
 ) -> None:
     """The loops only: delivery to both sides, outcomes, judging."""
     from shadow.service import Listener
@@ -115,7 +126,7 @@ def work(
         database_url=database_url,
         direct_url=database_direct_url,
         front=None,
-        control=Listener(control_host, control_port) if control_port is not None else None,
+        control=Listener(control_host, control_port, control_name or ()) if control_port is not None else None,
         loops=True,
     )
 

@@ -122,7 +122,7 @@ def _print_table(found: Report) -> None:
     for signature in found.signatures:
         differences.add_row(
             f"{signature.pairs:,}",
-            "?" if signature.allowed is None else f"{signature.allowed:,}",
+            f"{signature.allowed:,}",
             signature.severity,
             escape(signature.sentence),
             signature.id,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import Actor, DatabaseUrl, DataFolder, opened, who
 from shadow.observe import logs
 from shadow.sealing import master
 from shadow.sealing.master import BadSealingKey
@@ -39,12 +39,13 @@ def rotate(
     new_key: Annotated[
         str, typer.Option(envvar=NEW_VARIABLE, help="The new master key; better in the variable than here.")
     ] = "",
+    actor: Actor = None,
 ) -> None:
     """Wrap every tenant's key by a new master key. Stop all processes first, and start them with the new one."""
 
     async def run(fresh: master.MasterKey) -> int:
         async with opened(data, database_url) as database:
-            return await database.vault.rewrap(fresh)
+            return await database.vault.rewrap(fresh, actor=who(actor))
 
     try:
         if not new_key:

@@ -15,7 +15,7 @@ from rich.table import Table
 from shadow.access import tokens
 from shadow.access.tokens import Scope, Token
 from shadow.cli.lifetime import NewOnesLife, Overlap, duration, show_rotated, state
-from shadow.cli.options import DatabaseUrl, DataFolder, opened
+from shadow.cli.options import Actor, DatabaseUrl, DataFolder, opened, who
 from shadow.observe import logs
 
 app = typer.Typer(help="Tokens of the control API.", no_args_is_help=True)
@@ -40,6 +40,7 @@ def create(
     ] = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Make a token and print it. It is shown this once: only its hash is kept."""
     expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
@@ -47,7 +48,7 @@ def create(
     async def run() -> str:
         async with opened(data, database_url) as database:
             secret, _token = await tokens.issue(
-                database.engine, name, scope, expires_at=expires_at, tenants=tenant or None
+                database.engine, name, scope, expires_at=expires_at, tenants=tenant or None, actor=who(actor)
             )
             return secret
 
@@ -87,6 +88,7 @@ def rotate(
     expires: NewOnesLife = None,
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """Print a new token of that name, which may what the old one may; the old one ends when the overlap is over."""
     expires_at = None if expires is None else datetime.now(UTC) + duration(expires)
@@ -94,7 +96,9 @@ def rotate(
 
     async def run() -> tuple[str, list[Token]]:
         async with opened(data, database_url) as database:
-            secret, _token, old = await tokens.rotate(database.engine, name, overlap=both, expires_at=expires_at)
+            secret, _token, old = await tokens.rotate(
+                database.engine, name, overlap=both, expires_at=expires_at, actor=who(actor)
+            )
             return secret, old
 
     show_rotated(run())
@@ -105,12 +109,13 @@ def revoke(
     name: Annotated[str, typer.Argument(help="The name of the token, or its id.")],
     data: DataFolder = _DATA,
     database_url: DatabaseUrl = None,
+    actor: Actor = None,
 ) -> None:
     """End the tokens of that name, or the one with that id, at once."""
 
     async def run() -> list[Token]:
         async with opened(data, database_url) as database:
-            return await tokens.revoke(database.engine, name)
+            return await tokens.revoke(database.engine, name, actor=who(actor))
 
     ended = asyncio.run(run())
     if not ended:

@@ -16,7 +16,8 @@ import structlog
 
 from shadow.catalogue import Route
 from shadow.cutover.decision import WHOLE, Phase, Ramp
-from shadow.cutover.routing import NO_RAMP, Standing, read_standings
+from shadow.cutover.routing import read_standings
+from shadow.cutover.standing import NO_RAMP, Standing
 from shadow.model.ids import new_id
 from shadow.notices.record import Notice, note
 from shadow.store.database import Connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,9 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision, Phase, Ramp, decide
+from shadow.cutover.last_known import Kept, LastKnown
+from shadow.cutover.standing import Standing
+from shadow.observe import metrics
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -20,34 +24,12 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
 """After which a connection that does not answer is given up: a move must not be missed because of it."""
-NO_RAMP = Ramp()
 
 _READ = """
 SELECT task, phase, previous, effective_at, share, allow, deny, previous_share, previous_allow, previous_deny,
        reverse
 FROM phases
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A task's phase, and the one that holds until the move takes effect."""
-
-    phase: Phase
-    previous: Phase
-    effective_at: datetime
-    ramp: Ramp = NO_RAMP
-    """Of `phase`, where that is `ramp`."""
-    previous_ramp: Ramp = NO_RAMP
-    reverse: bool = False
-    """Whether legacy was shown to be contained, so that it may run without authority where the candidate has it."""
-
-    def at(self, moment: datetime) -> Phase:
-        return self.phase if moment >= self.effective_at else self.previous
-
-    def ramp_at(self, moment: datetime) -> Ramp:
-        """Which keys the candidate has, where it is in `ramp` then."""
-        return self.ramp if moment >= self.effective_at else self.previous_ramp
 
 
 async def read_standings(connection: Connection) -> dict[str, Standing]:
@@ -79,9 +61,15 @@ class _Current:
 class Routing:
     """Answers, without I/O, which decision governs an event that is accepted now."""
 
-    def __init__(self, catalogue: ResolvedCatalogue, database: Database) -> None:
+    def __init__(self, catalogue: ResolvedCatalogue, database: Database, last_known: LastKnown | None = None) -> None:
+        """
+        Args:
+            last_known: where the phases are kept for a process that starts while the database is away.
+        """
         self._catalogue = catalogue
         self._database = database
+        self._last_known = last_known
+        self._read_at = time.monotonic()
         self._standings: dict[str, Standing] = {}
         self._decisions: dict[tuple[str, Phase, bool, bool], Decision] = {}
         self._current: dict[str, _Current] = {}
@@ -90,6 +78,14 @@ class Routing:
 
     async def start(self) -> None:
         await self.refresh()
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow())
+
+    async def start_from(self, kept: Kept) -> None:
+        """Start without the database, by what another process knew before."""
+        self._learn(dict(kept.standings))
+        self._read_at = time.monotonic() - (datetime.now(UTC) - kept.looked_at).total_seconds()
+        log.warning("routing.from_last_known", looked_at=kept.looked_at.isoformat(), read_at=kept.read_at.isoformat())
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -101,7 +97,27 @@ class Routing:
     async def refresh(self) -> None:
         """Read the phases now."""
         async with self._database.connection(Work.CONTROL) as connection:
-            self._learn(await read_standings(connection))
+            await self._heard(await read_standings(connection))
+
+    async def _heard(self, standings: dict[str, Standing]) -> None:
+        """They were read."""
+        self._learn(standings)
+        self._read_at = time.monotonic()
+        metrics.phases_age(0.0)
+        if self._last_known is not None:
+            await self._kept(self._last_known.keep, standings, datetime.now(UTC))
+
+    async def _unheard(self) -> None:
+        """They could not be read: what is known goes on to hold."""
+        metrics.phases_age(time.monotonic() - self._read_at)
+        if self._last_known is not None:
+            await self._kept(self._last_known.look, datetime.now(UTC))
+
+    async def _kept(self, keep: Callable[..., None], *what: object) -> None:
+        try:
+            await asyncio.to_thread(keep, *what)
+        except OSError as error:
+            log.warning("routing.not_kept", error=type(error).__name__)
 
     def _learn(self, standings: dict[str, Standing]) -> None:
         if standings != self._standings:
@@ -191,9 +207,11 @@ class Routing:
                     await connection.execute("LISTEN shadow_routing")
                     while True:
                         async with asyncio.timeout(_PATIENCE_SECONDS):
-                            self._learn(await read_standings(connection))
+                            standings = await read_standings(connection)
+                        await self._heard(standings)
                         async for _notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("routing.unreachable", error=type(error).__name__)
+                await self._unheard()
                 await asyncio.sleep(POLL_SECONDS)

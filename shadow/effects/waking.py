@@ -18,23 +18,21 @@ from shadow.store.database import Connection
 # runs of a pair end at once.
 _LOCK = b"SELECT FROM pairs WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _WAKE = b"""
-UPDATE pairs SET state = step.state, due_at = step.due_at FROM (
-    SELECT pair.id,
-        CASE WHEN NOT known.quiet OR legacy.id IS NULL AND candidate.id IS NULL THEN pair.state
-             WHEN legacy.id IS NULL OR candidate.id IS NULL THEN 'waiting' ELSE 'settling' END AS state,
+UPDATE pairs SET (state, due_at) = (
+    SELECT
+        CASE WHEN NOT known.quiet OR legacy.id IS NULL AND candidate.id IS NULL THEN pairs.state
+             WHEN legacy.id IS NULL OR candidate.id IS NULL THEN 'waiting' ELSE 'settling' END,
         CASE WHEN NOT known.quiet THEN now()
-             WHEN legacy.id IS NULL OR candidate.id IS NULL THEN pair.due_at
-             ELSE greatest(legacy.finished_at, candidate.finished_at) + asked.settle END AS due_at
-    FROM unnest(%(pairs)s, %(settle)s::interval[]) AS asked (id, settle)
-    JOIN pairs AS pair ON pair.id = asked.id
+             WHEN legacy.id IS NULL OR candidate.id IS NULL THEN pairs.due_at
+             ELSE greatest(legacy.finished_at, candidate.finished_at) + asked.settle END
     -- Nobody has claimed it, and nothing has made it due that the judge has not seen yet.
-    CROSS JOIN LATERAL (SELECT pair.state IN ('open', 'waiting') AND pair.due_at = pair.deadline_at
-                               AND asked.settle IS NOT NULL) AS known (quiet)
-    LEFT JOIN runs AS legacy ON legacy.id = pair.legacy_run AND legacy.state = 'finished'
-    LEFT JOIN runs AS candidate ON candidate.id = pair.candidate_run AND candidate.state = 'finished'
-    WHERE pair.id = ANY(%(pairs)s)
-) AS step
-WHERE pairs.id = step.id AND pairs.id = ANY(%(pairs)s)
+    FROM (SELECT pairs.state IN ('open', 'waiting') AND pairs.due_at = pairs.deadline_at
+                 AND asked.settle IS NOT NULL) AS known (quiet)
+    LEFT JOIN runs AS legacy ON legacy.id = pairs.legacy_run AND legacy.state = 'finished'
+    LEFT JOIN runs AS candidate ON candidate.id = pairs.candidate_run AND candidate.state = 'finished'
+)
+FROM unnest(%(pairs)s, %(settle)s::interval[]) AS asked (id, settle)
+WHERE pairs.id = asked.id
 RETURNING pairs.due_at <= now()
 """
 

@@ -53,7 +53,8 @@ class ContainedLegacy:
 
     async def start(self) -> None:
         await self.refresh()
-        self._task = asyncio.create_task(self._run(), name="egress-contained-legacy")
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="egress-contained-legacy")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -93,7 +93,7 @@ class Gateway:
         self._catalogue = catalogue
         self._database = database
         self.keys = EgressKeys(database)
-        self._rates = Rates.of(catalogue.limits.requests_per_second)
+        self.rates = Rates.of(catalogue.limits.requests_per_second)
         self.runs = Runs(
             catalogue,
             database,
@@ -213,7 +213,7 @@ class Gateway:
             raise Refusal(400, str(error)) from None
         for text in offered(fields, query, credential, incoming.key_in_path):
             if (holder := self.keys.holder(text)) is not None:
-                if self._rates is not None and (wait := self._rates.wait(holder.key, time.monotonic())) > 0:
+                if self.rates is not None and (wait := self.rates.wait(holder.key, time.monotonic())) > 0:
                     detail = "this key makes more calls than `limits.requests_per_second`"
                     raise Refusal(429, detail, retry_after=wait, gateway="wait")
                 return holder, text

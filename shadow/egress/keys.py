@@ -19,6 +19,7 @@ import structlog
 from shadow.catalogue.model import Side
 from shadow.catalogue.outside import Credential
 from shadow.model.ids import new_id
+from shadow.store.acts import NOBODY, Act, ActKind, record, until
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -74,9 +75,12 @@ class EgressKey:
 
 
 async def issue(
-    database: Database, side: Side, name: str, *, expires_at: datetime | None = None
+    database: Database, side: Side, name: str, *, expires_at: datetime | None = None, actor: str = NOBODY
 ) -> tuple[str, EgressKey]:
-    """Make a key.
+    """Make a key. It is on record, as every change of one is.
+
+    Args:
+        actor: who makes it.
 
     Returns:
         The key itself, which nobody can be told again, and what is kept of it.
@@ -93,6 +97,7 @@ async def issue(
     key = EgressKey(new_id(), side, name.strip(), now, expires_at, None)
     async with database.connection(Work.CONTROL) as connection:
         await connection.execute(_ISSUE, (key.id, side.value, key.name, _digest(secret), now, expires_at))
+        await record(connection, [_act(actor, f"made {_described(key)}, valid {until(expires_at)}", key)])
         await connection.execute(_NOTIFY)
     return secret, key
 
@@ -104,7 +109,7 @@ async def every(database: Database) -> list[EgressKey]:
         return [_key(row) for row in await cursor.fetchall()]
 
 
-async def revoke(database: Database, name: str) -> list[EgressKey]:
+async def revoke(database: Database, name: str, *, actor: str = NOBODY) -> list[EgressKey]:
     """End the keys of that name, or the one with that id, at once.
 
     Returns:
@@ -116,12 +121,13 @@ async def revoke(database: Database, name: str) -> list[EgressKey]:
     async with database.connection(Work.CONTROL) as connection:
         cursor = await connection.execute(_REVOKE, (name, identifier))
         ended = [_key(row) for row in await cursor.fetchall()]
+        await record(connection, [_act(actor, f"revoked {_described(key)}", key) for key in ended])
         await connection.execute(_NOTIFY)
     return ended
 
 
 async def rotate(
-    database: Database, name: str, *, overlap: timedelta, expires_at: datetime | None = None
+    database: Database, name: str, *, overlap: timedelta, expires_at: datetime | None = None, actor: str = NOBODY
 ) -> tuple[str, EgressKey, list[EgressKey]]:
     """Make a key of the same side and name, and let those that were valid end when `overlap` is over.
 
@@ -157,8 +163,19 @@ async def rotate(
         secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
         key = EgressKey(new_id(), Side(side), old[0].name, now, expires_at, None)
         await connection.execute(_ISSUE, (key.id, side, key.name, _digest(secret), now, expires_at))
+        says = f"rotated {_described(key)}, the new one valid {until(expires_at)}, the old until"
+        ends = max(one.expires_at for one in old if one.expires_at is not None)
+        await record(connection, [_act(actor, f"{says} {ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC", key)])
         await connection.execute(_NOTIFY)
     return secret, key, old
+
+
+def _act(actor: str, says: str, key: EgressKey) -> Act:
+    return Act(actor, ActKind.EGRESS_KEY, says, link=str(key.id))
+
+
+def _described(key: EgressKey) -> str:
+    return f"the egress key {key.name!r} of {key.side.value}"
 
 
 def _key(row: tuple[UUID, str, str, datetime, datetime | None, datetime | None]) -> EgressKey:
@@ -190,7 +207,8 @@ class EgressKeys:
     async def start(self) -> None:
         async with self._database.connection(Work.CONTROL) as connection:
             await self._read(connection)
-        self._task = asyncio.create_task(self._follow(), name="egress-keys")
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow(), name="egress-keys")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
 import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.effects.correlation import CallTraits
@@ -48,6 +50,8 @@ KIND, OPERATION = "email", "send"
 LONGEST = 32 * 1024 * 1024
 _ACCEPTED = 250
 _UNKNOWN = "530 5.7.0 authentication with an egress key is required"
+_TOO_OFTEN = "450 4.7.1 this key sends more than `limits.requests_per_second`; send it again later"
+"""A transient refusal (RFC 5321, 4.2.1): whoever sends keeps the mail and tries again."""
 _LATER = "451 4.3.0 what a mail does must be known and recorded first, and can't be now"
 
 
@@ -55,6 +59,7 @@ _LATER = "451 4.3.0 what a mail does must be known and recorded first, and can't
 class _Login:
     side: Side
     target: str
+    key: UUID
 
 
 class SmtpSink:
@@ -71,8 +76,12 @@ class SmtpSink:
         *,
         host: str,
         port: int,
+        rates: Rates | None = None,
     ) -> None:
         """
+        Args:
+            rates: how many mails a key may begin: those of its calls, as both are one worker's.
+
         Raises:
             ValueError: no target of the catalogue is a mail server.
         """
@@ -88,6 +97,7 @@ class SmtpSink:
         self._relay = relay
         self._patience = {name: catalogue.targets[name].timeout.total_seconds() for name in self.targets}
         self._host, self.port = host, port
+        self._rates = rates
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -127,7 +137,7 @@ class SmtpSink:
         target = texts[1] if texts[1] in self.targets else self.targets[0] if len(self.targets) == 1 else None
         if holder is None or target is None:
             return refused
-        return AuthResult(success=True, auth_data=_Login(holder.side, target))
+        return AuthResult(success=True, auth_data=_Login(holder.side, target, holder.key))
 
     async def handle_MAIL(  # noqa: N802 (aiosmtpd's)
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -136,6 +146,8 @@ class SmtpSink:
         login: object = session.auth_data
         if not isinstance(login, _Login):
             return _UNKNOWN
+        if self._rates is not None and self._rates.wait(login.key, time.monotonic()) > 0:
+            return _TOO_OFTEN
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"

@@ -43,13 +43,14 @@ SET platform_run_id = COALESCE(run.platform_run_id, sent.platform_run_id),
     poll_at = CASE WHEN run.state <> 'finished' AND sent.poll_every IS NOT NULL
                    THEN COALESCE(run.poll_at, GREATEST(now(), run.scheduled_at) + sent.poll_every) END
 FROM unnest(%s::uuid[], %s::text[], %s::interval[]) AS sent (id, platform_run_id, poll_every)
-WHERE run.id = sent.id AND run.id = ANY(%s::uuid[]) AND run.id IN (SELECT id FROM locked)
+-- All are locked before the first is written.
+WHERE run.id = sent.id AND (SELECT count(*) FROM locked) > 0
 RETURNING run.id, run.platform_run_id, sent.platform_run_id
 """
 _RENAMED = b"""
 UPDATE events AS event SET upstream_id = given.upstream_id
 FROM unnest(%s::uuid[], %s::text[]) AS given (id, upstream_id)
-WHERE event.id = given.id AND event.id = ANY(%s::uuid[])
+WHERE event.id = given.id
 """
 _DONE = b"DELETE FROM dispatches WHERE id = ANY(%s::uuid[])"
 _DONE_UNNAMED = b"""
@@ -86,7 +87,8 @@ other AS MATERIALIZED (
     FROM parent JOIN pairs AS pair ON pair.id = parent.pair_id
 )
 UPDATE dispatches SET due_at = now()
-WHERE id IN (
+-- Where nothing waits, nothing of all this is looked up.
+WHERE EXISTS (SELECT FROM dispatches WHERE state = 'sequenced') AND id IN (
     SELECT waiting.id FROM other JOIN events AS twin ON twin.parent_run = other.id
     JOIN dispatches AS waiting ON waiting.event_id = twin.id AND waiting.state = 'sequenced'
     ORDER BY waiting.id FOR UPDATE OF waiting)
@@ -228,7 +230,6 @@ async def _mark_sent(
             [run.id for run, _item in sent],
             [item.platform_run_id for _run, item in sent],
             [_poll_every(catalogue, run.platform) for run, _item in sent],
-            ids,
         ),
     )
     second = {row[0] for row in await cursor.fetchall() if row[1] != row[2] and row[2] is not None}
@@ -260,7 +261,7 @@ async def _mark_renamed(conn: Connection, stored: dict[UUID, EventRow], started:
         and stored[item.event_id].upstream_id != item.upstream_id
     }
     if renamed:
-        await conn.execute(_RENAMED, (list(renamed), list(renamed.values()), sorted(renamed)))
+        await conn.execute(_RENAMED, (list(renamed), list(renamed.values())))
 
 
 async def _delete_unleased(conn: Connection, started: Sequence[Started]) -> None:

@@ -13,6 +13,7 @@ from shadow.causes.authority import Purpose
 from shadow.causes.repeats import repeat
 from shadow.fanout.queue import resend
 from shadow.intake.remap import remap
+from shadow.store.acts import NOBODY, Act, ActKind, record
 from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
@@ -24,13 +25,19 @@ WHERE dispatch.id = ANY(%s::uuid[]) AND dispatch.state = 'dead' AND dispatch.sta
               AND (dispatch.task IS NULL OR runs.task = dispatch.task)
               AND (runs.state <> 'expected' OR EXISTS (SELECT FROM effects WHERE effects.run_id = runs.id)))
 """
+_DEAD = b"""
+SELECT dispatch.id, dispatch.event_id, dispatch.side, dispatch.task FROM dispatches AS dispatch
+WHERE dispatch.id = ANY(%s::uuid[]) AND dispatch.state = 'dead' ORDER BY dispatch.id
+"""
 _DROP = b"DELETE FROM dispatches WHERE id = %s AND state = 'dead'"
 
 
 async def send_again(
-    database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID]
+    database: Database, catalogue: ResolvedCatalogue, dispatches: Sequence[UUID], *, actor: str = NOBODY
 ) -> tuple[list[UUID], dict[UUID, str]]:
     """Make dead letters due again; those of a failed mapping are mapped with the catalogue of now.
+
+    That somebody has them sent again is on record before any is: it takes several transactions.
 
     A person does this, who sends what never arrived: it keeps the authority with which it was accepted. What has
     arrived all the same, as its runs have shown since, is repeated without authority: they may have done their work.
@@ -40,6 +47,7 @@ async def send_again(
     Returns:
         Those on their way, and for each other one the reason why not.
     """
+    await _record(database, actor, dispatches)
     remapped = await remap(database, catalogue, dispatches)
     repeated, unrepeated = await _repeat_delivered(database, catalogue, dispatches)
     failed = {**remapped.failed, **unrepeated}
@@ -53,6 +61,22 @@ async def send_again(
         **failed,
         **dict.fromkeys(rest, "this dispatch is no dead letter: it is on its way, or done"),
     }
+
+
+async def _record(database: Database, actor: str, dispatches: Sequence[UUID]) -> None:
+    async with database.connection(Work.CONTROL) as connection:
+        cursor = await connection.execute(_DEAD, (list(dispatches),))
+        acts = [
+            Act(
+                actor,
+                ActKind.DEAD_LETTER,
+                f"had the dead letter {dispatch} of the event {event} sent to {side} again",
+                tasks=[task] if task else [],
+                link=str(event),
+            )
+            for dispatch, event, side, task in await cursor.fetchall()
+        ]
+        await record(connection, acts)
 
 
 async def _repeat_delivered(

@@ -14,6 +14,7 @@ from shadow.containment.version import Sighting, saw_versions, tasks_of_app
 from shadow.gate import epochs
 from shadow.gate.epochs import LONGEST_REASON, Epoch
 from shadow.model.ids import new_id
+from shadow.store.acts import Act, ActKind, record
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -101,4 +102,8 @@ async def by_person(database: Database, task: str, *, actor: str, reason: str) -
     if not 0 < len(reason) <= LONGEST_REASON:
         raise ValueError(f"expected a reason of at most {LONGEST_REASON} characters, found {len(reason)}")
     async with database.connection(Work.CONTROL) as connection:
-        return await epochs.begin(connection, task, f"{actor}: {reason}")
+        begun = await epochs.begin(connection, task, f"{actor}: {reason}")
+        if begun is not None:
+            says = f"began epoch {begun.number}: what was counted before counts no more"
+            await record(connection, [Act(actor, ActKind.EPOCH, says, [task], reason)])
+        return begun

@@ -30,6 +30,7 @@ from shadow.judge.writing import Untouched, write_judgements
 from shadow.model.giving_way import Turns
 from shadow.model.ids import first_id_at
 from shadow.observe import metrics
+from shadow.store.acts import Act, ActKind, record
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -138,6 +139,14 @@ async def number_of(database: Database, wanted: Again, *, work: Work = Work.JUDG
         row = await (await connection.execute(_COUNT, wanted.bounds())).fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def on_record(database: Database, wanted: Again, *, actor: str, work: Work = Work.JUDGE) -> None:
+    """Write down that somebody has pairs judged again, before any is."""
+    until = "" if wanted.until is None else f" to {wanted.until.astimezone(UTC):%Y-%m-%d %H:%M}"
+    says = f"had pairs of events from {wanted.since.astimezone(UTC):%Y-%m-%d %H:%M}{until} UTC judged again"
+    async with database.connection(work) as connection:
+        await record(connection, [Act(actor, ActKind.JUDGEMENT, says, [wanted.task])])
 
 
 async def judge_again(

@@ -60,11 +60,12 @@ FROM unnest(%s::text[], %s::uuid[]) AS gone (signature, pair_id), LATERAL (
 WHERE signatures.id = gone.signature AND signatures.example_pair = gone.pair_id
 """
 _TENANTS = """
-INSERT INTO signature_tenants AS known (signature, tenant, pairs)
-SELECT signature, tenant, pairs FROM unnest(%s::text[], %s::text[], %s::bigint[])
-    AS delta (signature, tenant, pairs)
+INSERT INTO signature_tenants AS known (signature, tenant, pairs, allowed)
+SELECT signature, tenant, pairs, allowed FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
+    AS delta (signature, tenant, pairs, allowed)
 ORDER BY signature, tenant
-ON CONFLICT (signature, tenant) DO UPDATE SET pairs = known.pairs + excluded.pairs
+ON CONFLICT (signature, tenant) DO UPDATE SET pairs = known.pairs + excluded.pairs,
+    allowed = known.allowed + excluded.allowed
 """
 _LOCK_ALLOWANCES = "SELECT id FROM allowances WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _ALLOWANCES = """
@@ -124,6 +125,7 @@ class _Delta:
     pairs: Counter[str] = field(default_factory=Counter)
     allowed: Counter[str] = field(default_factory=Counter)
     tenants: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tenants_allowed: Counter[tuple[str, str]] = field(default_factory=Counter)
     allowances: Counter[UUID] = field(default_factory=Counter)
     lost: list[tuple[str, UUID]] = field(default_factory=list)
 
@@ -133,6 +135,7 @@ class _Delta:
                 self.pairs[signature] += sign
                 self.allowed[signature] += sign * how.allowed
                 self.tenants[signature, pair.tenant] += sign
+                self.tenants_allowed[signature, pair.tenant] += sign * how.allowed
                 for allowance in how.allowances:
                     self.allowances[allowance] += sign
         self.lost += [(signature, pair.id) for signature in before if signature not in now]
@@ -168,7 +171,11 @@ async def count(
         await connection.execute(_COUNT, _columns(others))
     if delta.lost:
         await connection.execute(_OTHER_EXAMPLES, _columns(delta.lost))
-    tenants = sorted((*key, number) for key, number in delta.tenants.items() if number)
+    tenants = [
+        (*key, delta.tenants[key], delta.tenants_allowed[key])
+        for key in sorted(delta.tenants)
+        if delta.tenants[key] or delta.tenants_allowed[key]
+    ]
     if tenants:
         await connection.execute(_TENANTS, _columns(tenants))
     allowances = sorted((allowance, number) for allowance, number in delta.allowances.items() if number)

@@ -31,7 +31,8 @@ KEPT = 1000
 _POSTPONE = """
 UPDATE pairs SET state = step.state, due_at = step.due_at
 FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(moments)s::timestamptz[]) AS step (id, state, due_at)
-WHERE pairs.id = step.id AND pairs.id = ANY(%(ids)s::uuid[]) AND pairs.due_at = %(lease)s
+-- So written it is found by its id, and never among all that have the same lease.
+WHERE pairs.id = step.id AND pairs.due_at IS NOT DISTINCT FROM %(lease)s::timestamptz
 """
 _FORGET = "DELETE FROM differences WHERE pair_id = ANY(%s)"
 _KEEP = """
@@ -42,7 +43,7 @@ FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::
     AS kept (pair_id, ordinal, signature, kind, path, severity, sentence, legacy, candidate, allowance)
 """
 _TENANTS = "SELECT id, coalesce(tenant, '') FROM pairs WHERE id = ANY(%s)"
-_LEASED = "due_at = %(lease)s"
+_LEASED = "due_at IS NOT DISTINCT FROM %(lease)s::timestamptz"
 _UNTOUCHED = """
 due_at IS NULL AND revision = (
     SELECT seen.revision FROM unnest(%(ids)s::uuid[], %(revisions)s::int[]) AS seen (id, revision)
@@ -51,19 +52,20 @@ due_at IS NULL AND revision = (
 # Locked in the order of their ids, and written only as far as they are as they were.
 _VERDICTS = """
 WITH locked AS (
-    SELECT id, verdict, rule_uses FROM pairs WHERE id = ANY(%(ids)s) AND {} ORDER BY id FOR UPDATE
+    SELECT pairs.id, pairs.verdict, pairs.rule_uses, pairs.task, pairs.event_id, judged.verdict AS now, judged.reason,
+           judged.severity, judged.differences, judged.uses
+    FROM unnest(%(ids)s::uuid[], %(verdicts)s::text[], %(reasons)s::text[], %(severities)s::text[],
+                %(counts)s::int[], %(uses)s::text[]) AS judged (id, verdict, reason, severity, differences, uses)
+    JOIN pairs ON pairs.id = judged.id
+    WHERE {} ORDER BY pairs.id FOR UPDATE OF pairs
 )
-UPDATE pairs SET state = 'judged', due_at = NULL, verdict = judged.verdict, reason = judged.reason,
-    severity = judged.severity, difference_count = judged.differences, judged_at = now(),
-    revision = pairs.revision + 1, rules = coalesce(rule.fingerprint, %(no_rules)s), rule_uses = judged.uses::jsonb
+UPDATE pairs SET state = 'judged', due_at = NULL, verdict = locked.now, reason = locked.reason,
+    severity = locked.severity, difference_count = locked.differences, judged_at = now(),
+    revision = pairs.revision + 1, rules = coalesce(rule.fingerprint, %(no_rules)s), rule_uses = locked.uses::jsonb
 FROM locked
-JOIN unnest(%(ids)s::uuid[], %(verdicts)s::text[], %(reasons)s::text[], %(severities)s::text[],
-            %(counts)s::int[], %(uses)s::text[])
-    AS judged (id, verdict, reason, severity, differences, uses) ON judged.id = locked.id
-JOIN pairs AS of ON of.id = locked.id
-LEFT JOIN unnest(%(tasks)s::text[], %(rules)s::text[]) AS rule (task, fingerprint) ON rule.task = of.task
-LEFT JOIN events ON events.id = of.event_id
-WHERE pairs.id = locked.id AND pairs.id = ANY(%(ids)s) AND of.id = ANY(%(ids)s)
+LEFT JOIN unnest(%(tasks)s::text[], %(rules)s::text[]) AS rule (task, fingerprint) ON rule.task = locked.task
+LEFT JOIN events ON events.id = locked.event_id
+WHERE pairs.id = locked.id
 RETURNING pairs.id, pairs.task, coalesce(pairs.tenant, ''), events.accepted_at, locked.verdict,
           pairs.replay IS NOT NULL, CASE WHEN locked.verdict IS NOT NULL THEN locked.rule_uses END
 """

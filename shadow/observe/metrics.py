@@ -186,6 +186,11 @@ SPOOL_BYTES = Gauge("shadow_spool_bytes", "Bytes of items on the local disk.", r
 SPOOL_REFUSED = Gauge(
     "shadow_spool_refused", "Items on the local disk that the database will not take.", registry=REGISTRY
 )
+PHASES_AGE = Gauge(
+    "shadow_phases_age_seconds",
+    "How long ago the phases were read by which this process decides; 0 while the database is there.",
+    registry=REGISTRY,
+)
 INCIDENTS = Counter("shadow_incidents", "Incidents that this process noted.", ["kind"], registry=REGISTRY)
 LEAKS = Counter(
     "shadow_leaks", "Writes of runs without authority that reached their target.", ["task"], registry=REGISTRY
@@ -387,6 +392,11 @@ def spool_waits(items: int, size: int, refused: int) -> None:
     SPOOL_ITEMS.set(items)
     SPOOL_BYTES.set(size)
     SPOOL_REFUSED.set(refused)
+
+
+def phases_age(seconds: float) -> None:
+    """How old what is known of the phases is."""
+    PHASES_AGE.set(seconds)
 
 
 def incident(kind: str) -> None:

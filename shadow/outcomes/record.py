@@ -62,9 +62,6 @@ WITH told AS (
         AS told (id, platform_run_id, status, error_name, error_message, attempts, version, cost_cents,
                  executions, started_at, finished_at, learned_by)
 ),
-before AS (
-    SELECT id, state <> 'finished' AS is_news, cost_cents, executions FROM runs WHERE id = ANY(%(id)s::uuid[])
-),
 ended AS (
 UPDATE runs AS run
 SET state = 'finished', poll_at = NULL,
@@ -79,10 +76,10 @@ SET state = 'finished', poll_at = NULL,
     started_at = COALESCE(run.started_at, told.started_at),
     finished_at = LEAST(COALESCE(run.finished_at, told.finished_at), now()),
     learned_by = COALESCE(run.learned_by, told.learned_by)
-FROM told JOIN before ON before.id = told.id
-WHERE run.id = told.id AND run.id = ANY(%(id)s::uuid[]) AND COALESCE(run.status, told.status) = told.status
-RETURNING run.id, run.pair_id, before.is_news, run.event_id, run.authority, run.task, run.side, run.platform,
-          run.version, run.finished_at, run.cost_cents, run.executions,
+FROM told JOIN runs AS before ON before.id = told.id
+WHERE run.id = told.id AND COALESCE(run.status, told.status) = told.status
+RETURNING run.id, run.pair_id, before.state <> 'finished' AS is_news, run.event_id, run.authority, run.task, run.side,
+          run.platform, run.version, run.finished_at, run.cost_cents, run.executions,
           before.cost_cents AS known_cents, before.executions AS known_executions
 ),
 used AS (

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shadow.reports.paging import DEFAULT_LIMIT, BadCursor
 from shadow.reports.shapes import Shape
+from shadow.store.acts import ActKind
 
 Kind = Literal[
     "move",
@@ -30,6 +31,12 @@ Kind = Literal[
     "replay",
     "incident",
     "raw_read",
+    "token",
+    "egress_key",
+    "dead_letter",
+    "sealing",
+    "judgement",
+    "epoch",
 ]
 KINDS: dict[str, tuple[Kind, ...]] = {
     "moves": ("move",),
@@ -41,6 +48,10 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "replays": ("replay",),
     "incidents": ("incident",),
     "reads of originals": ("raw_read",),
+    "tokens and keys": ("token", "egress_key", "sealing"),
+    "dead letters": ("dead_letter",),
+    "judging again": ("judgement",),
+    "epochs": ("epoch",),
 }
 """What a filter calls them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,6 +114,10 @@ _PARTS = {
             || CASE WHEN tenant IS NULL THEN '' ELSE ' of the tenant ' || tenant END
             AS says
         FROM raw_reads""",
+    **{
+        kind.value: f"SELECT id, at, kind, tasks, actor, reason, link, says FROM acts WHERE kind = '{kind}'"  # noqa: S608
+        for kind in ActKind
+    },
 }
 _PAGE = """
 (SELECT * FROM ({part}) AS {name}
@@ -122,7 +137,8 @@ class AuditEntry(Shape):
     says: str
     reason: str | None
     link: str | None = Field(
-        description="A move's id, an allowance's or replay's signature, an incident's run, or the event that was read."
+        description="A move's id, an allowance's or replay's signature, an incident's run, the event that was read or"
+        " sent again, or the id of a token or key."
     )
 
 

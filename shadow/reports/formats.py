@@ -89,15 +89,10 @@ def as_markdown(report: Report) -> str:
         lines += ["", f"## {DIFFERENCES}", ""]
         lines += ["| pairs | allowed | severity | difference | signature |", "|---:|---:|---|---|---|"]
         lines += [
-            f"| {found.pairs:,} | {_known(found.allowed)} | {found.severity} | {_cell(found.sentence)} | `{found.id}` |"
+            f"| {found.pairs:,} | {found.allowed:,} | {found.severity} | {_cell(found.sentence)} | `{found.id}` |"
             for found in report.signatures
         ]
     return "\n".join(lines) + "\n"
-
-
-def _known(count: int | None) -> str:
-    """A count; a token that is limited to tenants is not told of some."""
-    return "?" if count is None else f"{count:,}"
 
 
 def _cell(text: str) -> str:

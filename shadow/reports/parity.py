@@ -25,7 +25,7 @@ from shadow.reports.shapes import (
     Tasks,
     TaskSummary,
 )
-from shadow.reports.unattributed import unattributed_by_task
+from shadow.reports.unattributed import unattributed_by_task, unattributed_of_tenants
 from shadow.store.tables import dispatches, events, pairs, phases, tallies
 
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
@@ -127,9 +127,10 @@ async def parity(
             days[row.day] = Figures(row.opened, Counter({key: getattr(row, key) for key in _VERDICTS}))
         waiting = await _undelivered(connection, since=since, until=until, tenant=tenant, tenants=tenants)
         standing = await standing_phases(connection)
-        unattributed = None
         if tenants is None:
             unattributed = (await unattributed_by_task(connection, [name], since=since, until=until))[name]
+        else:
+            unattributed = await unattributed_of_tenants(connection, name, tenants, since=since, until=until)
     for (event, source, day), count in waiting.items():
         if event == task.event and source in task.sources:
             days.setdefault(day, Figures()).undelivered += count

@@ -87,9 +87,10 @@ class Parity(Shape):
     since: date | None = Field(description="First UTC day counted; null: from the beginning.")
     until: date | None = Field(description="Last UTC day counted; null: until now.")
     tenant: str | None = Field(description="The tenant it is of; null: all.")
-    unattributed: int | None = Field(
+    unattributed: int = Field(
         description="Effects of which nobody knows whose they are, and that may be of this task, whatever the tenant;"
-        " null for a token that is limited to tenants."
+        " for a token that is limited to tenants those that can be of its tenants' runs alone, as an effect that may be"
+        " anybody's is of no tenant."
     )
     counts: Counts
     days: list[DayCounts] = Field(description="The same by UTC day of acceptance, oldest first.")
@@ -233,9 +234,7 @@ class SignatureSummary(Shape):
     sentence: str = Field(description="Of the example.")
     example_pair: UUID
     pairs: int = Field(description="How many pairs show it now.")
-    allowed: int | None = Field(
-        description="In how many of them allowances cover it; null for a token that is limited to tenants."
-    )
+    allowed: int = Field(description="In how many of them allowances cover it.")
     tenant_count: int = Field(description="Of how many tenants these pairs are.")
     first_seen: datetime = Field(description="When the first event was accepted of which a pair showed it.")
     last_seen: datetime = Field(description="When the last one was.")
@@ -243,7 +242,7 @@ class SignatureSummary(Shape):
     @property
     def open(self) -> int:
         """In how many pairs it is not allowed."""
-        return self.pairs - (self.allowed or 0)
+        return self.pairs - self.allowed
 
 
 class Signatures(Shape):

@@ -63,6 +63,7 @@ def _seen_by(tenants: Collection[str]) -> Select[tuple[object, ...]]:
         select(
             *(signatures.c[name] for name in _SAME),
             func.sum(signature_tenants.c.pairs).label("pairs"),
+            func.sum(signature_tenants.c.allowed).label("allowed"),
             func.count().label("tenant_count"),
         )
         .join(signature_tenants, signature_tenants.c.signature == signatures.c.id)
@@ -94,9 +95,8 @@ async def _summaries(
     return [
         SignatureSummary.model_validate(
             {
-                **{name: row[name] for name in (*_SAME, "pairs", "tenant_count", "sentence")},
+                **{name: row[name] for name in (*_SAME, "pairs", "allowed", "tenant_count", "sentence")},
                 "example_pair": row["last"],
-                "allowed": None,
                 "first_seen": time_of(row["first"]),
                 "last_seen": time_of(row["last"]),
             }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, false, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shadow.store.tables import effects, runs, task_targets
+from shadow.store.tables import effects, events, runs, task_targets
 
 
 async def unattributed_by_task(
@@ -21,11 +21,7 @@ async def unattributed_by_task(
         since: the first UTC day on which they were received; from the beginning by default.
         until: the last.
     """
-    nobodys: list[ColumnElement[bool]] = [effects.c.run_id.is_(None), effects.c.platform_run_id.is_(None)]
-    if since is not None:
-        nobodys.append(effects.c.received_at >= datetime.combine(since, time(), UTC))
-    if until is not None:
-        nobodys.append(effects.c.received_at <= datetime.combine(until, time.max, UTC))
+    nobodys = _nobodys(since, until)
     anybodys = {
         row.target: row.number
         for row in await connection.execute(
@@ -60,3 +56,40 @@ async def unattributed_by_task(
             if task not in known or task in users.get(target, {task}):
                 counts[task] += number
     return {task: counts[task] for task in listed}
+
+
+async def unattributed_of_tenants(
+    connection: AsyncConnection,
+    task: str,
+    tenants: Collection[str],
+    *,
+    since: date | None = None,
+    until: date | None = None,
+) -> int:
+    """Those of which it is known that they are of runs of these tenants, though not of which, and that may be of the
+    task's. What may be of anybody's run tells of other tenants, and is not counted.
+    """
+    of = (
+        select(effects.c.id, func.bool_or(runs.c.task == task).label("may_be"))
+        .select_from(
+            effects.join(runs, runs.c.id == func.any(effects.c.suspects)).outerjoin(
+                events, events.c.id == runs.c.event_id
+            )
+        )
+        .where(*_nobodys(since, until), effects.c.suspects.is_not(None))
+        .group_by(effects.c.id)
+        .having(func.bool_and(func.coalesce(events.c.tenant.in_(tenants), false())))
+        .subquery()
+    )
+    found = await connection.scalar(select(func.count()).select_from(of).where(of.c.may_be))
+    return int(found or 0)
+
+
+def _nobodys(since: date | None, until: date | None) -> list[ColumnElement[bool]]:
+    """Which effects are nobody's, received on these days."""
+    found: list[ColumnElement[bool]] = [effects.c.run_id.is_(None), effects.c.platform_run_id.is_(None)]
+    if since is not None:
+        found.append(effects.c.received_at >= datetime.combine(since, time(), UTC))
+    if until is not None:
+        found.append(effects.c.received_at <= datetime.combine(until, time.max, UTC))
+    return found

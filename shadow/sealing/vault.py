@@ -23,6 +23,7 @@ from shadow.model.ids import new_id
 from shadow.sealing.master import LENGTH, MasterKey
 from shadow.sealing.sealed import TenantKey, key_of
 from shadow.store import codec
+from shadow.store.acts import NOBODY, Act, ActKind, record
 from shadow.store.database import Database, Work
 from shadow.store.patience import patience
 
@@ -198,7 +199,7 @@ class Vault:
             return Forgotten(key)
         return codec.decode(key.open(body, part, content))
 
-    async def forget(self, tenant: str, *, lead: timedelta = LEAD) -> bool:
+    async def forget(self, tenant: str, *, lead: timedelta = LEAD, actor: str = NOBODY) -> bool:
         """Destroy the tenant's keys. What was sealed by them can't be read any more, and the hashes of its evidence
         can't be made again; what comes in afterwards gets a new key.
 
@@ -206,7 +207,11 @@ class Vault:
             whether there was a key to destroy.
         """
         async with self._database.direct() as connection:
-            ended = (await connection.execute(_END, (lead, tenant))).rowcount
+            async with connection.transaction():
+                ended = (await connection.execute(_END, (lead, tenant))).rowcount
+                if ended:
+                    who = f"of the tenant {tenant!r}" if tenant else "of what has no tenant"
+                    await record(connection, [Act(actor, ActKind.SEALING, f"destroyed the key {who}")])
             await connection.execute(b"NOTIFY shadow_sealing_keys")
             await asyncio.sleep(lead.total_seconds())
             destroyed = (await connection.execute(_DESTROY_OF, (tenant,))).rowcount
@@ -223,7 +228,7 @@ class Vault:
         async with self._database.direct() as connection:
             return (await connection.execute(_DESTROY)).rowcount
 
-    async def rewrap(self, master: MasterKey) -> int:
+    async def rewrap(self, master: MasterKey, *, actor: str = NOBODY) -> int:
         """Wrap every key by another master key, in one transaction; how many there are.
 
         Raises:
@@ -236,6 +241,8 @@ class Vault:
                 for key, tenant, wrapped in rows
             ]
             await connection.execute(_REWRAP, ([key for key, _ in fresh], [wrapped for _, wrapped in fresh]))
+            says = f"had the master key changed, by which {len(fresh)} keys of tenants are wrapped"
+            await record(connection, [Act(actor, ActKind.SEALING, says)])
         self._master = master
         return len(fresh)
 

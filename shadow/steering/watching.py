@@ -13,7 +13,8 @@ from shadow.cutover.back import go_back
 from shadow.cutover.decision import Phase
 from shadow.cutover.joined import joined_with
 from shadow.cutover.moves import Move, hold, stand_of
-from shadow.cutover.routing import Standing, read_standings
+from shadow.cutover.routing import read_standings
+from shadow.cutover.standing import Standing
 from shadow.observe.fail_points import reach
 from shadow.steering.evidence import Why, back_to, sentence, why_back
 from shadow.steering.looking_back import Watched, entered, look

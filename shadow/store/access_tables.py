@@ -1,4 +1,4 @@
-"""Who may use the control API, and who read originals."""
+"""Who may use the control API, who read originals, and what else people did."""
 
 from __future__ import annotations
 
@@ -32,4 +32,18 @@ raw_reads = Table(
     Column("parts", ARRAY(Text), nullable=False, comment="of the event that were opened: data, request, headers"),
     Index("raw_reads_read", "read_at", "id"),
     Index("raw_reads_event", "event_id"),
+)
+
+acts = Table(
+    "acts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", Moment, nullable=False, server_default=NOW),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="token, egress_key, dead_letter, sealing, judgement or epoch"),
+    Column("tasks", ARRAY(Text), nullable=False, comment="of the catalogue that it was about"),
+    Column("says", Text, nullable=False),
+    Column("reason", Text),
+    Column("link", Text),
+    Index("acts_kind", "kind", "at", "id"),
 )

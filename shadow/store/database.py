@@ -17,10 +17,12 @@ import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shadow.store import arrays
+from shadow.store.away import is_away
 from shadow.store.partitions import ensure_partitions
 
 if TYPE_CHECKING:
@@ -91,12 +93,23 @@ POOL_SIZE = {
     Work.SEALING: 1,
 }
 
+STEADY = frozenset({Work.LEGACY, Work.CANDIDATE, Work.OUTCOMES, Work.JUDGE})
+"""Work whose statements are the same all day, each planned once and not for every batch: each has one good plan, by the
+ids of its batch, whatever its length. `tests/integration/store/test_steady_plans.py` looks at all of them."""
+
 AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
 
 OtherConnection = psycopg.AsyncConnection[Any]
 """A connection to a database that is not Shadow's own."""
+
+
+class NotPrepared(psycopg.OperationalError):
+    """Nobody may use the database yet: it was away when the process started, and its schema may be an older one."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has been away since the process started")
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -128,14 +141,34 @@ async def _configure(connection: Connection) -> None:
     await connection.commit()
 
 
-async def _configure_for_intake(connection: Connection) -> None:
+_STEADILY = """
+SELECT set_config(name, value, false) FROM (VALUES
+    ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+    ('enable_mergejoin', 'off')) AS setting (name, value)
+"""
+
+
+async def _configure_steady(connection: Connection) -> None:
+    """Left alone, PostgreSQL plans a statement again for every batch, because it knows the arrays' lengths and which
+    partitions they are in then; to plan costs as much as to execute.
+
+    The one plan goes through the batch and finds each row by its key. It must not be that of a moment at which tables
+    were so small that reading them through looked cheaper: it is kept when they grow.
+    """
     await _configure(connection)
     if connection.database.is_pooled:
         # A setting would stay with the server, whose next user is somebody else.
         return
-    # Planning that statement costs as much as executing it. Left alone, PostgreSQL plans again for every batch, because
-    # it knows the arrays' lengths then; the one plan that serves any length must not loop over them. No table is read
-    # by a join there: a query that does would be planned badly on such a connection.
+    await connection.execute(_STEADILY)
+    await connection.commit()
+
+
+async def _configure_for_intake(connection: Connection) -> None:
+    await _configure(connection)
+    if connection.database.is_pooled:
+        return
+    # Planning that statement costs as much as executing it, too; but its one plan must not loop over the arrays. No
+    # table is read by a join there: a query that does would be planned badly on such a connection.
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute("SET enable_nestloop = off")
     await connection.commit()
@@ -158,6 +191,8 @@ class Database:
     """Whether statements may be prepared; through a pooler only where it knows of them."""
     is_pooled: bool = field(default=False, init=False)
     """Whether `url` leads to a pooler, which gives every transaction another server."""
+    held: bool = field(default=False, init=False)
+    """Whether it is away for everybody, until `prepare` has been through."""
     _pools: dict[Work, AsyncConnectionPool[Connection]] = field(default_factory=dict)
     _engine: AsyncEngine | None = None
     _vault: Vault | None = None
@@ -172,7 +207,12 @@ class Database:
         """A connection from that kind's pool; commits at the end, rolls back on an error.
 
         Except for the kinds in `AUTOCOMMIT`, where every statement is its own transaction.
+
+        Raises:
+            NotPrepared: it is held back.
         """
+        if self.held:
+            raise NotPrepared
         pool = self._pools.get(work)
         if pool is None:
             pool = AsyncConnectionPool[Connection](
@@ -196,8 +236,21 @@ class Database:
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Connection]:
-        """A connection outside the pools, in autocommit mode: for LISTEN."""
-        connection = await Connection.connect(self.direct_url, autocommit=True, application_name="shadow-direct")
+        """A connection outside the pools, in autocommit mode: for LISTEN.
+
+        Raises:
+            NotPrepared: it is held back.
+        """
+        if self.held:
+            raise NotPrepared
+        async with self._alone() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Connection]:
+        connection = await Connection.connect(
+            make_conninfo(self.direct_url, application_name="shadow-direct", **_LINE), autocommit=True
+        )
         connection.database = self
         try:
             yield connection
@@ -206,7 +259,10 @@ class Database:
 
     async def _configure(self, work: Work, connection: Connection) -> None:
         connection.database = self
-        await (_configure_for_intake if work is Work.INTAKE else _configure)(connection)
+        if work is Work.INTAKE:
+            await _configure_for_intake(connection)
+        else:
+            await (_configure_steady if work in STEADY else _configure)(connection)
         if work in AUTOCOMMIT:
             await connection.set_autocommit(True)
 
@@ -239,11 +295,24 @@ class Database:
 
     async def prepare(self) -> None:
         """Migrate to the newest schema and make the partitions; any number of processes may do it at once."""
-        async with self.direct() as connection:
+        async with self._alone() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
             await asyncio.to_thread(migrate, self.direct_url)
             await ensure_partitions(connection, datetime.now(UTC))
+        self.held = False
         log.info("store.ready")
+
+    async def answers(self, within: float) -> bool:
+        """Whether it is there and can be written to, as far as can be learned in so many seconds."""
+        try:
+            async with asyncio.timeout(within), self._alone() as connection:
+                cursor = await connection.execute("SELECT current_setting('transaction_read_only') = 'off'")
+                row = await cursor.fetchone()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return False
+        return row is not None and bool(row[0])
 
     async def close(self) -> None:
         for pool in self._pools.values():

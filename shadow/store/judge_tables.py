@@ -137,6 +137,13 @@ signature_tenants = Table(
     Column("signature", Text, nullable=False),
     Column("tenant", Text, nullable=False),
     Column("pairs", BigInteger, nullable=False),
+    Column(
+        "allowed",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of these pairs, in which allowances cover it",
+    ),
     PrimaryKeyConstraint("signature", "tenant"),
     Index("signature_tenants_tenant", "tenant"),
 )

@@ -31,10 +31,13 @@ FROM (
 WHERE signatures.id = counted.id
 """
 _TENANTS = """
-UPDATE signature_tenants AS kept SET pairs = (
-    SELECT count(DISTINCT differences.pair_id) FROM differences JOIN pairs ON pairs.id = differences.pair_id
-    WHERE differences.signature = kept.signature AND coalesce(pairs.tenant, '') = kept.tenant
-      AND pairs.replay IS NULL
+UPDATE signature_tenants AS kept SET (pairs, allowed) = (
+    SELECT count(*), count(*) FILTER (WHERE shown.allowed) FROM (
+        SELECT bool_and(allowance IS NOT NULL) AS allowed FROM differences JOIN pairs ON pairs.id = pair_id
+        WHERE differences.signature = kept.signature AND coalesce(pairs.tenant, '') = kept.tenant
+          AND pairs.replay IS NULL
+        GROUP BY pair_id
+    ) AS shown
 )
 WHERE kept.signature = ANY(%s)
 """

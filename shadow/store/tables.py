@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shadow.store.access_tables import acts as acts
 from shadow.store.access_tables import raw_reads as raw_reads
 from shadow.store.access_tables import tokens as tokens
 from shadow.store.condition_tables import gate_runs as gate_runs

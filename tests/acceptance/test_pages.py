@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from api.control import ControlServices, control_app
 from shadow.access.tokens import Scope, issue
@@ -77,8 +77,13 @@ class Visit:
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
         page.on("console", self._heard)
+        page.on("request", self._asked)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         return page
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:")):
+            self.said.append(f"{request.url} is not ours")
 
     def _heard(self, message: ConsoleMessage) -> None:
         # A page that says what was wrong has a status that says so, too; the browser mentions that.
@@ -111,7 +116,8 @@ def visit(migrated_url: str) -> Iterator[Visit]:
 
 @pytest.fixture(autouse=True)
 def nothing_goes_wrong(visit: Visit) -> Iterator[None]:
-    """The console stays silent, whatever is done: the pages' own policy forbids nothing that they need."""
+    """The console stays silent, whatever is done: the pages' own policy forbids nothing that they need. And nothing
+    is asked of anybody else."""
     visit.said.clear()
     yield
     for context in visit.browser.contexts:
@@ -121,6 +127,17 @@ def nothing_goes_wrong(visit: Visit) -> Iterator[None]:
 
 def shoot(page: Page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def test_the_document_of_the_api_is_shown_without_anything_from_elsewhere(visit: Visit) -> None:
+    page = visit.page()
+    page.goto("/docs")
+    expect(page.get_by_role("heading", name="Shadow control API")).to_be_visible(timeout=60_000)
+    page.get_by_text("/v1/dead-letters/{dispatch}/resend").click()
+    expect(page.get_by_text("Make the dispatch due at once")).to_be_visible()
+    page.get_by_role("button", name="Authorize").first.click()
+    expect(page.get_by_label("auth-bearer-value")).to_be_visible()
+    shoot(page, "docs")
 
 
 def test_from_signing_in_to_what_differs(visit: Visit) -> None:

@@ -93,7 +93,9 @@ async def fill(world: World, client: httpx.AsyncClient) -> None:
     await GateLoop(world.database, world.catalogue).once(now)
     (first, *_) = (await client.get("/v1/signatures")).json()["items"]
     until = (now + timedelta(days=30)).isoformat()
+    (pair, *_) = (await client.get("/v1/pairs")).json()["items"]
     for path, body in (
+        (f"/v1/events/{pair['event_id']}/originals", {"reason": "a customer asks"}),
         ("/v1/allowances", {"signature": first["id"], "reason": "measured", "until": until}),
         ("/v1/tasks/order-sync/proposals", None),
         ("/v1/deployments", {"app": "shop", "side": "candidate", "version": "v2"}),
@@ -117,7 +119,7 @@ class Service:
     async def run(self, folder: Path, *, examples: int, seconds: int | None = None, seed: int = 7) -> Found:
         """Fill the database, serve, and have schemathesis at it."""
         app = control_app(self.services)
-        secret, _token = await issue(self.world.database.engine, "fuzz", [Scope.READ, Scope.OPERATE])
+        secret, _token = await issue(self.world.database.engine, "fuzz", list(Scope))
         headers = {"Authorization": f"Bearer {secret}"}
         try:
             async with Served(app) as served:

@@ -26,7 +26,7 @@ def judge(world: World) -> JudgeLoop:
 
 @pytest.fixture
 def services(world: World) -> ControlServices:
-    return ControlServices(world.database, world.catalogue)
+    return ControlServices(world.database, world.catalogue, names=["control"])
 
 
 @pytest.fixture

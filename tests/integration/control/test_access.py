@@ -153,3 +153,27 @@ async def test_without_a_database_the_process_is_alive_but_not_ready(world: Worl
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "1"
     await away.close()
+
+
+async def test_open_metrics_are_told_to_nobody_who_calls_us_by_a_name_of_somebody_elses(
+    anonymous: httpx.AsyncClient, world: World, services: ControlServices
+) -> None:
+    services.metrics_open = True
+    services.names = ["shadow.corp.test"]
+    for path in ("/metrics", "/metrics/parity"):
+        refused = await anonymous.get(path, headers={"Host": "evil.example:8485"})
+        assert refused.status_code == 421
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "found Host: evil.example:8485" in refused.json()["detail"]
+        for host in ("127.0.0.1:8485", "localhost:8485", "[::1]:8485", "10.1.2.3", "shadow.corp.test"):
+            assert (await anonymous.get(path, headers={"Host": host})).status_code == 200
+    secret, _ = await tokens.issue(world.database.engine, "ci", [Scope.READ])
+    headers = {"Host": "evil.example", "Authorization": f"Bearer {secret}"}
+    assert (await anonymous.get("/metrics", headers=headers)).status_code == 200
+    assert (await anonymous.get("/metrics", headers={**headers, "Authorization": "Bearer shadow_x"})).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "10.0.0.9:8485", "balancer.internal"])
+async def test_health_is_told_whatever_the_host_is_called(anonymous: httpx.AsyncClient, host: str) -> None:
+    assert (await anonymous.get("/healthz", headers={"Host": host})).status_code == 200
+    assert (await anonymous.get("/readyz", headers={"Host": host})).status_code == 200

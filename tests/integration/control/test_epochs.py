@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from shadow.cli import app
 from shadow.gate.process import log_e, upper_bound
+from shadow.reports import audit
 from shadow.store.database import Database
 from tests.integration.gate.world import TASK
 from tests.integration.gate.world import World as Counting
@@ -62,6 +63,8 @@ async def test_a_person_begins_an_epoch_with_a_reason(client: httpx.AsyncClient,
     assert (await client.post("/v1/epochs/digest", json={"reason": "early"})).status_code == 409
     assert (await client.post("/v1/epochs/nosuch", json={"reason": "typo"})).status_code == 404
     assert (await client.get("/v1/epochs/nosuch")).status_code == 404
+    (entry,) = (await audit.page(counting.database.engine, kinds=audit.KINDS["epochs"])).items
+    assert (entry.actor, entry.tasks, entry.reason) == ("token:tests", [TASK], "another shop")
 
 
 async def test_the_command_says_which_epochs_begin(counting: Counting, database_url: str, tmp_path: Path) -> None:

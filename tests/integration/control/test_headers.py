@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from importlib import resources
+
 import httpx
 import pytest
 
@@ -43,6 +47,34 @@ async def test_the_page_of_the_document_can_send_nothing_elsewhere(client: httpx
     policy = (await client.get("/docs")).headers["content-security-policy"]
     assert "connect-src 'self'" in policy
     assert "form-action 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "http" not in policy
+
+
+async def test_the_page_of_the_document_loads_from_this_port_alone(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert [address for address in addresses if not address.startswith("docs/")] == ["data:,"]
+    for address in addresses[1:]:
+        answer = await client.get(f"/{address}")
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+    assert "<script>" not in page
+
+
+@pytest.mark.parametrize("address", ["package.json", "swagger-ui-bundle.js", "..%2fviewer.py", "%2e%2e/app.py", "x"])
+async def test_nothing_else_of_the_folder_is_served(client: httpx.AsyncClient, address: str) -> None:
+    assert (await client.get(f"/docs/{address}")).status_code == 404
+
+
+def test_the_viewer_is_the_release_that_its_lock_names() -> None:
+    folder = resources.files("api.control").joinpath("swagger_ui")
+    named = json.loads(folder.joinpath("package.json").read_text())["dependencies"]["swagger-ui-dist"]
+    locked = json.loads(folder.joinpath("package-lock.json").read_text())["packages"]["node_modules/swagger-ui-dist"]
+    assert locked["version"] == named
+    assert f'PACKAGE_VERSION:"{named}"' in folder.joinpath("swagger-ui-bundle.js").read_text()
+    assert "Apache License" in folder.joinpath("LICENSE").read_text()
 
 
 async def test_a_token_that_asks_too_often_is_told_when_to_come_back(

@@ -13,6 +13,7 @@ from ulid import ULID
 
 from shadow.catalogue.model import Side
 from shadow.judge.loop import JudgeLoop
+from shadow.reports import audit
 from shadow.reports.events import _newest
 from tests.integration.containment.declared import declared
 from tests.integration.judge.world import Told, World
@@ -296,6 +297,11 @@ async def test_dead_letters_are_listed_and_sent_again(world: World, client: http
     again = await client.post(f"/v1/dead-letters/{alive}/resend")
     assert (again.status_code, again.json()["title"]) == (409, "Conflict")
     assert (await client.post(f"/v1/dead-letters/{uuid4()}/resend")).status_code == 404
+    (entry,) = (await audit.page(world.database.engine, kinds=audit.KINDS["dead letters"])).items
+    assert (entry.actor, entry.link) == ("token:tests", str(told.event))
+    assert entry.says == f"had the dead letter {dead} of the event {told.event} sent to candidate again"
+    (made,) = (await audit.page(world.database.engine, kinds=audit.KINDS["tokens and keys"])).items
+    assert made.says == "made the token 'tests' (operate, read), valid for ever"
 
 
 async def test_dead_letters_come_in_pages(world: World, client: httpx.AsyncClient) -> None:

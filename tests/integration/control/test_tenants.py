@@ -18,6 +18,7 @@ from shadow.access.tokens import Scope, issue
 from shadow.catalogue.model import Side
 from shadow.judge.allowances import Grant, grant
 from shadow.judge.loop import JudgeLoop
+from shadow.judge.sweeping import AllowanceLoop
 from shadow.model.ids import new_id
 from shadow.store.database import Database
 from tests.integration.judge.world import World, catalogue
@@ -200,7 +201,7 @@ async def test_what_is_our_own_is_told(ours: httpx.AsyncClient, tenants: tuple[T
     (signature,) = [one for one in (await ours.get("/v1/signatures")).json()["items"] if one["id"] == we.signature]
     assert (signature["pairs"], signature["tenant_count"], signature["example_pair"]) == (1, 1, str(we.pair))
     assert we.value in signature["sentence"]
-    assert signature["allowed"] is None
+    assert signature["allowed"] == 0
     shown = (await ours.get(f"/v1/signatures/{we.signature}")).json()
     assert shown["tenants"] == [{"tenant": OURS, "pairs": 1}]
     assert [one["id"] for one in shown["allowances"]] == [str(we.allowance)]
@@ -209,12 +210,52 @@ async def test_what_is_our_own_is_told(ours: httpx.AsyncClient, tenants: tuple[T
     assert [one["id"] for one in (await ours.get("/v1/dead-letters")).json()["items"]] == [str(we.dispatch)]
     assert [one["id"] for one in (await ours.get("/v1/incidents")).json()["items"]] == [str(we.incident)]
     parity = (await ours.get("/v1/tasks/order-sync/parity")).json()
-    assert (parity["counts"]["pairs"], parity["unattributed"]) == (1, None)
+    assert (parity["counts"]["pairs"], parity["unattributed"]) == (1, 0)
     tasks = {one["task"]: one["counts"]["pairs"] for one in (await ours.get("/v1/tasks")).json()["items"]}
     assert tasks == {"order-sync": 1, "digest": 0}
     assert (await ours.get("/v1/tasks/order-sync")).json()["counts"]["pairs"] == 1
     raw = (await ours.post(f"/v1/events/{we.event}/originals", json={"reason": "INC-1"})).json()
     assert we.value in raw["parts"][0]["content"]
+
+
+async def test_in_how_many_of_our_pairs_it_is_allowed_is_told(
+    ours: httpx.AsyncClient, client: httpx.AsyncClient, tenants: tuple[Tenant, Tenant], world: World
+) -> None:
+    """Whatever is allowed to others."""
+    we, _they = tenants
+    await world.rows("UPDATE allowances SET ended_at = now() WHERE id = %s RETURNING id", we.allowance)
+    while (await AllowanceLoop(world.database).once()).more:
+        pass
+    assert await world.rows("SELECT pairs, allowed FROM signatures WHERE id = %s", we.signature) == [(2, 1)]
+    counts = await world.rows("SELECT tenant, pairs, allowed FROM signature_tenants WHERE signature = %s", we.signature)
+    assert set(counts) == {(OURS, 1, 0), (THEIRS, 1, 1)}
+    for name, allowed in ((OURS, 0), (THEIRS, 1)):
+        secret, _ = await issue(world.database.engine, name, [Scope.READ], tenants=[name])
+        headers = {"Authorization": f"Bearer {secret}"}
+        told = (await ours.get(f"/v1/signatures/{we.signature}", headers=headers)).json()
+        assert (told["pairs"], told["allowed"]) == (1, allowed)
+
+
+async def test_what_is_nobodys_is_told_where_it_can_be_of_our_runs_alone(
+    ours: httpx.AsyncClient, tenants: tuple[Tenant, Tenant], world: World
+) -> None:
+    we, they = tenants
+
+    async def unattributed(*suspects: UUID) -> int:
+        await world.rows(
+            "INSERT INTO effects (id, side, sequence, attempt, kind, target, operation, occurred_at, seen_by, suspects)"
+            " VALUES (%s, 'candidate', 1, 1, 'http', 'mail', 'send', now(), 'gateway', %s) RETURNING id",
+            new_id(),
+            list(suspects) or None,
+        )
+        return int((await ours.get("/v1/tasks/order-sync/parity")).json()["unattributed"])
+
+    assert await unattributed() == 0, "it may be anybody's"
+    assert await unattributed(they.runs[1]) == 0
+    assert await unattributed(we.runs[1], they.runs[1]) == 0
+    assert await unattributed(we.runs[1]) == 1
+    assert await unattributed(*we.runs) == 2
+    assert (await ours.get("/v1/tasks/digest/parity")).json()["unattributed"] == 0
 
 
 @pytest.mark.parametrize("other", ["tenant = 'zed-and-sons'", "tenant = NULL"])

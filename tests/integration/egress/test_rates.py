@@ -8,7 +8,7 @@ from tests.integration.egress.world import World
 
 
 async def test_a_call_too_many_is_not_made_and_may_come_again(world: World) -> None:
-    world.gateway._rates = Rates(0.001, burst=1)
+    world.gateway.rates = Rates(0.001, burst=1)
     twins = await world.twins()
     first = await twins.call(Side.LEGACY, json={"requestId": "wd_1"})
     second = await twins.call(Side.LEGACY, json={"requestId": "wd_2"})
@@ -18,5 +18,5 @@ async def test_a_call_too_many_is_not_made_and_may_come_again(world: World) -> N
     assert len(world.books.calls) == 1
     other = await twins.call(Side.CANDIDATE, json={"requestId": "wd_1"})
     assert other.status_code != 429, "another key is not held back"
-    world.gateway._rates = None
+    world.gateway.rates = None
     assert (await twins.call(Side.LEGACY, json={"requestId": "wd_2"})).status_code == 201

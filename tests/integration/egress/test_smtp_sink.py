@@ -14,6 +14,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from sandbox.serving import Served
+from shadow.access.rates import Rates
 from shadow.catalogue import CatalogueError
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
@@ -134,9 +135,10 @@ class Workers:
                 client.ehlo()
                 try:
                     client.login(*(login or ("worker", self.keys[side])))
-                    client.mail("shop@example.com")
-                    client.rcpt(to)
-                    code, text = client.data(bytes(message))
+                    code, text = client.mail("shop@example.com")
+                    if code == 250:
+                        client.rcpt(to)
+                        code, text = client.data(bytes(message))
                 except smtplib.SMTPResponseException as error:
                     assert isinstance(error.smtp_error, bytes)
                     code, text = error.smtp_code, error.smtp_error
@@ -159,10 +161,17 @@ async def workers(world: SeenWorld, gateway: Gateway) -> AsyncIterator[Workers]:
         relay,
         host="127.0.0.1",
         port=0,
+        rates=gateway.rates,
     )
     await sink.start()
     yield Workers(sink.port, issued)
     await sink.stop()
+
+
+@pytest.fixture
+def one_at_a_time(gateway: Gateway) -> None:
+    """A key may make one call or send one mail, and the next in some minutes."""
+    gateway.rates = Rates(1 / 300, burst=1)
 
 
 async def ended(world: SeenWorld, told: Told) -> None:
@@ -205,6 +214,21 @@ async def test_a_run_without_authority_is_told_yes_and_nothing_leaves(
     assert answer == "250 2.0.0 accepted"
     assert receiver[0].received == []
     assert [row[5:8] for row in await world.rows(EFFECTS)] == [("stub", 250, "headers")]
+
+
+async def test_a_key_that_sends_too_often_is_told_to_come_back_and_the_other_is_not(
+    world: SeenWorld, one_at_a_time: None, workers: Workers, receiver: tuple[Receiver, int]
+) -> None:
+    told = await world.keyed(ORDER)
+    mine = {"X_Shadow_Run": told.platform_run(Side.LEGACY)}
+    assert await workers.send(Side.LEGACY, **mine) == "250 2.0.0 queued as 7"
+    refused = await workers.send(Side.LEGACY, **mine)
+    assert refused.startswith("450 4.7.1 this key sends more than")
+    assert len(receiver[0].received) == 1
+    assert len(await world.rows(EFFECTS)) == 1  # what was not taken is nobody's effect
+    await ended(world, told)
+    other = {"X_Shadow_Run": told.platform_run(Side.CANDIDATE)}
+    assert await workers.send(Side.CANDIDATE, **other) == "250 2.0.0 queued as 7"
 
 
 async def test_it_is_told_what_its_twin_was_told(

@@ -103,6 +103,13 @@ async def test_a_request_goes_on_as_it_came(front: int, upstream: RawUpstream) -
     assert upstream.received.endswith(b"\r\n\r\nhello")
 
 
+@pytest.mark.parametrize("path", ["/v1/../e/key", "/v1/%2e%2e/e/key", "/v1/./runs", "/v1\\..\\e"])
+async def test_a_path_that_climbs_goes_nowhere(front: int, upstream: RawUpstream, path: str) -> None:
+    answer = await talk(front, f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+    assert b"HTTP/1.1 400" in answer
+    assert upstream.received == b""
+
+
 async def test_a_body_of_unknown_length_stays_chunked(front: int, upstream: RawUpstream) -> None:
     await talk(
         front,

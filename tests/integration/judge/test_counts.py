@@ -43,8 +43,12 @@ SELECT signatures.id, pairs, allowed,
        pairs = 0 OR EXISTS (SELECT FROM counted WHERE signature = signatures.id AND pair_id = example_pair)
 FROM signatures
 """
-_TENANTS_KEPT = "SELECT signature, tenant, pairs FROM signature_tenants WHERE pairs <> 0"
-_TENANTS = f"{_COUNTED} SELECT signature, tenant, count(DISTINCT pair_id) FROM counted GROUP BY 1, 2"
+_TENANTS_KEPT = "SELECT signature, tenant, pairs, allowed FROM signature_tenants WHERE pairs <> 0 OR allowed <> 0"
+_TENANTS = f"""{_COUNTED}
+SELECT signature, tenant, count(*), count(*) FILTER (WHERE allowed) FROM (
+    SELECT signature, tenant, pair_id, bool_and(allowance IS NOT NULL) AS allowed FROM counted GROUP BY 1, 2, 3
+) AS shown GROUP BY 1, 2
+"""
 _ALLOWABLE = "SELECT id FROM signatures WHERE path <> $p$$['output']['m']$p$ ORDER BY id"
 _ALLOWANCES = f"""{_COUNTED}
 SELECT pairs, (SELECT count(DISTINCT pair_id) FROM counted WHERE allowance = allowances.id) FROM allowances

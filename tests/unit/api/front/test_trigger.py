@@ -171,6 +171,45 @@ async def test_a_candidate_worker_starts_no_legacy_run() -> None:
     assert front.requests == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/tasks/welcome/%74rigger",
+        "/api/v1/tasks/welcome/trigger/",
+        "/api//v1/tasks/welcome/trigger",
+        "/api/V1/Tasks/welcome/Trigger",
+        "/api/v1/runs/run_1/replay",
+        "/api/v2/runs/run_1/cancel",
+        "/api/v1/runs/run_1/tags",
+        "/api/v1/schedules",
+        "/realtime/v1/streams/run_1/x",
+    ],
+)
+async def test_a_candidate_worker_changes_nothing_of_legacys_however_it_is_spelled(path: str) -> None:
+    sources = TEXT.replace("keys: [tr_dev_producer]}", "keys: [tr_dev_producer], origin: candidate}")
+    front = Listener(parse(sources, "candidate.yaml", {}), upstream=started)
+    answer = await front.client.post(path, headers=KEY, json={})
+    assert answer.status_code == 403
+    assert "candidate workers cannot" in answer.json()["error"]
+    assert front.requests == []
+    assert (await front.client.get("/api/v1/runs/run_1/attempts", headers=KEY)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/tasks/welcome/%74rigger", "/api/v1/tasks/welcome/trigger/"])
+async def test_a_call_that_is_spelled_otherwise_is_recorded_all_the_same(path: str) -> None:
+    front = Listener(upstream=started)
+    await front.client.post(path, headers=KEY, json={"payload": {}})
+    assert [arrival.name for arrival in front.accepted] == ["creator/applied"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/x/%2e%2e/tasks/welcome/trigger", "/api/v1/%2E/tasks/welcome/trigger"])
+async def test_a_path_that_climbs_is_refused(path: str) -> None:
+    front = Listener(upstream=started)
+    answer = await front.client.post(path, headers=KEY, json={})
+    assert front.requests == []
+    assert (answer.status_code, answer.json()["error"]) == (400, "The path holds dot segments or backslashes")
+
+
 async def test_a_key_is_added_only_where_the_producer_gave_none() -> None:
     front = Listener(upstream=started)
     body = b'{ "payload" : {"n": 1.10} }'

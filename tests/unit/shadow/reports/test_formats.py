@@ -152,11 +152,3 @@ def test_a_partial_report_is_not_failed_by_signatures_of_other_days_and_tenants(
 def test_markdown_says_of_what_its_differences_are() -> None:
     assert "## Differences (all time, all tenants)" in formats.as_markdown(report(mismatch=1))
     assert "Differences" not in formats.as_markdown(report(match=1))
-
-
-def test_what_a_token_of_some_tenants_is_not_told_has_a_mark() -> None:
-    known = report(match=1, mismatch=1)
-    (signature,) = known.signatures
-    told = Report(parity=known.parity, signatures=[signature.model_copy(update={"allowed": None})])
-    assert "| ? |" in formats.as_markdown(told)
-    assert junit(told) == junit(known)
