@@ -25,7 +25,7 @@ import uvloop
 
 from shadow.archive.keeping import ArchiveLoop
 from shadow.catalogue import ResolvedCatalogue
-from shadow.catalogue.model import Side
+from shadow.catalogue.model import Limits, Side
 from shadow.containment.watch import ContainmentWatch
 from shadow.costs.sampling import ExecutionSampler
 from shadow.costs.tallying import CostLoop
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 10
+IDLE_SECONDS = Limits().idle.total_seconds()
 """How long requests under way may take once a listener is told to stop, unless its catalogue says more."""
 _LOOK_SECONDS = 5.0
 """How long the database is waited for at start before the process goes on without it."""
@@ -120,8 +121,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def server_settings(listener: Listener, drain: float = DRAIN_SECONDS) -> dict[str, Any]:
-    """The uvicorn settings of every listener (the benchmarks use them too)."""
+def server_settings(listener: Listener, drain: float = DRAIN_SECONDS, idle: float = IDLE_SECONDS) -> dict[str, Any]:
+    """The uvicorn settings of every listener (the benchmarks use them too).
+
+    Args:
+        idle: seconds that a connection is kept between two requests.
+    """
     return {
         "host": listener.host,
         "port": listener.port,
@@ -133,6 +138,7 @@ def server_settings(listener: Listener, drain: float = DRAIN_SECONDS) -> dict[st
         "log_config": None,
         "server_header": False,
         "date_header": False,  # the doors pass answers of the platforms on, which have their own
+        "timeout_keep_alive": idle,
         "timeout_graceful_shutdown": math.ceil(drain),
         "backlog": 2048,
     }
@@ -331,7 +337,7 @@ class Service:
 
     async def _front_server(self, stack: contextlib.AsyncExitStack, http: httpx.AsyncClient, is_here: bool) -> _Server:
         from api.front.afterwards import Afterwards
-        from api.front.application import front_app
+        from api.front.application import FrontApp
         from api.front.opening import Opening
         from api.front.reports import PREFIX, worker_app
         from api.front.services import FrontServices
@@ -369,6 +375,7 @@ class Service:
         stack.push_async_callback(reports.stop)
         afterwards = Afterwards()
         handoffs = SpooledHandoffs(self._catalogue, self._database, spool)
+        await handoffs.recall()
         straight = Straight(handoffs, adapters(self._catalogue, http), afterwards, routing.steady)
         services = FrontServices(
             catalogue=self._catalogue,
@@ -384,7 +391,7 @@ class Service:
             extra=[(PREFIX, worker_app(self._catalogue, self._database, identify, reports))],
         )
         stack.push_async_callback(services.afterwards.finish, DRAIN_SECONDS)
-        doors = front_app(services)
+        doors = FrontApp(services)
         self._opening = opening
 
         async def begin() -> None:
@@ -406,7 +413,10 @@ class Service:
             except NotKnown as why:
                 log.warning("front.shut", why=str(why))
                 opening.undecided(str(why))
-        return _Server(uvicorn.Config(opening, **server_settings(self._front, self._drain.total_seconds())))
+        return _Server(uvicorn.Config(opening, **self._settings(self._front, self._drain.total_seconds())))
+
+    def _settings(self, listener: Listener, drain: float = DRAIN_SECONDS) -> dict[str, Any]:
+        return server_settings(listener, drain, self._catalogue.limits.idle.total_seconds())
 
     def _discover(self, http: httpx.AsyncClient) -> Discover:
         """Finds legacy's runs that passed no door: children of others, and those that its scheduler started."""
@@ -448,7 +458,7 @@ class Service:
             services.waiting = False
 
         self._steps.append(ready)
-        return _Server(uvicorn.Config(control_app(services), **server_settings(self._control)))
+        return _Server(uvicorn.Config(control_app(services), **self._settings(self._control)))
 
 
 def run(

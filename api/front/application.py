@@ -6,7 +6,7 @@ to a FastAPI application: health, the watcher, and the reports of workers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import structlog
@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.front import inngest as inngest_door
 from api.front import trigger_shape
+from api.front import webhook as webhook_door
 from api.front.egress import EgressEdge
-from api.front.exchange import Disconnected, problem
+from api.front.exchange import Disconnected, RawHeaders, Takes, Whole, respond
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
 from api.front.plans import Plans
 from api.front.services import FrontServices
@@ -30,48 +31,67 @@ from shadow.observe import metrics
 
 log = structlog.get_logger(__name__)
 
+Reply = Callable[[int, bytes, RawHeaders], None]
+"""Answers with status, body and headers."""
+
+_WEBHOOKS = "/webhooks/"
+_EVENTS = "/e/"
 _BRINGING_RUNS = ("/trigger", "/batch", "/items")
 """How the paths of Trigger.dev end whose calls bring events."""
 
 
-def front_app(services: FrontServices) -> ASGIApp:
+class FrontApp:
     """The application to be served on the front listener.
 
-    Serve it without the server's own `date` and `server` headers: platforms' answers carry theirs.
-
-    Raises:
-        ValueError: a source's signature settings do not fit its scheme.
+    Serve it without the server's own `date` and `server` headers: platforms' answers carry theirs. A server that has a
+    request whole may offer it to `direct` first.
     """
-    plans = Plans(services.catalogue, services.routing)
-    webhook = WebhookDoor(services, plans)
-    workers = Workers(services)
-    inngest = InngestDoor(services, plans, workers)
-    trigger = TriggerDoor(services, plans, workers)
-    egress = EgressEdge(services.gateway) if services.gateway is not None else None
-    rest = _rest(services)
-    extra = {prefix.strip("/"): _mounted(prefix, app) for prefix, app in services.extra}
 
-    def door(path: str) -> ASGIApp:
-        first = path.partition("/")[2].partition("/")[0]
-        if first == "e":
-            return inngest
-        if first == "webhooks":
-            return webhook
-        if first in ("api", "realtime"):
-            return trigger
-        if first == "egress" and egress is not None:
-            return egress
-        if "/" + first in PASSED_PREFIXES:
-            return inngest.pass_through
-        return extra.get(first, rest)
+    def __init__(self, services: FrontServices) -> None:
+        """
+        Raises:
+            ValueError: a source's signature settings do not fit its scheme.
+        """
+        plans = Plans(services.catalogue, services.routing)
+        workers = Workers(services)
+        self._webhook = WebhookDoor(services, plans)
+        self._inngest = InngestDoor(services, plans, workers)
+        self._trigger = TriggerDoor(services, plans, workers)
+        self._egress = EgressEdge(services.gateway) if services.gateway is not None else None
+        self._rest = _rest(services)
+        self._extra = {prefix.strip("/"): _mounted(prefix, app) for prefix, app in services.extra}
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    def direct(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Take a request without a task of its own: what doors do for an event ends in the group commit, which answers.
+
+        Args:
+            reply: called once, now or later, from the event loop, unless this returns False.
+
+        Returns:
+            False: nothing was done, call the application.
+        """
+        path = scope["path"]
+        if path.startswith(_WEBHOOKS):
+            return self._directly(Door.WEBHOOK, self._webhook.take, scope, body, reply)
+        if path.startswith(_EVENTS):
+            return self._directly(Door.INNGEST, self._inngest.take, scope, body, reply)
+        return False
+
+    def _directly(self, door: Door, take: Takes, scope: Scope, body: bytes, reply: Reply) -> bool:
+        exchange = _Direct(door, reply)
+        try:
+            return take(scope, body, exchange)
+        except Exception as error:
+            exchange.failed(error)
+            return True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await rest(scope, receive, send)
+            await self._rest(scope, receive, send)
             return
         taken_by = _door_of(scope["method"], scope["path"])
         if taken_by is None:
-            await _until_left(door(scope["path"]), scope, receive, send)
+            await _until_left(self._door(scope["path"]), scope, receive, send)
             return
         begun = perf_counter()
         status = 0
@@ -83,20 +103,54 @@ def front_app(services: FrontServices) -> ASGIApp:
             await send(message)
 
         try:
-            await door(scope["path"])(scope, receive, watched)
+            await self._door(scope["path"])(scope, receive, watched)
         except Disconnected:
             log.info("front.client_left")
         except Exception:
             if status:
                 raise  # the answer has begun: the server breaks it off
             log.exception("front.failed", door=taken_by.value)
-            await _FAILED[taken_by](watched)
+            await respond(watched, *_FAILED[taken_by])
         if status >= 400:
             metrics.refused(taken_by, status)
         elif status:
             metrics.answered(taken_by, perf_counter() - begun)
 
-    return application
+    def _door(self, path: str) -> ASGIApp:
+        first = path.partition("/")[2].partition("/")[0]
+        if first == "e":
+            return self._inngest
+        if first == "webhooks":
+            return self._webhook
+        if first in ("api", "realtime"):
+            return self._trigger
+        if first == "egress" and self._egress is not None:
+            return self._egress
+        if "/" + first in PASSED_PREFIXES:
+            return self._inngest.pass_through
+        return self._extra.get(first, self._rest)
+
+
+class _Direct:
+    """The exchange of a request that no task serves."""
+
+    __slots__ = ("_begun", "_door", "_reply")
+
+    def __init__(self, door: Door, reply: Reply) -> None:
+        self._door = door
+        self._reply = reply
+        self._begun = perf_counter()
+
+    def answer(self, whole: Whole) -> None:
+        self._reply(*whole)
+        if whole.status >= 400:
+            metrics.refused(self._door, whole.status)
+        else:
+            metrics.answered(self._door, perf_counter() - self._begun)
+
+    def failed(self, error: Exception) -> None:
+        log.error("front.failed", door=self._door.value, exc_info=error)
+        self.answer(_FAILED[self._door])
 
 
 async def _until_left(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,14 +161,10 @@ async def _until_left(app: ASGIApp, scope: Scope, receive: Receive, send: Send) 
         log.info("front.client_left")
 
 
-async def _webhook_failed(send: Send) -> None:
-    await problem(send, 500, "the delivery could not be taken; send it again")
-
-
-_FAILED: Mapping[Door, Callable[[Send], Awaitable[None]]] = {
-    Door.INNGEST: inngest_door.failed,
-    Door.WEBHOOK: _webhook_failed,
-    Door.TRIGGER: trigger_shape.failed,
+_FAILED: Mapping[Door, Whole] = {
+    Door.INNGEST: inngest_door.FAILED,
+    Door.WEBHOOK: webhook_door.FAILED,
+    Door.TRIGGER: trigger_shape.FAILED,
 }
 """What a door answers to what nobody foresaw."""
 
@@ -123,9 +173,9 @@ def _door_of(method: str, path: str) -> Door | None:
     """The door whose figures a request counts in; None for whatever brings no events."""
     if method != "POST":
         return None
-    if path.startswith("/e/"):
+    if path.startswith(_EVENTS):
         return Door.INNGEST
-    if path.startswith("/webhooks/"):
+    if path.startswith(_WEBHOOKS):
         return Door.WEBHOOK
     if path.startswith("/api/") and path.endswith(_BRINGING_RUNS):
         return Door.TRIGGER

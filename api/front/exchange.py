@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -10,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from shadow.platforms.client import end_to_end
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Tuples, where an answer is given at once: what they make of a head is remembered."""
 
 JSON_HEADERS: RawHeaders = ((b"content-type", b"application/json"),)
 RETRY_AFTER_SECONDS = 2
@@ -27,6 +30,54 @@ class BodyTooLarge(Exception):
 
 class Disconnected(Exception):
     """The client went away before its request was complete."""
+
+
+class Whole(NamedTuple):
+    """A complete answer."""
+
+    status: int
+    body: bytes
+    headers: RawHeaders = JSON_HEADERS
+
+
+class Refused(Exception):
+    """What is answered instead of taking a request."""
+
+    def __init__(self, answer: Whole) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Exchange(Protocol):
+    """Where the answer to a request goes whose body is at hand: to one of the two, once, now or later."""
+
+    def answer(self, whole: Whole) -> None: ...
+
+    def failed(self, error: Exception) -> None:
+        """Something that nobody foresaw."""
+
+
+Takes = Callable[[Scope, bytes, Exchange], bool]
+"""Takes a request with its body, or does nothing and says False: then it wants to be served as an application is."""
+
+
+class Awaited:
+    """An exchange with whoever waits for its answer."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Whole] = asyncio.get_running_loop().create_future()
+
+    def answer(self, whole: Whole) -> None:
+        if not self._future.done():  # who waited may have gone
+            self._future.set_result(whole)
+
+    def failed(self, error: Exception) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+
+    async def whole(self) -> Whole:
+        """The answer, or what failed."""
+        return await self._future
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
@@ -131,7 +182,12 @@ _TITLES = {
 }
 
 
-async def problem(send: Send, status: int, detail: str, headers: RawHeaders = ()) -> None:
-    """Answer with problem details (RFC 9457)."""
+def problem_of(status: int, detail: str, headers: RawHeaders = ()) -> Whole:
+    """Problem details (RFC 9457)."""
     body = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail}
-    await respond(send, status, orjson.dumps(body), (*_PROBLEM_HEADERS, *headers))
+    return Whole(status, orjson.dumps(body), (*_PROBLEM_HEADERS, *headers))
+
+
+async def problem(send: Send, status: int, detail: str, headers: RawHeaders = ()) -> None:
+    """Answer with problem details."""
+    await respond(send, *problem_of(status, detail, headers))

@@ -22,8 +22,12 @@ from api.front.exchange import (
     AS_IT_IS,
     ENCODED,
     JSON_HEADERS,
+    Awaited,
     BodyTooLarge,
+    Exchange,
     RawHeaders,
+    Refused,
+    Whole,
     fields,
     header,
     is_encoded,
@@ -41,7 +45,7 @@ from shadow.access.rates import Rates
 from shadow.catalogue.model import InngestPlatform, InngestSource, Origin, Side
 from shadow.causes.authority import Purpose
 from shadow.intake import inngest_events
-from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Stage
+from shadow.intake.arrival import Arrival, Door, PlannedDispatch, Receipt, Stage
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.inngest_events import EventRefused, InngestEvent
 from shadow.intake.storable import storable_or_none
@@ -54,8 +58,7 @@ PASSED_PREFIXES = ("/fn", "/v0", "/v1", "/v2", "/invoke")
 _EVENT_PREFIXES = ("/invoke",)
 """Those of them that its event API serves."""
 _PREFIX = "/e/"
-_RUN = b"x-shadow-run"
-_EVENT = b"x-shadow-event"
+_OF_WORKERS = (b"x-shadow-run", b"x-shadow-event")
 _SEED = b"x-inngest-event-id-seed"
 _MOST_NAMES = 10
 _CORS: RawHeaders = ((b"access-control-allow-origin", b"*"), (b"vary", b"Origin"))
@@ -93,6 +96,45 @@ class InngestDoor:
             unknown = (PlannedDispatch(Side.CANDIDATE, Stage.DELIVER, self._platform[0], None),)
         return _Source(name, settings.origin, settings.unknown == "forward", unknown)
 
+    def take(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """Take what a producer sends. False, and nothing is done, of what a worker sends."""
+        source = self._keys.holder(scope["path"][len(_PREFIX) :])
+        if source is None or scope["method"] != "POST" or not _is_producers(source, scope):
+            return False
+        try:
+            self._within_rates(scope)
+            self._begin(source, scope, body, exchange)
+        except Refused as refused:
+            exchange.answer(refused.answer)
+        return True
+
+    def _begin(self, source: _Source, scope: Scope, body: bytes, exchange: Exchange) -> None:
+        """Hand in what a producer sends. Raises Refused."""
+        if len(body) > self._limit:
+            raise Refused(self._too_large())
+        try:
+            arrivals = self._arrivals(source, None, inngest_events.parse(body), header(scope, _SEED))
+        except EventRefused as error:
+            raise _refused(source, scope, error) from None
+        if not arrivals:
+            exchange.answer(_taken(()))
+            return
+
+        def settle(outcome: Sequence[Receipt] | Exception) -> None:
+            try:
+                if isinstance(outcome, Exception):
+                    exchange.answer(_not_stored(source, outcome))
+                    return
+                self._kept(arrivals, outcome)
+                exchange.answer(_taken(outcome))
+            except Exception as error:
+                exchange.failed(error)
+
+        try:
+            self._services.intake.hand_in(arrivals, settle)
+        except Overloaded as error:
+            exchange.answer(_not_stored(source, error))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
             await _preflight(scope, send)
@@ -100,50 +142,58 @@ class InngestDoor:
         if scope["method"] != "POST":
             await respond(send, 405, b"", ((b"allow", b"POST"),))
             return
-        key = scope["path"][len(_PREFIX) :]
-        source = self._keys.holder(key)
+        source = self._keys.holder(scope["path"][len(_PREFIX) :])
         if source is None:
             await respond(send, 401, b'{"status":401,"message":"","error":"Event key not found"}', _HEADERS)
             return
-        if self._rates is not None and (wait := self._rates.wait(key, time.monotonic())) > 0:
-            again = (b"retry-after", str(math.ceil(wait)).encode())
-            await _refuse(send, 429, "this event key sends more than limits.requests_per_second", (*_HEADERS, again))
-            return
+        try:
+            await respond(send, *await self._answered(source, scope, receive))
+        except Refused as refused:
+            await respond(send, *refused.answer)
+
+    async def _answered(self, source: _Source, scope: Scope, receive: Receive) -> Whole:
+        """Raises Refused."""
+        self._within_rates(scope)
         try:
             body = await read_body(scope, receive, self._limit)
         except BodyTooLarge:
-            await _refuse(send, 413, f"request is larger than {self._limit} bytes")
-            return
+            return self._too_large()
+        if _is_producers(source, scope):
+            exchange = Awaited()
+            self._begin(source, scope, body, exchange)
+            return await exchange.whole()
         try:
             events = inngest_events.parse(body)
-            worker = await self._worker(source, scope)
+            worker = await self._workers.of(source.origin, told_by(fields(scope)))
             arrivals = self._arrivals(source, worker, events, header(scope, _SEED))
-        except EventRefused as error:
-            log.info("front.refused", door="inngest", source=source.name)
-            if is_encoded(scope):
-                await _refuse(send, 415, ENCODED, (*_HEADERS, *AS_IT_IS))
-            else:
-                await _refuse(send, 400, str(error))
-            return
-        except UnknownRun as error:
-            log.warning("front.run_unknown", door="inngest", source=source.name)
-            await _refuse(send, 503, f"{error}; send the events again", retry_headers(_HEADERS))
-            return
-        except psycopg.Error as error:
-            await self._not_stored(send, source, error)
-            return
-        try:
             receipts = await self._services.intake.accept(arrivals) if arrivals else ()
-            if self._services.straight is not None:
-                self._services.straight.events(arrivals, receipts)
+            self._kept(arrivals, receipts)
             if worker is not None and receipts:
                 await self._workers.note(worker, [receipt.event_id for receipt in receipts])
+        except EventRefused as error:
+            raise _refused(source, scope, error) from None
+        except UnknownRun as error:
+            log.warning("front.run_unknown", door="inngest", source=source.name)
+            return _refusal(503, f"{error}; send the events again", retry_headers(_HEADERS))
         except (psycopg.Error, Overloaded) as error:
-            await self._not_stored(send, source, error)
+            return _not_stored(source, error)
+        return _taken(receipts)
+
+    def _within_rates(self, scope: Scope) -> None:
+        if self._rates is None:
             return
-        # Upstream, too, answers a request without events with one empty id.
-        ids = [receipt.upstream_id for receipt in receipts] or [""]
-        await respond(send, 200, orjson.dumps({"ids": ids, "status": 200}), _HEADERS)
+        wait = self._rates.wait(scope["path"][len(_PREFIX) :], time.monotonic())
+        if wait > 0:
+            again = (b"retry-after", str(math.ceil(wait)).encode())
+            error = "this event key sends more than limits.requests_per_second"
+            raise Refused(_refusal(429, error, (*_HEADERS, again)))
+
+    def _too_large(self) -> Whole:
+        return _refusal(413, f"request is larger than {self._limit} bytes")
+
+    def _kept(self, arrivals: Sequence[Arrival], receipts: Sequence[Receipt]) -> None:
+        if self._services.straight is not None:
+            self._services.straight.events(arrivals, receipts)
 
     async def pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one of the platform's own paths on to it."""
@@ -153,16 +203,6 @@ class InngestDoor:
         settings = self._platform[1]
         base = settings.event_url if scope["path"].startswith(_EVENT_PREFIXES) else settings.api_url
         await pass_through(self._services.http, base, scope, receive, send, _unreachable)
-
-    async def _not_stored(self, send: Send, source: _Source, error: Exception) -> None:
-        log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
-        await _refuse(send, 503, "events could not be stored; send them again", retry_headers(_HEADERS))
-
-    async def _worker(self, source: _Source, scope: Scope) -> Worker | None:
-        """The worker that sends this; None for a producer, of which no more is asked."""
-        if source.origin is Origin.PRODUCER and header(scope, _RUN) is None and header(scope, _EVENT) is None:
-            return None
-        return await self._workers.of(source.origin, told_by(fields(scope)))
 
     def _arrivals(
         self, source: _Source, worker: Worker | None, events: Sequence[InngestEvent], seed_header: str | None
@@ -234,13 +274,45 @@ def _platform(services: FrontServices) -> tuple[str, InngestPlatform] | None:
     return None
 
 
-async def _refuse(send: Send, status: int, error: str, headers: RawHeaders = _HEADERS) -> None:
-    await respond(send, status, orjson.dumps({"ids": [""], "status": status, "error": error}), headers)
+def _is_producers(source: _Source, scope: Scope) -> bool:
+    """Whether it is no worker that sends this."""
+    if source.origin is not Origin.PRODUCER:
+        return False
+    for name, _value in scope["headers"]:  # noqa: SIM110 (a generator costs more than what it would go through)
+        if name in _OF_WORKERS:
+            return False
+    return True
 
 
-async def failed(send: Send) -> None:
-    """Something that nobody foresaw."""
-    await _refuse(send, 500, "internal server error")
+def _taken(receipts: Sequence[Receipt]) -> Whole:
+    # Upstream, too, answers a request without events with one empty id.
+    if len(receipts) == 1:
+        return Whole(200, b'{"ids":["%s"],"status":200}' % receipts[0].upstream_id.encode(), _HEADERS)
+    ids = [receipt.upstream_id for receipt in receipts] or [""]
+    return Whole(200, orjson.dumps({"ids": ids, "status": 200}), _HEADERS)
+
+
+def _not_stored(source: _Source, error: Exception) -> Whole:
+    """Raises the error where it is none of the database's."""
+    if not isinstance(error, psycopg.Error | Overloaded):
+        raise error
+    log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
+    return _refusal(503, "events could not be stored; send them again", retry_headers(_HEADERS))
+
+
+def _refused(source: _Source, scope: Scope, error: EventRefused) -> Refused:
+    log.info("front.refused", door="inngest", source=source.name)
+    if is_encoded(scope):
+        return Refused(_refusal(415, ENCODED, (*_HEADERS, *AS_IT_IS)))
+    return Refused(_refusal(400, str(error)))
+
+
+def _refusal(status: int, error: str, headers: RawHeaders = _HEADERS) -> Whole:
+    return Whole(status, orjson.dumps({"ids": [""], "status": status, "error": error}), headers)
+
+
+FAILED = _refusal(500, "internal server error")
+"""What is answered to what nobody foresaw."""
 
 
 async def _unreachable(send: Send, error: str) -> None:

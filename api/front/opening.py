@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.front.application import FrontApp, Reply
 from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
 
 _EGRESS = "/egress/"
@@ -51,6 +52,10 @@ class Opening:
     def whole(self, doors: ASGIApp) -> None:
         """Everything is open."""
         self._open, self._is_whole = doors, True
+
+    def direct(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """What the doors take without a task, while they are open (`FrontApp.direct`)."""
+        return isinstance(self._open, FrontApp) and self._open.direct(scope, body, reply)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._open is not None and (self._is_whole or not scope["path"].startswith(_EGRESS)):

@@ -25,6 +25,8 @@ class Accepts(Protocol):
 
     async def accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]: ...
 
+    def hand_in(self, arrivals: Sequence[Arrival], settle: Callable[[Sequence[Receipt] | Exception], None]) -> None: ...
+
 
 class Decides(Protocol):
     """The routing, as far as doors know it."""

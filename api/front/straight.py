@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -54,6 +55,10 @@ class Straight:
         if arrival.dedupe is None or arrival.decision is None or self._steady is None:
             return True
         return self._steady(arrival.decision.route, arrival.dedupe.lifetime)
+
+    def passed_on(self, event_id: UUID) -> bool:
+        """Whether a spooled webhook was taken by its app, as far as this machine knows."""
+        return self._handoffs.passed_on(event_id)
 
     def begin(self, arrival: Arrival, receipt: Receipt, work: Callable[[], Awaitable[object]]) -> None:
         """Do that work for a spooled event, if it may go now."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from api.front.exchange import JSON_HEADERS, RawHeaders, respond, retry_headers
+from api.front.exchange import JSON_HEADERS, RawHeaders, Whole, respond, retry_headers
 from api.front.keys import signed
 from shadow.catalogue.model import TriggerPlatform
 
@@ -91,9 +91,8 @@ async def unauthorized(send: Send) -> None:
     await respond(send, 403, orjson.dumps(body), _HEADERS)
 
 
-async def failed(send: Send) -> None:
-    """Something that nobody foresaw (reference 1.6)."""
-    await respond(send, 500, b'{"error":"Internal Server Error"}', _HEADERS)
+FAILED = Whole(500, b'{"error":"Internal Server Error"}', _HEADERS)
+"""What is answered to what nobody foresaw (reference 1.6)."""
 
 
 async def taken(send: Send, platform: TriggerPlatform, status: int, body: Mapping[str, Any], *scopes: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -15,12 +16,17 @@ from starlette.types import Receive, Scope, Send
 from api.front.exchange import (
     AS_IT_IS,
     ENCODED,
+    Awaited,
     BodyTooLarge,
+    Exchange,
+    Refused,
+    Whole,
     fields,
     is_encoded,
     pairs,
     pass_back,
     problem,
+    problem_of,
     read_body,
     respond,
     retry_headers,
@@ -42,7 +48,7 @@ from shadow.store.database import Work
 log = structlog.get_logger(__name__)
 
 _PREFIX = "/webhooks/"
-_IGNORED = b'{"status":"ignored"}'
+_IGNORED = Whole(202, b'{"status":"ignored"}')
 _MARGIN = timedelta(seconds=10)
 """By which the door's own forward ends before the workers would begin."""
 _PAUSE = timedelta(seconds=5)
@@ -73,6 +79,8 @@ class WebhookDoor:
     def __init__(self, services: FrontServices, plans: Plans) -> None:
         self._services = services
         self._plans = plans
+        self._passing: set[UUID] = set()
+        """Spooled deliveries that are being passed on."""
         self._limit = services.catalogue.limits.body_bytes
         self._sources = {
             name: self._made_ready(name, settings)
@@ -93,6 +101,37 @@ class WebhookDoor:
             by_body=settings.dedupe == "body",
         )
 
+    def take(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """Take a delivery that is passed on to nobody. False, and nothing is done, of any other."""
+        source = self._sources.get(scope["path"][len(_PREFIX) :])
+        if source is None or source.forward is not None or scope["method"] != "POST":
+            return False
+        try:
+            delivery = self._read(source, scope, body)
+        except Refused as refused:
+            exchange.answer(refused.answer)
+            return True
+        if isinstance(delivery.read, Ignored):
+            exchange.answer(_IGNORED)
+            return True
+        arrival = self._arrival(source, delivery)
+
+        def settle(outcome: Sequence[Receipt] | Exception) -> None:
+            try:
+                if isinstance(outcome, Exception):
+                    exchange.answer(_not_stored(source, outcome))
+                    return
+                self._kept(source, arrival, outcome[0])
+                exchange.answer(_taken(outcome[0]))
+            except Exception as error:
+                exchange.failed(error)
+
+        try:
+            self._services.intake.hand_in((arrival,), settle)
+        except Overloaded as error:
+            exchange.answer(_not_stored(source, error))
+        return True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         source = self._sources.get(scope["path"][len(_PREFIX) :])
         if source is None:
@@ -104,54 +143,72 @@ class WebhookDoor:
         try:
             body = await read_body(scope, receive, self._limit)
         except BodyTooLarge:
-            await problem(send, 413, f"the body is longer than {self._limit} bytes")
+            await respond(send, *self._too_large())
             return
+        exchange = Awaited()
+        if self.take(scope, body, exchange):
+            await respond(send, *await exchange.whole())
+            return
+        try:
+            delivery = self._read(source, scope, body)
+        except Refused as refused:
+            await respond(send, *refused.answer)
+            return
+        await self._take(source, delivery, send)
+
+    def _too_large(self) -> Whole:
+        return problem_of(413, f"the body is longer than {self._limit} bytes")
+
+    def _read(self, source: _Source, scope: Scope, body: bytes) -> webhook.Delivery:
+        """Verify, parse, map.
+
+        Raises:
+            Refused: it is not what the source's provider sends.
+        """
+        if len(body) > self._limit:
+            raise Refused(self._too_large())
         named = fields(scope)
         try:
             source.check(named, body, self._services.clock())
         except signatures.SignatureRejected as error:
             log.warning("front.signature_rejected", source=source.name, reason=str(error))
-            await problem(send, 401, f"the signature was not accepted: {error}")
-            return
+            raise Refused(problem_of(401, f"the signature was not accepted: {error}")) from None
         try:
             document = webhook.document(body, named.get("content-type", ""))
         except webhook.BadBody as error:
-            if is_encoded(scope):
-                await problem(send, 415, ENCODED, AS_IT_IS)
-            else:
-                await problem(send, 400, str(error))
-            return
+            encoded = is_encoded(scope)
+            raise Refused(problem_of(415, ENCODED, AS_IT_IS) if encoded else problem_of(400, str(error))) from None
         delivery = webhook.delivery(source.name, source.mapper, body, document, (), named, by_body=source.by_body)
         if source.forward is not None or not isinstance(delivery.read, MappedEvent):
             delivery = replace(delivery, headers=pairs(scope))  # kept, or passed on, as it came
-        await self._take(source, delivery, send)
+        return delivery
 
-    async def _take(self, source: _Source, delivery: webhook.Delivery, send: Send) -> None:
-        ignored = isinstance(delivery.read, Ignored)
-        if ignored and source.forward is None:
-            await respond(send, 202, _IGNORED)
-            return
+    def _arrival(self, source: _Source, delivery: webhook.Delivery) -> Arrival:
         if isinstance(delivery.read, MappedEvent):
             read = delivery.read
             plan = self._plans.of(source.name, read.name, Origin.PRODUCER, read.tenant, read.data)
         else:
             plan = self._plans.without_task(source.name)
-        arrival = webhook.arrival(delivery, plan.dispatches, plan.decision, plan.ramp_key)
+        return webhook.arrival(delivery, plan.dispatches, plan.decision, plan.ramp_key)
+
+    def _kept(self, source: _Source, arrival: Arrival, receipt: Receipt) -> None:
+        if arrival.mapping_error is not None:
+            log.warning("front.unmapped", source=source.name, event_id=str(receipt.event_id))
+        if receipt.spooled is not None and self._services.straight is not None:
+            self._services.straight.events((arrival,), (receipt,))
+
+    async def _take(self, source: _Source, delivery: webhook.Delivery, send: Send) -> None:
+        arrival = self._arrival(source, delivery)
         try:
             receipt = (await self._services.intake.accept((arrival,)))[0]
         except (psycopg.Error, Overloaded) as error:
-            log.error("front.not_stored", door="webhook", source=source.name, error=type(error).__name__)
-            await problem(send, 503, "the delivery could not be stored; send it again", retry_headers(()))
+            await respond(send, *_not_stored(source, error))
             return
-        if isinstance(delivery.read, webhook.Unmapped):
-            log.warning("front.unmapped", source=source.name, event_id=str(receipt.event_id))
+        self._kept(source, arrival, receipt)
         forwards = any(dispatch.stage is Stage.FORWARD for dispatch in arrival.dispatches)
-        if receipt.spooled is not None and self._services.straight is not None:
-            self._services.straight.events((arrival,), (receipt,))
-            if forwards and not source.passthrough:
-                self._services.straight.begin(
-                    arrival, receipt, partial(self._passed_on, source, delivery, arrival, receipt)
-                )
+        straight = self._services.straight
+        if receipt.spooled is not None and straight is not None and forwards and not source.passthrough:
+            straight.begin(arrival, receipt, partial(self._passed_on, source, delivery, arrival, receipt))
         if source.passthrough and forwards:
             if receipt.spooled is None:
                 answer = await self._forwarded(source, delivery, receipt.event_id, receipt.duplicate)
@@ -160,23 +217,27 @@ class WebhookDoor:
             if answer is not None:
                 await respond(send, answer.status, answer.body, pass_back(answer.headers))
                 return
-        if ignored:
-            await respond(send, 202, _IGNORED)
-            return
-        duplicate = "true" if receipt.duplicate else "false"
-        await respond(send, 202, f'{{"id":"{receipt.event_id}","duplicate":{duplicate}}}'.encode())
+        await respond(send, *(_IGNORED if isinstance(delivery.read, Ignored) else _taken(receipt)))
 
     async def _passed_on(
         self, source: _Source, delivery: webhook.Delivery, arrival: Arrival, receipt: Receipt
     ) -> Answer | None:
-        """Pass a spooled delivery on. None when there is no answer, or when it may have been another side's before."""
+        """Pass a spooled delivery on. None when there is no answer, when it was passed on before, or when it may have
+        been another side's before."""
         straight = self._services.straight
         if straight is None or source.forward is None or source.forward_name is None or not straight.may_go(arrival):
             return None
-        answer = await _send(self._services.http, source.forward, delivery)
-        reach("webhook.forwarded")
-        if answer is not None and 200 <= answer.status < 300:
-            await straight.handed(Handed(receipt.event_id, Side.LEGACY, None, source.forward_name))
+        event_id = receipt.event_id
+        if event_id in self._passing or straight.passed_on(event_id):
+            return None  # its provider sends it again
+        self._passing.add(event_id)
+        try:
+            answer = await _send(self._services.http, source.forward, delivery)
+            reach("webhook.forwarded")
+            if answer is not None and 200 <= answer.status < 300:
+                await straight.handed(Handed(event_id, Side.LEGACY, None, source.forward_name))
+        finally:
+            self._passing.discard(event_id)
         return answer
 
     async def _forwarded(
@@ -192,6 +253,8 @@ class WebhookDoor:
         database = self._services.database
         try:
             if duplicate:
+                if self._services.straight is not None and self._services.straight.passed_on(event_id):
+                    return None  # the event is written down, and that it was passed on is about to be
                 async with database.connection(Work.ACCEPT) as connection:
                     if not await answers.take_over(connection, event_id, PASSTHROUGH_PATIENCE):
                         return None
@@ -209,6 +272,23 @@ class WebhookDoor:
             log.exception("front.forward_not_recorded", source=source.name)
             return None
         return answer
+
+
+def _taken(receipt: Receipt) -> Whole:
+    duplicate = "true" if receipt.duplicate else "false"
+    return Whole(202, f'{{"id":"{receipt.event_id}","duplicate":{duplicate}}}'.encode())
+
+
+def _not_stored(source: _Source, error: Exception) -> Whole:
+    """Raises the error where it is none of the database's."""
+    if not isinstance(error, psycopg.Error | Overloaded):
+        raise error
+    log.error("front.not_stored", door="webhook", source=source.name, error=type(error).__name__)
+    return problem_of(503, "the delivery could not be stored; send it again", retry_headers(()))
+
+
+FAILED = problem_of(500, "the delivery could not be taken; send it again")
+"""What is answered to what nobody foresaw."""
 
 
 async def _send(http: httpx.AsyncClient, platform: HttpPlatform, delivery: webhook.Delivery) -> Answer | None:

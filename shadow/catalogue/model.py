@@ -254,6 +254,9 @@ class Limits(Strict):
     """Of each token at the control API, in each process, and twice that at once; null: unlimited."""
     sign_ins_per_minute: float = Field(10.0, gt=0)
     """Tokens that may be tried at the pages from one address, in each process."""
+    idle: Duration = timedelta(seconds=75)
+    """How long a connection is kept between two requests. Load balancers keep theirs for 60 seconds and use them again:
+    were we to close first, what they send just then would be lost."""
 
 
 class Catalogue(Strict):

@@ -192,27 +192,26 @@ def _mapped(event: _Mapping, document: Document) -> MappedEvent:
     data = event.data.evaluate(document)
     if not isinstance(data, dict):
         raise MappingFailed(f"{event.where}.data", "a mapping", kind_of(data))
+    where, tenant, moment = event.where, event.tenant, event.occurred_at
     return MappedEvent(
         name=event.name,
-        id=_value(event.id, _name, f"{event.where}.id", document),
+        id=None if event.id is None else _value(event.id, _name, where, "id", document),
         data=data,
-        tenant=_value(event.tenant, _name, f"{event.where}.tenant", document),
-        occurred_at=_value(event.occurred_at, to_datetime, f"{event.where}.occurred_at", document),
+        tenant=None if tenant is None else _value(tenant, _name, where, "tenant", document),
+        occurred_at=None if moment is None else _value(moment, to_datetime, where, "occurred_at", document),
     )
 
 
 def _value(
-    expression: CompiledExpression | None, convert: Callable[[JSON], T], where: str, document: Document
+    expression: CompiledExpression, convert: Callable[[JSON], T], where: str, key: str, document: Document
 ) -> T | None:
-    if expression is None:
-        return None
     value = expression.evaluate(document)
     if value is None:
         return None
     try:
         return convert(value)
     except CastFailed as error:
-        raise MappingFailed(where, error.expected, error.found) from None
+        raise MappingFailed(f"{where}.{key}", error.expected, error.found) from None
 
 
 def _name(value: JSON) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from shadow.store.arrays import Uuids
 from shadow.store.database import Database, Work
 
 _THERE = b"SELECT id FROM events WHERE id = ANY(%s)"
+_MOST_PASSED_ON = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,33 @@ class SpooledHandoffs:
         self._catalogue = catalogue
         self._database = database
         self._spool = spool
+        self._passed_on: dict[UUID, None] = {}
+        """Webhooks that the app has taken, as long as only the spool knows."""
         spool.writers[Kind.HANDED] = self._write_handed
         spool.writers[Kind.REFUSED] = self._write_refused
         spool.writers[Kind.TAGS] = self._write_tags
+
+    async def recall(self) -> None:
+        """Learn what processes that are no more have spooled."""
+        for body in await asyncio.to_thread(self._spool.waiting, Kind.HANDED):
+            self._note(decode(Handed, body))
+
+    def passed_on(self, event_id: UUID) -> bool:
+        """Whether the app has taken that webhook, as far as the spool knows."""
+        return event_id in self._passed_on
+
+    def _note(self, one: Handed) -> None:
+        if one.side is Side.LEGACY and one.task is None:
+            self._passed_on[one.event_id] = None
+            if len(self._passed_on) > _MOST_PASSED_ON:
+                del self._passed_on[next(iter(self._passed_on))]
 
     async def handed(self, one: Handed) -> None:
         """
         Raises:
             NotSpooled: the workers hand it over again, under the same key.
         """
+        self._note(one)
         await self._spool.append(Kind.HANDED, encode(one))
 
     async def refused(self, one: Refused) -> None:
@@ -92,6 +112,8 @@ class SpooledHandoffs:
         if started:
             async with self._database.connection(Work.ACCEPT) as connection:
                 await record_started(connection, self._catalogue, started)
+        for mark in marks:
+            self._passed_on.pop(mark.event_id, None)
 
     async def _write_refused(self, bodies: Sequence[bytes]) -> None:
         marks = list(map(partial(decode, Refused), bodies))

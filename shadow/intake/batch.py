@@ -182,8 +182,10 @@ class Batch:
         return found
 
     def _template(self, arrival: Arrival) -> int:
-        """The number of what this arrival shares with others of the batch. Decisions are told apart by identity."""
-        shared = (arrival.source, arrival.door, arrival.origin, arrival.name, id(arrival.decision), arrival.descent)
+        """The number of what this arrival shares with others of the batch. Decisions are told apart by identity, and so
+        are the members of enums, whose hash is Python."""
+        door, origin, decision = id(arrival.door), id(arrival.origin), id(arrival.decision)
+        shared = (arrival.source, door, origin, arrival.name, decision, arrival.descent)
         return self._templates.setdefault(shared, (len(self._templates), arrival))[0]
 
     @property

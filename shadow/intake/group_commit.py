@@ -25,7 +25,7 @@ class _Submission(NamedTuple, Generic[Item, Result]):
     items: Sequence[Item]
     size: int
     """Bytes of its items."""
-    future: asyncio.Future[Sequence[Result]]
+    settle: Callable[[Sequence[Result] | Exception], None]
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -94,18 +94,41 @@ class GroupCommit(Generic[Item, Result]):
         """
         if not self._running:
             raise RuntimeError("the group commit is not running")
+        future: asyncio.Future[Sequence[Result]] = self._loop.create_future()
+
+        def settle(outcome: Sequence[Result] | Exception) -> None:
+            if future.done():  # a caller that went away is none of the others' business
+                return
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.hand_in(items, settle)
+        return await future
+
+    def hand_in(self, items: Sequence[Item], settle: Callable[[Sequence[Result] | Exception], None]) -> None:
+        """`submit` without a task that waits: of thousands a second, waking them would be felt.
+
+        Args:
+            settle: called once, from the event loop, with what `submit` would return or with the error of the write.
+
+        Raises:
+            Overloaded: too much is waiting.
+            RuntimeError: not started, or stopped.
+        """
+        if not self._running:
+            raise RuntimeError("the group commit is not running")
         size = sum(map(self._size, items))
         if self._waiting_items + len(items) > self._max_waiting or self._waiting_bytes + size > self._max_waiting_bytes:
             raise Overloaded
-        future: asyncio.Future[Sequence[Result]] = self._loop.create_future()
-        self._waiting.append(_Submission(items, size, future))
+        self._waiting.append(_Submission(items, size, settle))
         self._waiting_items += len(items)
         self._waiting_bytes += size
         if not self._begins:
             # Not at once: what else this turn of the event loop brings goes along.
             self._begins = True
             self._loop.call_soon(self._begin)
-        return await future
 
     def _begin(self) -> None:
         """Begin what writes may begin."""
@@ -149,11 +172,17 @@ class GroupCommit(Generic[Item, Result]):
                 await self._store(submissions[half:])
                 return
             for submission in submissions:
-                if not submission.future.done():
-                    submission.future.set_exception(error)
+                self._settle(submission, error)
             return
         position = 0
-        for items, _size, future in submissions:
-            if not future.done():  # a caller that went away is none of the others' business
-                future.set_result(results[position : position + len(items)])
-            position += len(items)
+        for submission in submissions:
+            end = position + len(submission.items)
+            self._settle(submission, results[position:end])
+            position = end
+
+    def _settle(self, submission: _Submission[Item, Result], outcome: Sequence[Result] | Exception) -> None:
+        try:
+            submission.settle(outcome)
+        except Exception as error:  # the others of the batch still have to hear
+            told = {"message": "a caller of the group commit failed to settle", "exception": error}
+            self._loop.call_exception_handler(told)

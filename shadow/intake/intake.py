@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
@@ -60,6 +60,23 @@ def _may_be_of_the_events(error: Exception) -> bool:
     return not is_away(error)
 
 
+def _untold() -> OperationalError:
+    return OperationalError("stored, but the events that hold the duplicates' keys could not be read")
+
+
+def _count(arrivals: Sequence[Arrival], receipts: Sequence[Receipt]) -> None:
+    """Count what is durable. Doors are told apart by identity: the hash of an enum's member is Python."""
+    kinds: dict[tuple[int, str, bool], int] = {}
+    doors = {}
+    for arrival, receipt in zip(arrivals, receipts, strict=True):
+        door = arrival.door
+        kind = (id(door), arrival.source, receipt.duplicate)
+        kinds[kind] = kinds.get(kind, 0) + 1
+        doors[id(door)] = door
+    for (number, source, duplicate), count in kinds.items():
+        metrics.accepted(doors[number], source, "duplicate" if duplicate else "accepted", count)
+
+
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
@@ -82,6 +99,11 @@ class Intake:
         self._bell = Bell(database)
 
     async def start(self) -> None:
+        if self._spool is not None:
+            # What a process that is no more took and the database does not know yet may be sent again, to this one.
+            for body in reversed(await asyncio.to_thread(self._spool.waiting, Kind.EVENTS)):
+                for event in (await asyncio.to_thread(decode, SpooledBatch, body)).events:
+                    self._given_out.note(event.arrival, event.event_id, event.upstream_id)
         await self._bell.start()
         await self._commits.start()
 
@@ -102,8 +124,28 @@ class Intake:
         """
         receipts = await self._commits.submit(arrivals)
         if _UNTOLD in receipts:
-            raise OperationalError("stored, but the events that hold the duplicates' keys could not be read")
+            raise _untold()
         return receipts
+
+    def hand_in(self, arrivals: Sequence[Arrival], settle: Callable[[Sequence[Receipt] | Exception], None]) -> None:
+        """`accept` without a task that waits.
+
+        Args:
+            settle: called once, from the event loop, with the receipts, or with what `accept` would raise.
+
+        Raises:
+            Overloaded: as `accept`.
+        """
+
+        def told(outcome: Sequence[Receipt] | Exception) -> None:
+            if not isinstance(outcome, Exception):
+                for receipt in outcome:
+                    if receipt is _UNTOLD:
+                        outcome = _untold()
+                        break
+            settle(outcome)
+
+        self._commits.hand_in(arrivals, told)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         batch = Batch(arrivals)
@@ -126,9 +168,7 @@ class Intake:
             # Who brings a duplicate that can't be looked up comes again. Nobody else shall: an event without a key
             # would be stored a second time.
             receipts = [_UNTOLD if receipt.event_id in stale else receipt for receipt in receipts]
-        kinds = Counter((it.door, it.source, receipt.duplicate) for it, receipt in zip(arrivals, receipts, strict=True))
-        for (door, source, duplicate), number in kinds.items():
-            metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
+        _count(arrivals, receipts)
         return receipts
 
     async def _spooled(self, batch: Batch, error: Exception) -> list[Receipt]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -79,12 +80,13 @@ def _plain_hmac(
     header: str, prefix: str, algorithm: str, encode: Callable[[bytes], bytes], keys: Sequence[bytes]
 ) -> Check:
     """A digest of the body, and nothing else, in one header."""
+    digests = [_digests(key, algorithm) for key in keys]
 
     def check(headers: Headers, body: bytes, now: datetime) -> None:
         given = _required(headers, header)
         if not given.startswith(prefix):
             raise SignatureRejected(f"header {header}: expected it to start with {prefix!r}")
-        _any_matches((given[len(prefix) :].encode(),), [encode(hmac.digest(key, body, algorithm)) for key in keys])
+        _any_matches((given[len(prefix) :].encode(),), [encode(digest(body)) for digest in digests])
 
     return check
 
@@ -176,6 +178,29 @@ def _any_matches(candidates: Sequence[bytes], expected: Iterable[bytes]) -> None
             if hmac.compare_digest(candidate, digest):
                 return
     raise SignatureRejected("no signature matches")
+
+
+def _digests(key: bytes, algorithm: str) -> Callable[[bytes], bytes]:
+    """`hmac.digest(key, ..., algorithm)`, with the two states that depend on the key alone made ready (RFC 2104): for a
+    body of a kilobyte half of its time went into them."""
+    inner, outer = hashlib.new(algorithm), hashlib.new(algorithm)
+    if len(key) > inner.block_size:
+        key = hashlib.new(algorithm, key).digest()
+    padded = key.ljust(inner.block_size, b"\0")
+    inner.update(padded.translate(_INNER))
+    outer.update(padded.translate(_OUTER))
+
+    def digest(message: bytes) -> bytes:
+        within, around = inner.copy(), outer.copy()
+        within.update(message)
+        around.update(within.digest())
+        return around.digest()
+
+    return digest
+
+
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 def _hex(digest: bytes) -> bytes:

@@ -39,10 +39,11 @@ Given = tuple[UUID, str]
 
 
 class GivenOut:
-    """The ids that this process gave, while the database is away, to events that no platform would know again.
+    """The ids that were given, while the database is away, to events that no platform would know again.
 
-    Inngest's SDK marks a request that it sends again by a seed, of which Inngest itself is not told: it is Shadow that
-    knows the events again. Those that were handed over straight would run a second time.
+    Inngest's SDK marks a request that it sends again by a seed, of which Inngest itself is not told, and an app that a
+    webhook is passed on to need not look at its delivery id: it is Shadow that knows them again. Those that were handed
+    over straight would run a second time.
     """
 
     def __init__(self, clock: Callable[[], float], *, most: int = 100_000) -> None:
@@ -61,7 +62,8 @@ class GivenOut:
     def note(self, arrival: Arrival, event_id: UUID, upstream_id: str) -> None:
         """The event is spooled."""
         dedupe = arrival.dedupe
-        if dedupe is None or arrival.door is not Door.INNGEST or arrival.delivery_id is not None:
+        seeded = arrival.door is Door.INNGEST and arrival.delivery_id is None
+        if dedupe is None or not (seeded or arrival.door is Door.WEBHOOK):
             return
         until = self._clock() + dedupe.lifetime.total_seconds()
         self._ids[dedupe.scope, dedupe.key] = (until, (event_id, upstream_id))

@@ -18,6 +18,7 @@ from shadow.intake.arrival import Arrival, DedupeKey, Door, PlannedDispatch, Sta
 from shadow.intake.storable import key_of, storable
 
 JSON = Any
+_JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
 UNMAPPED = "unmapped"
@@ -63,7 +64,7 @@ def document(body: bytes, content_type: str) -> JSON:
     Raises:
         BadBody: it is neither.
     """
-    if content_type.partition(";")[0].strip().lower() == _FORM:
+    if content_type != _JSON and content_type.partition(";")[0].strip().lower() == _FORM:
         try:
             return dict(parse_qsl(body.decode(), keep_blank_values=True))
         except UnicodeDecodeError as error:
@@ -111,7 +112,7 @@ def arrival(
     if isinstance(read, Unmapped):
         dispatches = (*dispatches, PlannedDispatch(Side.LEGACY, Stage.MAP, delivery.source, None, State.DEAD))
     # A webhook is kept as it came only where it must be passed on, or mapped again later.
-    kept = mapped is None or any(dispatch.stage is Stage.FORWARD for dispatch in dispatches)
+    kept = mapped is None or _is_forwarded(dispatches)
     derived = f"{delivery.source}:{identifier}" if identifier is not None else None
     return Arrival(
         source=delivery.source,
@@ -131,6 +132,13 @@ def arrival(
         mapping_error=read.reason if isinstance(read, Unmapped) else None,
         ramp_key=ramp_key,
     )
+
+
+def _is_forwarded(dispatches: tuple[PlannedDispatch, ...]) -> bool:
+    for dispatch in dispatches:  # noqa: SIM110 (a generator costs more than what it would go through)
+        if dispatch.stage is Stage.FORWARD:
+            return True
+    return False
 
 
 def _dedupe(delivery: Delivery, mapped: MappedEvent | None) -> DedupeKey | None:

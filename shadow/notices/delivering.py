@@ -139,6 +139,7 @@ class NoticeLoop:
             if made:
                 await connection.execute(_FAN, [list(column) for column in zip(*made, strict=True)])
             await connection.execute(_FANNED, ([row[0] for row in rows],))
+        reach("notices.fanned")
         for name in {name for _delivery, _notice, name in made}:
             self._woken[name].set()
         return len(rows)

@@ -289,6 +289,7 @@ async def _start_all(
             progress(done, len(originals))
             if (because := await _start(database, repeater, copies, asked, replay, original)) is not None:
                 skipped[str(original.pair)] = because
+            reach("replays.repeated")
     progress(len(originals), len(originals))
     if skipped:
         async with database.connection(Work.CONTROL) as connection:

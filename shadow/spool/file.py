@@ -145,6 +145,23 @@ class SpoolFile:
             cursor.close()
         return found
 
+    def newest(self, kind: str, most_bytes: int) -> list[bytes]:
+        """The bodies of the last items of that kind that wait, the last one first."""
+        found: list[bytes] = []
+        size = 0
+        with self._turn:
+            cursor = self._connection.execute(
+                "SELECT body FROM items WHERE kind = ? AND refused IS NULL AND id > ? ORDER BY id DESC",
+                (kind, self._past.get(kind, 0)),
+            )
+            for (body,) in cursor:
+                size += len(body)
+                if size > most_bytes:
+                    break
+                found.append(body)
+            cursor.close()
+        return found
+
     def kinds(self) -> set[str]:
         """Those of which something waits."""
         with self._turn:

@@ -16,6 +16,7 @@ import structlog
 
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
+from shadow.sealing.master import WrongSealingKey
 from shadow.sealing.vault import Vault
 from shadow.spool.file import SUFFIX, SpoolFile
 from shadow.store.rounds import Rounds
@@ -172,6 +173,20 @@ class Spool:
         with self._turn:
             own = [self._own] if self._own is not None else []
         return [*self._adopted.values(), *own]
+
+    def waiting(self, kind: Kind) -> list[bytes]:
+        """What items of a kind say that wait, of this process and of those that are no more; of very many the newest.
+
+        Blocking.
+        """
+        found = []
+        for file in self.files():
+            for body in file.newest(kind.value, _MOST_WAITING):
+                try:
+                    found.append(self.opened(body))
+                except WrongSealingKey:
+                    continue  # set aside when its turn comes
+        return found
 
     def measure(self) -> None:
         """Count what waits. Blocking."""

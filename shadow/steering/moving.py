@@ -114,6 +114,7 @@ async def move(
             )
             for step, by_force in zip(steps, forced, strict=True)
         ]
+        reach("moves.writing")
     reach("moves.written")
     return replace(moves[0], together=tuple(step.route.name for step in steps[1:]))
 

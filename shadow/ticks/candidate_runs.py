@@ -33,6 +33,7 @@ async def take_ticks(database: Database, catalogue: ResolvedCatalogue, runs: Seq
     if found:
         async with database.connection(Work.OUTCOMES) as conn:
             await record_clock_runs(conn, catalogue, found)
+            reach("ticks.recording")
         reach("ticks.recorded")
 
 

@@ -136,6 +136,7 @@ class LegacyClock:
             if found:
                 async with self._database.connection(Work.OUTCOMES) as conn:
                     await record_clock_runs(conn, self._catalogue, found)
+                    reach("ticks.recording")
                 reach("ticks.recorded")
         return len(unknown)
 

@@ -25,6 +25,7 @@ from sandbox.trigger_dev import PretendTriggerDev, RateLimit, TaskContext
 from shadow.capture import Capture
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.cutover.decision import Phase
+from shadow.cutover.last_known import LastKnown
 from shadow.cutover.routing import Routing
 from shadow.service import Listener, Service
 from shadow.store.database import Database, Work
@@ -219,8 +220,8 @@ async def chain(
         catalogue = parse(text, "chain.yaml", {})
         routings: list[Routing] = []
 
-        def remembered(catalogue: ResolvedCatalogue, database: Database) -> Routing:
-            routings.append(Routing(catalogue, database))
+        def remembered(catalogue: ResolvedCatalogue, database: Database, last_known: LastKnown) -> Routing:
+            routings.append(Routing(catalogue, database, last_known))
             return routings[-1]
 
         stack.enter_context(patch("shadow.service.Routing", remembered))

@@ -114,6 +114,47 @@ async def test_a_webhook_is_passed_on_and_its_app_s_answer_comes_back(world: Wor
     assert states(await world.dispatches()) == ["candidate deliver due"]
 
 
+async def test_a_webhook_that_its_provider_sends_again_meanwhile_is_passed_on_once(
+    world: World, database: Database, tmp_path: Path, postgres_url: str
+) -> None:
+    """To the process that took it, to the one that follows it, and once the database is back."""
+    push = github(b'{"ref":"x"}')
+    async with outage(postgres_url):
+        assert (await world.client.post("/webhooks/github", **push)).headers["x-app"] == "1"
+        again = await world.client.post("/webhooks/github", **push)
+        assert (again.status_code, again.json()["duplicate"]) == (202, True)
+        replay = world.replay
+        assert replay is not None
+        await replay.stop()
+        await replay.spool.stop()
+        async with world_of(database, tmp_path / "spool") as following:
+            later = await following.client.post("/webhooks/github", **push)
+            assert (later.status_code, later.json()) == (202, again.json())
+            assert following.app.received == []
+            await following.services.afterwards.finish()
+    async with world_of(database, tmp_path / "spool") as last:
+        await back(last)
+        assert (await last.client.post("/webhooks/github", **push)).json() == again.json()
+        assert last.app.received == []
+        assert states(await last.dispatches()) == ["candidate deliver due"]
+        assert await last.count("events") == 1
+    assert len(world.app.received) == 1
+
+
+async def test_a_webhook_that_its_app_did_not_take_is_passed_on_again_when_it_comes_again(
+    world: World, postgres_url: str
+) -> None:
+    world.app.status = 500
+    async with outage(postgres_url):
+        assert (await world.client.post("/webhooks/github", **github(b'{"ref":"x"}'))).status_code == 500
+        world.app.status = 200
+        assert (await world.client.post("/webhooks/github", **github(b'{"ref":"x"}'))).headers["x-app"] == "1"
+    await back(world)
+    assert len(world.app.received) == 2
+    assert await world.count("events") == 1
+    assert states(await world.dispatches()) == ["candidate deliver due"]
+
+
 async def test_an_app_that_fails_meanwhile_gets_it_from_the_workers(world: World, postgres_url: str) -> None:
     world.app.status = 500
     async with outage(postgres_url):

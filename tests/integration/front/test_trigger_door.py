@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from api.front.afterwards import Afterwards
-from api.front.application import front_app
+from api.front.application import FrontApp
 from sandbox.serving import Served
 from shadow.cutover.decision import Phase
 from shadow.store.database import Work
@@ -381,7 +381,7 @@ async def test_a_run_whose_answer_is_not_written_down_yet_is_known_when_it_is_ca
     world: World, process: str
 ) -> None:
     services = replace(world.services, afterwards=Afterwards()) if process == "another" else world.services
-    async with Served(front_app(services)) as front, httpx.AsyncClient(base_url=front.url, timeout=30) as client:
+    async with Served(FrontApp(services)) as front, httpx.AsyncClient(base_url=front.url, timeout=30) as client:
         async with world.database.connection(Work.CONTROL) as connection:
             await connection.execute("LOCK TABLE run_aliases IN SHARE MODE")  # nobody writes a run's name meanwhile
             run = await delayed(world)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from api.front.application import front_app
+from api.front.application import FrontApp
 from api.front.reports import PREFIX, worker_app
 from api.front.services import FrontServices
 from api.front.straight import Straight
@@ -197,8 +197,10 @@ async def world_of(database: Database, spool: Path | None = None) -> AsyncIterat
         http.event_hooks = {"request": [remember]}
         services = FrontServices(catalogue, intake, routing, database, http)
         if replay is not None:
+            handoffs = SpooledHandoffs(catalogue, database, replay.spool)
+            await handoffs.recall()
             straight = Straight(
-                SpooledHandoffs(catalogue, database, replay.spool),
+                handoffs,
                 adapters(catalogue, http),
                 services.afterwards,
                 lambda _route, _within: routing.steady,
@@ -208,6 +210,6 @@ async def world_of(database: Database, spool: Path | None = None) -> AsyncIterat
             extra = [(PREFIX, worker_app(catalogue, database, spooled=reports))]
             services = replace(services, straight=straight, extra=extra)
         stack.push_async_callback(services.afterwards.finish)
-        front = await stack.enter_async_context(Served(front_app(services)))
+        front = await stack.enter_async_context(Served(FrontApp(services)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
         yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests, replay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -34,6 +35,12 @@ FAULT = "candidate first stays silent"
 
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[Chain]:
+    async with stage(database, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def stage(database: Database, tmp_path: Path) -> AsyncIterator[Chain]:
     """Three orders were sent while the candidate forgot to go on after the first task."""
     async with chain(database, tmp_path) as made:
         await declared(database, made.catalogue)

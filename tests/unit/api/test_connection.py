@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import orjson
@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api import connection
-from api.connection import MOST_HEAD, MOST_HEADERS, MOST_TARGET
+from api.connection import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Connection
 from api.front.exchange import Disconnected, read_body, respond
 from shadow.service import Listener, server_settings
 
@@ -24,6 +24,7 @@ class Serving:
 
     def __init__(self) -> None:
         self.port = 0
+        self.server: uvicorn.Server
         self.served: list[str] = []
         self.left = 0
         self.refuses_early = False
@@ -71,10 +72,11 @@ async def _all_of(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-@pytest.fixture
-async def serving() -> AsyncIterator[Serving]:
-    made = Serving()
-    server = uvicorn.Server(uvicorn.Config(made, **(server_settings(Listener("127.0.0.1", 0)) | {"loop": "none"})))
+@asynccontextmanager
+async def _served(made: Serving) -> AsyncIterator[Serving]:
+    server = made.server = uvicorn.Server(
+        uvicorn.Config(made, **(server_settings(Listener("127.0.0.1", 0)) | {"loop": "none"}))
+    )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
@@ -83,6 +85,12 @@ async def serving() -> AsyncIterator[Serving]:
     yield made
     server.should_exit = True
     await task
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[Serving]:
+    async with _served(Serving()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -239,3 +247,120 @@ async def test_what_begins_no_request_keeps_no_connection_open(serving: Serving,
         await asyncio.sleep(0.1)  # the pause in which uvicorn waits for the next
         writer.write(b"\r\n")
         assert await asyncio.wait_for(_all_of(reader), 10) == b""
+
+
+async def test_a_connection_outlasts_what_a_load_balancer_keeps(serving: Serving) -> None:
+    async with serving.connected() as (reader, writer):
+        writer.write(REQUEST + b"\r\n")
+        assert b" 200 OK" in await reader.read(65536)
+        (kept,) = serving.server.server_state.connections
+        assert isinstance(kept, Connection)
+        assert kept.timeout_keep_alive_task is not None
+        assert kept.timeout_keep_alive_task.when() - kept.loop.time() > 60
+
+
+async def test_an_idle_connection_is_closed_at_once_when_the_process_drains(serving: Serving) -> None:
+    async with serving.connected() as (reader, writer):
+        writer.write(REQUEST + b"\r\n")
+        assert b" 200 OK" in await reader.read(65536)
+        serving.server.should_exit = True
+        assert await asyncio.wait_for(_all_of(reader), 10) == b""
+
+
+class Directly(Serving):
+    """A listener whose application is offered requests that came whole, and answers with what each one holds when it
+    is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = True
+        self.waits = False
+        self.replies: list[Callable[[], None]] = []
+
+    def direct(self, scope: Scope, body: bytes, reply: Callable[..., None]) -> bool:
+        if not self.takes:
+            return False
+
+        def answer() -> None:
+            reply(202, b"directly " + body, ((b"x-path", scope["path"].encode()),))
+
+        if self.waits:
+            self.replies.append(answer)
+        else:
+            answer()
+        return True
+
+
+@pytest.fixture
+async def directly() -> AsyncIterator[Directly]:
+    async with _served(Directly()) as made:
+        assert isinstance(made, Directly)
+        yield made
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    more = b"".join(header + b"\r\n" for header in headers)
+    return b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n%s\r\n%s" % (len(body), more, body)
+
+
+async def test_a_request_that_comes_whole_is_answered_without_a_task(directly: Directly) -> None:
+    answer = await directly.answer(post(b"one"), post(b"two", b"connection: close"), pause=0.1)
+    head = b"HTTP/1.1 202 Accepted\r\nx-path: /a\r\n"
+    assert answer == (
+        head + b"content-length: 12\r\n\r\ndirectly one"
+        b"" + head + b"connection: close\r\ncontent-length: 12\r\n\r\ndirectly two"
+    )
+    assert directly.served == []
+
+
+async def test_what_is_not_taken_directly_goes_the_usual_way(directly: Directly) -> None:
+    directly.takes = False
+    answer = await directly.answer(post(b"one") + post(b"three", b"connection: close"))
+    assert answer.count(b" 200 OK") == 2
+    assert answer.endswith(b"5")
+    assert directly.served == ["/a", "/a"]
+
+
+async def test_a_body_that_comes_in_pieces_goes_the_usual_way(directly: Directly) -> None:
+    whole = post(b"x" * 100, b"connection: close")
+    answer = await directly.answer(whole[:-50], whole[-50:], pause=0.05)
+    assert (status(answer), directly.served) == (200, ["/a"])
+
+
+async def test_answers_come_in_the_order_of_their_requests(directly: Directly) -> None:
+    directly.waits = True
+    answering = asyncio.create_task(directly.answer(post(b"one"), post(b"two", b"connection: close"), pause=0.05))
+    while not directly.replies:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert len(directly.replies) == 1
+    directly.replies[0]()
+    # The second one had to wait for the first, and is served by a task.
+    answer = await answering
+    assert (answer.count(b" 202 "), answer.count(b" 200 ")) == (1, 1)
+    assert answer.index(b" 202 ") < answer.index(b" 200 ")
+
+
+async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (_reader, writer):
+        writer.write(post(b"one"))
+        while not directly.replies:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+    while directly.server.server_state.connections:  # noqa: ASYNC110  # as above
+        await asyncio.sleep(0.01)
+    directly.replies[0]()
+
+
+async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        while not directly.replies:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        directly.server.should_exit = True
+        await asyncio.sleep(0.3)
+        directly.replies[0]()
+        answer = await _all_of(reader)
+    assert status(answer) == 202
+    assert b"connection: close" in answer

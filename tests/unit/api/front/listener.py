@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from api.front.application import front_app
+from api.front.application import FrontApp
 from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision, Phase, Ramp, decide
@@ -36,6 +36,17 @@ class RememberingIntake:
     _receipts: dict[tuple[str, str], Receipt] = field(default_factory=dict)
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+        return self._receipts_of(arrivals)
+
+    def hand_in(self, arrivals: Sequence[Arrival], settle: Callable[[Sequence[Receipt] | Exception], None]) -> None:
+        try:
+            receipts = self._receipts_of(arrivals)
+        except Exception as error:
+            settle(error)
+        else:
+            settle(receipts)
+
+    def _receipts_of(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         if self.failing:
             raise psycopg.OperationalError("the database is away")
         if self.breaking:
@@ -114,9 +125,8 @@ class Listener:
             clock=lambda: NOW,
             **services,
         )
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(front_app(self.services)), base_url="http://front"
-        )
+        self.app = FrontApp(self.services)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://front")
 
     @property
     def accepted(self) -> list[Arrival]:

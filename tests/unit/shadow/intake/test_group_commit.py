@@ -220,3 +220,39 @@ async def test_a_caller_that_gives_up_disturbs_nobody() -> None:
     disk.open.set()
     assert await stayer == [20]
     await commits.stop()
+
+
+async def test_what_is_handed_in_is_settled_once_with_its_own_results_or_errors() -> None:
+    disk = Disk()
+    disk.poison = {2}
+    commits = commits_to(disk)
+    await commits.start()
+    first, second, third = (list[object]() for _ in range(3))
+    disk.open.clear()
+    commits.hand_in([1], first.append)
+    commits.hand_in([2], second.append)
+    commits.hand_in([3, 4], third.append)
+    assert first == []
+    disk.open.set()
+    await commits.stop()
+    assert (first, third) == ([[10]], [[30, 40]])
+    assert [type(error) for error in second] == [ValueError]
+    with pytest.raises(RuntimeError):
+        commits.hand_in([1], first.append)
+
+
+async def test_one_that_fails_to_settle_is_none_of_the_others_business() -> None:
+    commits = commits_to(Disk())
+    await commits.start()
+    noticed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: noticed.append(told["exception"]))
+    settled: list[object] = []
+
+    def fail(_outcome: object) -> None:
+        raise LookupError
+
+    commits.hand_in([1], fail)
+    commits.hand_in([2], settled.append)
+    await commits.stop()
+    assert settled == [[20]]
+    assert [type(error) for error in noticed] == [LookupError]

@@ -250,3 +250,19 @@ def test_settings_that_fit_no_scheme_are_found_at_start(settings: dict[str, Any]
     secrets = tuple(SecretStr(secret) for secret in settings.pop("secrets", ("hush",)))
     with pytest.raises(ValueError, match=complaint):
         verifier(Signature(secrets=secrets, **settings))
+
+
+@given(
+    key=st.binary(min_size=1, max_size=200).map(lambda key: key.hex()),
+    body=st.binary(max_size=300),
+    algorithm=st.sampled_from(["sha256", "sha512", "sha1"]),
+)
+def test_a_digest_is_the_librarys_whatever_the_length_of_its_key(key: str, body: bytes, algorithm: Any) -> None:
+    check = verifier(
+        Signature(scheme=SignatureScheme.HMAC, secrets=(SecretStr(key),), header="x-signature", algorithm=algorithm)
+    )
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    check({"x-signature": hmac.new(key.encode(), body, algorithm).hexdigest()}, body, now)
+    check({"x-signature": hmac.new(key.encode(), body, algorithm).hexdigest()}, body, now)  # and again
+    with pytest.raises(SignatureRejected):
+        check({"x-signature": hmac.new(key.encode(), body + b"x", algorithm).hexdigest()}, body, now)
