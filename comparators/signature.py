@@ -28,7 +28,7 @@ _ASKED = re.compile(r"(?<==)[^&=\s]+")
 """A value in the query of an operation."""
 _ONE_CASE = re.compile(
     r"~[a-z_]+:[^\s'\"/]+"  # what redaction made of somebody's
-    r"|[^\s@/<>~]+@[^\s@/<>]+\.[A-Za-z]+"
+    r"|[^\s@/<>~]{1,200}+@[^\s@/<>]+\.[A-Za-z]+"  # with an end, or a long text takes the square of its length
     r"|(?<![0-9A-Za-z])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])(?=[a-f]*[0-9])[0-9a-f]{16,}(?![0-9A-Za-z])"
 )

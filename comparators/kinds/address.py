@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from comparators.canonical import JSON, canonical
 from comparators.kinds.text import line
 
-_MAILBOX = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^<>]*)>$", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ODD = re.compile(r"[<>,;\"\\]")
 """What no address has that was read rightly."""
@@ -59,10 +58,11 @@ def _domain(domain: str) -> str:
 
 
 def _of_text(text: str) -> JSON:
-    mailbox = _MAILBOX.match(text.strip()) if text.rstrip().endswith(">") else None
-    if mailbox is None:
+    # Looked for from the end: a pattern that tries each place takes the square of a text's length.
+    name, angle, within = text.strip().rpartition("<")
+    if not (angle and within) or within.find(">") != len(within) - 1:
         return address(text)
-    return _told(mailbox["address"], _unquoted(mailbox["name"]))
+    return _told(within[:-1], _unquoted(name.rstrip()))
 
 
 def _of_object(item: dict[str, JSON]) -> JSON:

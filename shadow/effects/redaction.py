@@ -41,7 +41,8 @@ from shadow.model.json_text import parse
 HASH_BITS = 64
 """Of a hash as shown; those of generated-looking secrets have 88."""
 _ALREADY = pattern(REDACTED)
-_MAILBOX = pattern(r"(?P<display>[^<>@,;\n]*?)(?P<space>\s*)<(?P<address>[^<>\s]+)>")
+_ANGLE = pattern(r"<([^<>\s]+)>")
+_PARTS_NAMES = "<>@,;\n"
 _MAILBOXES = frozenset({"to", "from", "cc", "bcc", "sender", "recipient", "recipients", "replyto", "reply_to"})
 _DIGITS = pattern(r"\d")
 _NOT_DIGITS = pattern(r"\D+")
@@ -246,7 +247,7 @@ class Redactor:
         if kind is not None:
             return self._named(kind, text)
         if name is not None and "<" in text and name.lower() in _MAILBOXES:
-            text = _MAILBOX.sub(self._mailbox, text)
+            text = self._mailboxes(text)
         if text[0] in "{[" and (embedded := self._embedded(text)) is not None:
             return embedded
         redacted = self.free_text(text)
@@ -330,12 +331,23 @@ class Redactor:
         name = unicodedata.normalize("NFC", unquote(local) if encoded else local).casefold()
         return self.hash(Kind.EMAIL, f"{name}@{domain}", f"@{domain}")
 
-    def _mailbox(self, found: Match[str]) -> str:
-        display = found["display"]
+    def _mailboxes(self, text: str) -> str:
+        """Every `Name <address>` in a text with its name redacted. Takes as long as the text is: a pattern that looks
+        for name, space and angle at once takes the cube of it where there are many spaces and no angle."""
+        told, end = [], 0
+        for found in _ANGLE.finditer(text):
+            before = text[end : found.start()]
+            name = before.rstrip()
+            begins = max(map(name.rfind, _PARTS_NAMES)) + 1
+            told += [before[:begins], self._mailbox(name[begins:], before[len(name) :], found[1])]
+            end = found.end()
+        return "".join([*told, text[end:]])
+
+    def _mailbox(self, display: str, space: str, address: str) -> str:
         if display.strip() and not _ALREADY.fullmatch(display.strip()):
             begins = display[: len(display) - len(display.lstrip())]
             display = begins + self._name(display.strip().strip('"'))
-        return f"{display}{found['space']}<{found['address']}>"
+        return f"{display}{space}<{address}>"
 
     def _digest(self, kind: Kind, normal: str) -> str:
         return hmac.digest(self._key, f"{kind}\0{normal}".encode(errors="surrogatepass"), "sha256").hex()
