@@ -98,7 +98,8 @@ def _couples(legacy: Sequence[Effect], candidate: Sequence[Effect], rules: Rules
             return None
         in_order = in_order and candidate[position] is other
         # Whatever the ids in operations are, what is told apart without them is.
-        operation = take_apart(effect.operation).filled(lambda _: HOLE)
+        taken = take_apart(effect.operation)
+        operation = taken.filled(lambda _: HOLE) if taken.tokens else effect.operation
         alike.add((effect.kind, effect.target, operation, identity))
         if effect.kind == ROWS and identity is not None:
             rows.append((effect.target, table_of(effect.operation), identity))
