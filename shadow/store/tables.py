@@ -181,7 +181,7 @@ dispatches = Table(
     Index("dispatches_event", "event_id"),
     Index("dispatches_mapped", "due_at", postgresql_where=text("state = 'due' AND stage = 'map'")),
     Index("dispatches_sequenced", "due_at", postgresql_where=text("state = 'sequenced'")),
-    postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
+    postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02", "vacuum_truncate": "off"},
 )
 
 runs = Table(
