@@ -46,3 +46,10 @@ def test_the_last_fifth_of_the_quota_is_left_to_the_producers() -> None:
     assert spent.wait(0.0) == 0.0
     spent.quota(limit=1500, remaining=299, resets_at=60.0)
     assert spent.wait(0.0) == 60.0
+
+
+def test_the_room_is_what_the_bucket_has_and_what_drips_in_meanwhile() -> None:
+    spent = budget()
+    assert spent.room(0.0, within=5.0) == 8
+    spent.hold(3.0)
+    assert (spent.room(0.0, within=5.0), spent.room(0.0, within=2.0)) == (5, 0)
