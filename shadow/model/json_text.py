@@ -12,8 +12,7 @@ from comparators.nesting import DEEPEST, TooDeep
 
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 19
-"""Integers past 64 bits, which orjson silently rounds to floats, with all digits alike: that is found sooner than a
-pattern."""
+"""Integers past 64 bits, which orjson silently rounds to floats, once all digits are alike: a pattern takes longer."""
 
 
 def parse(content: bytes) -> JSON:
