@@ -436,20 +436,32 @@ class Place(NamedTuple):
     """None: in the output."""
 
 
-def origin_at(places: Iterable[Place]) -> Origin:
-    """What all the places of an id tell of its origin, if nobody knew it before and no answer had it.
+def origin_at(places: Collection[Place], unanswered: Iterable[Effect]) -> Origin:
+    """What all the places of an id tell of its origin, if nobody knew it before and no answer is known to have had it.
 
-    Where only entities are named, the answer to what created one may have had it: that is not looked into.
+    Args:
+        unanswered: the effects of its run of which nobody knows what they were answered.
     """
-    told = {
-        _told_by(token, parts, None if effect is None else (effect.kind, effect.operation))
-        for token, parts, effect in places
-        if effect is None or not effect.reads
-    }
-    for origin in (Origin.certain, Origin.foreign, Origin.likely):
-        if origin in told:
-            return origin
-    return Origin.nowhere
+    told: set[Origin] = set()
+    named: set[str] = set()
+    for token, parts, effect in places:
+        if effect is not None and effect.reads:
+            continue
+        origin = _told_by(token, parts, None if effect is None else (effect.kind, effect.operation))
+        told.add(origin)
+        if origin is Origin.foreign:
+            named |= about(parts)
+    if Origin.certain in told:
+        return Origin.certain
+    if not named and Origin.likely in told:
+        return Origin.likely
+    mentioned = {id(effect) for _, _, effect in places}
+    for effect in unanswered:
+        if effect.reads or _verb(effect.operation) in _CHANGES or id(effect) in mentioned:
+            continue
+        if not named or not nouns(effect.operation).isdisjoint(named):
+            return Origin.likely
+    return Origin.foreign if named else Origin.nowhere
 
 
 def _creates(entry: Entry) -> bool:

@@ -20,6 +20,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 _SCALARS = frozenset({str, int, bool, type(None)})
 _WHOLE_FLOAT = re.compile(rb"(?:^|[:,\[])-?[0-9]+(?:\.0(?![0-9])|(?:\.[0-9]+)?e)")
 """A number written with ".0" or an exponent; that texts look so too costs time, nothing else."""
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def canonical(value: JSON) -> bytes:
@@ -30,7 +31,7 @@ def canonical(value: JSON) -> bytes:
     try:
         encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         # orjson writes NaN as null and keeps the ".0" of whole floats: only then the slow walk is needed.
-        if b"null" in encoded or _WHOLE_FLOAT.search(encoded):
+        if b"null" in encoded or _may_be_whole(encoded):
             return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
         return encoded
     except TypeError:
@@ -38,6 +39,13 @@ def canonical(value: JSON) -> bytes:
         return json.dumps(
             plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False
         ).encode()
+
+
+def _may_be_whole(encoded: bytes) -> bool:
+    """Whether there may be a whole float in it. The pattern takes longest of all, and is rarely asked."""
+    if b".0" not in encoded and b"0e" not in encoded.translate(_DIGITS):
+        return False
+    return _WHOLE_FLOAT.search(encoded) is not None
 
 
 def same(one: JSON, other: JSON) -> bool:

@@ -25,7 +25,7 @@ from comparators.order import ROWS, table_of
 from comparators.path import Parts
 from comparators.protected import is_protected
 from comparators.rules import Rules
-from comparators.surrogates import may_be_numbered
+from comparators.surrogates import has_own_number
 from comparators.treatment import UNTREATED, Treatment
 from comparators.uses import UseCount
 from comparators.verdict import RuleUse
@@ -49,7 +49,7 @@ def uses_in_renamed(
     couples = _couples(legacy.effects, candidate.effects, rules)
     if couples is None:
         return None
-    sides = _Sides(legacy, candidate, rules, known)
+    sides = _Sides(legacy, candidate, couples, rules, known)
     try:
         plainly = all(map(sides.takes, couples)) and sides.takes_outputs() and sides.born()
     except (TypeError, ValueError):
@@ -65,6 +65,7 @@ class _Couple:
     candidate: Effect
     data: tuple[JSON, JSON]
     """Of both, in normal form: one value where both recorded the same."""
+    identity: str | None
 
 
 def _couples(legacy: Sequence[Effect], candidate: Sequence[Effect], rules: Rules) -> list[_Couple] | None:
@@ -90,18 +91,19 @@ def _couples(legacy: Sequence[Effect], candidate: Sequence[Effect], rules: Rules
         data = made[key] if key in made else normal(effect.kind, effect.data)
         identity = identify(effect, data, rules)[0]
         found = theirs.get((effect.kind, effect.target, effect.operation, identity))
-        if found is None or came_to_nothing(data) or may_be_numbered(effect.kind, effect.operation, identity):
+        if found is None or came_to_nothing(data):
             return None
         other = found[0]
         if effect.reads is not other.reads or (effect.idempotency_key is None) != (other.idempotency_key is None):
             return None
         in_order = in_order and candidate[position] is other
         # Whatever the ids in operations are, what is told apart without them is.
-        operation = take_apart(effect.operation).filled(lambda _: HOLE)
+        taken = take_apart(effect.operation)
+        operation = taken.filled(lambda _: HOLE) if taken.tokens else effect.operation
         alike.add((effect.kind, effect.target, operation, identity))
         if effect.kind == ROWS and identity is not None:
             rows.append((effect.target, table_of(effect.operation), identity))
-        couples.append(_Couple(effect, other, (data, found[1])))
+        couples.append(_Couple(effect, other, (data, found[1]), identity))
     # Where order says something, it has to be the same: of writes of one row the last one stays.
     ordered = rules.before or len(set(rows)) < len(rows)
     return couples if len(alike) == len(couples) and (in_order or not ordered) else None
@@ -113,6 +115,7 @@ class _Sides:
 
     legacy: Ledger
     candidate: Ledger
+    couples: Sequence[_Couple]
     rules: Rules
     known: JSON
     _told: tuple[list[bytes], list[bytes]] = field(default_factory=lambda: ([], []))
@@ -122,12 +125,23 @@ class _Sides:
     _places: dict[str, list[Place]] = field(default_factory=dict)
     """Where legacy's ids stand that differ."""
     _count: UseCount = field(default_factory=UseCount)
+    _known: Known | None = None
     _moments: Correspondence | None = None
+
+    @property
+    def before(self) -> Known:
+        """What was there before the runs."""
+        if self._known is None:
+            self._known = Known.of(self.known)
+        return self._known
 
     def takes(self, couple: _Couple) -> bool:
         """Whether two effects say the same but for ids that map one to one, and moments of the runs' clocks."""
         effect, other = couple.legacy, couple.candidate
         named = (effect.kind, effect.target, effect.operation)
+        numbered = any(has_own_number(effect.kind, effect.operation, couple.identity, data) for data in couple.data)
+        if numbered and couple.identity not in self.before.texts:
+            return False  # on the other side another row may have it
         if effect.identity is None:
             self._count_identity(couple, named)
         if not self._treated(Treatment.of_effect(self.rules, named, *couple.data), couple.data):
@@ -152,11 +166,12 @@ class _Sides:
         """Whether each id that differs was born in its run, and neither side knew the other's."""
         before = _encoded(self.known)
         mine, theirs = (b"\n".join(told) for told in self._told)
+        unanswered = [one.legacy for one in self.couples if one.legacy.answer is None is one.candidate.answer]
         for one, other in self._forward.items():
             ours, others = one.encode(), other.encode()
             if ours in theirs or others in mine or ours in before or others in before:
                 return False
-            if origin_at(self._places[one]) < Origin.likely:
+            if origin_at(self._places[one], unanswered) < Origin.likely:
                 return False
         return True
 
@@ -227,9 +242,9 @@ class _Sides:
         if self._moments is None:
             if any(effect.answer is not None for ledger in (self.legacy, self.candidate) for effect in ledger.effects):
                 return False  # it may tell moments that were there before the run
-            known, nothing = Known.of(self.known), Births((), (), ())
+            nothing = Births((), (), ())
             windows = Window.of(self.legacy.outcome), Window.of(self.candidate.outcome)
-            self._moments = Correspondence(known, *windows, self.rules.relative_noise, nothing, nothing)
+            self._moments = Correspondence(self.before, *windows, self.rules.relative_noise, nothing, nothing)
         return self._moments.moments_correspond(mine, theirs, parts)
 
 

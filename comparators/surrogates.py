@@ -69,25 +69,30 @@ def _numbers(entries: Iterable[Entry], known: Collection[str]) -> set[tuple[str,
     return {
         (entry.target, entry.spelled.removeprefix(_INSERT), entry.identity)
         for entry in entries
-        if may_be_numbered(entry.kind, entry.spelled, entry.identity)
-        and entry.identity is not None
+        if entry.identity is not None
         and entry.identity not in known
-        and _is_own_key(entry)
+        and has_own_number(entry.kind, entry.spelled, entry.identity, entry.data)
     }
 
 
-def may_be_numbered(kind: str, operation: str, identity: str | None) -> bool:
-    """Whether an effect may be of a row that was inserted under a number of its own."""
-    return kind == _ROWS and operation.startswith(_INSERT) and identity is not None and identity.isdigit()
+def has_own_number(kind: str, operation: str, identity: str | None, data: JSON) -> bool:
+    """Whether an effect inserted a row under a number that tells it apart, and which the database may have counted."""
+    return (
+        kind == _ROWS
+        and operation.startswith(_INSERT)
+        and identity is not None
+        and identity.isdigit()
+        and _is_own_key(operation, identity, data)
+    )
 
 
-def _is_own_key(entry: Entry) -> bool:
-    if not isinstance(entry.data, dict):
+def _is_own_key(operation: str, identity: str, data: JSON) -> bool:
+    if not isinstance(data, dict):
         return False
-    of = nouns(entry.spelled)
+    of = nouns(operation)
     return any(
-        str(value) == entry.identity and names_id((name,)) and about((name,)) <= of
-        for name, value in entry.data.items()
+        str(value) == identity and names_id((name,)) and about((name,)) <= of
+        for name, value in data.items()
         if isinstance(value, int | str) and not isinstance(value, bool)
     )
 

@@ -37,7 +37,8 @@ from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.outcomes.outcome import LearnedBy, RunOutcome
 from shadow.outcomes.record import record_outcomes
-from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_of
+from shadow.outcomes.repeated import in_turns
+from shadow.outcomes.reported import ReportRefused, effects_in_steps, runs_in_steps
 from shadow.outcomes.spooled_reports import SpooledReports, named
 from shadow.outcomes.straight import Identify
 from shadow.spool.spool import Kind
@@ -155,7 +156,7 @@ class Reports:
             raise too_large(most) from None
 
     async def _take_runs(self, side: Side, body: bytes) -> dict[str, int]:
-        outcomes = runs_of(body, side, self._catalogue)
+        outcomes = await giving_way(runs_in_steps(body, side, self._catalogue))
         answer = {"accepted": len(outcomes)}
         if self._spooled is not None and self._spooled.away and await self._spooled.keep(Kind.RUNS, side, body):
             return answer
@@ -200,24 +201,11 @@ class Reports:
     async def _store_runs(self, side: Side, outcomes: Sequence[RunOutcome]) -> Sequence[bool]:
         kept = 0
         async with self._database.connection(Work.OUTCOMES) as conn, patience(conn, _PATIENCE_SECONDS):
-            for turn in _turns(outcomes):
+            for turn in in_turns(outcomes):
                 kept += await record_outcomes(conn, self._catalogue, turn)
         reach("outcomes.recorded")
         metrics.learned(side.value, LearnedBy.REPORT.value, kept)
         return [True] * len(outcomes)
-
-
-def _turns(outcomes: Sequence[RunOutcome]) -> list[list[RunOutcome]]:
-    """Outcomes in turns, of which each has a run once: what a later report says of a run fills in what the first left
-    open."""
-    turns: list[dict[tuple[str, str], RunOutcome]] = []
-    for outcome in outcomes:
-        run = outcome.platform, outcome.platform_run_id
-        turn = next((turn for turn in turns if run not in turn), None)
-        if turn is None:
-            turns.append(turn := {})
-        turn[run] = outcome
-    return [list(turn.values()) for turn in turns]
 
 
 class _Together(Generic[Item]):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -26,6 +27,7 @@ from shadow.catalogue.model import Side
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
 from shadow.effects.redaction import Redactor, says_more, written
+from shadow.effects.sensitive import may_have_forms
 from shadow.model.giving_way import Turns
 from shadow.model.json_text import parse
 from shadow.sealing.vault import Forgotten, Vault
@@ -97,9 +99,10 @@ WHERE runs.id = fresh.id AND runs.id = ANY(%s::uuid[])
 _NOT_PENDING = b"DELETE FROM bodies WHERE id = ANY(%s::uuid[]) AND part = 'pending'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """What is kept of an effect and may hold something personal or secret."""
+    """What is kept of an effect and may hold something personal or secret. Not to be changed, as the next two: to make
+    a frozen one takes several times as long."""
 
     operation: str
     identity: str | None
@@ -110,7 +113,7 @@ class Told:
     """Of the effect; None where the data is in its normal form already."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Redacted:
     """The same, as it is stored."""
 
@@ -123,7 +126,7 @@ class Redacted:
     """The body of the original that waits for its tenant; None where it need not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """What a run returned or failed with, as it is stored."""
 
@@ -149,15 +152,18 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names = NOBODY) -
     Args:
         names: whom the event of its run names.
     """
-    by = redactor(vault, tenant, names)
-    operation = by.text(told.operation)
-    identity = None if told.identity is None else by.text(told.identity)
-    key = None if told.idempotency_key is None else by.text(told.idempotency_key)
-    changed = (operation, identity, key) != (told.operation, told.identity, told.idempotency_key)
+    operation, identity, key = told.operation, told.identity, told.idempotency_key
+    changed = False
+    if not (_is_plain(operation) and _is_plain(identity) and _is_plain(key)):
+        by = redactor(vault, tenant)
+        operation = by.text(operation)
+        identity = None if identity is None else by.text(identity)
+        key = None if key is None else by.text(key)
+        changed = (operation, identity, key) != (told.operation, told.identity, told.idempotency_key)
     if tenant is not UNKNOWN:
         data, hashed = _once(vault, tenant, told.kind, told.data, names)
         return Redacted(operation, identity, key, _stored(vault, tenant, data, hashed=hashed or changed))
-    said, data = _read(by, told.kind, told.data)
+    said, data = _read(redactor(vault, tenant, names), told.kind, told.data)
     original = orjson.dumps(
         {
             "operation": told.operation,
@@ -168,6 +174,13 @@ def of_effect(vault: Vault, tenant: Tenant, told: Told, names: Names = NOBODY) -
     )
     stored = _stored(vault, tenant, data, hashed=changed or data != said)
     return Redacted(operation, identity, key, stored, _pending(vault, original))
+
+
+@lru_cache(maxsize=8192)
+def _is_plain(text: str | None) -> bool:
+    """Whether a text has nothing to redact, whoever's it is. Both sides tell of the same operations and identities, and
+    a run gives several of its effects the same."""
+    return text is None or not may_have_forms(text)
 
 
 def of_document(vault: Vault, tenant: Tenant, content: bytes, names: Names = NOBODY) -> bytes:
@@ -185,7 +198,7 @@ def _once(vault: Vault, tenant: Tenant, kind: str | None, content: bytes, names:
     look through it costs more than to know it again."""
     secret = vault.key(_present(tenant)).evidence
     made = _memory(vault).made
-    known = (blake2b(content, key=secret, digest_size=16).digest(), kind, names)
+    known = blake2b(content, key=secret, digest_size=16).digest(), kind, names.known
     if (found := made.get(known)) is not None:
         return found
     said, data = _read(Redactor(secret, vault.redaction, names), kind, content)
@@ -204,8 +217,8 @@ def _read(by: Redactor, kind: str | None, content: bytes) -> tuple[bytes, bytes]
     said = content
     if kind is not None:
         normal = in_normal_form(kind, value)
-        if normal is not value and not same(value, normal):
-            said = written(normal)
+        if normal is not value and (again := written(normal)) != content and not same(value, normal):
+            said = again
             value = parse(said)
     redacted = by.read(value, said)
     return said, said if redacted is value and not says_more(said, value) else written(redacted)
@@ -247,7 +260,8 @@ class _Made:
     """Evidence that was made lately, by what it was made of."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[bytes, bool]] = {}
+        # Not a plain dict: to find its first entry takes the longer the more were taken from before it.
+        self._kept: OrderedDict[Hashable, tuple[bytes, bool]] = OrderedDict()
         self._bytes = 0
 
     def get(self, key: Hashable) -> tuple[bytes, bool] | None:
@@ -259,8 +273,8 @@ class _Made:
         self._kept[key] = made
         self._bytes += len(made[0]) + _OVERHEAD
         while self._bytes > _MOST_MADE_BYTES:
-            oldest = next(iter(self._kept))
-            self._bytes -= len(self._kept.pop(oldest)[0]) + _OVERHEAD
+            _key, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest[0]) + _OVERHEAD
 
 
 @dataclass(slots=True)

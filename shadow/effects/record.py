@@ -6,11 +6,14 @@ Whoever sees effects (reports of workers, the gateway, probes, row changes, mail
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+from psycopg import AsyncCursor
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
@@ -19,6 +22,7 @@ from shadow.model.giving_way import Turns
 from shadow.model.ids import first_id_at, new_id
 from shadow.observe import metrics
 from shadow.sealing.vault import Vault
+from shadow.store.arrays import packed
 from shadow.store.database import Connection
 
 CLOCKS_DIFFER = timedelta(seconds=2)
@@ -28,14 +32,24 @@ _REMEMBERED = timedelta(days=30)
 """How long a report with the same id is known to be a repetition."""
 
 _EMITTED = "event:"
-_FRESH = b"""
+# Of the rows that are written here most are new, all of them. That is told in one word: to read a thousand ids takes as
+# long as to send them.
+_WHICH = b"""
+SELECT CASE WHEN count(*) = cardinality(%(id)s::uuid[]) THEN NULL ELSE coalesce(array_agg(id), '{}') END
+FROM fresh
+"""
+_FRESH = (
+    b"""
+WITH fresh (id) AS (
 INSERT INTO dedupe_keys AS known (scope, key, event_id, expires_at)
 SELECT %(scope)s, key, id, %(expires)s FROM unnest(%(key)s::text[], %(id)s::uuid[]) AS told (key, id)
 ORDER BY key
 ON CONFLICT (scope, key) DO UPDATE SET event_id = excluded.event_id, expires_at = excluded.expires_at
     WHERE known.expires_at < now()
 RETURNING event_id
-"""
+)"""
+    + _WHICH
+)
 _EFFECTS = b"""
 INSERT INTO effects (id, side, platform_run_id, run_id, task, sequence, attempt, kind, target, operation, identity,
                      idempotency_key, occurred_at, seen_by, attributed_by, emitted, suspects, data)
@@ -48,7 +62,7 @@ FROM unnest(%(id)s::uuid[], %(run)s::text[], %(run_id)s::uuid[], %(task)s::text[
      AS effect (id, run, run_id, task, sequence, attempt, kind, target, operation, identity, idempotency_key,
                 occurred_at, seen_by, attributed_by, emitted, suspects, data)
 """
-_UNLESS_THERE = b"ON CONFLICT (id) DO NOTHING RETURNING id"
+_UNLESS_THERE = b"WITH fresh AS (" + _EFFECTS + b"ON CONFLICT (id) DO NOTHING RETURNING id)" + _WHICH
 _OF_RUNS = b"""
     SELECT pair_id FROM runs WHERE platform_run_id = ANY(%(runs)s::text[]) AND side = %(side)s AND pair_id IS NOT NULL
     UNION ALL
@@ -101,6 +115,10 @@ class AttributedBy(StrEnum):
     """`traceparent` or the platform's own entry of `tracestate`."""
     KEY = "key"
     """A business key of the event within the run's time."""
+
+
+_SAID = {said: said.value for said in (*SeenBy, *AttributedBy)}
+"""To ask an enumeration for a value takes longer than to look it up."""
 
 
 @dataclass(slots=True)
@@ -157,62 +175,48 @@ async def record_effects(conn: Connection, side: Side, effects: Sequence[SeenEff
 
 async def record_each(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> list[bool]:
     """The same; which of them were new."""
-    ids = [effect.id or new_id() for effect in effects]
-    new = await _record(conn, side, list(zip(ids, effects, strict=True)))
-    return [row in new for row in ids]
+    told = [(effect.id or new_id(), effect) for effect in effects]
+    new = await _record(conn, side, told)
+    return [True] * len(told) if new is None else [row in new for row, _effect in told]
 
 
-async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenEffect]]) -> set[UUID]:
+async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenEffect]]) -> set[UUID] | None:
+    """The ids of what was new; None: of all."""
     rows = await _fresh(conn, side, told)
     if not rows:
         return set()
     await _note_emitted(conn, side, rows)
     whose = await _owners(conn, side, [effect for _row, effect in rows])
-    redacted = {}
+    redacted = []
     turns = Turns()
-    for owner, (row, effect) in zip(whose, rows, strict=True):
+    vault = conn.vault
+    tenants = {owner.tenant for owner in whose}
+    for owner, (_row, effect) in zip(whose, rows, strict=True):
         told_of = Told(effect.operation, effect.identity, effect.idempotency_key, effect.data, effect.kind)
-        redacted[row] = evidence.of_effect(conn.vault, owner.tenant, told_of, owner.names)
+        redacted.append(evidence.of_effect(vault, owner.tenant, told_of, owner.names))
         if await turns.give_way():
-            await evidence.ready(conn, {owner.tenant for owner in whose})
-    first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
+            await evidence.ready(conn, tenants)
+    columns: dict[str, object] = {"side": side.value}
+    for name, column in _columns(rows, redacted):
+        columns[name] = packed(column)
+        await turns.give_way()
     # An id that was made a moment ago is nobody's: to look whether it is there costs a sixth of the insert.
     repeatable = any(effect.id is not None for _row, effect in rows)
-    cursor = await conn.execute(
-        _EFFECTS + _UNLESS_THERE if repeatable else _EFFECTS,
-        {
-            "side": side.value,
-            "id": [row for row, _effect in rows],
-            "run": [effect.run for _row, effect in rows],
-            "run_id": [effect.run_id for _row, effect in rows],
-            "task": [effect.task for _row, effect in rows],
-            "sequence": [first + index for index in range(len(rows))],
-            "attempt": [effect.attempt for _row, effect in rows],
-            "kind": [effect.kind for _row, effect in rows],
-            "target": [effect.target for _row, effect in rows],
-            "operation": [effect.operation for effect in redacted.values()],
-            "identity": [effect.identity for effect in redacted.values()],
-            "idempotency_key": [effect.idempotency_key for effect in redacted.values()],
-            "occurred_at": [effect.occurred_at for _row, effect in rows],
-            "seen_by": [effect.seen_by.value for _row, effect in rows],
-            "attributed_by": [effect.attributed_by and effect.attributed_by.value for _row, effect in rows],
-            "emitted": [_emitted(effect) for _row, effect in rows],
-            # An array of arrays would have to be as wide in every row.
-            "suspects": [_array(effect.suspects) for _row, effect in rows],
-            "data": [effect.stored for effect in redacted.values()],
-        },
-    )
-    new = {row[0] for row in await cursor.fetchall()} if repeatable else {row for row, _effect in rows}
-    if not new:
+    cursor = await conn.execute(_UNLESS_THERE if repeatable else _EFFECTS, columns)
+    new = await _which(cursor) if repeatable else None
+    if new is not None and not new:
         return new
-    await evidence.keep(conn, _bodies([told for told in rows if told[0] in new], redacted, conn.vault))
+    written = [
+        (row, effect, owner, made)
+        for owner, (row, effect), made in zip(whose, rows, redacted, strict=True)
+        if new is None or row in new
+    ]
+    await evidence.keep(conn, _bodies([(row, effect, made) for row, effect, _owner, made in written], vault))
     pairs: set[UUID] = set()
     runs: set[str] = set()
     run_ids: set[UUID] = set()
     moments = []
-    for owner, (row, effect) in zip(whose, rows, strict=True):
-        if row not in new:
-            continue
+    for _row, effect, owner, _made in written:
         if owner.pair is not None:
             pairs.add(owner.pair)
         elif effect.run_id is not None:
@@ -225,7 +229,40 @@ async def _record(conn: Connection, side: Side, told: Sequence[tuple[UUID, SeenE
             if not effect.suspects:
                 moments.append(effect.occurred_at or datetime.now(UTC))
     await tell_the_judge(conn, side, runs=runs, run_ids=run_ids, pairs=pairs, moments=moments)
-    return new
+    return None if len(written) == len(told) else {row for row, _effect, _owner, _made in written}
+
+
+def _columns(
+    rows: Sequence[tuple[UUID, SeenEffect]], redacted: Sequence[Redacted]
+) -> Iterator[tuple[str, list[object]]]:
+    """What is written of effects, column by column."""
+    effects = [effect for _row, effect in rows]
+    first = time.time_ns() // 1000  # microseconds: reports of one run follow each other
+    yield "id", [row for row, _effect in rows]
+    yield "run", [effect.run for effect in effects]
+    yield "run_id", [effect.run_id for effect in effects]
+    yield "task", [effect.task for effect in effects]
+    yield "sequence", list(range(first, first + len(effects)))
+    yield "attempt", [effect.attempt for effect in effects]
+    yield "kind", [effect.kind for effect in effects]
+    yield "target", [effect.target for effect in effects]
+    yield "operation", [made.operation for made in redacted]
+    yield "identity", [made.identity for made in redacted]
+    yield "idempotency_key", [made.idempotency_key for made in redacted]
+    yield "occurred_at", [effect.occurred_at for effect in effects]
+    yield "seen_by", [_SAID[effect.seen_by] for effect in effects]
+    yield "attributed_by", [effect.attributed_by and _SAID[effect.attributed_by] for effect in effects]
+    yield "emitted", [_emitted(effect) for effect in effects]
+    # An array of arrays would have to be as wide in every row.
+    yield "suspects", [_array(effect.suspects) for effect in effects]
+    yield "data", [made.stored for made in redacted]
+
+
+async def _which(cursor: AsyncCursor[Any]) -> set[UUID] | None:
+    """What `_WHICH` says: the ids of those that were new; None: of all."""
+    row = await cursor.fetchone()
+    ids = None if row is None else row[0]
+    return None if ids is None else set(ids)
 
 
 async def _owners(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -> list[Owner]:
@@ -252,13 +289,11 @@ async def _owners(conn: Connection, side: Side, effects: Sequence[SeenEffect]) -
     return found
 
 
-def _bodies(
-    rows: Sequence[tuple[UUID, SeenEffect]], redacted: Mapping[UUID, Redacted], vault: Vault
-) -> list[tuple[UUID, str, bytes]]:
+def _bodies(rows: Sequence[tuple[UUID, SeenEffect, Redacted]], vault: Vault) -> list[tuple[UUID, str, bytes]]:
     found = []
-    for row, effect in rows:
-        if (pending := redacted[row].pending) is not None:
-            found.append((row, PENDING, pending))
+    for row, effect, made in rows:
+        if made.pending is not None:
+            found.append((row, PENDING, made.pending))
         if effect.traits is not None:
             found.append((row, "traits", vault.seal(None, row.bytes, "traits", effect.traits)))
     return found
@@ -273,8 +308,10 @@ async def _fresh(
 ) -> list[tuple[UUID, SeenEffect]]:
     """Those that were not reported before, by this report or another."""
     named: dict[str, UUID] = {}
+    names = 0
     for row, effect in rows:
         if effect.reporter_id is not None:
+            names += 1
             named.setdefault(_key(effect), row)
     if not named:
         return list(rows)
@@ -282,13 +319,16 @@ async def _fresh(
         _FRESH,
         {
             "scope": f"effect:{side.value}",
-            "key": list(named),
-            "id": list(named.values()),
+            "key": packed(list(named)),
+            "id": packed(list(named.values())),
             "expires": datetime.now(UTC) + _REMEMBERED,
         },
     )
-    fresh = {row[0] for row in await cursor.fetchall()}
-    return [(row, effect) for row, effect in rows if effect.reporter_id is None or row in fresh]
+    fresh = await _which(cursor)
+    if fresh is None and len(named) == names:
+        return list(rows)
+    kept = set(named.values()) if fresh is None else fresh
+    return [(row, effect) for row, effect in rows if effect.reporter_id is None or row in kept]
 
 
 def emitted_scope(side: Side) -> str:

@@ -35,7 +35,16 @@ from comparators.nesting import DEEPEST, TooDeep
 from comparators.path import Parts, find
 from shadow.catalogue.outside import Redaction
 from shadow.effects.names import NOBODY, Names
-from shadow.effects.sensitive import FORMS, REDACTED, Kind, has_words, is_card, kind_of_name, may_have_forms
+from shadow.effects.sensitive import (
+    FORMS,
+    REDACTED,
+    Kind,
+    has_words,
+    is_bare,
+    is_card,
+    kind_of_name,
+    may_have_forms,
+)
 from shadow.model.json_text import parse
 
 HASH_BITS = 64
@@ -95,6 +104,8 @@ class Redactor:
 
     def read(self, value: JSON, content: bytes) -> JSON:
         """A JSON value that was read from `content`, redacted; the very same object when there is nothing to redact."""
+        if self._is_silent(value, content):
+            return value
         self._worded = has_words(content)
         try:
             return self._walk(value)
@@ -134,6 +145,17 @@ class Redactor:
         return f"~{kind}:{self._digest(kind, normal)[:16]}{shown}"
 
     # ------------------------------------------------------------ walking
+
+    def _is_silent(self, value: JSON, content: bytes) -> bool:
+        """Whether it is plain that nothing is to be redacted in a value that was read from `content`. Of most documents
+        it is, and to go through their texts one by one takes several times as long."""
+        return (
+            not self._rules.paths
+            and not self._rules.keep
+            and is_bare(content)
+            and not (self._names.known and self._names.may_stand_in(content))
+            and _names_nothing(value, None, 0)
+        )
 
     def _walk(self, value: JSON) -> JSON:
         chosen = None
@@ -370,6 +392,37 @@ def _nodes(paths: Iterable[str], value: JSON) -> frozenset[Parts]:
     return frozenset(parts for path in paths for parts, _ in find(path, value))
 
 
+def _names_nothing(value: JSON, name: str | None, depth: int) -> bool:
+    """Whether no member in a value has a name that says it to be personal or secret.
+
+    Args:
+        name: of the nearest member around the value.
+    """
+    if depth > DEEPEST:
+        return False
+    if isinstance(value, dict):
+        told = _told_name(value) if "value" in value else None
+        if not _are_open(tuple(value), name) or (told is not None and kind_of_name(told, name) is not None):
+            return False
+        for member, held in value.items():
+            if isinstance(held, dict | list) and not _names_nothing(held, member, depth + 1):
+                return False
+    elif isinstance(value, list):
+        if _is_header(value) and kind_of_name(cast(str, value[0])) is not None:
+            return False
+        for item in value:
+            if isinstance(item, dict | list) and not _names_nothing(item, name, depth + 1):
+                return False
+    return True
+
+
+@lru_cache(maxsize=8192)
+def _are_open(members: tuple[str, ...], above: str | None) -> bool:
+    """Whether members of these names, that stand together, hold nothing that is redacted for its name: such groups of
+    names repeat."""
+    return all(kind_of_name(member, above) is None and _is_plain(member) for member in members)
+
+
 @lru_cache(maxsize=8192)
 def _is_plain(name: str) -> bool:
     """Whether a member's name has nothing to redact, whoever's it is: names repeat."""
@@ -379,8 +432,8 @@ def _is_plain(name: str) -> bool:
 def says_more(content: bytes, value: JSON) -> bool:
     """Whether a document may say more than was read from it: of members that are named twice only the last is read, and
     looked at. It has more quotation marks then."""
-    marks = content.count(b'"') + content.count(b"\\u0022")
-    return marks != written(value).count(b'"')
+    again = written(value)
+    return again != content and content.count(b'"') + content.count(b"\\u0022") != again.count(b'"')
 
 
 def _told_name(members: Mapping[str, JSON]) -> str | None:
@@ -416,6 +469,7 @@ def _phone(text: str) -> str:
 def written(value: JSON) -> bytes:
     """A JSON value as JSON."""
     try:
-        return orjson.dumps(value)
+        # A copy, for evidence stays in memory: what orjson returns keeps its whole buffer, of 4 KiB at least.
+        return bytes(memoryview(orjson.dumps(value)))
     except TypeError:  # integers past 64 bits, lone surrogates
         return json.dumps(value, separators=(",", ":")).encode()

@@ -170,6 +170,27 @@ def may_have_forms(text: str, *, worded: bool = True) -> bool:
     )
 
 
+_MARK, _DIGIT = b"\1", b"0"
+_MARKS = bytes.maketrans(b"@=+<%" + b"123456789", _MARK * 5 + _DIGIT * 9)
+_SPACING = b" -"
+_AS_MANY_DIGITS = _DIGIT * 13
+
+
+def is_bare(document: bytes) -> bool:
+    """Whether it is plain that no text in a JSON document has a form that anything is known by: nothing that `FORMS`
+    finds, no mailbox with a name, no document of its own. Then the names of members alone say what is to be redacted.
+    """
+    marked = document.translate(_MARKS, _SPACING)
+    return not (
+        _MARK in marked
+        or _AS_MANY_DIGITS in marked
+        or b'"{' in document
+        or b'"[' in document
+        or has_words(document)
+        or (not document.isascii() and _ANY_CARD_DIGITS.search(document.decode()) is not None)
+    )
+
+
 def has_words(document: bytes) -> bool:
     """Whether some text in a JSON document may have one of the words: in UTF-8, written by code points, or in another
     encoding."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import structlog
 
@@ -24,8 +26,13 @@ class Callers:
         self._journal = journal
         self._incidents = incidents
 
-    async def run(self, side: Side, told: Told, traits: CallTraits, *, target: str, operation: str) -> KnownRun:
+    async def run(
+        self, side: Side, told: Told, carries: Callable[[], CallTraits], *, target: str, operation: str
+    ) -> KnownRun:
         """The run that makes the call: while the database is away, as it was last known.
+
+        Args:
+            carries: tells what else the call carries.
 
         Raises:
             Unknown: nobody knows.
@@ -35,7 +42,7 @@ class Callers:
             if self._journal.away:
                 return await self._last_known(side, told)
             try:
-                return await self._runs.find(side, told, traits)
+                return await self._runs.find(side, told, carries)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.run_unlooked", error=type(error).__name__)
                 self._journal.found_away()

@@ -203,6 +203,7 @@ class _Passing:
                 wakes=self._record.wakes,
                 tenant=self._record.tenant,
                 of_tenant=self._record.of_tenant,
+                pair=self._record.pair,
             )
         return replace(
             self._record,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from uuid import UUID
 
 import httpx
@@ -181,18 +181,22 @@ class Gateway:
         if target is None:
             raise Refusal(404, f"no target {incoming.target[:100]!r} is declared")
         call, body = await self._understood(incoming, fields, target, holder, key)
-        traits = CallTraits.of(fields, dict(call.operation.params), call.query, call.evidence.document["body"])
+
+        @cache
+        def carries() -> CallTraits:
+            return CallTraits.of(fields, dict(call.operation.params), call.query, call.evidence.document["body"])
+
         if (task := self.runs.names.task(call.told.task)) is not None:
             # Also of a run that nobody knows: its worker is there.
             self.versions.note(task.id, call.side, call.told.version, None)
         try:
-            run = await self._run(call, traits)
+            run = await self._run(call, carries)
             self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
             refusal = Refusal(403, str(error))
             if self.journal.away and call.accepts_wait:
                 raise Refusal(425, str(error), retry_after=RETRY_SECONDS, gateway="wait") from None
-            await self._refused(call, None, refusal, traits=traits, suspects=error.suspects)
+            await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)
             raise refusal from None
         except Refusal as refusal:
             await self._refused(call, None, refusal)
@@ -255,7 +259,7 @@ class Gateway:
         await self._check_credential(target, call)
         return call, body
 
-    async def _run(self, call: Understood, traits: CallTraits) -> KnownRun:
+    async def _run(self, call: Understood, carries: Callable[[], CallTraits]) -> KnownRun:
         """The run that makes the call.
 
         Raises:
@@ -264,7 +268,7 @@ class Gateway:
         """
         try:
             return await self.callers.run(
-                call.side, call.told, traits, target=call.target, operation=call.operation.template
+                call.side, call.told, carries, target=call.target, operation=call.operation.template
             )
         except WrongSide as error:
             raise Refusal(403, str(error)) from None

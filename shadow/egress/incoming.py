@@ -154,6 +154,7 @@ class Understood:
             document=self.evidence.encoded(),
             tenant=None if run is None or isinstance(run.tenant, Nobody) else run.tenant,
             of_tenant=run is not None and not isinstance(run.tenant, Nobody),
+            pair=None if run is None else run.pair_id,
         )
 
     def amended(self, body: SeenBody) -> Understood:

@@ -85,8 +85,11 @@ class Journal:
         while True:
             await asyncio.sleep(self._every)
             try:
-                async with asyncio.timeout(COMMIT_SECONDS), self._database.connection(Work.EGRESS) as conn:
-                    await conn.execute(b"SELECT 1")
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    async with self._database.connection(Work.CALLS) as conn:
+                        await conn.execute(b"SELECT 1")
+                    for work in (Work.CALLS, Work.SEALING):
+                        await self._database.look_over(work)
             except (psycopg.Error, TimeoutError, OSError):
                 continue
             log.info("egress.database_back")

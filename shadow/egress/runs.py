@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
 from shadow.model.run_names import may_be, needs_proof
 from shadow.store.database import Connection, Database, Work
+from shadow.store.patience import patience
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -48,20 +50,25 @@ _REMEMBERED = 100_000
 
 _COLUMNS = """
 run.id, run.side, run.task, run.authority, run.pair_id, run.platform_run_id,
-CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END, event.tenant, event.id,
-original.id, original.authority, event.upstream_id
+CASE WHEN pair.legacy_run = run.id THEN pair.candidate_run ELSE pair.legacy_run END AS twin, event.tenant,
+event.id AS event, original.id AS original, original.authority AS originals_authority, event.upstream_id
 FROM runs AS run LEFT JOIN pairs AS pair ON pair.id = run.pair_id LEFT JOIN events AS event ON event.id = run.event_id
 LEFT JOIN events AS original ON original.id = event.repeats
 """
 _BY_ALIAS = f"""
-SELECT {_COLUMNS} WHERE run.id IN (SELECT run_id FROM run_aliases WHERE alias = %(run)s)
-UNION ALL
-SELECT {_COLUMNS} WHERE run.platform_run_id = %(run)s
-LIMIT 1
+SELECT found.*, asked.name FROM unnest(%s::text[]) AS asked (name) CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} WHERE run.id IN (SELECT run_id FROM run_aliases WHERE alias = asked.name)
+    UNION ALL
+    SELECT {_COLUMNS} WHERE run.platform_run_id = asked.name
+    LIMIT 1
+) AS found
 """  # noqa: S608  # of constants
-_BY_ID = f"SELECT {_COLUMNS} WHERE run.id = %s"
-_OF_EVENTS = f"SELECT {_COLUMNS} WHERE run.id = ANY(%s::uuid[]) ORDER BY run.id DESC"
-_EVENTS = "SELECT id FROM events WHERE delivery_id = %s ORDER BY id DESC LIMIT 20"
+_BY_IDS = f"SELECT {_COLUMNS} WHERE run.id = ANY(%s::uuid[])"
+_EVENTS = b"""
+SELECT asked.name, event.id FROM unnest(%s::text[]) AS asked (name) CROSS JOIN LATERAL (
+    SELECT id FROM events WHERE delivery_id = asked.name ORDER BY id DESC LIMIT 20
+) AS event
+"""
 
 _Name = tuple[Side, str | None, str | None, str | None]
 """Side, run, event and task: all that headers say of whose a call is."""
@@ -130,6 +137,22 @@ class KnownRun:
     """Of its event."""
     upstream_id: str | None = None
     """What the candidate's platform calls its event."""
+
+
+def _known(row: Sequence[Any], attributed_by: AttributedBy) -> KnownRun:
+    run, side, task, authority, pair, name, twin, tenant, event, original, real, upstream = row
+    return KnownRun(
+        run,
+        Side(side),
+        task,
+        authority,
+        pair,
+        twin if original is None or real is None else derived_id(original, task, Side(real)),
+        name,
+        attributed_by,
+        UNKNOWN if event is None else tenant,
+        upstream,
+    )
 
 
 class AsksPlatform(Protocol):
@@ -207,12 +230,13 @@ class Runs:
         self._patience = patience
         self.names = TaskNames(catalogue)
         self._known: OrderedDict[_Name, tuple[float, KnownRun]] = OrderedDict()
+        self._asked = Rounds(self._by_headers)
 
-    async def find(self, side: Side, told: Told, traits: CallTraits) -> KnownRun:
+    async def find(self, side: Side, told: Told, carries: Callable[[], CallTraits]) -> KnownRun:
         """The run that makes this call.
 
         Args:
-            traits: what else it carries.
+            carries: tells what else it carries; not called where nothing of it is needed.
 
         Raises:
             Unknown: nobody's, or not known in time.
@@ -224,16 +248,18 @@ class Runs:
         if remembered is not None and time.monotonic() < remembered[0]:
             self._known.move_to_end(key)
             return remembered[1]
+        traits = carries()
         if told.says_nothing:
             return await self._correlated(side, traits)
         until = time.monotonic() + self._patience
         pause = _FIRST_PAUSE
         asked = 0
         while True:
-            async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-                run = await self._by_headers(conn, side, told)
+            async with asyncio.timeout(DATABASE_SECONDS):
+                run = await self._asked.ask((side, told))
                 if run is not None and traits.trace is not None:
-                    await self._correlator.whose(conn, side, traits, datetime.now(UTC))  # whose trace it is, is learned
+                    async with self._database.connection(Work.EGRESS) as conn:  # whose trace it is, is learned
+                        await self._correlator.whose(conn, side, traits, datetime.now(UTC))
             if run is not None:
                 break
             if time.monotonic() >= until:
@@ -275,8 +301,8 @@ class Runs:
         if remembered is not None:
             return remembered[1]
         try:
-            async with asyncio.timeout(GLANCE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-                run = await self._by_headers(conn, side, told)
+            async with asyncio.timeout(GLANCE_SECONDS):
+                run = await self._asked.ask((side, told))
         except (psycopg.Error, TimeoutError, OSError):
             return self._let_through(side, told, contained_legacy)
         if run is None:
@@ -303,7 +329,7 @@ class Runs:
     async def by_id(self, run_id: UUID, attributed_by: AttributedBy) -> KnownRun | None:
         """A run of ours by its own id."""
         async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-            return await self._one(conn, _BY_ID, (run_id,), attributed_by)
+            return await self._one(conn, run_id, attributed_by)
 
     def _remember(self, key: _Name, run: KnownRun) -> None:
         # Without a pair a contained run may get one yet: it is looked up each time.
@@ -313,61 +339,61 @@ class Runs:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _by_headers(self, conn: Connection, side: Side, told: Told) -> KnownRun | None:
-        if told.run is not None:
-            run = await self._one(conn, _BY_ALIAS, {"run": told.run})
-            if run is not None:
-                return run
+    async def _by_headers(self, asked: Sequence[tuple[Side, Told]]) -> list[KnownRun | None]:
+        """The runs that these calls say they are of, as far as they are known."""
+        async with self._database.connection(Work.CALLS) as conn, patience(conn, DATABASE_SECONDS):
+            return await self._looked_up(conn, asked)
+
+    async def _looked_up(self, conn: Connection, asked: Sequence[tuple[Side, Told]]) -> list[KnownRun | None]:
+        names = {told.run for _side, told in asked if told.run is not None}
+        by_name: dict[str, KnownRun] = {}
+        if names:
+            cursor = await conn.execute(_BY_ALIAS.encode(), (sorted(names),))
+            by_name = {row[-1]: _known(row[:-1], AttributedBy.HEADERS) for row in await cursor.fetchall()}
+        found = [by_name.get(told.run or "") for _side, told in asked]
+        by_event = {
+            number: (told.event, task)
+            for number, ((side, told), run) in enumerate(zip(asked, found, strict=True))
+            if run is None and told.event is not None and (task := self._task_by_event(side, told)) is not None
+        }
+        if not by_event:
+            return found
+        cursor = await conn.execute(_EVENTS, (sorted({event for event, _task in by_event.values()}),))
+        events: dict[str, list[UUID]] = {}
+        for delivery, event in await cursor.fetchall():
+            events.setdefault(delivery, []).append(event)
+        ids = {
+            number: [derived_id(event, task, asked[number][0]) for event in events.get(delivery, ())]
+            for number, (delivery, task) in by_event.items()
+        }
+        wanted = sorted({run for runs in ids.values() for run in runs})
+        runs = {run.id: run for run in await self._all(conn, wanted)} if wanted else {}
+        for number, of_call in ids.items():
+            newest = sorted((run for run in of_call if run in runs), reverse=True)
+            told = asked[number][1]
+            found[number] = next((runs[run] for run in newest if _is_the_one(runs[run], told.run)), None)
+        return found
+
+    def _task_by_event(self, side: Side, told: Told) -> str | None:
+        """The task whose run is known by its event."""
         task = self.names.task(told.task)
-        if told.event is None or task is None:
-            return None
-        if side is Side.LEGACY and not self._named_by_event(task):
+        if task is None or (side is Side.LEGACY and not self._named_by_event(task)):
             # An event has a run on either side: a candidate's worker with a key of legacy's would pass for its twin.
             return None
-        cursor = await conn.execute(_EVENTS, (told.event,))
-        ids = [derived_id(event, task.id, side) for (event,) in await cursor.fetchall()]
-        runs = await self._all(conn, _OF_EVENTS, (ids,), AttributedBy.HEADERS) if ids else []
-        return next((run for run in runs if _is_the_one(run, told.run)), None)
+        return task.id
 
     def _named_by_event(self, task: ResolvedTask) -> bool:
         """Whether legacy's runs of that task have no other name: those of a plain HTTP endpoint."""
         return isinstance(self._catalogue.platforms[task.legacy.platform], HttpPlatform)
 
-    async def _one(
-        self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy = AttributedBy.HEADERS
-    ) -> KnownRun | None:
-        return next(iter(await self._all(conn, query, parameters, attributed_by)), None)
+    async def _one(self, conn: Connection, run: UUID, attributed_by: AttributedBy) -> KnownRun | None:
+        return next(iter(await self._all(conn, [run], attributed_by)), None)
 
-    async def _all(self, conn: Connection, query: str, parameters: Any, attributed_by: AttributedBy) -> list[KnownRun]:
-        cursor = await conn.execute(query.encode(), parameters)
-        return [
-            KnownRun(
-                run_id,
-                Side(side),
-                task,
-                authority,
-                pair_id,
-                twin if original is None or real is None else derived_id(original, task, Side(real)),
-                platform_run_id,
-                attributed_by,
-                UNKNOWN if event is None else tenant,
-                upstream,
-            )
-            for (
-                run_id,
-                side,
-                task,
-                authority,
-                pair_id,
-                platform_run_id,
-                twin,
-                tenant,
-                event,
-                original,
-                real,
-                upstream,
-            ) in await cursor.fetchall()
-        ]
+    async def _all(
+        self, conn: Connection, runs: Sequence[UUID], attributed_by: AttributedBy = AttributedBy.HEADERS
+    ) -> list[KnownRun]:
+        cursor = await conn.execute(_BY_IDS.encode(), (list(runs),))
+        return [_known(row, attributed_by) for row in await cursor.fetchall()]
 
     async def _correlated(self, side: Side, traits: CallTraits) -> KnownRun:
         found, run = await self._by_what_it_carries(side, traits, datetime.now(UTC))
@@ -399,7 +425,7 @@ class Runs:
             async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
                 found = await self._correlator.whose(conn, side, traits, at, sharing)
                 if found.run is not None and found.by is not None:
-                    run = await self._one(conn, _BY_ID, (found.run.id,), found.by)
+                    run = await self._one(conn, found.run.id, found.by)
             if run is not None or len(sharing) > 1 or time.monotonic() >= until:
                 return found, run
             await asyncio.sleep(pause)

@@ -175,15 +175,15 @@ class SmtpSink:
             mail = await asyncio.to_thread(read_mail, content, sender, recipients)
         except UnreadableMail as error:
             return f"554 5.6.0 {error}"
-        told, traits = Told.of(mail.headers), CallTraits.of(mail.headers, dict(mail.document))
+        told, carried = Told.of(mail.headers), CallTraits.of(mail.headers, dict(mail.document))
         document = orjson.dumps(in_normal_form("email", dict(mail.document)))
         try:
-            run = await self._callers.run(login.side, told, traits, target=login.target, operation=OPERATION)
+            run = await self._callers.run(login.side, told, lambda: carried, target=login.target, operation=OPERATION)
         except Unknown as error:
             if self._journal.away:
                 return _LATER  # it comes again, and is written down then
             call = replace(_call(login, told, None, Disposition.REFUSE, document), suspects=error.suspects)
-            await self._kept(replace(call, traits=traits.stored() if call.nobodys else None), 550)
+            await self._kept(replace(call, traits=carried.stored() if call.nobodys else None), 550)
             return (
                 "550 5.7.1 nobody knows whose mail this is: expected X-Shadow-Run, or X-Shadow-Event and X-Shadow-Task"
             )

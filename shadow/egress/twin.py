@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from shadow.effects import evidence
+from shadow.effects.evidence import Nobody
 from shadow.egress import answers
 from shadow.egress.answers import Answer
 from shadow.egress.calls import CHANNEL
@@ -22,6 +24,8 @@ from shadow.egress.matching import Made, counterpart
 from shadow.egress.runs import DATABASE_SECONDS, KnownRun
 from shadow.sealing.vault import Forgotten
 from shadow.store.database import Database, Work
+from shadow.store.patience import patience
+from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +37,27 @@ _RETRY_SECONDS = 1.0
 _RECENT_SECONDS = 30.0
 """How long calls of this process are remembered besides what the database says of them."""
 
+# One look at the database: what the twin recorded before it ended is seen wherever it is seen to have ended.
 _CALLS = b"""
-SELECT run_id, id, attempt, digest, status, disposition FROM effects
-WHERE run_id = ANY(%(runs)s::uuid[]) AND seen_by IN ('gateway', 'mail') AND target = %(target)s
-  AND operation = %(operation)s AND identity IS NOT DISTINCT FROM %(identity)s
-ORDER BY sequence, id
+SELECT asked.number, twin.state, twin.authority, call.run_id, call.id, call.attempt, call.digest, call.status,
+       call.disposition
+FROM unnest(%(twin)s::uuid[], %(run)s::uuid[], %(target)s::text[], %(operation)s::text[], %(identity)s::text[])
+     WITH ORDINALITY AS asked (twin, run, target, operation, identity, number)
+CROSS JOIN LATERAL (SELECT state, authority FROM runs WHERE id = asked.twin OFFSET 0) AS twin
+LEFT JOIN LATERAL (
+    SELECT * FROM effects
+    WHERE run_id IN (asked.twin, asked.run) AND seen_by IN ('gateway', 'mail') AND target = asked.target
+      AND operation = asked.operation AND identity IS NOT DISTINCT FROM asked.identity
+    OFFSET 0
+) AS call ON true
+ORDER BY asked.number, call.sequence, call.id
 """
-_TWIN = b"SELECT state, authority FROM runs WHERE id = %s"
-_ANSWER = b"""
-SELECT effects.status, body.content, headers.content FROM effects
+_ANSWERS = b"""
+SELECT effects.id, effects.status, body.content, headers.content FROM effects
 JOIN bodies AS body ON body.id = effects.id AND body.part = 'answer'
 JOIN bodies AS headers ON headers.id = effects.id AND headers.part = 'answer_headers'
-WHERE effects.id = %s AND effects.status IS NOT NULL
+WHERE effects.id = ANY(%(calls)s::uuid[]) AND body.id = ANY(%(calls)s::uuid[]) AND headers.id = ANY(%(calls)s::uuid[])
+  AND effects.status IS NOT NULL
 """
 
 
@@ -59,6 +72,27 @@ class Asked:
     identity: str | None
     digest: bytes | None
     effect: CallEffect
+
+
+class _Group(NamedTuple):
+    """Calls among which a counterpart is looked for, as they are stored."""
+
+    twin: UUID
+    run: UUID
+    target: str
+    operation: str
+    identity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the database has of such a group."""
+
+    ended: bool
+    """Whether the twin makes no further calls."""
+    theirs: list[Made]
+    """The twin's that were forwarded."""
+    ours: list[Made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +152,8 @@ class Twins:
         """Whether calls get at once what they would get at the end of their wait."""
         self._task: asyncio.Task[None] | None = None
         self.recent = Recent()
+        self._looks = Rounds(self._look)
+        self._answers = Rounds(self._read_answers)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._listen(), name="egress-twins")
@@ -137,37 +173,30 @@ class Twins:
         twin = asked.run.twin
         if twin is None or asked.run.id is None:
             return Found(Knowledge.NONE)
-        async with asyncio.timeout(DATABASE_SECONDS), self._database.connection(Work.EGRESS) as conn:
-            # The state is read first: what the twin recorded before it ended is then seen.
-            cursor = await conn.execute(_TWIN, (twin,))
-            row = await cursor.fetchone()
-            if row is None:
-                return Found(Knowledge.NONE)
-            state, authority = row
-            tenant = asked.run.tenant
-            await evidence.ready(conn, [tenant])
-            redactor = evidence.redactor(conn.vault, tenant)
-            keyed = evidence.digester(conn.vault, tenant)
-            cursor = await conn.execute(
-                _CALLS,
-                {
-                    "runs": [twin, asked.run.id],
-                    "target": asked.target,
-                    "operation": redactor.text(asked.operation),
-                    "identity": None if asked.identity is None else redactor.text(asked.identity),
-                },
+        vault, tenant = self._database.vault, asked.run.tenant
+        async with asyncio.timeout(DATABASE_SECONDS):
+            await vault.ready([None if isinstance(tenant, Nobody) else tenant])
+            redactor = evidence.redactor(vault, tenant)
+            keyed = evidence.digester(vault, tenant)
+            group = _Group(
+                twin,
+                asked.run.id,
+                asked.target,
+                redactor.text(asked.operation),
+                None if asked.identity is None else redactor.text(asked.identity),
             )
-            rows = await cursor.fetchall()
-            # Nothing is waited for between here and taking the place: no other call of this process comes between.
-            theirs = [Made(*row[1:5]) for row in rows if row[0] == twin and row[5] == "forward"]
-            ours = {row[1]: Made(*row[1:5]) for row in rows if row[0] == asked.run.id}
+            seen = await self._looks.ask(group)
+            if seen is None:
+                return Found(Knowledge.NONE)
+            # Nothing is waited for between here and taking the place: no other call of this process comes between. What
+            # was decided here since the database was asked is among the recent ones.
+            ours = {call.id: call for call in seen.ours}
             for call in self.recent.of(asked):
                 ours.setdefault(call.id, replace(call, digest=keyed(call.digest)))
             before = [call for call in ours.values() if call.attempt == asked.attempt and call.id != made]
-            found = counterpart(theirs, before, keyed(asked.digest))
-            ended = state == "finished" or authority != "real"
+            found = counterpart(seen.theirs, before, keyed(asked.digest))
             match = found.occurrence
-            if not ended and (match is None or match.status is None):
+            if not seen.ended and (match is None or match.status is None):
                 return Found(Knowledge.PENDING)
             self.recent.add(asked, Made(made, asked.attempt, asked.digest))
             if match is None:
@@ -178,19 +207,45 @@ class Twins:
                 knowledge = Knowledge.FIRST_ONLY
             else:
                 knowledge = Knowledge.ANSWERED
-            cursor = await conn.execute(_ANSWER, (match.id,))
-            kept = await cursor.fetchone()
             extra = knowledge is Knowledge.FIRST_ONLY
+            kept = await self._answers.ask(match.id)
             if kept is None:
                 return Found(Knowledge.SETTLED_WITHOUT, extra=extra)
-            body, headers = await conn.vault.open(
-                [(match.id, "answer", kept[1]), (match.id, "answer_headers", kept[2])]
+            status, *contents = kept
+            body, headers = await vault.open(
+                [(match.id, "answer", contents[0]), (match.id, "answer_headers", contents[1])]
             )
         if isinstance(body, Forgotten) or isinstance(headers, Forgotten):
             log.warning("egress.answer_forgotten", call=str(match.id))
             return Found(Knowledge.SETTLED_WITHOUT, extra=extra)
-        answer = Answer(kept[0], answers.decoded_headers(headers), body)
+        answer = Answer(status, answers.decoded_headers(headers), body)
         return Found(knowledge, answer, extra)
+
+    async def _look(self, groups: Sequence[_Group]) -> list[_Seen | None]:
+        """What the database says of each; None where it does not have the twin."""
+        async with self._database.connection(Work.CALLS) as conn, patience(conn, DATABASE_SECONDS):
+            twin, run, target, operation, identity = map(list, zip(*groups, strict=True))
+            asked = {"twin": twin, "run": run, "target": target, "operation": operation, "identity": identity}
+            cursor = await conn.execute(_CALLS, asked)
+            rows = await cursor.fetchall()
+        seen: list[_Seen | None] = [None] * len(groups)
+        for number, state, authority, maker, call, attempt, digest, status, disposition in rows:
+            index = number - 1
+            known = seen[index]
+            if known is None:
+                known = seen[index] = _Seen(state == "finished" or authority != "real", [], [])
+            if maker == groups[index].twin and disposition == "forward":
+                known.theirs.append(Made(call, attempt, digest, status))
+            elif maker == groups[index].run:
+                known.ours.append(Made(call, attempt, digest, status))
+        return seen
+
+    async def _read_answers(self, calls: Sequence[UUID]) -> list[tuple[int, bytes, bytes] | None]:
+        """The status, the body and the headers that each got, sealed; None where they were not kept."""
+        async with self._database.connection(Work.CALLS) as conn, patience(conn, DATABASE_SECONDS):
+            cursor = await conn.execute(_ANSWERS, {"calls": sorted(set(calls))})
+            found = {row[0]: (row[1], row[2], row[3]) for row in await cursor.fetchall()}
+        return [found.get(call) for call in calls]
 
     def give_up(self, asked: Asked, made: UUID) -> None:
         """The call takes its place though nothing is known of a counterpart."""

@@ -45,6 +45,8 @@ class GroupCommit(Generic[Item, Result]):
         max_waiting: items that may wait; beyond it `submit` raises `Overloaded`.
         max_waiting_bytes: bytes that may wait, likewise.
         writers: batches under way at once, of which another one begins only when half as much waits as one holds.
+        gather: seconds from the beginning of a batch of several to that of the next, at least: batches get larger,
+            and cost less. Whoever comes alone is not kept back.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class GroupCommit(Generic[Item, Result]):
         max_waiting: int = 20_000,
         max_waiting_bytes: int = 256 * MIB,
         writers: int = 1,
+        gather: float = 0.0,
     ) -> None:
         self._write = write
         self._size = size
@@ -67,6 +70,8 @@ class GroupCommit(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._writers = writers
+        self._gather = gather
+        self._not_before = float("-inf")
         self._waiting: list[_Submission[Item, Result]] = []
         self._waiting_items = 0
         self._waiting_bytes = 0
@@ -133,7 +138,17 @@ class GroupCommit(Generic[Item, Result]):
         while self._waiting and len(self._under_way) < self._writers:
             if self._under_way and self._running and self._waiting_items < max(self._under_way.values()) * _ENOUGH:
                 return  # too little for a write of its own: every one costs its share of disk and processor
+            if (
+                self._running
+                and (now := self._loop.time()) < self._not_before
+                and self._waiting_items < self._max_batch
+            ):
+                self._begins = True
+                self._loop.call_later(self._not_before - now, self._begin)
+                return
             taken = self._take()
+            if self._gather and len(taken) > 1:
+                self._not_before = self._loop.time() + self._gather
             task = asyncio.create_task(self._store(taken))
             self._under_way[task] = sum(len(submission.items) for submission in taken)
             task.add_done_callback(self._ended)

@@ -228,6 +228,8 @@ class Evidence:
     """By (event, run or effect; part)."""
     messages: Mapping[UUID, str | None]
     """The error messages of runs whose own are out of date."""
+    read: dict[UUID, JSON] = field(default_factory=dict)
+    """By event, its data as far as it was asked for: once to judge, and once for its shape."""
 
     def rows(self) -> Iterator[EffectRow]:
         """All effects."""
@@ -262,7 +264,10 @@ class Evidence:
         Raises:
             ValueError: what is stored is no JSON.
         """
-        return _Reader().value(self.bodies.get((fact.pair.event_id, "evidence")))
+        event = fact.pair.event_id
+        if event not in self.read:
+            self.read[event] = _Reader().value(self.bodies.get((event, "evidence")))
+        return self.read[event]
 
     def of(self, fact: PairFacts) -> Ledgers:
         """Both ledgers of a pair.
@@ -272,7 +277,7 @@ class Evidence:
         """
         reader = _Reader()
         events = self._events(fact, reader)
-        known = reader.value(self.bodies.get((fact.pair.event_id, "evidence")))
+        known = self.event_of(fact)
         return Ledgers(
             legacy=self._ledger(fact.legacy, fact.extra, reader),
             candidate=self._ledger(fact.candidate, fact.extra, reader),

@@ -48,6 +48,8 @@ LEASE = timedelta(minutes=2)
 POLL_SECONDS = 1.0
 _GATHER_SECONDS = 0.02
 """After a wake-up, so that what comes in a burst is judged together."""
+_GATHER_MORE_SECONDS = 0.1
+"""The same while pairs keep coming: a round takes about ten queries, however few pairs it finds."""
 _LOOK_SECONDS = 30.0
 """How old may be what a judge knows of legacy's order."""
 _STILL = frozenset({PairState.OPEN, PairState.WAITING, PairState.SETTLING})
@@ -298,14 +300,14 @@ class JudgeLoop:
                 await asyncio.sleep(self._poll_seconds)
                 continue
             if done.claimed < self._batch:
-                await self._rest()
+                await self._rest(_GATHER_MORE_SECONDS if done.claimed else _GATHER_SECONDS)
 
-    async def _rest(self) -> None:
-        """Until somebody notifies, or the next poll."""
+    async def _rest(self, gather: float) -> None:
+        """Until somebody notifies and so many seconds are over, or until the next poll."""
         try:
             async with asyncio.timeout(self._poll_seconds):
                 await self._woken.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
+            await asyncio.sleep(gather)
         except TimeoutError:
             pass
         self._woken.clear()

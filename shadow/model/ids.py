@@ -20,6 +20,7 @@ _V7 = (0x7 << 76) | (0x2 << 62)
 """Version and variant, in their places."""
 _FREE = ((1 << _V7_TIME_BITS) - 1) & ~(0xF << 76) & ~(0x3 << 62)
 """The bits that are not time, version or variant."""
+_UNKNOWN = uuid.SafeUUID.unknown  # to ask an enumeration for it each time takes longer than all the rest
 _ENTROPY_BYTES = 10
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
@@ -53,7 +54,7 @@ def _uuid(value: int) -> uuid.UUID:
     """The same as `UUID(int=value)` in a third of the time: each event needs a dozen of them."""
     made = object.__new__(uuid.UUID)
     object.__setattr__(made, "int", value)
-    object.__setattr__(made, "is_safe", uuid.SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", _UNKNOWN)
     return made
 
 

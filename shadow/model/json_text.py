@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 
 import orjson
 
 from comparators import JSON
 from comparators.nesting import DEEPEST, TooDeep
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
-"""Integers past 64 bits, which orjson silently rounds to floats."""
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 19
+"""Integers past 64 bits, which orjson silently rounds to floats, once all digits are alike: a pattern takes longer."""
 
 
 def parse(content: bytes) -> JSON:
@@ -22,7 +22,7 @@ def parse(content: bytes) -> JSON:
         TooDeep: it is nested so deeply that nothing reads it.
         ValueError: it says none.
     """
-    if _LONG_NUMBER.search(content) is None:
+    if _LONG_NUMBER not in content.translate(_DIGITS):
         try:
             value: JSON = orjson.loads(content)
         except orjson.JSONDecodeError:

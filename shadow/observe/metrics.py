@@ -89,6 +89,18 @@ BUDGET_LEFT = Gauge(
     ["side", "platform"],
     registry=REGISTRY,
 )
+OUTPUTS_UNREAD = Counter(
+    "shadow_outputs_unread",
+    "Runs of which it was told that they ended, and not what they returned: no request was left to read it.",
+    ["side", "platform"],
+    registry=REGISTRY,
+)
+OUTPUTS_WAITING = Gauge(
+    "shadow_outputs_waiting",
+    "Runs that have ended and wait for a request with which they are read, as of the last look at the list.",
+    ["side", "platform"],
+    registry=REGISTRY,
+)
 OUTCOMES = Counter(
     "shadow_outcomes",
     "Runs whose outcome was learned.",
@@ -279,6 +291,12 @@ def quota_left(side: str, platform: str, ratio: float) -> None:
 def budget_left(side: str, platform: str, ratio: float) -> None:
     """The share of our own budget for asking a platform that is left; 0 where requests wait."""
     BUDGET_LEFT.labels(side, platform).set(ratio)
+
+
+def outputs(side: str, platform: str, *, waiting: int, unread: int) -> None:
+    """What one look at a run list left: runs that wait to be read, and those that were told unread."""
+    OUTPUTS_WAITING.labels(side, platform).set(waiting)
+    OUTPUTS_UNREAD.labels(side, platform).inc(unread)
 
 
 def learned(side: str, learned_by: str, count: int = 1) -> None:

@@ -71,5 +71,8 @@ class _Unlimited:
     async def take(self) -> None:
         return
 
+    def room(self, within: float) -> int:
+        return 1
+
     def learn(self, quota: Quota | None) -> None:
         return

@@ -35,6 +35,12 @@ class Budget:
         lacking = max(0.0, 1.0 - self._tokens) / self.per_second
         return max(lacking, self._held_until - now, 0.0)
 
+    def room(self, now: float, within: float) -> int:
+        """How many requests may be made within so many seconds."""
+        self._refill(now)
+        held = max(self._held_until - now, 0.0)
+        return 0 if held >= within else max(int(self._tokens + (within - held) * self.per_second), 0)
+
     def left(self, now: float) -> float:
         """The share of the bucket that is left, from 0 to 1; 0 while the platform wants no requests."""
         self._refill(now)

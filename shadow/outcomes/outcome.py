@@ -30,7 +30,8 @@ class LearnedBy(StrEnum):
 
 @dataclass(slots=True)
 class RunOutcome:
-    """One run that has ended, as somebody told it. Not to be changed; frozen ones would be dear to make.
+    """One run that has ended, as somebody told it. Whoever is handed one changes nothing in it: frozen ones are
+    dear to make.
 
     Which task it is of is said by `task` (the catalogue's id), `function` (Inngest's `app-function`) or
     `legacy_task` (Trigger.dev's task id); which event started it by `event_id` and `event_name`.

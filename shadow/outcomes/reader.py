@@ -11,6 +11,9 @@ from uuid import UUID
 from shadow.outcomes.outcome import RunOutcome
 from shadow.platforms.throttle import Quota
 
+MOST = 500
+"""Runs that are asked for at once: what a list costs is shared by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
@@ -44,6 +47,9 @@ class Permits(Protocol):
 
     async def take(self) -> None:
         """Wait until one more request may be made."""
+
+    def room(self, within: float) -> int:
+        """How many requests may be made within so many seconds."""
 
     def learn(self, quota: Quota | None) -> None:
         """What the platform says is left."""

@@ -18,7 +18,7 @@ from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.outcomes.budget import Budget
 from shadow.outcomes.outcome import RunOutcome
-from shadow.outcomes.reader import AskedToWait, Awaited, Reader
+from shadow.outcomes.reader import MOST, AskedToWait, Awaited, Reader
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.spacing import spacing
 from shadow.platforms import inngest_api, trigger_api
@@ -28,8 +28,6 @@ from shadow.store.database import Database, Work
 
 log = structlog.get_logger(__name__)
 
-_MOST = 500
-"""Runs that are asked for at once: what a list costs is shared by them."""
 _IDLE_SECONDS = 0.5
 """Between looks at what is to be asked for."""
 _TROUBLE_SECONDS = 5.0
@@ -67,6 +65,9 @@ class _Permits:
         metrics.budget_left(*self._whose, self.budget.left(now))
         if wait > 0:
             await asyncio.sleep(wait)
+
+    def room(self, within: float) -> int:
+        return self.budget.room(time.time(), within)
 
     def learn(self, quota: Quota | None) -> None:
         if quota is not None:
@@ -141,14 +142,14 @@ class Reconciler:
                 log.exception("outcomes.poll_failed", platform=self._name)
                 await asyncio.sleep(_TROUBLE_SECONDS)
             else:
-                if asked < _MOST:
+                if asked < MOST:
                     await asyncio.sleep(_IDLE_SECONDS)
 
     async def _claim(self) -> list[Awaited]:
         """Runs that are to be asked for now; their next time is set before anything is asked."""
         now = datetime.now(UTC)
         async with self._database.connection(Work.OUTCOMES) as conn:
-            cursor = await conn.execute(_DUE, (self._name, _MOST))
+            cursor = await conn.execute(_DUE, (self._name, MOST))
             runs = await cursor.fetchall()
             if not runs:
                 return []

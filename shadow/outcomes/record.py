@@ -339,14 +339,15 @@ async def _redacted(conn: Connection, told: Sequence[_Told]) -> list[Ended]:
     runs = [item.run_id for item in told if item.run_id is not None]
     whose = await evidence.owners(conn, told[0].side, runs=runs)
     owners = [NOT_YET if item.run_id is None else whose.get(item.run_id, NOT_YET) for item in told]
-    await evidence.ready(conn, [owner.tenant for owner in owners])
+    tenants = {owner.tenant for owner in owners}
+    await evidence.ready(conn, tenants)
     ended = []
     turns = Turns()
     for item, owner in zip(told, owners, strict=True):
         message = _storable(item.outcome.error_message)
         ended.append(evidence.of_run(conn.vault, owner.tenant, item.outcome.output, message, owner.names))
         if await turns.give_way():
-            await evidence.ready(conn, [owner.tenant for owner in owners])
+            await evidence.ready(conn, tenants)
     return ended
 
 

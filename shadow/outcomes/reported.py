@@ -132,6 +132,7 @@ class _Run(_Report):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Read = TypeVar("Read")
 
 _EFFECT_FIELDS = _Effect.model_fields.keys()
 _GROUPED_FIELDS = _EffectsOfRun.model_fields.keys()
@@ -148,17 +149,20 @@ def effects_of(body: bytes) -> list[SeenEffect]:
     Raises:
         ReportRefused: something in it is wrong; nothing of it may be kept.
     """
-    steps = effects_in_steps(body)
+    return _at_once(effects_in_steps(body))
+
+
+def _at_once(steps: Generator[None, None, Read]) -> Read:
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            effects: list[SeenEffect] = done.value
-            return effects
+            read: Read = done.value
+            return read
 
 
 def effects_in_steps(body: bytes) -> Generator[None, None, list[SeenEffect]]:
-    """The same, with a pause after each run.
+    """The same, with a pause before each run.
 
     Raises:
         ReportRefused: something in it is wrong; nothing of it may be kept.
@@ -192,9 +196,19 @@ def runs_of(body: bytes, side: Side, catalogue: ResolvedCatalogue) -> list[RunOu
     Raises:
         ReportRefused: something in it is wrong; nothing of it may be kept.
     """
+    return _at_once(runs_in_steps(body, side, catalogue))
+
+
+def runs_in_steps(body: bytes, side: Side, catalogue: ResolvedCatalogue) -> Generator[None, None, list[RunOutcome]]:
+    """The same, with a pause before each run.
+
+    Raises:
+        ReportRefused: something in it is wrong; nothing of it may be kept.
+    """
     problems: list[str] = []
     outcomes: list[RunOutcome] = []
     for where, part in _parts(body, "runs"):
+        yield
         run = _checked(_RUN, part, where, problems)
         if run is None:
             continue

@@ -15,10 +15,12 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue
 from shadow.model.alias import key_alias
 from shadow.model.moments import moment
+from shadow.observe import metrics
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
-from shadow.outcomes.reader import AskedToWait, Awaited, Named, Permits
+from shadow.outcomes.reader import MOST, AskedToWait, Awaited, Named, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
 from shadow.outcomes.trigger_children import TriggerChildren
+from shadow.outcomes.unread import Listed, portioned
 from shadow.platforms import packets
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.json_text import write_json
@@ -42,6 +44,8 @@ _SLACK = timedelta(minutes=1)
 """How far the platform's clock may differ from ours."""
 _DIRECT_EVERY = 4
 """Every so many polls a run is read directly: the list lags, and without replication it is empty."""
+_SECONDS, _CROWDED_SECONDS = 5.0, 1.0
+"""For so long a look reads runs; the second while more are due than one look takes."""
 _PATIENCE = timedelta(seconds=10)
 _PACKET_POLLS = 6
 """So many polls a finished run waits for its offloaded output; then it counts without one."""
@@ -62,24 +66,43 @@ class TriggerReader:
         self._api = api
         self._catalogue = catalogue
         self._tasks = catalogue.tasks
+        self._side = catalogue.platforms[platform].side.value
         self._children = children
 
     async def read(
         self, awaited: Sequence[Awaited], permits: Permits, named: Named
     ) -> AsyncIterator[Sequence[RunOutcome]]:
         """See `Reader.read`."""
+        crowded = len(awaited) >= MOST
+        within = _CROWDED_SECONDS if crowded else _SECONDS
         nameless = {run.id: run for run in awaited if run.platform_run_id is None}
         known = {run.platform_run_id: run for run in awaited if run.platform_run_id is not None}
-        direct = [
-            run for name, run in known.items() if len(known) <= _FEW or _is_turn(run) or self._was_found_ended(name)
-        ]
-        async for portion in self._read_each([(str(run.platform_run_id), run) for run in direct], permits):
+        direct = {
+            name: run
+            for name, run in sorted(known.items(), key=lambda item: item[1].starts_at)
+            if len(known) <= _FEW or self._was_found_ended(name)
+        }
+        turns = [run for run in known.values() if _is_turn(run) and run.platform_run_id not in direct]
+        # Of these the list may tell as well: it has to have its requests first.
+        turns = sorted(turns, key=lambda run: run.starts_at)[: permits.room(within) // 2]
+        direct |= {str(run.platform_run_id): run for run in turns}
+        async for portion in self._read_each(list(direct.items()), permits):
             yield portion
-        sought = {run_id: run for run_id, run in known.items() if run not in direct}
+        sought = {name: run for name, run in known.items() if name not in direct}
+        ended: list[Listed] = []
         for stretch in _stretches([*sought.values(), *nameless.values()]):
-            ended = await self._ended(stretch, sought, nameless, permits, named)
-            async for portion in self._read_each(ended, permits):
-                yield portion
+            ended += await self._ended(stretch, sought, nameless, permits, named)
+        now = datetime.now(UTC)
+        decided = portioned(ended, permits.room(within), now, crowded=crowded)
+        metrics.outputs(self._side, self._platform, waiting=decided.waiting, unread=len(decided.told))
+        if decided.told:
+            # The list says nothing of outputs: what they returned is unknown, which is not the same as nothing.
+            yield [
+                _outcome(self._platform, run.name, run.shown, Status.COMPLETED, None, run.awaited)
+                for run in decided.told
+            ]
+        async for portion in self._read_each([(run.name, run.awaited) for run in decided.read], permits):
+            yield portion
 
     async def _ended(
         self,
@@ -88,14 +111,14 @@ class TriggerReader:
         nameless: dict[UUID, Awaited],
         permits: Permits,
         named: Named,
-    ) -> list[tuple[str, Awaited]]:
+    ) -> list[Listed]:
         """Of those awaited in that stretch of time, the ones that the list shows as ended."""
         tasks = sorted({self._tasks[run.task].legacy.task for run in stretch if run.task in self._tasks})
         if not tasks:
             return []
         since = min(run.accepted_at for run in stretch) - _SLACK
         until = max(run.accepted_at for run in stretch) + _REACH
-        ended: list[tuple[str, Awaited]] = []
+        ended: list[Listed] = []
         after: str | None = None
         found: set[UUID] = set()
         for _page in range(max(_PAGES, len(stretch))):
@@ -107,14 +130,24 @@ class TriggerReader:
             except Refused as error:
                 raise _wait(error.answer) or error from None
             permits.learn(quota(page.answer.fields))
-            ended += [(str(run["id"]), sought[run["id"]]) for run in page.runs if run.get("id") in sought]
+            shown = {str(run["id"]): run for run in page.runs if run.get("id")}
+            of_page = [(name, sought[name]) for name in shown if name in sought]
             if nameless:
-                ended += await self._by_key(page.runs, nameless, named)
-            found.update(run.id for _name, run in ended)
+                of_page += await self._by_key(page.runs, nameless, named)
+            ended += [listed for name, run in of_page if (listed := self._listed(name, run, shown[name])) is not None]
+            found.update(run.id for _name, run in of_page)
             after = page.after
             if after is None or all(run.id in found for run in stretch):
                 break
         return ended
+
+    def _listed(self, name: str, awaited: Awaited, shown: Json) -> Listed | None:
+        """A run as the list shows it; None where its task is in the catalogue no more."""
+        task = self._tasks.get(awaited.task)
+        if task is None:
+            return None
+        status = TRIGGER_DEV.get(str(shown.get("status")))
+        return Listed(name, awaited, shown, status, _ended_at(shown), task.rules.output, task.deadline)
 
     async def _by_key(
         self, runs: Sequence[Json], nameless: dict[UUID, Awaited], named: Named
@@ -242,8 +275,6 @@ def _outcome(
 ) -> RunOutcome:
     error = run.get("error")
     error = error if isinstance(error, dict) else {}
-    # A run cancelled while it was delayed never shows finishedAt.
-    finished = run.get("finishedAt") or run.get("expiredAt") or run.get("updatedAt")
     return RunOutcome(
         platform=platform,
         platform_run_id=run_id,
@@ -260,8 +291,13 @@ def _outcome(
         version=_text(run.get("version")),
         cost_cents=_cents(run),
         started_at=moment(run.get("startedAt")),
-        finished_at=moment(finished),
+        finished_at=_ended_at(run),
     )
+
+
+def _ended_at(run: Json) -> datetime | None:
+    # A run cancelled while it was delayed never shows finishedAt.
+    return moment(run.get("finishedAt") or run.get("expiredAt") or run.get("updatedAt"))
 
 
 def _text(value: Any) -> str | None:

@@ -71,7 +71,9 @@ class Work(StrEnum):
     GATE = "gate"
     """Counting pairs, and what the gates say."""
     EGRESS = "egress"
-    """The gateway: whose a call is, what the twin did, and the group commit of calls."""
+    """The gateway's own transactions, beside what every call needs."""
+    CALLS = "calls"
+    """What every call through the gateway needs: whose it is, what the twin did, and the group commit of calls."""
     CONTROL = "control"
     SEALING = "sealing"
     """Looking up keys, in the middle of any other work."""
@@ -88,16 +90,17 @@ POOL_SIZE = {
     Work.WORLD: 2,
     Work.JUDGE: 3,
     Work.GATE: 2,
-    Work.EGRESS: 6,
+    Work.EGRESS: 4,
+    Work.CALLS: 5,
     Work.CONTROL: 2,
     Work.SEALING: 1,
 }
 
-STEADY = frozenset({Work.LEGACY, Work.CANDIDATE, Work.OUTCOMES, Work.JUDGE})
+STEADY = frozenset({Work.LEGACY, Work.CANDIDATE, Work.OUTCOMES, Work.JUDGE, Work.CALLS})
 """Work whose statements are the same all day, each planned once and not for every batch: each has one good plan, by the
 ids of its batch, whatever its length. `tests/integration/store/test_steady_plans.py` looks at all of them."""
 
-AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.SEALING})
+AUTOCOMMIT = frozenset({Work.INTAKE, Work.BELL, Work.CALLS, Work.SEALING})
 """Work that saves itself the round trips of BEGIN and COMMIT."""
 
 
@@ -233,6 +236,12 @@ class Database:
             await pool.open()
         async with pool.connection() as connection:
             yield connection
+
+    async def look_over(self, work: Work) -> None:
+        """Have the pool of that kind look at what lies in it, and replace the connections that were lost: after an
+        outage whoever takes one would notice else."""
+        if (pool := self._pools.get(work)) is not None:
+            await pool.check()
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Connection]:

@@ -36,6 +36,9 @@ MODULES = {
         "workers",
     ),
     **dict.fromkeys(("jsonpath", "expressions", "ledgers"), "judging"),
+    **dict.fromkeys(
+        ("paths", "traceparent", "sql-statements", "catalogue", "spooled-items", "business-keys"), "inside"
+    ),
 }
 """Every fuzzer, and where it lives."""
 NAMES = tuple(MODULES)

@@ -22,6 +22,11 @@ INSTRUMENTED = {
         *("shadow.model", "shadow.platforms.json_text", "api.front.watcher"),
         *("comparators.kinds", "comparators.nesting", "comparators.canonical", "comparators.generated"),
     ],
+    "inside": [
+        *("api.front.addressed", "shadow.access.hosts", "shadow.capture.statements", "shadow.catalogue"),
+        *("shadow.effects.traceparent", "shadow.effects.business_keys", "shadow.egress.address"),
+        *("shadow.spool.encoding", "comparators.kinds.address"),
+    ],
     "judging": ["comparators", *(f"shadow.catalogue.{name}" for name in ("expressions", "casts", "paths"))],
 }
 """Where coverage is looked at: watching a module costs a second when it is loaded."""

@@ -254,10 +254,10 @@ class TestUnattributed:
 async def test_the_gateway_asks_for_calls_that_name_no_run(world: SeenWorld) -> None:
     told = await world.keyed(ORDER)
     runs = gateway.Runs(world.catalogue, world.database, Routing(world.catalogue, world.database))
-    found = await runs.find(Side.CANDIDATE, gateway.Told.of({}), naming("order-1234"))
+    found = await runs.find(Side.CANDIDATE, gateway.Told.of({}), lambda: naming("order-1234"))
     assert (found.id, found.attributed_by) == (told.run(Side.CANDIDATE), AttributedBy.KEY)
     with pytest.raises(gateway.Unknown):
-        await runs.find(Side.CANDIDATE, gateway.Told.of({}), naming("order-0000"))
+        await runs.find(Side.CANDIDATE, gateway.Told.of({}), lambda: naming("order-0000"))
 
 
 async def test_the_index_can_not_be_tried_out_without_the_master_key(world: SeenWorld) -> None:

@@ -37,7 +37,7 @@ STAGES = [
     "shadow.egress.incoming.Reading.evidence",
     "shadow.egress.incoming.Understood.record",
     "shadow.egress.runs.Runs.find",
-    "shadow.egress.runs.Runs._by_headers",
+    "shadow.egress.runs.Runs._looked_up",
     "shadow.egress.runs.Runs._remember",
     "shadow.egress.runs.Told.of",
     "shadow.egress.gateway.Gateway._understood",

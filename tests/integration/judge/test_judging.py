@@ -464,11 +464,14 @@ async def test_several_judges_share_the_work_and_count_each_pair_once(world: Wor
 async def test_the_number_of_queries_does_not_grow_with_the_batch(
     world: World, judge: JudgeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is no news waits for its time: on a slow machine that comes in one of the rounds.
+    monkeypatch.setattr("shadow.judge.shapes_seen._EVERY_SECONDS", 3600.0)
     counts: list[int] = []
     real = psycopg.AsyncConnection.execute
 
     async def counting(self: Any, *arguments: Any, **more: Any) -> Any:
-        counts[-1] += 1
+        # A connection that is opened meanwhile, as on a slow machine, says first how it wants to be served.
+        counts[-1] += "set_config(" not in str(arguments[0]) and "SET TIME ZONE" not in str(arguments[0])
         return await real(self, *arguments, **more)
 
     for size in (2, 2, 20):  # the first also opens a connection

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from shadow.effects import evidence, record, waking
+from shadow.egress import calls, runs, twin
 from shadow.fanout import handoff, opening, stored_events
 from shadow.judge import facts, ledger, writing
 from shadow.outcomes import record as outcomes
@@ -32,6 +33,12 @@ STATEMENTS: dict[str, bytes | str] = {
     "effects": ledger._EFFECTS,
     "bodies": ledger._BODIES,
     "pairs postponed": writing._POSTPONE,
+    "calls written": calls._WRITE,
+    "whose a call is, by its run's name": runs._BY_ALIAS,
+    "whose a call is, by its event": runs._EVENTS,
+    "runs that call": runs._BY_IDS,
+    "the twin's calls": twin._CALLS,
+    "the twin's answers": twin._ANSWERS,
     "verdicts": writing._VERDICTS.format(writing._LEASED),
     "verdicts again": writing._VERDICTS.format(writing._UNTOUCHED),
 }

@@ -139,6 +139,30 @@ async def test_a_header_without_end_is_refused_before_it_ends(serving: Serving) 
     assert status(answer) == 431
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"content-length: 4\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: chunked\r\ncontent-length: 4",
+        b"content-length: 4\r\ncontent-length: 5",
+        b"content-length: +4",
+        b"transfer-encoding : chunked",
+        b"transfer-encoding: identity\r\ncontent-length: 4",
+        b"transfer-encoding: chunked, identity",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: identity",
+        b"x: a\r\n b",
+        b"x: a\rinjected: b",
+        b"x: a\x00b",
+    ],
+)
+async def test_where_a_request_ends_is_beyond_doubt_or_it_is_refused(serving: Serving, told: bytes) -> None:
+    """What a proxy in front and this listener could read differently would hide a second request in the first."""
+    hidden = b"0\r\n\r\nGET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"
+    answer = await serving.answer(b"POST / HTTP/1.1\r\nhost: x\r\n" + told + b"\r\n\r\n" + hidden)
+    assert status(answer) == 400
+    assert serving.served == []
+
+
 async def test_too_many_headers_are_refused(serving: Serving) -> None:
     answer = await serving.answer(REQUEST + b"a: b\r\n" * MOST_HEADERS + b"\r\n")
     assert status(answer) == 431

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from comparators import Effect, Ledger, Outcome, Rules, Verdict, judge
 from comparators.generated import take_apart
 from shadow.catalogue.outside import Redaction
-from shadow.effects.redaction import HASH_BITS, Redactor
+from shadow.effects.redaction import HASH_BITS, Redactor, written
 from shadow.effects.sensitive import FORMS, Kind, has_words, may_have_forms
+from shadow.platforms.json_text import write_json
 
 KEY = b"acme" * 8
 ACME = Redactor(KEY)
@@ -407,6 +409,28 @@ def test_a_document_whose_texts_have_words_is_known_by_its_bytes(text: str, esca
         assert has_words(document)
 
 
+@given(
+    st.recursive(
+        st.one_of(TEXTS, TEXTS.map(lambda text: json.dumps([text])), st.integers(), st.none()),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.one_of(TEXTS, st.sampled_from(["password", "name", "value", "customer", "to"])), inner),
+        ),
+        max_leaves=6,
+    ),
+    st.booleans(),
+)
+def test_what_is_plainly_silent_says_nothing_text_by_text(value: Any, escaped: bool) -> None:
+    try:
+        document = json.dumps(value, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        return
+    # A rule that finds nothing has the document gone through text by text.
+    thorough = Redactor(KEY, Redaction(paths=("$.nowhere_at_all",)))
+    assert ACME.document(document) == thorough.document(document)
+    assert ACME.names_in(document) == thorough.names_in(document)
+
+
 @given(st.text(max_size=20), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
 def test_other_encodings_hide_no_words(text: str, encoding: str) -> None:
     try:
@@ -462,3 +486,14 @@ def test_what_says_nothing_twice_stays_as_it_was_written(document: str) -> None:
     assert ACME.document(document.encode()) == document.encode()
     embedded = orjson.dumps({"text": document})
     assert ACME.document(embedded) == embedded
+
+
+def test_what_is_kept_takes_no_more_memory_than_it_is_long() -> None:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = [made({"number": number}) for number in range(500) for made in (written, write_json)]
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < 200 * len(kept)

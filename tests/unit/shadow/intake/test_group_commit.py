@@ -53,6 +53,32 @@ async def test_a_lone_caller_waits_for_its_own_write_only() -> None:
     await commits.stop()
 
 
+async def test_after_a_batch_of_several_the_next_gathers_and_whoever_comes_alone_is_not_kept_back() -> None:
+    disk = Disk()
+    commits = commits_to(disk, gather=3600.0)
+    await commits.start()
+    assert await commits.submit([1]) == [10]
+    assert await commits.submit([2]) == [20]
+    await asyncio.gather(commits.submit([3]), commits.submit([4]))
+    kept_back = [asyncio.create_task(commits.submit([item])) for item in (5, 6)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert disk.begun == [[1], [2], [3, 4]]
+    await commits.stop()
+    assert [await one for one in kept_back] == [[50], [60]]
+    assert disk.batches[3:] == [[5, 6]]
+
+
+async def test_a_full_batch_gathers_no_longer() -> None:
+    disk = Disk()
+    commits = commits_to(disk, gather=3600.0, max_batch=3)
+    await commits.start()
+    await asyncio.gather(commits.submit([1]), commits.submit([2]))
+    await asyncio.gather(*(commits.submit([item]) for item in (3, 4, 5)))
+    assert disk.batches == [[1, 2], [3, 4, 5]]
+    await commits.stop()
+
+
 async def test_what_arrives_during_a_write_shares_the_next() -> None:
     disk = Disk()
     commits = commits_to(disk)

@@ -11,10 +11,16 @@ from shadow.platforms.throttle import Quota
 
 
 class FreePermits:
-    """A budget without bounds."""
+    """A budget without bounds, or of so many requests."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.left = room
 
     async def take(self) -> None:
-        return
+        self.left -= 1
+
+    def room(self, within: float) -> int:
+        return max(self.left, 0)
 
     def learn(self, quota: Quota | None) -> None:
         return
@@ -25,5 +31,5 @@ async def nobody(aliases: Collection[str]) -> dict[str, UUID]:
     return {}
 
 
-async def read_all(reader: Reader, awaited: Sequence[Awaited]) -> list[RunOutcome]:
-    return [outcome async for portion in reader.read(awaited, FreePermits(), nobody) for outcome in portion]
+async def read_all(reader: Reader, awaited: Sequence[Awaited], room: int = 1_000_000) -> list[RunOutcome]:
+    return [outcome async for portion in reader.read(awaited, FreePermits(room), nobody) for outcome in portion]

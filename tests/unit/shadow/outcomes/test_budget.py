@@ -68,3 +68,10 @@ def test_however_the_clock_jumps_a_request_may_be_made_within_a_second(jumps: li
         if spent.wait(now) == 0:
             spent.spend(now)
         assert spent.wait(now) <= 1.0 + 1e-6
+
+
+def test_the_room_is_what_the_bucket_has_and_what_drips_in_meanwhile() -> None:
+    spent = budget()
+    assert spent.room(0.0, within=5.0) == 8
+    spent.hold(3.0)
+    assert (spent.room(0.0, within=5.0), spent.room(0.0, within=2.0)) == (5, 0)

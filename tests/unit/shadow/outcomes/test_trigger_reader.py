@@ -202,6 +202,37 @@ async def test_a_child_that_had_ended_when_it_was_found_is_not_asked_for_again(s
     assert len(wire.requests) == requests
 
 
+async def test_with_no_requests_left_a_run_that_ended_long_ago_is_told_as_the_list_shows_it() -> None:
+    shown = {
+        "status": "COMPLETED",
+        "startedAt": "2026-11-24T01:00:01.000Z",
+        "finishedAt": "2026-11-24T01:00:02.000Z",
+        "costInCents": 0.5,
+        "version": "20261124.1",
+    }
+    ended = [{"id": "run_failed", "status": "FAILED"}, {"id": "run_old", **shown}]
+    wire = Wire(lambda request: httpx.Response(200, json={"data": ended}))
+    runs = [awaited("run_failed"), awaited("run_old"), *(awaited(f"run_{number}") for number in range(3))]
+    (outcome,) = await read_all(reader(wire), runs, room=0)
+    assert (outcome.platform_run_id, outcome.status, outcome.output) == ("run_old", Status.COMPLETED, None)
+    assert (outcome.version, outcome.cost_cents) == ("20261124.1", 0.5)
+    assert outcome.finished_at == datetime(2026, 11, 24, 1, 0, 2, tzinfo=UTC)
+    assert [request.url.path for request in wire.requests] == ["/api/v1/runs"]
+
+
+async def test_the_requests_that_the_list_leaves_read_what_failed_first() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/runs":
+            shown = [{"id": f"run_{number}", "status": "FAILED" if number == 3 else "COMPLETED"} for number in range(5)]
+            return httpx.Response(200, json={"data": shown})
+        return httpx.Response(200, json={"id": request.url.path.rpartition("/")[2], "status": "FAILED"})
+
+    runs = [awaited(f"run_{number}", at=datetime.now(UTC)) for number in range(5)]
+    wire = Wire(answer)
+    await read_all(reader(wire), runs, room=2)
+    assert [request.url.path for request in wire.requests] == ["/api/v1/runs", "/api/v3/runs/run_3"]
+
+
 async def test_what_was_read_before_a_rate_limit_is_kept() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         run = request.url.path.rpartition("/")[2]

@@ -1,0 +1,46 @@
+"""Outcomes that are told at the same time: what several say of one run. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from shadow.outcomes.outcome import RunOutcome, Status
+
+_FILLED_IN = (
+    "output",
+    "error_name",
+    "error_message",
+    "attempts",
+    "version",
+    "cost_cents",
+    "executions",
+    "started_at",
+    "finished_at",
+)
+"""What a later outcome of a run may say where the first left it open."""
+
+
+def in_turns(outcomes: Sequence[RunOutcome]) -> list[list[RunOutcome]]:
+    """Outcomes in turns, of which each has a run once.
+
+    Of those that say the same of a run the first is filled in with what the others say more, which is what becomes of
+    them in the database, one after the other. So there are as many turns as somebody told different ends of one run.
+    """
+    first: dict[tuple[str, str, Status], RunOutcome] = {}
+    ends: Counter[tuple[str, str]] = Counter()
+    turns: list[list[RunOutcome]] = []
+    for outcome in outcomes:
+        run = outcome.platform, outcome.platform_run_id
+        known = first.setdefault((*run, outcome.status), outcome)
+        if known is not outcome:
+            for name in _FILLED_IN:
+                if getattr(known, name) is None:
+                    setattr(known, name, getattr(outcome, name))
+            continue
+        turn = ends[run]
+        ends[run] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(outcome)
+    return turns
