@@ -73,6 +73,9 @@ ZERO = ("lost", "runs_doubled", "leaks", "unjudged", "left_in_spools", "not_acce
 MOST_MEMORY = 600 << 20
 """Bytes that a process of Shadow may ever have resident: some 250 MiB are its libraries and pools."""
 _CALM_SECONDS = 60.0
+_LONGEST_ROUND, _LONGEST_AT_POINT = 12, 60
+"""Seconds of a round for which there is load, on average: at a point all of a kind start twice, and that takes long on
+a busy machine."""
 _LEAST_SETTLING = PASSTHROUGH_PATIENCE.total_seconds() + 60.0
 """What was spooled may rest for a minute before workers touch it; sooner, it is late and not lost."""
 
@@ -103,7 +106,8 @@ def actions(dataset: Dataset, scale: int) -> list[Action]:
 
 async def bench(options: Options, folder: Path) -> dict[str, Any]:
     """The figures."""
-    scale = max(60, int(options.rounds * 12 * options.rate / 2))
+    longest = _LONGEST_AT_POINT if options.points else _LONGEST_ROUND
+    scale = max(60, int(options.rounds * longest * options.rate / 2))
     dataset = Dataset.build(options.seed, scale=scale)
     keys = Keys()
     front_port = free_port()

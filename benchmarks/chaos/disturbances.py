@@ -14,8 +14,8 @@ from shadow.observe.fail_points import POINTS
 
 OF_WORK = ("fanout.", "world.", "judge.", "gate.", "outcomes.")
 """Where `work` can get to; `serve` gets to the others."""
-NEVER = ("notices.", "moves.", "replays.", "ticks.")
-"""What nothing in this bench leads to."""
+NEVER = ("webhook.", "notices.", "moves.", "replays.", "ticks.")
+"""What nothing in this bench leads to: it passes no webhook on, and moves nothing."""
 REACHED = tuple(point for point in POINTS if not point.startswith(NEVER))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -100,17 +101,13 @@ class GroupCommit(Generic[Item, Result]):
         if not self._running:
             raise RuntimeError("the group commit is not running")
         future: asyncio.Future[Sequence[Result]] = self._loop.create_future()
-
-        def settle(outcome: Sequence[Result] | Exception) -> None:
-            if future.done():  # a caller that went away is none of the others' business
-                return
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        self.hand_in(items, settle)
-        return await future
+        self.hand_in(items, partial(_tell, future))
+        try:
+            return await future
+        finally:
+            # An error holds this frame, which would hold the error by the future: what was brought would stay until the
+            # garbage collector comes by.
+            del future, items
 
     def hand_in(self, items: Sequence[Item], settle: Callable[[Sequence[Result] | Exception], None]) -> None:
         """`submit` without a task that waits: of thousands a second, waking them would be felt.
@@ -201,3 +198,13 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as error:  # the others of the batch still have to hear
             told = {"message": "a caller of the group commit failed to settle", "exception": error}
             self._loop.call_exception_handler(told)
+
+
+def _tell(future: asyncio.Future[Sequence[Result]], outcome: Sequence[Result] | Exception) -> None:
+    """Tell a caller who waits; one who went away is none of the others' business."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

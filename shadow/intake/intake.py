@@ -184,8 +184,10 @@ class Intake:
             if spooled.events:
                 await self._spool.append(Kind.EVENTS, await asyncio.to_thread(encode, spooled))
         except NotSpooled as why:
-            log.error("intake.not_spooled", events=len(arrivals), error=str(why))
-            raise error from why
+            log.error("intake.not_spooled", events=len(arrivals), away=type(error).__name__, error=str(why))
+            # Not that error itself: it would hold this frame, which holds it, and with it all that the batch brought
+            # until the garbage collector comes by, which it seldom does.
+            raise OperationalError("the database is away, and the events could not be spooled") from why
         kinds = Counter((arrival.door, arrival.source) for arrival in arrivals)
         for (door, source), number in kinds.items():
             metrics.accepted(door, source, "spooled", number)

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import structlog
 
 from shadow.catalogue.notice_settings import NoticeChannel
 from shadow.notices.messages import Message, Told, slack, webhook
 from shadow.platforms.client import carrying_client
 from shadow.platforms.resolving import Forbidden, Resolver
 from shadow.platforms.throttle import retry_after
+
+log = structlog.get_logger(__name__)
 
 WITHIN = timedelta(seconds=10)
 """For one attempt, from the look-up of the name to the answer."""
@@ -69,6 +72,10 @@ class Channel:
             return Result(f"no answer within {WITHIN.total_seconds():g}s")
         except (OSError, httpx.HTTPError) as error:
             return Result(f"can't be reached ({type(error).__name__})")
+        except Exception as error:
+            # What can't be told must not keep others from being told. Without its text: it might hold the address.
+            log.error("notices.failed", channel=self.name, notice=str(told.notice), error=type(error).__name__)
+            return Result(f"no message could be made of it ({type(error).__name__})")
 
     def _message(self, told: Told) -> Message:
         if self._settings.kind == "slack":

@@ -61,5 +61,9 @@ class Budget:
             self.hold(resets_at)
 
     def _refill(self, now: float) -> None:
-        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.per_second)
-        self._at = max(self._at, now)
+        if now < self._at:
+            # The clock was set back. Whatever was to be waited for takes as long as before, and not that much longer.
+            self._held_until -= self._at - now
+            self._at = now
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.per_second)
+        self._at = now

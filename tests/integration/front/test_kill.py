@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from sandbox.ports import free_port
-from shadow.catalogue.model import Side
+from shadow.catalogue.model import HttpPlatform, Side
 from shadow.fanout.loop import DeliveryLoop
 from shadow.platforms.registry import adapters
 from tests.integration.egress.world import until
+from tests.integration.front.test_other_doors import github
 from tests.integration.front.world import CATALOGUE, KEY, PRODUCER, WORKER, World, states
 
 OWN, REQUEST, NONE = {"idempotencyKey": "order-1"}, {"x-trigger-request-idempotency-key": "sdk-1"}, {"x-shadow": "no"}
@@ -35,8 +36,16 @@ async def serving(world: World, folder: Path, point: str) -> AsyncIterator[httpx
     )
     front, nowhere = free_port(), "http://127.0.0.1:9"
     catalogue = folder / "catalogue.yaml"
+    app = world.catalogue.platforms["app"]
+    assert isinstance(app, HttpPlatform)
     catalogue.write_text(
-        CATALOGUE.format(trigger=world.trigger.url, inngest=nowhere, app=nowhere, producer=PRODUCER, worker=WORKER)
+        CATALOGUE.format(
+            trigger=world.trigger.url,
+            inngest=nowhere,
+            app=app.url.removesuffix("/hooks/github"),
+            producer=PRODUCER,
+            worker=WORKER,
+        )
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "shadow", "serve", "--catalogue", str(catalogue)),
@@ -108,3 +117,20 @@ async def test_a_call_is_one_event_and_one_run(world: World, tmp_path: Path, poi
     assert sorted(run for (run,) in recorded) == sorted(runs)
     assert await world.count("events") == 3
     assert states(await world.rows("SELECT side, stage, state FROM dispatches")) == ["candidate deliver due"] * 3
+
+
+async def test_a_webhook_of_which_the_app_s_answer_is_not_written_down_is_one_event_and_told_to_the_app_again(
+    world: World, tmp_path: Path
+) -> None:
+    """Whether the app has taken it nobody knows then: it gets it once more, and not more often."""
+    push = github(b'{"ref":"x"}')
+    async with serving(world, tmp_path, "webhook.forwarded") as client:
+        with contextlib.suppress(httpx.TransportError):
+            await client.post("/webhooks/github", **push)
+    assert len(world.app.received) == 1
+    await world.rows("UPDATE dispatches SET due_at = now() WHERE stage = 'forward' RETURNING id")
+    for _ in range(3):
+        assert (await world.client.post("/webhooks/github", **push)).is_success
+    assert len(world.app.received) == 2
+    assert await world.count("events") == 1
+    assert await world.rows("SELECT id FROM dispatches WHERE stage = 'forward'") == []

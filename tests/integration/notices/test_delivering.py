@@ -14,8 +14,9 @@ from standardwebhooks import Webhook
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.model.backoff import Backoff
 from shadow.model.ids import new_id
+from shadow.notices import sending
 from shadow.notices.delivering import NoticeLoop
-from shadow.notices.messages import trial
+from shadow.notices.messages import Message, Told, trial, webhook
 from shadow.notices.record import Notice, note
 from shadow.notices.sending import Channel
 from shadow.store.database import Database, Work
@@ -238,3 +239,21 @@ async def test_neither_logs_nor_rows_hold_a_channels_address(world: World) -> No
     assert result.error == "can't be reached (ConnectError)"
     assert "s3cr3t" not in str(logs) + str(await world.deliveries()) + str(result)
     assert [entry["event"] for entry in logs] == ["notices.not_taken"]
+
+
+async def test_a_notice_of_which_no_message_can_be_made_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(told: Told, *rest: Any) -> Message:
+        if told.kind == "leak":
+            raise ValueError("it can't be said")
+        return webhook(told, *rest)
+
+    monkeypatch.setattr(sending, "webhook", fails)
+    await world.tell(Notice("leak", "A write got out"), OPENED)
+    await turned(world, world.catalogue(ops={}))
+    assert [message["kind"] for message in world.receiver.messages] == ["gate_opened"]
+    assert sorted((delivery[2], delivery[4]) for delivery in await world.deliveries()) == [
+        (False, "no message could be made of it (ValueError)"),
+        (True, None),
+    ]

@@ -48,6 +48,28 @@ def test_the_last_fifth_of_the_quota_is_left_to_the_producers() -> None:
     assert spent.wait(0.0) == 60.0
 
 
+@given(st.floats(1, 1e7))
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(back: float) -> None:
+    spent = budget()
+    for _ in range(4):
+        spent.spend(1e8)
+    spent.hold(1e8 + 30)
+    now = 1e8 - back
+    assert abs(spent.wait(now) - 30) < 0.01
+    assert abs(spent.wait(now + 20) - 10) < 0.01
+    assert spent.wait(now + 31) == 0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))
+def test_however_the_clock_jumps_a_request_may_be_made_within_a_second(jumps: list[float]) -> None:
+    spent, now = budget(), 0.0
+    for jump in jumps:
+        now += jump
+        if spent.wait(now) == 0:
+            spent.spend(now)
+        assert spent.wait(now) <= 1.0 + 1e-6
+
+
 def test_the_room_is_what_the_bucket_has_and_what_drips_in_meanwhile() -> None:
     spent = budget()
     assert spent.room(0.0, within=5.0) == 8
