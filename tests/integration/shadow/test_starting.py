@@ -26,7 +26,7 @@ from shadow.cutover.standing import Standing
 from shadow.sealing.master import WrongSealingKey, new_text
 from shadow.sealing.master import parse as master
 from shadow.service import Listener, Service
-from shadow.store.database import Database, Work
+from shadow.store.database import Database, Work, migrate
 from tests.integration.egress.world import outage, until
 from tests.integration.front.world import CATALOGUE, KEY, PRODUCER, WORKER
 
@@ -163,6 +163,28 @@ async def test_it_is_whole_by_itself_when_the_database_comes_back(place: Place, 
         await until(process.ready)
         assert (await process.call(2)).status_code == 200
         assert (await process.front.post("/egress/books/v1/transfers", json={})).status_code == 401
+    finally:
+        await starting.__aexit__(None, None, None)
+
+
+async def test_it_goes_on_when_the_database_goes_away_again_while_its_schema_is_looked_at(
+    place: Place, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.process() as before:
+        await until(before.ready)
+    urls = ["postgresql://127.0.0.1:9/nothing"]
+
+    def once_away(url: str) -> None:
+        migrate(urls.pop() if urls else url)
+
+    async with outage(postgres_url):
+        starting = place.process()
+        process = await starting.__aenter__()
+        monkeypatch.setattr("shadow.store.database.migrate", once_away)
+    try:
+        await until(process.ready)
+        assert urls == []
+        assert (await process.call()).status_code == 200
     finally:
         await starting.__aexit__(None, None, None)
 
