@@ -67,6 +67,7 @@ WITH made AS (
                 %(amended)s::bytea[])
          AS told (id, status, answered_at, digest, data)
     WHERE effect.id = told.id AND effect.id = ANY(%(answered)s::uuid[])
+    RETURNING effect.id
 ), kept AS (
     INSERT INTO bodies (id, part, content)
     SELECT id, part, content FROM unnest(%(owner)s::uuid[], %(part)s::text[], %(content)s::bytea[])
@@ -74,7 +75,9 @@ WITH made AS (
     ON CONFLICT (id, part) DO UPDATE SET content = excluded.content
 ), known AS (
     SELECT id, state IN ('settling', 'probing', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at AS is_read
-    FROM pairs WHERE id = ANY(%(pairs)s::uuid[]) ORDER BY id FOR UPDATE
+    FROM pairs
+    -- After the calls: whoever takes a run over, or says whose a call was, locks these first and their pairs then.
+    WHERE id = ANY(%(pairs)s::uuid[]) AND (SELECT count(*) FROM answered) >= 0 ORDER BY id FOR UPDATE
 ), due AS (
     UPDATE pairs SET due_at = now() WHERE id = ANY(ARRAY(SELECT id FROM known WHERE is_read)) RETURNING id
 )
