@@ -1,5 +1,5 @@
 """Each statement of the hot paths has one plan for every batch: it must not loop over the batch within the batch, and
-must find every row by its id, however large the tables are and however empty they were when it was made."""
+must find every row by its id, made on tables that nobody has looked at yet, as those of a new month are."""
 
 from __future__ import annotations
 
@@ -80,11 +80,21 @@ def loops_over_batch(node: dict[str, Any]) -> bool:
     )
 
 
+_FORGET = b"""
+SELECT pg_clear_relation_stats('public', relname) FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+"""
+"""Whatever the tests before left behind, and whether autovacuum came by."""
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_rows_are_found_by_key_and_the_batch_is_gone_through_once(database_url: str, name: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(database_url) as connection:
         connection.execute(_STEADILY)
+        connection.execute(_FORGET)
+        connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")  # tables of ours
         found = list(nodes(plan_of(connection, STATEMENTS[name])))
+        connection.rollback()
     big = [
         node for node in found if any(str(node.get("Relation Name", "")).startswith(f"{one}_2") for one in PARTITIONED)
     ]
