@@ -22,7 +22,7 @@ from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
 from shadow.observe import metrics
-from shadow.sealing.vault import Vault
+from shadow.sealing.vault import UnknownKey, Vault
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -419,6 +419,9 @@ def _size(item: Item) -> int:
 
 
 def _may_be_an_items_fault(error: Exception) -> bool:
+    if not isinstance(error, psycopg.Error):
+        # What cannot even be written down, as its event cannot be read: it must not take along what others did.
+        return isinstance(error, ValueError | TypeError | LookupError | ArithmeticError | RecursionError | UnknownKey)
     return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 

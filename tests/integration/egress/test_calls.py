@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from shadow.catalogue.model import Side
 from shadow.effects.record import AttributedBy
-from shadow.egress.calls import Answered, Call, write
+from shadow.egress.calls import Answered, Call, CallLog, write
 from shadow.egress.disposition import Disposition
 from shadow.model.ids import new_id
+from shadow.sealing.sealed import Tampered
 from shadow.store.database import Work
 from tests.integration.egress.world import Twins, World
 
@@ -73,3 +74,19 @@ async def test_a_call_is_locked_before_its_pair_as_by_all_who_write_both(world: 
         await other.execute("UPDATE pairs SET due_at = now() WHERE id = %s", (twins.pair,))
     await answering
     assert await world.rows("SELECT status FROM effects WHERE id = %s", call.id) == [(201,)]
+
+
+async def test_an_event_that_cannot_be_read_takes_along_no_call_of_another_run(world: World) -> None:
+    broken, sound = await world.twins(), await world.twins()
+    vault = world.database.vault
+    await vault.ready([None])
+    elsewhere = vault.seal(None, new_id().bytes, "data", b"{}")
+    await world.execute("INSERT INTO bodies (id, part, content) VALUES (%s, 'data', %s)", broken.event, elsewhere)
+    written = CallLog(world.database)
+    await written.start()
+    calls = [forwarded(broken), forwarded(sound)]
+    refused, none = await asyncio.gather(*map(written.write, calls), return_exceptions=True)
+    await written.stop()
+    assert isinstance(refused, Tampered)
+    assert none is None
+    assert await world.rows("SELECT id FROM effects") == [(calls[1].id,)]
