@@ -12,7 +12,9 @@ from shadow.egress.disposition import Disposition
 from shadow.model.ids import new_id
 from shadow.sealing.sealed import Tampered
 from shadow.store.database import Work
-from tests.integration.egress.world import Twins, World
+from tests.integration.egress.world import Twins, World, until
+
+_WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def forwarded(twins: Twins) -> Call:
@@ -68,9 +70,7 @@ async def test_a_call_is_locked_before_its_pair_as_by_all_who_write_both(world: 
     async with world.database.connection(Work.OUTCOMES) as other:
         await other.execute("UPDATE effects SET task = task WHERE id = %s", (call.id,))
         answering = asyncio.create_task(put(answered(call)))
-        async with asyncio.timeout(10):
-            while not await world.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-                await asyncio.sleep(0.02)
+        await until(lambda: world.rows(_WAITING))
         await other.execute("UPDATE pairs SET due_at = now() WHERE id = %s", (twins.pair,))
     await answering
     assert await world.rows("SELECT status FROM effects WHERE id = %s", call.id) == [(201,)]
