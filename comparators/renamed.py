@@ -31,6 +31,8 @@ from comparators.uses import UseCount
 from comparators.verdict import RuleUse
 
 _NUMBERS = (int, float)
+_MOST_SEARCHED = 256 * 1024 * 1024
+"""Bytes that are looked through for ids, all together: beyond it the case, which indexes them, takes less time."""
 
 
 def uses_in_renamed(
@@ -166,6 +168,8 @@ class _Sides:
         """Whether each id that differs was born in its run, and neither side knew the other's."""
         before = _encoded(self.known)
         mine, theirs = (b"\n".join(told) for told in self._told)
+        if len(self._forward) * (len(mine) + len(theirs) + 2 * len(before)) > _MOST_SEARCHED:
+            return False
         unanswered = [one.legacy for one in self.couples if one.legacy.answer is None is one.candidate.answer]
         for one, other in self._forward.items():
             ours, others = one.encode(), other.encode()

@@ -204,6 +204,16 @@ def test_ids_that_do_not_map_one_to_one_are_left_to_the_case() -> None:
     assert not plainly(of_one({"id": MINE[0], "uuid": MINE[0][:-1] + "8"}), twice)
 
 
+def test_more_ids_than_are_looked_for_fast_are_left_to_the_case() -> None:
+    """Each is looked for in all that both sides said: of a long run that takes the square of its length."""
+
+    def run(digit: str, rows: int) -> Ledger:
+        return of_one({"rows": [{"id": f"{digit}190d5f2-7c1a-7d3e-9b5f-{row:012}"} for row in range(rows)]})
+
+    assert plainly(run("0", 500), run("1", 500))
+    assert not plainly(run("0", 5_000), run("1", 5_000))
+
+
 def test_an_id_that_names_an_entity_alone_is_left_to_the_case() -> None:
     assert not plainly(of_one({"customerId": MINE[0]}), of_one({"customerId": THEIRS[0]}))
 

@@ -23,6 +23,15 @@ def test_what_the_first_left_open_a_later_one_fills_in() -> None:
     ]
 
 
+def test_what_was_handed_in_stays_as_it_was() -> None:
+    """If the batch can't be written, each is written again with what it said itself: one that can't be stored takes no
+    other along."""
+    outcomes = [told("a", attempts=2), told("a", output=b"1"), told("a", output=b"2", attempts=3)]
+    before = [replace(outcome) for outcome in outcomes]
+    assert in_turns(outcomes) == [[told("a", output=b"1", attempts=2)]]
+    assert outcomes == before
+
+
 def test_another_end_of_the_same_run_has_its_own_turn() -> None:
     one, other = told("a"), told("a", Status.FAILED)
     assert in_turns([one, other, told("a", output=b"1")]) == [[told("a", output=b"1")], [told("a", Status.FAILED)]]
