@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 import structlog
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -55,6 +56,7 @@ _DETAILS = {
     431: f"a request may have {MOST_HEADERS} headers, and {MOST_HEAD} bytes before its body",
 }
 _NOTHING = object()
+_OF_UPGRADES = (b"upgrade", b"http2-settings")
 
 
 class Connection(HttpToolsProtocol):
@@ -85,6 +87,8 @@ class Connection(HttpToolsProtocol):
         """Whether what came is being parsed: what begins otherwise is a request that waited for the one before it."""
         self._held: tuple[RequestResponseCycle, Any] | None = None
         """A request that may turn out to have come in one piece."""
+        self._asked: tuple[bytes, str] | None = None
+        """Method and version of a request that asks for another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -94,7 +98,7 @@ class Connection(HttpToolsProtocol):
         self._chunk = len(data)
         self._quiet += len(data)
         self._reading = True
-        HttpToolsProtocol.data_received(self, data)
+        self._read(data)
         self._reading = False
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.more_body:
@@ -103,9 +107,39 @@ class Connection(HttpToolsProtocol):
             held, self._held = self._held, None
             self._begin(*held)
 
+    def _read(self, data: bytes) -> None:
+        """Parse, as uvicorn does, except for what asks for another protocol."""
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while True:
+                try:
+                    return self.parser.feed_data(rest)
+                except HttpParserUpgrade as read:
+                    rest = rest[read.args[0] :]
+                    if self._asked is None:  # CONNECT, which no application takes
+                        self.cycle.keep_alive = False
+                        return None
+                    self._read_anew(*self._asked)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _read_anew(self, method: bytes, version: str) -> None:
+        """Parse a request's head once more, without what asks for another protocol: HTTP clients of Java ask for
+        HTTP/2. The parser ends such a request with its head, and would take its body for another request."""
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version.encode())]
+        lines += (b"%s: %s" % header for header in self.headers if header[0] not in _OF_UPGRADES)
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._asked = None
+        self.parser.feed_data(b"\r\n".join((*lines, b"", b"")))
+
     def on_headers_complete(self) -> None:
         if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
             self._check_head()
+        if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
+            self._asked = method, self.parser.get_http_version()
+            return
         HttpToolsProtocol.on_headers_complete(self)
         self._quiet = 0
         self.headers = []  # what follows a body is no header of the request that is being served
@@ -113,6 +147,10 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._quiet = 0
         HttpToolsProtocol.on_body(self, body)
+
+    def on_message_complete(self) -> None:
+        if self._asked is None:
+            HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
         if self._refusal is None:

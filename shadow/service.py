@@ -80,8 +80,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 10
-IDLE_SECONDS = Limits().idle.total_seconds()
 """How long requests under way may take once a listener is told to stop, unless its catalogue says more."""
+IDLE_SECONDS = Limits().idle.total_seconds()
+"""How long a connection is kept between two requests, unless its catalogue says otherwise."""
 _LOOK_SECONDS = 5.0
 """How long the database is waited for at start before the process goes on without it."""
 _LOOK_EVERY_SECONDS = 0.5

@@ -6,19 +6,22 @@ adds to that is the time in which nobody looked: from the end of one process to 
 been moved then. So that time is bounded, and beyond it nothing is decided.
 
 Two files: what was read, written when it changes, and when somebody looked last, written each second. Processes that
-share a folder share them; the newest of what was read stays.
+share a folder share them; the newest of what was read stays. A look says at what: the phases of a process that could
+not write down what it had read, of another database, or of an older copy that was put back, are not made new by it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -32,7 +35,9 @@ READ = "phases.sealed"
 LOOKED = "phases.looked"
 LOCK = "phases.lock"
 _AHEAD = timedelta(seconds=1)
-"""How far ahead of the clock a look may lie: further, and the clock was set back, by nobody knows how much."""
+"""How far ahead of the clock a look or a reading may lie: further, and the clock was set back, by nobody knows how
+much."""
+_File = TypeVar("_File")
 
 
 class NotKnown(Exception):
@@ -78,6 +83,8 @@ class _Read:
 @dataclass(frozen=True, slots=True)
 class _Look:
     at: datetime
+    seen: str
+    """What was known then (`_digest`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,8 @@ class LastKnown:
         self._vault = vault
         self._most = most
         self._written: Mapping[str, Standing] | None = None
+        self._known: str | None = None
+        """What this process knows (`_digest`), on the disk or not."""
 
     def keep(self, standings: Mapping[str, Standing], now: datetime) -> None:
         """They were read just now.
@@ -115,23 +124,25 @@ class LastKnown:
         if not self._most:
             return
         if standings != self._written:
+            rows = tuple(_row(task, standing) for task, standing in sorted(standings.items()))
+            read = _Read(self._database, now, rows)
+            self._known = _digest(read)
             with self._locked():
                 with contextlib.suppress(NotKnown):
-                    if self._read().read_at > now:
+                    if now < self._read().read_at <= now + _AHEAD:
                         return  # another process has read since
-                rows = tuple(_row(task, standing) for task, standing in sorted(standings.items()))
-                self._replace(READ, encode(_Read(self._database, now, rows)), sync=True)
+                self._replace(READ, encode(read), sync=True)
             self._written = dict(standings)
         self.look(now)
 
     def look(self, now: datetime) -> None:
-        """Somebody who knows them looked, and found the database away or the phases as they are.
+        """This process looked, and found the database away or the phases as it knows them.
 
         Raises:
             OSError: the disk does not take it.
         """
-        if self._most:
-            self._replace(LOOKED, encode(_Look(now)), sync=False)
+        if self._most and self._known is not None:
+            self._replace(LOOKED, encode(_Look(now, self._known)), sync=False)
 
     def found(self, now: datetime) -> Kept:
         """The copy, if something may be decided by it.
@@ -142,27 +153,33 @@ class LastKnown:
         if not self._most:
             raise NotKnown("`limits.last_known` is 0")
         read = self._read()
-        looked_at = decode(_Look, self._opened(LOOKED)).at
+        look, known = self._opened(LOOKED, _Look), _digest(read)
+        if look.seen != known:
+            raise NotKnown("whoever looked at the phases last knew others than this copy has")
+        looked_at = look.at
         if looked_at > now + _AHEAD:
             raise NotKnown("the clock has been set back since somebody looked at the phases")
         if now - looked_at > self._most:
             ago = int((now - looked_at).total_seconds())
             raise NotKnown(f"nobody has looked at the phases for {ago} s, and `limits.last_known` is less")
+        self._known = known
         return Kept({row.task: row.standing() for row in read.rows}, read.read_at, looked_at)
 
     def _read(self) -> _Read:
-        read = decode(_Read, self._opened(READ))
+        read = self._opened(READ, _Read)
         if read.database != self._database:
             raise NotKnown("the copy of the phases is another database's")
         return read
 
-    def _opened(self, name: str) -> bytes:
+    def _opened(self, name: str, kind: type[_File]) -> _File:
         try:
-            return self._vault.unlock((self._folder / name).read_bytes())
+            return decode(kind, self._vault.unlock((self._folder / name).read_bytes()))
         except OSError:
             raise NotKnown("no process that uses this data folder has read the phases yet") from None
         except WrongSealingKey:
-            raise NotKnown("the copy of the phases is sealed by another master key") from None
+            raise NotKnown("the copy of the phases is sealed by another master key, or damaged") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise NotKnown("the copy of the phases is of another version") from None
 
     def _replace(self, name: str, content: bytes, *, sync: bool) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -185,13 +202,21 @@ class LastKnown:
             yield
 
 
+def _digest(read: _Read) -> str:
+    """Which phases of which database they are, whenever they were read."""
+    told = hashlib.sha256(read.database.encode())
+    for row in read.rows:
+        told.update(b"\n" + encode(row))
+    return told.hexdigest()
+
+
 def _row(task: str, standing: Standing) -> _Row:
     ramp, before = standing.ramp, standing.previous_ramp
     return _Row(
         task,
         standing.phase,
         standing.previous,
-        standing.effective_at,
+        standing.effective_at.astimezone(UTC),
         ramp.share,
         tuple(sorted(ramp.allow)),
         tuple(sorted(ramp.deny)),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 import structlog
@@ -75,6 +76,7 @@ class Routing:
         self._current: dict[str, _Current] = {}
         """By route, unless the standings change."""
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.refresh()
@@ -93,29 +95,39 @@ class Routing:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=_PATIENCE_SECONDS)
 
     async def refresh(self) -> None:
         """Read the phases now."""
         async with self._database.connection(Work.CONTROL) as connection:
-            await self._heard(await read_standings(connection))
+            self._heard(await read_standings(connection))
+        if self._keeping is not None:
+            await self._keeping
 
-    async def _heard(self, standings: dict[str, Standing]) -> None:
+    def _heard(self, standings: dict[str, Standing]) -> None:
         """They were read."""
         self._learn(standings)
         self._read_at = time.monotonic()
         metrics.phases_age(0.0)
         if self._last_known is not None:
-            await self._kept(self._last_known.keep, standings, datetime.now(UTC))
+            self._keep(partial(self._last_known.keep, standings, datetime.now(UTC)))
 
-    async def _unheard(self) -> None:
+    def _unheard(self) -> None:
         """They could not be read: what is known goes on to hold."""
         metrics.phases_age(time.monotonic() - self._read_at)
         if self._last_known is not None:
-            await self._kept(self._last_known.look, datetime.now(UTC))
+            self._keep(partial(self._last_known.look, datetime.now(UTC)))
 
-    async def _kept(self, keep: Callable[..., None], *what: object) -> None:
+    def _keep(self, keep: Callable[[], None]) -> None:
+        """Begin it, unless the last time is under way still: a disk that hangs keeps nobody from hearing of moves, and
+        in a second is the next time."""
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._kept(keep))
+
+    async def _kept(self, keep: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(keep, *what)
+            await asyncio.to_thread(keep)
         except OSError as error:
             log.warning("routing.not_kept", error=type(error).__name__)
 
@@ -208,10 +220,10 @@ class Routing:
                     while True:
                         async with asyncio.timeout(_PATIENCE_SECONDS):
                             standings = await read_standings(connection)
-                        await self._heard(standings)
+                        self._heard(standings)
                         async for _notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("routing.unreachable", error=type(error).__name__)
-                await self._unheard()
+                self._unheard()
                 await asyncio.sleep(POLL_SECONDS)

@@ -66,8 +66,8 @@ class SpooledHandoffs:
 
     async def recall(self) -> None:
         """Learn what processes that are no more have spooled."""
-        for body in await asyncio.to_thread(self._spool.waiting, Kind.HANDED):
-            self._note(decode(Handed, body))
+        for one in await asyncio.to_thread(self._spool.waiting, Kind.HANDED, Handed):
+            self._note(one)
 
     def passed_on(self, event_id: UUID) -> bool:
         """Whether the app has taken that webhook, as far as the spool knows."""

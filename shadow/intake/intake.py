@@ -101,8 +101,8 @@ class Intake:
     async def start(self) -> None:
         if self._spool is not None:
             # What a process that is no more took and the database does not know yet may be sent again, to this one.
-            for body in reversed(await asyncio.to_thread(self._spool.waiting, Kind.EVENTS)):
-                for event in (await asyncio.to_thread(decode, SpooledBatch, body)).events:
+            for batch in reversed(await asyncio.to_thread(self._spool.waiting, Kind.EVENTS, SpooledBatch)):
+                for event in batch.events:
                     self._given_out.note(event.arrival, event.event_id, event.upstream_id)
         await self._bell.start()
         await self._commits.start()

@@ -77,11 +77,11 @@ class MasterKey:
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """
         Raises:
-            WrongSealingKey: it was wrapped by another key, or is another's.
+            WrongSealingKey: it was wrapped by another key, or is another's, or damaged.
         """
         try:
             return self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the second of what is too short
             raise WrongSealingKey(self.fingerprint) from None
 
 

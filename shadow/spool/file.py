@@ -99,6 +99,11 @@ class SpoolFile:
             # Whatever was refused may be taken by what runs now. Should the disk be full, another time.
             with contextlib.suppress(sqlite3.Error):
                 found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
+            try:
+                found.size()  # a damaged one is left alone, and keeps nobody up
+            except BaseException:
+                found._connection.close()
+                raise
         except BaseException:
             held.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.sealing.master import WrongSealingKey
 from shadow.sealing.vault import Vault
+from shadow.spool.encoding import Value, decode
 from shadow.spool.file import SUFFIX, SpoolFile
 from shadow.store.rounds import Rounds
 
@@ -174,18 +176,21 @@ class Spool:
             own = [self._own] if self._own is not None else []
         return [*self._adopted.values(), *own]
 
-    def waiting(self, kind: Kind) -> list[bytes]:
-        """What items of a kind say that wait, of this process and of those that are no more; of very many the newest.
+    def waiting(self, kind: Kind, of: type[Value]) -> list[Value]:
+        """The items of a kind that wait, of this process and of those that are no more; of very many the newest.
 
-        Blocking.
+        What nobody can read is left out: it is set aside when its turn comes. Blocking.
         """
         found = []
         for file in self.files():
-            for body in file.newest(kind.value, _MOST_WAITING):
-                try:
-                    found.append(self.opened(body))
-                except WrongSealingKey:
-                    continue  # set aside when its turn comes
+            try:
+                bodies = file.newest(kind.value, _MOST_WAITING)
+            except sqlite3.Error as error:
+                log.error("spool.unreadable", file=str(file.path), error=type(error).__name__)
+                continue
+            for body in bodies:
+                with contextlib.suppress(WrongSealingKey, ValueError, TypeError, KeyError, AttributeError):
+                    found.append(decode(of, self.opened(body)))
         return found
 
     def measure(self) -> None:

@@ -19,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shadow.store import arrays
@@ -306,7 +307,10 @@ class Database:
         """Migrate to the newest schema and make the partitions; any number of processes may do it at once."""
         async with self._alone() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            await asyncio.to_thread(migrate, self.direct_url)
+            try:
+                await asyncio.to_thread(migrate, self.direct_url)
+            except DBAPIError as error:
+                raise error.orig or error from error  # whether the database is away tells psycopg's own
             await ensure_partitions(connection, datetime.now(UTC))
         self.held = False
         log.info("store.ready")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from shadow.cutover import moves
 from shadow.cutover.decision import Phase
+from shadow.cutover.last_known import LastKnown
 from shadow.cutover.moves import LEAD, MoveRefused
 from shadow.cutover.routing import Routing
+from shadow.cutover.standing import Standing
 from shadow.steering.moving import move
 from shadow.store.database import Database, Work
 from tests.integration.containment.declared import declared
@@ -104,3 +107,31 @@ async def test_a_move_that_makes_no_sense_is_refused(
     async with database.connection(Work.CONTROL) as connection:
         row = await (await connection.execute("SELECT (SELECT count(*) FROM moves), count(*) FROM phases")).fetchone()
     assert row == (0, 0)
+
+
+class _HangingDisk(LastKnown):
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def keep(self, standings: Mapping[str, Standing], now: datetime) -> None:
+        self.goes_on.wait(30)
+
+    def look(self, now: datetime) -> None:
+        self.goes_on.wait(30)
+
+
+async def test_moves_are_heard_of_while_the_disk_hangs_on_which_the_phases_are_kept(database: Database) -> None:
+    disk = _HangingDisk()
+    routing = Routing(CATALOGUE, database, disk)
+    await routing.start()
+    try:
+        disk.goes_on.clear()
+        for task, phase in (("pay", Phase.SHADOW), ("credit-creator", Phase.SHADOW)):
+            done = await to(database, task, phase)
+            async with asyncio.timeout(10):
+                while routing.phase(CATALOGUE.tasks[task].route, done.effective_at) is not phase:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+    finally:
+        disk.goes_on.set()
+        await routing.stop()

@@ -4,6 +4,7 @@ whole by itself once the database is there."""
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ from sandbox.serving import Served
 from sandbox.trigger_dev.server import PretendTriggerDev
 from shadow.catalogue import parse
 from shadow.cutover.decision import Phase
-from shadow.cutover.last_known import LastKnown, NotKnown
+from shadow.cutover.last_known import LOOKED, READ, LastKnown, NotKnown
 from shadow.cutover.standing import Standing
 from shadow.sealing.master import WrongSealingKey, new_text
 from shadow.sealing.master import parse as master
 from shadow.service import Listener, Service
-from shadow.store.database import Database, Work
+from shadow.store.database import Database, Work, migrate
 from tests.integration.egress.world import outage, until
 from tests.integration.front.world import CATALOGUE, KEY, PRODUCER, WORKER
 
@@ -166,6 +167,28 @@ async def test_it_is_whole_by_itself_when_the_database_comes_back(place: Place, 
         await starting.__aexit__(None, None, None)
 
 
+async def test_it_goes_on_when_the_database_goes_away_again_while_its_schema_is_looked_at(
+    place: Place, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.process() as before:
+        await until(before.ready)
+    urls = ["postgresql://127.0.0.1:9/nothing"]
+
+    def once_away(url: str) -> None:
+        migrate(urls.pop() if urls else url)
+
+    async with outage(postgres_url):
+        starting = place.process()
+        process = await starting.__aenter__()
+        monkeypatch.setattr("shadow.store.database.migrate", once_away)
+    try:
+        await until(process.ready)
+        assert urls == []
+        assert (await process.call()).status_code == 200
+    finally:
+        await starting.__aexit__(None, None, None)
+
+
 @pytest.mark.parametrize("why", ["nothing was ever known", "turned off"])
 async def test_it_decides_nothing_that_it_can_t_know(place: Place, postgres_url: str, why: str) -> None:
     if why == "turned off":
@@ -262,3 +285,74 @@ class TestWhatWasLastKnown:
         other = Database(HERE, "", lambda: master(new_text()))
         with pytest.raises(NotKnown, match="another master key"):
             kept(tmp_path, other).found(NOW)
+
+    def test_is_what_was_read_last_where_the_clock_was_ahead_before(self, database: Database, tmp_path: Path) -> None:
+        one = kept(tmp_path, database)
+        one.keep(STANDINGS, NOW + timedelta(hours=1))
+        one.keep({}, NOW)
+        assert kept(tmp_path, database).found(NOW).standings == {}
+
+    def test_is_nothing_where_the_disk_did_not_take_what_was_read_since(
+        self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = kept(tmp_path, database)
+        one.keep(STANDINGS, NOW)
+        with monkeypatch.context() as full:
+            full.setattr("shadow.cutover.last_known.os.fsync", _full)
+            with pytest.raises(OSError, match="No space"):
+                one.keep({}, NOW + timedelta(seconds=1))
+        one.look(NOW + timedelta(seconds=2))  # the database is away now
+        with pytest.raises(NotKnown, match="knew others"):
+            kept(tmp_path, database).found(NOW + timedelta(seconds=3))
+        one.keep({}, NOW + timedelta(seconds=4))
+        assert kept(tmp_path, database).found(NOW + timedelta(seconds=5)).standings == {}
+
+    def test_is_nothing_where_an_older_copy_was_put_in_its_place(self, database: Database, tmp_path: Path) -> None:
+        one = kept(tmp_path, database)
+        one.keep(STANDINGS, NOW)
+        older = (tmp_path / READ).read_bytes()
+        one.keep({}, NOW + timedelta(seconds=1))
+        (tmp_path / READ).write_bytes(older)
+        with pytest.raises(NotKnown, match="knew others"):
+            kept(tmp_path, database).found(NOW + timedelta(seconds=2))
+
+    def test_is_nothing_where_a_process_on_another_database_looked(self, database: Database, tmp_path: Path) -> None:
+        other = kept(tmp_path, database, "postgresql://shadow@db.example/another")
+        other.keep(STANDINGS, NOW)
+        kept(tmp_path, database).keep(STANDINGS, NOW)
+        other.keep(STANDINGS, NOW + timedelta(hours=1))
+        with pytest.raises(NotKnown, match="knew others"):
+            kept(tmp_path, database).found(NOW + timedelta(hours=1))
+
+    def test_goes_on_to_hold_while_who_started_from_it_looks(self, database: Database, tmp_path: Path) -> None:
+        kept(tmp_path, database).keep(STANDINGS, NOW)
+        started = kept(tmp_path, database)
+        started.found(NOW)
+        started.look(NOW + timedelta(hours=1))
+        assert kept(tmp_path, database).found(NOW + timedelta(hours=1)).standings == STANDINGS
+
+    @pytest.mark.parametrize("name", [READ, LOOKED])
+    @pytest.mark.parametrize("content", ["empty", "torn", "flipped", "another's", "of another version"])
+    def test_is_nothing_where_a_file_is_damaged_and_is_whole_with_the_next_reading(
+        self, database: Database, tmp_path: Path, name: str, content: str
+    ) -> None:
+        kept(tmp_path, database).keep(STANDINGS, NOW)
+        path, other = tmp_path / name, tmp_path / (LOOKED if name == READ else READ)
+        whole = path.read_bytes()
+        path.write_bytes(
+            {
+                "empty": b"",
+                "torn": whole[:5],
+                "flipped": whole[:-1] + bytes((whole[-1] ^ 1,)),
+                "another's": other.read_bytes(),
+                "of another version": database.vault.lock(b'{"at": 1, "rows": [[]]}'),
+            }[content]
+        )
+        with pytest.raises(NotKnown):
+            kept(tmp_path, database).found(NOW)
+        kept(tmp_path, database).keep({}, NOW + timedelta(seconds=1))
+        assert kept(tmp_path, database).found(NOW + timedelta(seconds=1)).standings == {}
+
+
+def _full(_file: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -345,6 +345,45 @@ async def test_what_is_not_taken_directly_goes_the_usual_way(directly: Directly)
     assert directly.served == ["/a", "/a"]
 
 
+UPGRADE = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAMAAABk")
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_who_asks_for_another_protocol_is_answered_in_this_one(directly: Directly, takes: bool) -> None:
+    """HTTP clients of Java ask for HTTP/2 with their first request, whatever it is."""
+    directly.takes = takes
+    answer = await directly.answer(post(b"one", *UPGRADE) + post(b"", *UPGRADE), post(b"two", b"connection: close"))
+    assert [answer.count(b" 202 "), answer.count(b" 200 ")] == ([1, 2] if takes else [0, 3])
+    assert (b"directly one" in answer) == takes
+    assert b"http2-settings" not in directly.headers
+
+
+async def test_the_body_of_who_asks_for_another_protocol_is_no_other_request(serving: Serving) -> None:
+    hidden = b"GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"
+    whole = post(hidden, *UPGRADE)
+    for parts in ((whole,), (whole[: -len(hidden)], hidden), (whole[:40], whole[40:-20], whole[-20:])):
+        serving.served.clear()
+        answer = await serving.answer(*parts, post(b"", b"connection: close"), pause=0.05)
+        assert (serving.served, answer.count(b" 200 OK")) == (["/a", "/a"], 2)
+        assert b"\r\n\r\n%d" % len(hidden) in answer
+
+
+async def test_very_many_that_ask_for_another_protocol_are_answered_one_after_the_other(serving: Serving) -> None:
+    answer = await serving.answer(
+        b"POST /a HTTP/1.1\r\nconnection:upgrade\r\nupgrade:a\r\n\r\n" * 2000 + post(b"", b"connection: close")
+    )
+    assert answer.count(b" 200 OK") == 2001
+
+
+@pytest.mark.parametrize(("target", "code"), [(b"/a", 200), (b"elsewhere:443", 400)])
+async def test_nothing_is_read_from_a_tunnel(serving: Serving, target: bytes, code: int) -> None:
+    hidden = b"GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"
+    answer = await serving.answer(b"CONNECT " + target + b" HTTP/1.1\r\nhost: x\r\n\r\n" + hidden)
+    assert (status(answer), answer.count(b"HTTP/1.1 ")) == (code, 1)
+    assert b"connection: close" in answer
+    assert "/hidden" not in serving.served
+
+
 async def test_a_body_that_comes_in_pieces_goes_the_usual_way(directly: Directly) -> None:
     whole = post(b"x" * 100, b"connection: close")
     answer = await directly.answer(whole[:-50], whole[-50:], pause=0.05)

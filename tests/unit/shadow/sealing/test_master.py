@@ -80,3 +80,6 @@ def test_what_is_wrapped_comes_back_for_the_same_key_and_context_only() -> None:
         key.unwrap(wrapped, b"other")
     with pytest.raises(WrongSealingKey, match=MasterKey(b"n" * 32).fingerprint):
         MasterKey(b"n" * 32).unwrap(wrapped, b"acme")
+    for torn in (b"", wrapped[:5], wrapped[:12], wrapped[:-1]):
+        with pytest.raises(WrongSealingKey):
+            key.unwrap(torn, b"acme")

@@ -206,6 +206,38 @@ async def test_what_the_database_will_never_take_is_set_aside_and_the_others_go_
         assert again.spool.standing[::2] == (0, 1)
 
 
+async def test_what_waits_is_told_without_what_nobody_can_read(tmp_path: Path) -> None:
+    """A process that starts looks at it: it must start, whatever an item is."""
+    async with spooling(tmp_path) as dead:
+        for body in (b"no JSON", b"[1]", b'{"of": "another version"}', encode(ANSWERED), b"7"):
+            await dead.spool.append(Kind.ANSWERED, body)
+        dead.spool._vault = Vault(dead.database, MasterKey(b"o" * LENGTH))
+        await dead.spool.append(Kind.ANSWERED, encode(ANSWERED))
+    async with spooling(tmp_path) as world:
+        assert await asyncio.to_thread(world.spool.waiting, Kind.ANSWERED, Answered) == [ANSWERED]
+
+
+async def test_a_damaged_file_keeps_neither_a_start_nor_the_others_up(tmp_path: Path) -> None:
+    for body in (b"lost", b"whole"):
+        async with spooling(tmp_path) as dead:
+            await dead.spool.append(Kind.CALL, body)
+            own = dead.spool._own
+            assert own is not None
+            if body == b"lost":
+                lost = own.path
+    content = bytearray(lost.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    lost.write_bytes(content)
+    async with spooling(tmp_path) as world:
+        assert await asyncio.to_thread(world.spool.waiting, Kind.ANSWERED, Answered) == []
+        await world.replay.once()
+        assert world.written == [b"whole"]
+        await world.spool.append(Kind.CALL, b"another")
+        await world.replay.once()
+        assert world.written == [b"whole", b"another"]
+    assert files(tmp_path) == [lost]  # it stays, to be looked at
+
+
 async def test_the_spool_takes_no_more_than_it_may(tmp_path: Path) -> None:
     async with spooling(tmp_path, most_bytes=2_000) as world:
         with pytest.raises(SpoolFull):
