@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -63,7 +64,10 @@ def read_catalogue(path: Path) -> ResolvedCatalogue:
 
 def who(actor: str | None) -> str:
     """Who does what a command does."""
-    return actor or getpass.getuser()
+    try:
+        return actor or getpass.getuser()
+    except (KeyError, OSError):  # a container's user may be a number alone
+        return f"uid {os.getuid()}"
 
 
 def failed(message: str, code: int = 2) -> typer.Exit:

@@ -22,7 +22,7 @@ from shadow.effects.record import AttributedBy, SeenBy, tell_the_judge
 from shadow.egress.disposition import Disposition
 from shadow.intake.group_commit import GroupCommit, Overloaded
 from shadow.observe import metrics
-from shadow.sealing.vault import Vault
+from shadow.sealing.vault import UnknownKey, Vault
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,7 @@ WITH made AS (
                 %(amended)s::bytea[])
          AS told (id, status, answered_at, digest, data)
     WHERE effect.id = told.id AND effect.id = ANY(%(answered)s::uuid[])
+    RETURNING effect.id
 ), kept AS (
     INSERT INTO bodies (id, part, content)
     SELECT id, part, content FROM unnest(%(owner)s::uuid[], %(part)s::text[], %(content)s::bytea[])
@@ -74,7 +75,9 @@ WITH made AS (
     ON CONFLICT (id, part) DO UPDATE SET content = excluded.content
 ), known AS (
     SELECT id, state IN ('settling', 'probing', 'ready', 'judged') OR due_at IS DISTINCT FROM deadline_at AS is_read
-    FROM pairs WHERE id = ANY(%(pairs)s::uuid[]) ORDER BY id FOR UPDATE
+    FROM pairs
+    -- After the calls: whoever takes a run over, or says whose a call was, locks these first and their pairs then.
+    WHERE id = ANY(%(pairs)s::uuid[]) AND (SELECT count(*) FROM answered) >= 0 ORDER BY id FOR UPDATE
 ), due AS (
     UPDATE pairs SET due_at = now() WHERE id = ANY(ARRAY(SELECT id FROM known WHERE is_read)) RETURNING id
 )
@@ -416,6 +419,9 @@ def _size(item: Item) -> int:
 
 
 def _may_be_an_items_fault(error: Exception) -> bool:
+    if not isinstance(error, psycopg.Error):
+        # What cannot even be written down, as its event cannot be read: it must not take along what others did.
+        return isinstance(error, ValueError | TypeError | LookupError | ArithmeticError | RecursionError | UnknownKey)
     return isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.ProgramLimitExceeded)
 
 

@@ -90,10 +90,16 @@ class TriggerReader:
             yield portion
         sought = {name: run for name, run in known.items() if name not in direct}
         ended: list[Listed] = []
-        for stretch in _stretches([*sought.values(), *nameless.values()]):
-            ended += await self._ended(stretch, sought, nameless, permits, named)
+        failed: Exception | None = None
+        try:
+            for stretch in _stretches([*sought.values(), *nameless.values()]):
+                await self._find_ended(stretch, sought, nameless, permits, named, ended)
+        except Exception as error:
+            # Raised below: what the list has told until then counts all the same.
+            failed = error
+        is_throttled = isinstance(failed, AskedToWait)
         now = datetime.now(UTC)
-        decided = portioned(ended, permits.room(within), now, crowded=crowded)
+        decided = portioned(ended, 0 if is_throttled else permits.room(within), now, crowded=crowded)
         metrics.outputs(self._side, self._platform, waiting=decided.waiting, unread=len(decided.told))
         if decided.told:
             # The list says nothing of outputs: what they returned is unknown, which is not the same as nothing.
@@ -101,24 +107,27 @@ class TriggerReader:
                 _outcome(self._platform, run.name, run.shown, Status.COMPLETED, None, run.awaited)
                 for run in decided.told
             ]
-        async for portion in self._read_each([(run.name, run.awaited) for run in decided.read], permits):
-            yield portion
+        if not is_throttled:
+            async for portion in self._read_each([(run.name, run.awaited) for run in decided.read], permits):
+                yield portion
+        if failed is not None:
+            raise failed
 
-    async def _ended(
+    async def _find_ended(
         self,
         stretch: Sequence[Awaited],
         sought: Mapping[str, Awaited],
         nameless: dict[UUID, Awaited],
         permits: Permits,
         named: Named,
-    ) -> list[Listed]:
-        """Of those awaited in that stretch of time, the ones that the list shows as ended."""
+        ended: list[Listed],
+    ) -> None:
+        """Add to `ended`, page by page, those awaited in that stretch of time that the list shows as ended."""
         tasks = sorted({self._tasks[run.task].legacy.task for run in stretch if run.task in self._tasks})
         if not tasks:
-            return []
+            return
         since = min(run.accepted_at for run in stretch) - _SLACK
         until = max(run.accepted_at for run in stretch) + _REACH
-        ended: list[Listed] = []
         after: str | None = None
         found: set[UUID] = set()
         for _page in range(max(_PAGES, len(stretch))):
@@ -139,7 +148,6 @@ class TriggerReader:
             after = page.after
             if after is None or all(run.id in found for run in stretch):
                 break
-        return ended
 
     def _listed(self, name: str, awaited: Awaited, shown: Json) -> Listed | None:
         """A run as the list shows it; None where its task is in the catalogue no more."""

@@ -46,7 +46,7 @@ class Portion:
     """What becomes of them."""
 
     read: Sequence[Listed]
-    """With a request each, in this order."""
+    """With a request each, in this order; those that can wait no longer although none was left for them."""
     told: Sequence[Listed]
     """Without what they returned."""
     waiting: int
@@ -55,7 +55,8 @@ class Portion:
 
 def portioned(ended: Sequence[Listed], room: int, now: datetime, *, crowded: bool) -> Portion:
     """Spend `room` requests on those of the most worth: why a run failed is always needed, since it can't be judged
-    without; then what is compared; and of these the oldest first.
+    without; then what is compared; and of these the oldest first. A failure is read in time even where there is no
+    room.
 
     Args:
         crowded: whether more runs are due than were asked for.
@@ -63,7 +64,9 @@ def portioned(ended: Sequence[Listed], room: int, now: datetime, *, crowded: boo
     ordered = sorted(ended, key=lambda run: (_worth(run), run.awaited.starts_at, run.name))
     left = ordered[room:]
     told = [run for run in left if run.status is Status.COMPLETED and _is_over(run, now, crowded=crowded)]
-    return Portion(ordered[:room], told, len(left) - len(told))
+    # Where producers use up the platform's quota there may be no room whenever it is asked for.
+    urgent = [run for run in left if run.status not in (None, Status.COMPLETED) and _is_late(run, now)]
+    return Portion([*ordered[:room], *urgent], told, len(left) - len(told) - len(urgent))
 
 
 def _worth(run: Listed) -> int:
@@ -74,6 +77,11 @@ def _worth(run: Listed) -> int:
 
 def _is_over(run: Listed, now: datetime, *, crowded: bool) -> bool:
     """Whether it has waited long enough."""
-    if now >= run.awaited.starts_at + run.deadline * _OF_THE_DEADLINE or not run.is_compared:
+    if _is_late(run, now) or not run.is_compared:
         return True
     return run.ended_at is None or now >= run.ended_at + (_CROWDED if crowded else PATIENCE)
+
+
+def _is_late(run: Listed, now: datetime) -> bool:
+    """Whether its pair will soon be told to lack it."""
+    return now >= run.awaited.starts_at + run.deadline * _OF_THE_DEADLINE

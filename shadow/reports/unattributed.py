@@ -67,7 +67,8 @@ async def unattributed_of_tenants(
     until: date | None = None,
 ) -> int:
     """Those of which it is known that they are of runs of these tenants, though not of which, and that may be of the
-    task's. What may be of anybody's run tells of other tenants, and is not counted.
+    task's. What may be of anybody's run tells of other tenants, and is not counted; nor is what may be of one that is
+    deleted, whose that was nobody can say.
     """
     of = (
         select(effects.c.id, func.bool_or(runs.c.task == task).label("may_be"))
@@ -77,8 +78,11 @@ async def unattributed_of_tenants(
             )
         )
         .where(*_nobodys(since, until), effects.c.suspects.is_not(None))
-        .group_by(effects.c.id)
-        .having(func.bool_and(func.coalesce(events.c.tenant.in_(tenants), false())))
+        .group_by(effects.c.id, effects.c.suspects)
+        .having(
+            func.bool_and(func.coalesce(events.c.tenant.in_(tenants), false())),
+            func.count(runs.c.id.distinct()) == func.cardinality(effects.c.suspects),
+        )
         .subquery()
     )
     found = await connection.scalar(select(func.count()).select_from(of).where(of.c.may_be))

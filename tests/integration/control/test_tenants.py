@@ -253,6 +253,7 @@ async def test_what_is_nobodys_is_told_where_it_can_be_of_our_runs_alone(
     assert await unattributed() == 0, "it may be anybody's"
     assert await unattributed(they.runs[1]) == 0
     assert await unattributed(we.runs[1], they.runs[1]) == 0
+    assert await unattributed(we.runs[1], new_id()) == 0, "whose a run was that is deleted is not known"
     assert await unattributed(we.runs[1]) == 1
     assert await unattributed(*we.runs) == 2
     assert (await ours.get("/v1/tasks/digest/parity")).json()["unattributed"] == 0

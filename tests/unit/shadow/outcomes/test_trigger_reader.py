@@ -14,7 +14,7 @@ from shadow.outcomes.outcome import RunOutcome, Status
 from shadow.outcomes.reader import AskedToWait, Awaited
 from shadow.outcomes.trigger_children import TriggerChildren
 from shadow.outcomes.trigger_reader import TriggerReader
-from shadow.platforms.trigger_api import TriggerApi
+from shadow.platforms.trigger_api import Refused, TriggerApi
 from shadow.store.database import Database
 from tests.unit.sandbox.trigger_dev.transcripts import read
 from tests.unit.shadow.outcomes.reading import FreePermits, nobody, read_all
@@ -212,7 +212,7 @@ async def test_with_no_requests_left_a_run_that_ended_long_ago_is_told_as_the_li
     }
     ended = [{"id": "run_failed", "status": "FAILED"}, {"id": "run_old", **shown}]
     wire = Wire(lambda request: httpx.Response(200, json={"data": ended}))
-    runs = [awaited("run_failed"), awaited("run_old"), *(awaited(f"run_{number}") for number in range(3))]
+    runs = [awaited(run, at=datetime.now(UTC)) for run in ("run_failed", "run_old", "run_0", "run_1", "run_2")]
     (outcome,) = await read_all(reader(wire), runs, room=0)
     assert (outcome.platform_run_id, outcome.status, outcome.output) == ("run_old", Status.COMPLETED, None)
     assert (outcome.version, outcome.cost_cents) == ("20261124.1", 0.5)
@@ -248,3 +248,27 @@ async def test_what_was_read_before_a_rate_limit_is_kept() -> None:
             learned += portion
     assert limited.value.wait == timedelta(seconds=7)
     assert len(learned) == 2
+
+
+@pytest.mark.parametrize(
+    ("refusal", "raised", "output"),
+    [(httpx.Response(503), Refused, b"7"), (httpx.Response(429), AskedToWait, None)],
+    ids=["of-one-stretch", "of-any-request"],
+)
+async def test_what_the_list_had_told_before_it_was_refused_is_kept(
+    refusal: httpx.Response, raised: type[Exception], output: bytes | None
+) -> None:
+    ended = {"id": "run_0", "status": "COMPLETED", "finishedAt": "2026-11-24T01:00:02.000Z"}
+    pages = [httpx.Response(200, json={"data": [ended]}), refusal]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/runs":
+            return pages.pop(0) if len(pages) > 1 else pages[0]
+        return httpx.Response(200, json={**ended, "output": 7})
+
+    runs = [*(awaited(f"run_{number}") for number in range(3)), awaited("run_late", at=NOW + timedelta(hours=5))]
+    learned: list[RunOutcome] = []
+    with pytest.raises(raised):
+        async for portion in reader(Wire(answer)).read(runs, FreePermits(), nobody):
+            learned += portion
+    assert [(outcome.platform_run_id, outcome.output) for outcome in learned] == [("run_0", output)]

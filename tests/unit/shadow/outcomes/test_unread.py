@@ -71,6 +71,13 @@ def test_what_is_not_compared_needs_no_request_where_there_is_none() -> None:
     assert names(portioned([listed(is_compared=False)], 0, NOW, crowded=False).told) == ["run_x"]
 
 
+def test_why_a_run_failed_is_asked_before_its_pair_lacks_it_though_no_request_is_left() -> None:
+    late = listed("late", status=Status.FAILED, began=timedelta(minutes=8), deadline=timedelta(minutes=10))
+    young = listed("young", status=Status.FAILED, began=timedelta(minutes=7), deadline=timedelta(minutes=10))
+    decided = portioned([late, young], 0, NOW, crowded=False)
+    assert (names(decided.read), names(decided.told), decided.waiting) == (["late"], [], 1)
+
+
 @given(
     st.lists(st.builds(listed, status=st.sampled_from(Status), is_compared=st.booleans()), max_size=30),
     st.integers(0, 40),
