@@ -221,10 +221,10 @@ class Connection(HttpToolsProtocol):
         self, cycle: RequestResponseCycle, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]
     ) -> None:
         """Answer with one write."""
-        if cycle.disconnected or self.transport.is_closing():
+        if cycle.response_complete or cycle.disconnected or self.transport.is_closing():
             return
-        cycle.response_started = cycle.response_complete = True
         head = _head(status, tuple(cycle.default_headers), tuple(headers), cycle.keep_alive)
+        cycle.response_started = cycle.response_complete = True
         self.transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
         if not cycle.keep_alive:
             self.transport.close()

@@ -300,13 +300,14 @@ class Directly(Serving):
         self.takes = True
         self.waits = False
         self.replies: list[Callable[[], None]] = []
+        self.header = b""
 
     def direct(self, scope: Scope, body: bytes, reply: Callable[..., None]) -> bool:
         if not self.takes:
             return False
 
         def answer() -> None:
-            reply(202, b"directly " + body, ((b"x-path", scope["path"].encode()),))
+            reply(202, b"directly " + body, ((b"x-path", self.header or scope["path"].encode()),))
 
         if self.waits:
             self.replies.append(answer)
@@ -402,6 +403,36 @@ async def test_answers_come_in_the_order_of_their_requests(directly: Directly) -
     answer = await answering
     assert (answer.count(b" 202 "), answer.count(b" 200 ")) == (1, 1)
     assert answer.index(b" 202 ") < answer.index(b" 200 ")
+
+
+async def test_a_request_has_one_answer_whatever_failed_after_it(directly: Directly) -> None:
+    """A second one would be taken for that of the next request."""
+    directly.waits = True
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        while not directly.replies:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        directly.replies[0]()
+        directly.replies[0]()
+        directly.waits = False
+        writer.write(post(b"two", b"connection: close"))
+        answer = await _all_of(reader)
+    assert answer.count(b"HTTP/1.1 202 ") == 2
+    assert answer.endswith(b"directly two")
+
+
+async def test_an_answer_that_cannot_be_given_leaves_room_for_one_that_can(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one", b"connection: close"))
+        while not directly.replies:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        directly.header = b"a\r\nb"
+        with pytest.raises(RuntimeError):
+            directly.replies[0]()
+        directly.header = b"/a"
+        directly.replies[0]()
+        assert (await _all_of(reader)).endswith(b"directly one")
 
 
 async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly) -> None:
