@@ -39,7 +39,7 @@ MOST_TARGET = 16 * 1024
 """Bytes of path and query."""
 MOST_HEADERS = 200
 HEAD_SECONDS = 20.0
-"""How long a request's head may take, and a new connection may stay silent."""
+"""How long a request's head may take. A connection on which nothing has begun is as idle as one between requests."""
 BODY_SECONDS = 20.0
 """How long a body may take, and a second more for each `BODY_RATE` bytes of it that have come."""
 BODY_RATE = 1024
@@ -180,6 +180,21 @@ class Connection(HttpToolsProtocol):
         self.transport.set_protocol(_Leaving(self, self.transport))
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
+    @property
+    def _has_begun(self) -> bool:
+        """Whether any request has."""
+        return self.scope is not None  # uvicorn's, from the first byte of a request
+
+    def end_if_late(self, now: float) -> None:
+        """Be done with a client that has kept us waiting for too long."""
+        if not self.is_late(now):
+            return
+        if self._has_begun:
+            self.refuse(408)
+        else:
+            # Balancers open connections ahead, and would take what we say now for the answer to their next request.
+            self.transport.close()
+
     def is_late(self, now: float) -> bool:
         """Whether it is the client that has kept us waiting for too long."""
         cycle = self.cycle
@@ -199,7 +214,7 @@ class Connection(HttpToolsProtocol):
             self._awaited, self._since = awaited, now
             return False
         if in_head:
-            return now - self._since > HEAD_SECONDS
+            return now - self._since > (HEAD_SECONDS if self._has_begun else self.timeout_keep_alive)
         if now - self._since <= BODY_SECONDS + self._count / BODY_RATE:
             return False
         return not self.scope["path"].startswith(_STREAMS)
@@ -316,8 +331,8 @@ class _Watch:
     def _look(self) -> None:
         now = self._loop.time()
         for connection in list(self._state.connections):
-            if isinstance(connection, Connection) and connection.is_late(now):
-                connection.refuse(408)
+            if isinstance(connection, Connection):
+                connection.end_if_late(now)
         self._is_looking = bool(self._state.connections)
         if self._is_looking:
             self._loop.call_later(LOOK_SECONDS, self._look)

@@ -11,7 +11,7 @@ async def test_every_page_can_do_without_anything_to_show(reader: httpx.AsyncCli
         "/pages/tasks/order-sync": "It was never moved",
         "/pages/pairs": "No pair is like that",
         "/pages/signatures": "Nothing differs now",
-        "/pages/audit": "Nothing is on record yet",
+        "/pages/audit?kind=moves": "Nothing is on record yet",
     }
     for address, expected in says.items():
         answer = await reader.get(address)

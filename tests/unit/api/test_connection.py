@@ -194,11 +194,29 @@ async def test_a_large_body_has_no_part_in_the_heads_limits(serving: Serving) ->
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("beginning", [b"", b"GET / HT", REQUEST])
+@pytest.mark.parametrize("beginning", [b"GET / HT", REQUEST])
 async def test_a_head_that_does_not_come_is_not_waited_for(serving: Serving, beginning: bytes) -> None:
     answer = await serving.answer(beginning)
     assert status(answer) == 408
     assert serving.served == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_was_opened_ahead_is_as_idle_as_one_between_requests(serving: Serving) -> None:
+    assert serving.server is not None
+    serving.server.config.timeout_keep_alive = 2
+    reader, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+    await asyncio.sleep(1)  # no head would be waited for that long
+    writer.write(REQUEST + b"\r\n")
+    assert status(await reader.readuntil(b"\r\n\r\n")) == 200
+    writer.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nothing_is_said_on_a_connection_on_which_nothing_began(serving: Serving) -> None:
+    assert serving.server is not None
+    serving.server.config.timeout_keep_alive = 1
+    assert await serving.answer(b"") == b""
 
 
 @pytest.mark.usefixtures("impatient")
