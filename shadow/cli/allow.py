@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.cli.lifetime import duration
-from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
+from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened, who
 from shadow.judge.allowances import LONGEST, AllowanceRefused, Grant, UnknownSignature, grant
 from shadow.judge.allowances import revoke as revoke_allowance
 from shadow.observe import logs
@@ -57,7 +56,7 @@ def allow(
     async def run() -> None:
         async with opened(data, database_url) as database:
             try:
-                made = await grant(database, wanted, actor=actor or getpass.getuser(), now=now)
+                made = await grant(database, wanted, actor=who(actor), now=now)
             except UnknownSignature as error:
                 raise failed(f"there is no signature {signature!r}; `shadow report TASK` lists them", 1) from error
             except AllowanceRefused as refusal:
@@ -124,7 +123,7 @@ def revoke(
 
     async def run() -> bool:
         async with opened(data, database_url) as database:
-            return await revoke_allowance(database, allowance, actor=actor or getpass.getuser())
+            return await revoke_allowance(database, allowance, actor=who(actor))
 
     if not asyncio.run(run()):
         raise failed(f"no allowance {allowance} stands; `shadow allowances` lists those that do", 1)

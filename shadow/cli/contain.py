@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shadow.catalogue.values import Duration
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue, who
 from shadow.containment.part import Part, PartName
 from shadow.containment.proof import Silent
 from shadow.containment.record import (
@@ -69,19 +68,18 @@ def contain(
     if task not in resolved.tasks:
         _fail(f"no task {task!r}; expected one of {', '.join(sorted(resolved.tasks))}")
     logs.configure(level="warning")
-    who = actor or getpass.getuser()
     waits = None if patience is None else _duration(patience)
     progress = Silent() if as_json else _Told()
 
     async def run() -> Containment | None:
         async with opened(data, database_url) as database:
             if declare_harmless:
-                return await declare(database, task, actor=who, reason=reason)
-            if withdraw_declaration and not await withdraw(database, task, actor=who, reason=reason):
+                return await declare(database, task, actor=who(actor), reason=reason)
+            if withdraw_declaration and not await withdraw(database, task, actor=who(actor), reason=reason):
                 _fail(f"task {task!r} has no declaration to withdraw", code=1)
             if not show and not withdraw_declaration:
                 async with proving(database, resolved, progress=progress, patience=waits) as prover:
-                    return await prover.prove(task, actor=who)
+                    return await prover.prove(task, actor=who(actor))
             return await _present(database, task)
 
     try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shadow.catalogue.model import Side
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue, who
 from shadow.containment.version import UnknownApp
 from shadow.gate.deployments import by_person, deployed
 from shadow.observe import logs
@@ -36,8 +35,7 @@ def deployment(
 
     async def run() -> None:
         async with opened(data, database_url) as database:
-            who = actor or getpass.getuser()
-            told = await deployed(database, resolved, side, version, actor=who, app=app, note=note)
+            told = await deployed(database, resolved, side, version, actor=who(actor), app=app, note=note)
             typer.echo(f"{side} {version}: {', '.join(told.tasks)}")
             begun = ", ".join(told.begun) or "none: nothing was counted of another version"
             typer.echo(f"epochs begun: {begun}")
@@ -66,7 +64,7 @@ def epoch(
 
     async def run() -> None:
         async with opened(data, database_url) as database:
-            begun = await by_person(database, task, actor=actor or getpass.getuser(), reason=reason)
+            begun = await by_person(database, task, actor=who(actor), reason=reason)
             if begun is None:
                 typer.echo(f"{task}: has no epoch yet, as it had no pairs", err=True)
                 raise typer.Exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shadow.cli.control_api import ControlToken, ControlUrl, control_api
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue, who
 from shadow.gate.report import State
 from shadow.gate.signing_off import SignOffRefused
 from shadow.gate.signing_off import revoke as revoke_sign_off
@@ -91,16 +90,15 @@ def sign_off(
     logs.configure(level="warning")
     resolved = read_catalogue(catalogue)
     _known(task, resolved.tasks, catalogue)
-    who = actor or getpass.getuser()
 
     async def run() -> str:
         async with opened(data, database_url) as database:
             if revoke is not None:
-                if not await revoke_sign_off(database, task, revoke, actor=who):
+                if not await revoke_sign_off(database, task, revoke, actor=who(actor)):
                     raise failed(f"no sign-off {revoke} stands for {task!r}; `shadow gate {task} --json` lists them", 1)
                 return f"revoked {revoke}"
             try:
-                made = await make_sign_off(database, task, actor=who, reason=reason)
+                made = await make_sign_off(database, task, actor=who(actor), reason=reason)
             except SignOffRefused as refusal:
                 raise failed(f"refused: {refusal}", 1) from refusal
             shown = await gates.gate(database, resolved, task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shadow.cli.judge import moment
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue, who
 from shadow.cli.replay import Wait, carried_out
 from shadow.learning.looking import look as look_at
 from shadow.learning.proposals import DecisionRefused, NothingToDecide
@@ -66,7 +65,7 @@ def measure(
             database,
             resolved,
             task,
-            actor=actor or getpass.getuser(),
+            actor=who(actor),
             reason=reason,
             limit=events,
             progress=progress,
@@ -139,12 +138,11 @@ def accept(
 ) -> None:
     """Put a proposed rule in force until then. `shadow judge` judges with it what was judged before."""
     now = datetime.now(UTC)
-    who = actor or getpass.getuser()
 
     async def run() -> None:
         async with opened(data, database_url) as database:
             await accept_proposal(
-                database, proposal, actor=who, reason=reason, until=moment(until, now, ahead=True), now=now
+                database, proposal, actor=who(actor), reason=reason, until=moment(until, now, ahead=True), now=now
             )
 
     _decided(run(), proposal)
@@ -160,11 +158,10 @@ def reject(
     actor: Actor = None,
 ) -> None:
     """Decide against a proposal, or take an accepted rule back."""
-    who = actor or getpass.getuser()
 
     async def run() -> None:
         async with opened(data, database_url) as database:
-            await reject_proposal(database, proposal, actor=who, reason=reason)
+            await reject_proposal(database, proposal, actor=who(actor), reason=reason)
 
     _decided(run(), proposal)
     typer.echo("rejected")

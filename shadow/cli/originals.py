@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened
+from shadow.cli.options import DatabaseUrl, DataFolder, failed, opened, who
 from shadow.observe import logs
 from shadow.reports.original_shapes import Originals, originals_shape
 from shadow.sealing.opening import UnknownEvent, open_originals
@@ -28,9 +27,7 @@ def originals(
 
     async def run() -> Originals:
         async with opened(data, database_url) as database:
-            return originals_shape(
-                await open_originals(database, event, actor=actor or getpass.getuser(), reason=reason)
-            )
+            return originals_shape(await open_originals(database, event, actor=who(actor), reason=reason))
 
     try:
         found = asyncio.run(run())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, opened, read_catalogue, who
 from shadow.cutover.decision import Phase
 from shadow.cutover.moves import Move, MoveRefused
 from shadow.steering.moving import move
@@ -54,7 +53,7 @@ def phase(
                     resolved,
                     task,
                     to,
-                    actor=actor or getpass.getuser(),
+                    actor=who(actor),
                     reason=reason,
                     share=share,
                     allow=_keys(allow),

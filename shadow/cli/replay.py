@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue
+from shadow.cli.options import CatalogueFile, DatabaseUrl, DataFolder, failed, opened, read_catalogue, who
 from shadow.observe import logs
 from shadow.replays.starting import (
     DEFAULT_LIMIT,
@@ -76,7 +75,7 @@ def replay(
             database,
             resolved,
             signature or task or "",
-            actor=actor or getpass.getuser(),
+            actor=who(actor),
             reason=reason,
             limit=limit,
             progress=progress,
