@@ -137,13 +137,13 @@ async def scraper(request: Request, credentials: Credentials) -> None:
     """Dependency: anybody where metrics are open and who calls us by a name of ours, else who may read."""
     services = services_of(request)
     host = request.headers.get("host")
-    if services.metrics_open and credentials is None and not is_ours(host, services.names):
-        raise Refusal(
-            421,
-            f"without a token metrics are told to whoever calls this port by an address, localhost or a name of"
-            f" SHADOW_CONTROL_NAMES; found Host: {host}",
-        )
-    if not services.metrics_open or (credentials is not None and not is_ours(host, services.names)):
+    if not services.metrics_open or not is_ours(host, services.names):
+        if services.metrics_open and credentials is None:
+            raise Refusal(
+                421,
+                f"without a token metrics are told to whoever calls this port by an address, localhost or a name of"
+                f" SHADOW_CONTROL_NAMES; found Host: {host}",
+            )
         await _token(request, _given(credentials), NEEDS[scraper])
     await known_parameters(request)
 
