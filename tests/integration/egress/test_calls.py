@@ -5,42 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from shadow.catalogue.model import Side
-from shadow.effects.record import AttributedBy
 from shadow.egress.calls import Answered, Call, CallLog, write
-from shadow.egress.disposition import Disposition
 from shadow.model.ids import new_id
 from shadow.sealing.sealed import Tampered
 from shadow.store.database import Work
-from tests.integration.egress.world import Twins, World, until
+from tests.integration.egress.world import World, forwarded, until
 
 _WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-def forwarded(twins: Twins) -> Call:
-    """A call of legacy's, before it leaves."""
-    return Call(
-        id=new_id(),
-        side=Side.LEGACY,
-        run_id=twins.run(Side.LEGACY),
-        platform_run_id=None,
-        task=twins.task,
-        sequence=1,
-        attempt=1,
-        kind="http",
-        target="pay",
-        operation="POST /v1/transfers",
-        identity=None,
-        idempotency_key=None,
-        occurred_at=datetime.now(UTC),
-        attributed_by=AttributedBy.HEADERS,
-        disposition=Disposition.FORWARD,
-        writes=True,
-        digest=None,
-        document=b"{}",
-        of_tenant=True,
-        pair=twins.pair,
-    )
 
 
 def answered(call: Call) -> Answered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,15 +13,13 @@ from shadow.catalogue.model import Side
 from shadow.causes.authority import ParentAuthority
 from shadow.causes.parents import Told, known_parent
 from shadow.cutover.decision import Phase
-from shadow.effects.record import AttributedBy
-from shadow.egress.calls import Call, write
-from shadow.egress.disposition import Disposition
+from shadow.egress.calls import write
 from shadow.fanout.handoff import Started, record_started
 from shadow.intake.run_changes import replayed
 from shadow.model.alias import key_alias
 from shadow.model.ids import new_id
 from shadow.store.database import Work
-from tests.integration.egress.world import World
+from tests.integration.egress.world import World, forwarded
 
 
 async def call(world: World, run: str = "run_own", task: str = "process-payout") -> int:
@@ -216,25 +215,13 @@ async def test_calls_that_are_written_while_their_run_is_taken_over_are_not_lost
     ((nobodys,),) = await world.rows("SELECT id FROM runs")
     twins = await world.twins()
     await world.execute("UPDATE runs SET platform_run_id = NULL WHERE id = %s", twins.run(Side.LEGACY))
-    written = Call(
-        id=new_id(),
-        side=Side.LEGACY,
+    written = replace(
+        forwarded(twins),
         run_id=nobodys,
         platform_run_id="run_own",
         task="payout",
-        sequence=1,
-        attempt=1,
-        kind="http",
-        target="pay",
-        operation="POST /v1/transfers",
-        identity=None,
-        idempotency_key=None,
-        occurred_at=datetime.now(UTC),
-        attributed_by=AttributedBy.HEADERS,
-        disposition=Disposition.FORWARD,
-        writes=True,
-        digest=None,
-        document=b"{}",
+        of_tenant=False,
+        pair=None,
     )
     started = Started(None, twins.event, Side.LEGACY, "payout", "trigger", "run_own")
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,10 @@ from sandbox.serving import Served
 from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Decision, Phase, decide
+from shadow.effects.record import AttributedBy
 from shadow.egress import keys
+from shadow.egress.calls import Call
+from shadow.egress.disposition import Disposition
 from shadow.egress.gateway import Gateway
 from shadow.model.ids import derived_id, new_id
 from shadow.outcomes.inngest_runs import InngestRuns
@@ -264,6 +268,32 @@ class World:
             twins.run(Side.CANDIDATE),
         )
         return twins
+
+
+def forwarded(twins: Twins) -> Call:
+    """A call of legacy's, before it leaves."""
+    return Call(
+        id=new_id(),
+        side=Side.LEGACY,
+        run_id=twins.run(Side.LEGACY),
+        platform_run_id=None,
+        task=twins.task,
+        sequence=1,
+        attempt=1,
+        kind="http",
+        target="pay",
+        operation="POST /v1/transfers",
+        identity=None,
+        idempotency_key=None,
+        occurred_at=datetime.now(UTC),
+        attributed_by=AttributedBy.HEADERS,
+        disposition=Disposition.FORWARD,
+        writes=True,
+        digest=None,
+        document=b"{}",
+        of_tenant=True,
+        pair=twins.pair,
+    )
 
 
 async def until(check: Callable[[], Awaitable[object]], seconds: float = 30) -> None:

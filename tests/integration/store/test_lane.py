@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import psycopg
 import pytest
@@ -72,6 +73,17 @@ async def test_a_connection_that_is_lost_meanwhile_is_replaced(lane: Lane, datab
     assert (await echoed(lane))[0] != pid
 
 
+async def cut_off(database: Database, sleeping: asyncio.Task[Any]) -> None:
+    """Have the server end what sleeps."""
+    async with database.connection(Work.CONTROL) as connection:
+        while not sleeping.done():
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE state = 'active' AND datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+            )
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("within", [30.0, 0.2])
 async def test_one_that_is_lost_or_does_not_answer_in_time_says_so(database: Database, within: float) -> None:
     lane = Lane(database, Work.INTAKE, SLEEP, within=within)
@@ -79,13 +91,7 @@ async def test_one_that_is_lost_or_does_not_answer_in_time_says_so(database: Dat
     begun = time.monotonic()
     sleeping = asyncio.create_task(lane.execute((b"20",)))
     if within > 1:
-        async with database.connection(Work.CONTROL) as connection:
-            while not sleeping.done():
-                await connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE state = 'active' AND datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
-                )
-                await asyncio.sleep(0.01)
+        await cut_off(database, sleeping)
     with pytest.raises(psycopg.OperationalError):
         await sleeping
     assert time.monotonic() - begun < 15
@@ -137,13 +143,7 @@ async def test_a_lost_connections_number_is_the_next_ones_that_opens_a_socket(
 
     monkeypatch.setattr(lane, "_lost", lost_and_reused)
     sleeping = asyncio.create_task(lane.execute((b"20",)))
-    async with database.connection(Work.CONTROL) as connection:
-        while not sleeping.done():
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE state = 'active' AND datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
-            )
-            await asyncio.sleep(0.01)
+    await cut_off(database, sleeping)
     with pytest.raises(psycopg.OperationalError):
         await sleeping
     assert asyncio.get_running_loop().remove_reader(number), "somebody else's socket is heard no more"

@@ -333,6 +333,11 @@ class Directly(Serving):
             answer()
         return True
 
+    async def asked(self) -> None:
+        """Return when a request waits for its answer."""
+        while not self.replies:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
 
 @pytest.fixture
 async def directly() -> AsyncIterator[Directly]:
@@ -412,8 +417,7 @@ async def test_a_body_that_comes_in_pieces_goes_the_usual_way(directly: Directly
 async def test_answers_come_in_the_order_of_their_requests(directly: Directly) -> None:
     directly.waits = True
     answering = asyncio.create_task(directly.answer(post(b"one"), post(b"two", b"connection: close"), pause=0.05))
-    while not directly.replies:  # noqa: ASYNC110  # nobody tells
-        await asyncio.sleep(0.01)
+    await directly.asked()
     await asyncio.sleep(0.1)
     assert len(directly.replies) == 1
     directly.replies[0]()
@@ -428,8 +432,7 @@ async def test_a_request_has_one_answer_whatever_failed_after_it(directly: Direc
     directly.waits = True
     async with directly.connected() as (reader, writer):
         writer.write(post(b"one"))
-        while not directly.replies:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
+        await directly.asked()
         directly.replies[0]()
         directly.replies[0]()
         directly.waits = False
@@ -443,8 +446,7 @@ async def test_an_answer_that_cannot_be_given_leaves_room_for_one_that_can(direc
     directly.waits = True
     async with directly.connected() as (reader, writer):
         writer.write(post(b"one", b"connection: close"))
-        while not directly.replies:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
+        await directly.asked()
         directly.header = b"a\r\nb"
         with pytest.raises(RuntimeError):
             directly.replies[0]()
@@ -457,8 +459,7 @@ async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly)
     directly.waits = True
     async with directly.connected() as (_reader, writer):
         writer.write(post(b"one"))
-        while not directly.replies:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
+        await directly.asked()
     while directly.server.server_state.connections:  # noqa: ASYNC110  # as above
         await asyncio.sleep(0.01)
     directly.replies[0]()
@@ -468,8 +469,7 @@ async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -
     directly.waits = True
     async with directly.connected() as (reader, writer):
         writer.write(post(b"one"))
-        while not directly.replies:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
+        await directly.asked()
         directly.server.should_exit = True
         await asyncio.sleep(0.3)
         directly.replies[0]()
