@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ import psycopg
 from benchmarks.chaos.database import running
 from benchmarks.chaos.disturbances import DISTURBANCES, REACHED, Scene, die_at, order
 from benchmarks.chaos.line import Line
+from benchmarks.chaos.mismatches import Happened, everything
 from benchmarks.chaos.parts import Fleet
 from benchmarks.cutover import audit
 from benchmarks.cutover.load import Load
@@ -115,9 +117,11 @@ async def bench(options: Options, folder: Path) -> dict[str, Any]:
     sealing = base64.b64encode(secrets.token_bytes(32)).decode()
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(running(folder))
+        # The workers' databases are nobody's business here: were they away as well, every run would end there.
+        tenants = await stack.enter_async_context(running(folder / "tenants"))
         database = Database(server.url, sealing_key=lambda: parse(sealing))
         stack.push_async_callback(database.close)
-        urls = await asyncio.to_thread(databases.prepare, server.url, dataset.rows, dataset.rows)
+        urls = await asyncio.to_thread(databases.prepare, tenants.url, dataset.rows, dataset.rows)
         await database.prepare()
         egress = EgressKeys(*[(await egress_keys.issue(database, side, "bench"))[0] for side in Side])
         ports = Ports(free_port(), free_port(), free_port())
@@ -196,9 +200,11 @@ async def _measure(
         names = list(REACHED)
     slow: list[str] = []
     not_reached: list[str] = []
+    happened: list[Happened] = []
     try:
         for number, name in enumerate(names, 1):
             _tell(began, f"round {number}/{len(names)}: {name} ({len(load.sent)} sent)")
+            since = datetime.now(UTC)
             if name in POINTS:
                 if not await die_at(scene, name, 1, patience=30.0):
                     not_reached.append(name)
@@ -207,6 +213,7 @@ async def _measure(
             await scene.fleet.ensure()
             if not await _calm(load):
                 slow.append(f"round {number}: {name}")
+            happened.append(Happened(name, since, datetime.now(UTC)))
             await asyncio.sleep(scene.dice.uniform(0.2, 1.0))
     finally:
         stop.set()
@@ -216,6 +223,10 @@ async def _measure(
     watching.cancel()
     took = time.monotonic() - began
     found = await _found(database, await audit.books(stage.urls.app), load.sent)
+    await asyncio.to_thread(
+        Path("/tmp/failure-mismatches.json").write_bytes,
+        orjson.dumps(await everything(database, happened), default=str, option=orjson.OPT_INDENT_2),
+    )
     return {
         "rounds": options.rounds,
         "seconds": round(took, 1),
