@@ -27,7 +27,18 @@ from shadow.store.database import Database, Work
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
-"""When a worker that can wait is asked to come back."""
+"""When a worker that can wait is asked to come back for the first time."""
+_LONGEST_RETRY_SECONDS = 60.0
+_RETRY_GROWTH = 3.0
+
+
+def retry_seconds(attempt: int) -> float:
+    """When it is asked to come back the next time. Each time is an attempt of its run, and a run has few: four of them
+    last through most of a minute."""
+    again = min(max(attempt - 1, 0), 10)
+    return min(RETRY_SECONDS * _RETRY_GROWTH**again, _LONGEST_RETRY_SECONDS)
+
+
 _MARGIN = 0.1
 """Share of the target's timeout that is left for the answer itself."""
 _LONGEST_MARGIN = 1.0
@@ -95,7 +106,8 @@ class Containing:
         until = begun + patience - min(patience * _MARGIN, _LONGEST_MARGIN)
         found, disposition = await self._look(question)
         if disposition is Disposition.WAIT and question.accepts_wait:
-            raise Refusal(425, "the twin has not made this call yet", retry_after=RETRY_SECONDS, gateway="wait")
+            detail = "the twin has not made this call yet"
+            raise Refusal(425, detail, retry_after=retry_seconds(asked.attempt), gateway="wait")
         if disposition is Disposition.WAIT and run.twin is not None:
             metrics.egress_held(asked.target)
             async with self._twins.waiting(run.twin) as woken:
@@ -116,7 +128,8 @@ class Containing:
             late = f"held too long: {done} from effect {await self._number(run)} on"
         elif self._journal.away and found.knowledge is Knowledge.NONE and run.twin is not None:
             if question.accepts_wait:
-                raise Refusal(425, "the database is away", retry_after=RETRY_SECONDS, gateway="wait")
+                detail = "the database is away"
+                raise Refusal(425, detail, retry_after=retry_seconds(asked.attempt), gateway="wait")
             late = "database_away: the twin's answers could not be read"
         return Decided(disposition, found, time.monotonic() - begun, late)
 
@@ -164,6 +177,9 @@ class Containing:
         if not self._journal.away:
             try:
                 found = await self._twins.look(question.asked, question.id)
+                if found.knowledge is Knowledge.SETTLED_WITHOUT and self._journal.catches_up:
+                    # What the twin did while the database was away may still lie in a spool.
+                    found = Found(Knowledge.PENDING)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.twin_unknown", error=type(error).__name__)
                 self._journal.found_away()

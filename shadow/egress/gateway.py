@@ -26,7 +26,7 @@ from shadow.egress.address import BadAddress, address
 from shadow.egress.callers import Callers
 from shadow.egress.calls import Answered, Call, CallLog, Item, write
 from shadow.egress.contained import ContainedLegacy
-from shadow.egress.containing import RETRY_SECONDS, Containing
+from shadow.egress.containing import Containing, retry_seconds
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
@@ -195,7 +195,8 @@ class Gateway:
         except Unknown as error:
             refusal = Refusal(403, str(error))
             if self.journal.away and call.accepts_wait:
-                raise Refusal(425, str(error), retry_after=RETRY_SECONDS, gateway="wait") from None
+                again = retry_seconds(call.told.attempt)
+                raise Refusal(425, str(error), retry_after=again, gateway="wait") from None
             await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)
             raise refusal from None
         except Refusal as refusal:
