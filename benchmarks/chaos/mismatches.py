@@ -10,10 +10,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shadow.judge.unanswered import WAITED_FOR
+from shadow.model.ids import time_of
 from shadow.store.database import Database, Work
 
 _PAIRS = b"SELECT id, task, legacy_run, candidate_run FROM pairs WHERE verdict = 'mismatch' ORDER BY id"
@@ -25,14 +26,18 @@ SELECT id, side, authority, status, error_name, error_message, attempts, started
 WHERE id = ANY(%s)
 """
 _EFFECTS = b"""
-SELECT run_id, attempt, target, operation, identity, disposition, status, occurred_at FROM effects
-WHERE run_id = ANY(%s) AND seen_by = 'gateway' ORDER BY received_at, sequence
+SELECT DISTINCT run.id, effect.sequence, attempt, target, operation, identity, disposition, effect.status, occurred_at
+FROM runs AS run JOIN effects AS effect ON effect.run_id = run.id
+  OR (effect.platform_run_id = run.platform_run_id AND effect.side = run.side)
+WHERE run.id = ANY(%s) AND seen_by = 'gateway' ORDER BY effect.sequence
 """
 _UNREACHED = re.compile(r"did not answer: (RemoteProtocol|Read|Connect|Write|Pool|Timeout|ReadTimeout|ConnectTimeout)")
 _PASSES = frozenset({408, 425, 429})
 _SLACK = timedelta(seconds=2)
 """Of clocks, and between the moment when something breaks and the one when that is noticed."""
 _SHOWN = 5
+_NEVER = datetime.max.replace(tzinfo=UTC) - _SLACK
+_NOTHING = "nothing explains it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class Mismatch:
     differences: Sequence[tuple[str, str, str, str]]
     """Signature, kind, path, sentence."""
     runs: Sequence[Run]
+    accepted_at: datetime
 
 
 def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happened]) -> str | None:
@@ -111,9 +117,7 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
     """
     happened, doors = list(happened), list(doors)
     for run in mismatch.runs:
-        if run.started_at is None or run.finished_at is None:
-            continue
-        since, until = run.started_at, run.finished_at
+        since, until = run.started_at or mismatch.accepted_at, run.finished_at or _NEVER
         names = {one.name for one in happened if one.during(since, until)}
         door_away = any(one.during(since, until) for one in doors)
         target_away = any(name.startswith("targets") for name in names)
@@ -139,14 +143,14 @@ async def mismatches(database: Database) -> list[Mismatch]:
         known = await (await connection.execute(_RUNS, (runs,))).fetchall()
         effects = await (await connection.execute(_EFFECTS, (runs,))).fetchall()
     calls: defaultdict[Any, list[Call]] = defaultdict(list)
-    for run, *call in effects:
+    for run, _sequence, *call in effects:
         calls[run].append(Call(*call))
     made = {run: replace(Run(*columns), calls=calls[run]) for run, *columns in known}
     shown: defaultdict[Any, list[tuple[str, str, str, str]]] = defaultdict(list)
     for pair, signature, kind, path, sentence in differences:
         shown[pair].append((signature, kind, path, sentence))
     return [
-        Mismatch(str(pair), task, shown[pair], [made[run] for run in (legacy, candidate) if run in made])
+        Mismatch(str(pair), task, shown[pair], [made[run] for run in (legacy, candidate) if run in made], time_of(pair))
         for pair, task, legacy, candidate in pairs
     ]
 
@@ -157,13 +161,13 @@ def accounted(found: Sequence[Mismatch], happened: Sequence[Happened], doors: Se
     signatures: Counter[tuple[str, str, str, str]] = Counter()
     examples: dict[str, str] = {}
     for mismatch in found:
-        why = causes[mismatch.pair] or "nothing explains it"
+        why = causes[mismatch.pair] or _NOTHING
         signatures.update({(mismatch.task, one[0], one[1], why) for one in mismatch.differences})
         examples.update({one[0]: one[3] for one in mismatch.differences})
     examples = {which: sentence[:200] for which, sentence in examples.items()}
     unexplained = [mismatch for mismatch in found if causes[mismatch.pair] is None]
     return {
-        "mismatches_by_cause": dict(Counter(str(why) for why in causes.values()).most_common()),
+        "mismatches_by_cause": dict(Counter(why or _NOTHING for why in causes.values()).most_common()),
         "mismatches_by_signature": [
             [number, *which, examples[which[1]]] for which, number in signatures.most_common(20)
         ],

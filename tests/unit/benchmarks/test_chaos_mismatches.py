@@ -17,7 +17,7 @@ CALL = Call(1, "mail", "POST /send", "a", "forward", 200, START)
 
 
 def pair(*runs: Run) -> Mismatch:
-    return Mismatch("p", "task", [("s1", "outcome.status", "$", "they differ")], runs)
+    return Mismatch("p", "task", [("s1", "outcome.status", "$", "they differ")], runs, START)
 
 
 def at(name: str, second: float) -> list[Happened]:
@@ -67,7 +67,7 @@ def test_what_nothing_explains_is_counted_and_shown() -> None:
     figures = accounted([replace(pair(RUN, RUN), pair="q"), pair(RUN, FAILED)], [], at("serve-0", 3))
     assert figures["unexplained"] == 1
     assert figures["mismatches_by_cause"] == {
-        "None": 1,
+        "nothing explains it": 1,
         "candidate's worker could not reach the gateway": 1,
     }
     assert sorted(row[0] for row in figures["mismatches_by_signature"]) == [1, 1]
