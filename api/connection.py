@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 import structlog
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -83,10 +85,11 @@ class Connection(HttpToolsProtocol):
         """What the client was last seen to keep us waiting for: a scope for its head, a cycle for its body."""
         self._since = 0.0
         self._direct: Callable[..., bool] | None = getattr(config.app, "direct", None)
-        self._reading = False
-        """Whether what came is being parsed: what begins otherwise is a request that waited for the one before it."""
-        self._held: tuple[RequestResponseCycle, Any] | None = None
+        self._held: _Whole | None = None
         """A request that may turn out to have come in one piece."""
+        self._rests = False
+        """Whether nothing came since an answer that was given directly. No timer is set for each of these: the look at
+        all connections ends those that rest for too long."""
         self._asked: tuple[bytes, str] | None = None
         """Method and version of a request that asks for another protocol."""
 
@@ -97,26 +100,28 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._chunk = len(data)
         self._quiet += len(data)
-        self._reading = True
+        if self._rests:
+            self._rests = False
+            self._awaited = _NOTHING
+        elif self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._read(data)
-        self._reading = False
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.more_body:
             self._count_more()
         if self._held is not None:
             held, self._held = self._held, None
-            self._begin(*held)
+            self._begin(held)
 
     def _read(self, data: bytes) -> None:
         """Parse, as uvicorn does, except for what asks for another protocol."""
-        self._unset_keepalive_if_required()
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         try:
             while True:
                 try:
                     return self.parser.feed_data(rest)
                 except HttpParserUpgrade as read:
-                    rest = rest[read.args[0] :]
+                    rest = memoryview(rest)[read.args[0] :]
                     if self._asked is None:  # CONNECT, which no application takes
                         self.cycle.keep_alive = False
                         return None
@@ -137,19 +142,49 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
             self._check_head()
-        if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
-            self._asked = method, self.parser.get_http_version()
+        parser, cycle = self.parser, self.cycle
+        method = parser.get_method()
+        if parser.should_upgrade() and method != b"CONNECT":
+            self._asked = method, parser.get_http_version()
             return
-        HttpToolsProtocol.on_headers_complete(self)
+        if (
+            method == b"POST"
+            and self._direct is not None
+            and (cycle is None or cycle.response_complete)
+            and self.limit_concurrency is None
+        ):
+            self._hold()
+        else:
+            HttpToolsProtocol.on_headers_complete(self)
         self._quiet = 0
         self.headers = []  # what follows a body is no header of the request that is being served
 
+    def _hold(self) -> None:
+        """uvicorn's `on_headers_complete`, but for what is done only if the request turns out to need a task."""
+        scope, version = self.scope, self.parser.get_http_version()
+        url = parse_url(self.url)
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope["method"] = "POST"
+        scope["http_version"] = version
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        scope["query_string"] = url.query or b""
+        self.cycle = self._held = _Whole(self, scope, version != "1.0" and self.parser.should_keep_alive())
+
     def on_body(self, body: bytes) -> None:
         self._quiet = 0
-        HttpToolsProtocol.on_body(self, body)
+        held = self._held
+        if held is None or held is not self.cycle:
+            HttpToolsProtocol.on_body(self, body)
+        else:
+            held.pieces.append(body)
 
     def on_message_complete(self) -> None:
-        if self._asked is None:
+        held = self._held
+        if held is not None and held is self.cycle:
+            held.more_body = False
+        elif self._asked is None:
             HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
@@ -182,8 +217,8 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _has_begun(self) -> bool:
-        """Whether any request has."""
-        return self.scope is not None  # uvicorn's, from the first byte of a request
+        """Whether a request has that was not answered directly."""
+        return self.scope is not None and not self._rests  # uvicorn's, from the first byte of a request
 
     def end_if_late(self, now: float) -> None:
         """Be done with a client that has kept us waiting for too long."""
@@ -202,7 +237,7 @@ class Connection(HttpToolsProtocol):
         in_head = (
             cycle is None
             or cycle.scope is not self.scope
-            # Something came after the answer, which ended uvicorn's own wait, but it has begun no request.
+            # It rests, or something came after the answer, which ended uvicorn's own wait, but has begun no request.
             or (cycle.response_complete and not cycle.more_body and self.timeout_keep_alive_task is None)
         )
         if in_head:
@@ -219,31 +254,29 @@ class Connection(HttpToolsProtocol):
             return False
         return not self.scope["path"].startswith(_STREAMS)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._direct is not None and self._reading and app is self.app and cycle.scope["method"] == "POST":
-            self._held = cycle, app
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _begin(self, held: _Whole) -> None:
         assert self._direct is not None
         # Whoever does not read its answers is not given more of them: a task waits with that.
-        busy = cycle.more_body or cycle.disconnected or self.flow.write_paused or self.transport.is_closing()
-        if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
-            super()._start_asgi_task(cycle, app)
+        busy = held.more_body or held.disconnected or self.flow.write_paused or self.transport.is_closing()
+        if busy or not self._direct(held.scope, held.whole(), held.reply):
+            held.becomes_usual()
+            self._start_asgi_task(held, self.app)
 
-    def _reply(
-        self, cycle: RequestResponseCycle, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]
-    ) -> None:
+    def answered(self, held: _Whole, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer with one write."""
-        if cycle.response_complete or cycle.disconnected or self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing():
             return
-        head = _head(status, tuple(cycle.default_headers), tuple(headers), cycle.keep_alive)
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
+        head = _head(status, tuple(self.server_state.default_headers), tuple(headers), held.keep_alive)
+        held.response_started = held.response_complete = True
+        transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
+        if held.keep_alive and not self.pipeline and not self.flow.read_paused:
+            self.server_state.total_requests += 1
+            self._rests = True
+            return
+        if not held.keep_alive:
+            transport.close()
+        self.on_response_complete()
 
     def _count_more(self) -> None:
         """The chunk did not end the request."""
@@ -270,6 +303,67 @@ class Connection(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
+
+class _Unheard(asyncio.Event):
+    def __init__(self) -> None:
+        pass
+
+    def set(self) -> None:
+        pass
+
+
+class _Whole(RequestResponseCycle):
+    """A request that may turn out to have come in one piece: what uvicorn serves one with is made when it has not, or
+    is not taken directly."""
+
+    disconnected = False
+    response_started = False
+    response_complete = False
+    message_event = _Unheard()
+    """Nobody waits for more of it."""
+
+    def __init__(self, connection: Connection, scope: Any, keep_alive: bool) -> None:
+        self._connection = connection
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.more_body = True
+        self.pieces: list[bytes] = []
+
+    def whole(self) -> bytes:
+        """Its body."""
+        pieces = self.pieces
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def becomes_usual(self) -> None:
+        """Be what uvicorn makes of a request, at the same point."""
+        connection, body = self._connection, b"".join(self.pieces)
+        disconnected, more_body = self.disconnected, self.more_body
+        self.pieces.clear()
+        super().__init__(
+            scope=self.scope,
+            transport=connection.transport,
+            flow=connection.flow,
+            logger=connection.logger,
+            access_logger=connection.access_logger,
+            access_log=connection.access_log,
+            default_headers=connection.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.waiting_for_100_continue,
+            keep_alive=self.keep_alive,
+            on_response=connection.on_response_complete,
+        )
+        self.body += body
+        self.disconnected, self.more_body = disconnected, more_body
+        if len(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        if body or disconnected or not more_body:
+            self.message_event.set()
+
+    def reply(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Answer it, unless that is done, or nobody is there any more."""
+        if not (self.response_complete or self.disconnected):
+            self._connection.answered(self, status, body, headers)
 
 @lru_cache(maxsize=256)
 def _head(
