@@ -72,6 +72,8 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._scope: Any = None
+        """What all scopes of this connection begin with."""
         self._chunk = 0
         """Bytes of the chunk that is being read."""
         self._counted: object = _NOTHING
@@ -95,6 +97,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        super().on_message_begin()
+        self._scope, self.scope = self.scope, None  # type: ignore[assignment]  # as uvicorn begins
         _Watch.of(self.server_state, self.loop).begin()
 
     def data_received(self, data: bytes) -> None:
@@ -139,29 +143,34 @@ class Connection(HttpToolsProtocol):
         self._asked = None
         self.parser.feed_data(b"\r\n".join((*lines, b"", b"")))
 
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = self._scope.copy()
+
     def on_headers_complete(self) -> None:
-        if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
+        parser, scope, headers, cycle = self.parser, self.scope, self.headers, self.cycle
+        if self._chunk > MOST_TARGET or len(headers) > MOST_HEADERS or self._counted is scope:
             self._check_head()
-        parser, cycle = self.parser, self.cycle
         method = parser.get_method()
         if parser.should_upgrade() and method != b"CONNECT":
             self._asked = method, parser.get_http_version()
             return
-        if (
-            method == b"POST"
-            and self._direct is not None
-            and (cycle is None or cycle.response_complete)
-            and self.limit_concurrency is None
-        ):
-            self._hold()
-        else:
-            HttpToolsProtocol.on_headers_complete(self)
         self._quiet = 0
+        scope["headers"] = headers
         self.headers = []  # what follows a body is no header of the request that is being served
-
-    def _hold(self) -> None:
-        """uvicorn's `on_headers_complete`, but for what is done only if the request turns out to need a task."""
-        scope, version = self.scope, self.parser.get_http_version()
+        if (
+            method != b"POST"
+            or self._direct is None
+            or (cycle is not None and not cycle.response_complete)
+            or self.limit_concurrency is not None
+        ):
+            scope["state"] = self.app_state.copy()
+            HttpToolsProtocol.on_headers_complete(self)
+            return
+        # As uvicorn does, but for what is done only if the request turns out to need a task.
+        version = parser.get_http_version()
         url = parse_url(self.url)
         raw_path = url.path
         path = raw_path.decode("ascii")
@@ -170,7 +179,7 @@ class Connection(HttpToolsProtocol):
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
         scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         scope["query_string"] = url.query or b""
-        self.cycle = self._held = _Whole(self, scope, version != "1.0" and self.parser.should_keep_alive())
+        self.cycle = self._held = _Whole(self, scope, version != "1.0" and parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         self._quiet = 0
@@ -339,6 +348,7 @@ class _Whole(RequestResponseCycle):
         """Be what uvicorn makes of a request, at the same point."""
         connection, body = self._connection, b"".join(self.pieces)
         disconnected, more_body = self.disconnected, self.more_body
+        self.scope["state"] = connection.app_state.copy()
         self.pieces.clear()
         super().__init__(
             scope=self.scope,
@@ -364,6 +374,7 @@ class _Whole(RequestResponseCycle):
         """Answer it, unless that is done, or nobody is there any more."""
         if not (self.response_complete or self.disconnected):
             self._connection.answered(self, status, body, headers)
+
 
 @lru_cache(maxsize=256)
 def _head(
