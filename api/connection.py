@@ -14,6 +14,7 @@ is a good part of what a small request costs.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -59,6 +60,8 @@ _DETAILS = {
 }
 _NOTHING = object()
 _OF_UPGRADES = (b"upgrade", b"http2-settings")
+_is_host = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?[ \t]*").fullmatch
+"""Of RFC 9110, 7.2: a name or address, and perhaps a port. The parser leaves spaces behind it."""
 
 
 class Connection(HttpToolsProtocol):
@@ -140,6 +143,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
             self._check_head()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 or not _is_host(hosts[0]):
+            self._check_hosts(hosts)
         if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
             self._asked = method, self.parser.get_http_version()
             return
@@ -274,6 +280,12 @@ class Connection(HttpToolsProtocol):
             self._refusal = 431
         if self._refusal is not None:
             raise ValueError(_DETAILS[self._refusal])
+
+    def _check_hosts(self, hosts: Sequence[bytes]) -> None:
+        """Whom a request is for must be beyond doubt (RFC 9112, 3.2): a proxy in front may have read the other `Host`.
+        Raises, which the parser takes for a bad request."""
+        if hosts or self.parser.get_http_version() != "1.0":
+            raise ValueError(f"{len(hosts)} Host headers, or one that names no host")
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
