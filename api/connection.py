@@ -14,6 +14,7 @@ is a good part of what a small request costs.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -32,6 +33,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 from uvicorn.server import ServerState
+
+from api.turn import Turn
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,8 @@ _DETAILS = {
 }
 _NOTHING = object()
 _OF_UPGRADES = (b"upgrade", b"http2-settings")
+_is_host = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?[ \t]*").fullmatch
+"""Of RFC 9110, 7.2: a name or address, and perhaps a port. The parser leaves spaces behind it."""
 
 
 class Connection(HttpToolsProtocol):
@@ -72,6 +77,8 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._host: bytes | None = None
+        """What names a host: that of the request before."""
         self._scope: Any = None
         """What all scopes of this connection begin with."""
         self._chunk = 0
@@ -86,7 +93,7 @@ class Connection(HttpToolsProtocol):
         self._awaited: object = _NOTHING
         """What the client was last seen to keep us waiting for: a scope for its head, a cycle for its body."""
         self._since = 0.0
-        self._direct: Callable[..., bool] | None = getattr(config.app, "direct", None)
+        self.direct: Callable[..., bool] | None = getattr(config.app, "direct", None)
         self._held: _Whole | None = None
         """A request that may turn out to have come in one piece."""
         self._rests = False
@@ -99,6 +106,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         super().on_message_begin()
         self._scope, self.scope = self.scope, None  # type: ignore[assignment]  # as uvicorn begins
+        self._turn = Turn.of(self.server_state, self.loop)
         _Watch.of(self.server_state, self.loop).begin()
 
     def data_received(self, data: bytes) -> None:
@@ -115,7 +123,11 @@ class Connection(HttpToolsProtocol):
             self._count_more()
         if self._held is not None:
             held, self._held = self._held, None
-            self._begin(held)
+            if held.more_body:
+                held.becomes_usual()
+                self._start_asgi_task(held, self.app)
+            else:
+                self._turn.add(held.begin)
 
     def _read(self, data: bytes) -> None:
         """Parse, as uvicorn does, except for what asks for another protocol."""
@@ -153,6 +165,13 @@ class Connection(HttpToolsProtocol):
         parser, scope, headers, cycle = self.parser, self.scope, self.headers, self.cycle
         if self._chunk > MOST_TARGET or len(headers) > MOST_HEADERS or self._counted is scope:
             self._check_head()
+        host, hosts = b"", 0
+        for name, value in headers:
+            if name == b"host":
+                host = value
+                hosts += 1
+        if hosts != 1 or host != self._host:
+            self._check_host(host, hosts)
         method = parser.get_method()
         if parser.should_upgrade() and method != b"CONNECT":
             self._asked = method, parser.get_http_version()
@@ -162,7 +181,7 @@ class Connection(HttpToolsProtocol):
         self.headers = []  # what follows a body is no header of the request that is being served
         if (
             method != b"POST"
-            or self._direct is None
+            or self.direct is None
             or (cycle is not None and not cycle.response_complete)
             or self.limit_concurrency is not None
         ):
@@ -263,14 +282,6 @@ class Connection(HttpToolsProtocol):
             return False
         return not self.scope["path"].startswith(_STREAMS)
 
-    def _begin(self, held: _Whole) -> None:
-        assert self._direct is not None
-        # Whoever does not read its answers is not given more of them: a task waits with that.
-        busy = held.more_body or held.disconnected or self.flow.write_paused or self.transport.is_closing()
-        if busy or not self._direct(held.scope, held.whole(), held.reply):
-            held.becomes_usual()
-            self._start_asgi_task(held, self.app)
-
     def answered(self, held: _Whole, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer with one write."""
         transport = self.transport
@@ -309,6 +320,13 @@ class Connection(HttpToolsProtocol):
         if self._refusal is not None:
             raise ValueError(_DETAILS[self._refusal])
 
+    def _check_host(self, host: bytes, hosts: int) -> None:
+        """Whom a request is for must be beyond doubt (RFC 9112, 3.2): a proxy in front may have read the other `Host`.
+        Raises, which the parser takes for a bad request."""
+        if (hosts > 1 or not _is_host(host)) or (not hosts and self.parser.get_http_version() != "1.0"):
+            raise ValueError(f"{hosts} Host headers, or one that names no host")
+        self._host = host
+
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
@@ -339,11 +357,6 @@ class _Whole(RequestResponseCycle):
         self.more_body = True
         self.pieces: list[bytes] = []
 
-    def whole(self) -> bytes:
-        """Its body."""
-        pieces = self.pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
     def becomes_usual(self) -> None:
         """Be what uvicorn makes of a request, at the same point."""
         connection, body = self._connection, b"".join(self.pieces)
@@ -369,6 +382,21 @@ class _Whole(RequestResponseCycle):
             self.flow.pause_reading()
         if body or disconnected or not more_body:
             self.message_event.set()
+
+    def begin(self) -> None:
+        """Have it answered directly, or start a task. It has come in one piece."""
+        connection = self._connection
+        direct, transport = connection.direct, connection.transport
+        # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
+        # request was whole has sent it all the same.
+        busy = connection.flow.write_paused or (transport.is_closing() and not self.disconnected)
+        try:
+            if direct is None or busy or not direct(self.scope, b"".join(self.pieces), self.reply):
+                self.becomes_usual()
+                connection._start_asgi_task(self, connection.app)
+        except BaseException:
+            transport.close()  # nobody else would answer
+            raise
 
     def reply(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer it, unless that is done, or nobody is there any more."""
