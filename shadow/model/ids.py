@@ -123,6 +123,8 @@ class Seed:
         while True:
             counter = (counter + 1) & 0xFFFFFFFF
             end = rest | counter
-            yield (
-                f"{start}{_PAIRS[end >> 30]}{_PAIRS[end >> 20 & 1023]}{_PAIRS[end >> 10 & 1023]}{_PAIRS[end & 1023]}"
-            )
+            # The next of them, often a thousand, differ in the last two characters only.
+            most = f"{start}{_PAIRS[end >> 30]}{_PAIRS[end >> 20 & 1023]}{_PAIRS[end >> 10 & 1023]}"
+            for last in range(end & 1023, 1024):
+                yield most + _PAIRS[last]
+            counter |= 1023
