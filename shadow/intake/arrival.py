@@ -126,7 +126,8 @@ class Spot(NamedTuple):
 class Receipt(NamedTuple):
     """Proof that an event is on disk."""
 
-    event_id: UUID
+    event: bytes
+    """The 16 bytes of its id."""
     upstream_id: str
     """The ULID by which Inngest will know it."""
     duplicate: bool
@@ -134,3 +135,8 @@ class Receipt(NamedTuple):
     spooled: Spot | None = None
     """Of an event that is on the local disk, and not yet in the database, which is away: whether it is a duplicate is
     seen later."""
+
+    @property
+    def event_id(self) -> UUID:
+        """Made of each that is asked for: most producers are not told it."""
+        return UUID(bytes=self.event)
