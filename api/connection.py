@@ -14,6 +14,7 @@ is a good part of what a small request costs.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -30,6 +31,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 from uvicorn.server import ServerState
+
+from api.turn import Turn
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +60,8 @@ _DETAILS = {
 }
 _NOTHING = object()
 _OF_UPGRADES = (b"upgrade", b"http2-settings")
+_is_host = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?[ \t]*").fullmatch
+"""Of RFC 9110, 7.2: a name or address, and perhaps a port. The parser leaves spaces behind it."""
 
 
 class Connection(HttpToolsProtocol):
@@ -92,6 +97,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._turn = Turn.of(self.server_state, self.loop)
         _Watch.of(self.server_state, self.loop).begin()
 
     def data_received(self, data: bytes) -> None:
@@ -105,7 +111,7 @@ class Connection(HttpToolsProtocol):
             self._count_more()
         if self._held is not None:
             held, self._held = self._held, None
-            self._begin(*held)
+            self._turn.add(partial(self._begin, *held))
 
     def _read(self, data: bytes) -> None:
         """Parse, as uvicorn does, except for what asks for another protocol."""
@@ -137,6 +143,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
             self._check_head()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 or not _is_host(hosts[0]):
+            self._check_hosts(hosts)
         if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
             self._asked = method, self.parser.get_http_version()
             return
@@ -227,10 +236,15 @@ class Connection(HttpToolsProtocol):
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         assert self._direct is not None
-        # Whoever does not read its answers is not given more of them: a task waits with that.
-        busy = cycle.more_body or cycle.disconnected or self.flow.write_paused or self.transport.is_closing()
-        if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
-            super()._start_asgi_task(cycle, app)
+        # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
+        # request was whole has sent it all the same.
+        busy = cycle.more_body or self.flow.write_paused or (self.transport.is_closing() and not cycle.disconnected)
+        try:
+            if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
+                super()._start_asgi_task(cycle, app)
+        except BaseException:
+            self.transport.close()  # nobody else would answer
+            raise
 
     def _reply(
         self, cycle: RequestResponseCycle, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -266,6 +280,12 @@ class Connection(HttpToolsProtocol):
             self._refusal = 431
         if self._refusal is not None:
             raise ValueError(_DETAILS[self._refusal])
+
+    def _check_hosts(self, hosts: Sequence[bytes]) -> None:
+        """Whom a request is for must be beyond doubt (RFC 9112, 3.2): a proxy in front may have read the other `Host`.
+        Raises, which the parser takes for a bad request."""
+        if hosts or self.parser.get_http_version() != "1.0":
+            raise ValueError(f"{len(hosts)} Host headers, or one that names no host")
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)

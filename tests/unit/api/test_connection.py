@@ -163,6 +163,46 @@ async def test_where_a_request_ends_is_beyond_doubt_or_it_is_refused(serving: Se
     assert serving.served == []
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+@pytest.mark.parametrize("more", [b"", b"connection: upgrade\r\nupgrade: h2c\r\n"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"",
+        b"host: a\r\nhost: b\r\n",
+        b"host: a\r\nx: y\r\nHost: a\r\n",
+        b"host: a\r\nhost:\r\n",
+        b"host: a b\r\n",
+        b"host: a, b\r\n",
+        b"host: a/b\r\n",
+        b"host: u@a\r\n",
+        b"host: a:b\r\n",
+        b"host: [::1\r\n",
+        b"host: b\xc3\xbccher\r\n",
+    ],
+)
+async def test_whom_a_request_is_for_is_beyond_doubt_or_it_is_refused(
+    serving: Serving, method: bytes, told: bytes, more: bytes
+) -> None:
+    answer = await serving.answer(method + b" / HTTP/1.1\r\n" + told + more + b"content-length: 0\r\n\r\n")
+    assert (status(answer), serving.served) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b" HTTP/1.1\r\nhost: shadow_front.example:8484\r\n",
+        b" HTTP/1.1\r\nhost:\r\n",
+        b" HTTP/1.1\r\nHOST:   [2001:db8::1]:8484 \r\n",
+        b" HTTP/1.1\r\nhost: 127.0.0.1\r\n",
+        b" HTTP/1.0\r\n",
+        b" HTTP/1.0\r\nhost: a\r\n",
+    ],
+)
+async def test_a_host_is_a_name_or_an_address_and_older_clients_may_tell_none(serving: Serving, head: bytes) -> None:
+    assert status(await serving.answer(b"GET /a" + head + b"connection: close\r\n\r\n")) == 200
+
+
 async def test_too_many_headers_are_refused(serving: Serving) -> None:
     answer = await serving.answer(REQUEST + b"a: b\r\n" * MOST_HEADERS + b"\r\n")
     assert status(answer) == 431
@@ -394,7 +434,8 @@ async def test_the_body_of_who_asks_for_another_protocol_is_no_other_request(ser
 
 async def test_very_many_that_ask_for_another_protocol_are_answered_one_after_the_other(serving: Serving) -> None:
     answer = await serving.answer(
-        b"POST /a HTTP/1.1\r\nconnection:upgrade\r\nupgrade:a\r\n\r\n" * 2000 + post(b"", b"connection: close")
+        b"POST /a HTTP/1.1\r\nhost:x\r\nconnection:upgrade\r\nupgrade:a\r\n\r\n" * 2000
+        + post(b"", b"connection: close")
     )
     assert answer.count(b" 200 OK") == 2001
 
@@ -463,6 +504,27 @@ async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly)
     while directly.server.server_state.connections:  # noqa: ASYNC110  # as above
         await asyncio.sleep(0.01)
     directly.replies[0]()
+
+
+async def test_a_request_of_somebody_who_left_at_once_is_taken_all_the_same(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (_reader, writer):
+        writer.write(post(b"one"))
+    await directly.asked()
+    assert directly.served == []
+
+
+async def test_a_request_that_cannot_be_begun_is_not_left_waiting(
+    directly: Directly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> bool:
+        raise ValueError
+
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context["exception"]))
+    monkeypatch.setattr(directly, "direct", fails)
+    assert await asyncio.wait_for(directly.answer(post(b"one")), 10) == b""
+    assert [type(error) for error in failed] == [ValueError]
 
 
 async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -> None:
