@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision
+from shadow.model.ids import id_of
 
 
 class Door(StrEnum):
@@ -138,5 +139,5 @@ class Receipt(NamedTuple):
 
     @property
     def event_id(self) -> UUID:
-        """Made of each that is asked for: most producers are not told it."""
-        return UUID(bytes=self.event)
+        """Made when it is asked for: most producers are not told it."""
+        return id_of(self.event)

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import count
-from uuid import UUID
 
 import orjson
 
 from shadow.intake.arrival import Arrival, Receipt, Spot
 from shadow.intake.kinds import PLAN, TEMPLATE, Kinds
 from shadow.intake.spooling import Given, Key, SpooledBatch, SpooledEvent
-from shadow.model.ids import Seed, new_id_bytes
+from shadow.model.ids import Seed, id_of, new_id_bytes
 from shadow.sealing.vault import Vault
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.lane import Statement
@@ -163,7 +162,7 @@ class Batch:
         return SpooledBatch(
             self._header,
             tuple(
-                SpooledEvent(UUID(bytes=event_id), upstream_id, position, arrival)
+                SpooledEvent(id_of(event_id), upstream_id, position, arrival)
                 for event_id, upstream_id, position, arrival in kept
                 if event_id not in stale
             ),
