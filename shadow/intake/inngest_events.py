@@ -26,7 +26,6 @@ _EARLIEST = 315_532_800_000
 """1980-01-01 in milliseconds; what is before was most likely meant as seconds."""
 _LATEST = 4_102_444_800_000
 """2100-01-01 in milliseconds."""
-_EXTRAS = ("user", "v", "meta")
 
 
 class EventRefused(Exception):
@@ -47,10 +46,6 @@ class InngestEvent:
     request: bytes | None
     """The event as sent, when it carries more than name, data, id and ts (`user`, `v`, `meta`), so that the
     adapter can send those along."""
-
-    def scheduled_at(self, now: datetime) -> datetime | None:
-        """When its runs shall start, if later than now."""
-        return self.occurred_at if self.occurred_at is not None and self.occurred_at > now else None
 
     def dedupe(self, source: str, seed: str | None, index: int) -> DedupeKey | None:
         """What makes a second one the same: its own id, else its place in a request that is sent again."""
@@ -105,18 +100,12 @@ def _event(event: JSON) -> InngestEvent:
         data, request = orjson.dumps(fields), _extras(event)
     except TypeError:
         raise EventRefused(f"event is nested deeper than {WRITABLE} levels: {name}") from None
-    return InngestEvent(
-        name=name,
-        data=data,
-        fields=fields,
-        id=identifier or None,
-        occurred_at=_moment(event.get("ts")),
-        request=request,
-    )
+    ts = event.get("ts")
+    return InngestEvent(name, data, fields, identifier or None, None if ts is None else _moment(ts), request)
 
 
 def _moment(ts: JSON) -> datetime | None:
-    if ts is None or ts == 0:
+    if ts == 0:
         return None
     if not isinstance(ts, int) or isinstance(ts, bool):
         raise EventRefused("event ts must be a whole number of milliseconds since 1970")
@@ -128,7 +117,7 @@ def _moment(ts: JSON) -> datetime | None:
 
 
 def _extras(event: dict[str, JSON]) -> bytes | None:
-    for name in _EXTRAS:
-        if event.get(name) is not None:
-            return orjson.dumps(event)
-    return None
+    find = event.get
+    if find("user") is None and find("v") is None and find("meta") is None:
+        return None
+    return orjson.dumps(event)
