@@ -32,6 +32,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from api.turn import Turn
+
 log = structlog.get_logger(__name__)
 
 MOST_HEAD = 64 * 1024
@@ -95,6 +97,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._turn = Turn.of(self.server_state, self.loop)
         _Watch.of(self.server_state, self.loop).begin()
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +111,7 @@ class Connection(HttpToolsProtocol):
             self._count_more()
         if self._held is not None:
             held, self._held = self._held, None
-            self._begin(*held)
+            self._turn.add(partial(self._begin, *held))
 
     def _read(self, data: bytes) -> None:
         """Parse, as uvicorn does, except for what asks for another protocol."""
@@ -233,10 +236,15 @@ class Connection(HttpToolsProtocol):
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         assert self._direct is not None
-        # Whoever does not read its answers is not given more of them: a task waits with that.
-        busy = cycle.more_body or cycle.disconnected or self.flow.write_paused or self.transport.is_closing()
-        if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
-            super()._start_asgi_task(cycle, app)
+        # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
+        # request was whole has sent it all the same.
+        busy = cycle.more_body or self.flow.write_paused or (self.transport.is_closing() and not cycle.disconnected)
+        try:
+            if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
+                super()._start_asgi_task(cycle, app)
+        except BaseException:
+            self.transport.close()  # nobody else would answer
+            raise
 
     def _reply(
         self, cycle: RequestResponseCycle, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]

@@ -506,6 +506,27 @@ async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly)
     directly.replies[0]()
 
 
+async def test_a_request_of_somebody_who_left_at_once_is_taken_all_the_same(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (_reader, writer):
+        writer.write(post(b"one"))
+    await directly.asked()
+    assert directly.served == []
+
+
+async def test_a_request_that_cannot_be_begun_is_not_left_waiting(
+    directly: Directly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> bool:
+        raise ValueError
+
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context["exception"]))
+    monkeypatch.setattr(directly, "direct", fails)
+    assert await asyncio.wait_for(directly.answer(post(b"one")), 10) == b""
+    assert [type(error) for error in failed] == [ValueError]
+
+
 async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -> None:
     directly.waits = True
     async with directly.connected() as (reader, writer):
