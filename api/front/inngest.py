@@ -237,7 +237,6 @@ class InngestDoor:
             # which would swallow that as a duplicate.
             delivery_id = None
             dedupe = dedupe and dedupe._replace(scope=f"{dedupe.scope}:{plan.descent.parent_run}")
-        occurred_at = event.occurred_at
         return Arrival(  # by place: by name it takes more than twice as long
             source.name,
             _DOOR,
@@ -250,8 +249,8 @@ class InngestDoor:
             tenant,
             event.id,
             delivery_id,
-            occurred_at,
-            occurred_at if occurred_at is not None and occurred_at > now else None,
+            event.occurred_at,
+            event.scheduled_at(now),
             dedupe,
             event.request,
             ramp_key=plan.ramp_key,

@@ -47,6 +47,10 @@ class InngestEvent:
     """The event as sent, when it carries more than name, data, id and ts (`user`, `v`, `meta`), so that the
     adapter can send those along."""
 
+    def scheduled_at(self, now: datetime) -> datetime | None:
+        """When its runs shall start, if later than now."""
+        return self.occurred_at if self.occurred_at is not None and self.occurred_at > now else None
+
     def dedupe(self, source: str, seed: str | None, index: int) -> DedupeKey | None:
         """What makes a second one the same: its own id, else its place in a request that is sent again."""
         if self.id is not None:
