@@ -8,12 +8,13 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
-from jsonpath import JSONPath, JSONPathEnvironment
+from jsonpath import JSONPath
 from jsonpath.exceptions import JSONPathError
 from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import IndexSelector, NameSelector
 
 from comparators.canonical import JSON
+from comparators.query import QueryEnvironment
 
 Parts: TypeAlias = tuple[str | int, ...]
 """A path as its member names and array indexes, from the root."""
@@ -27,7 +28,7 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
-_ENVIRONMENT = JSONPathEnvironment(strict=True)
+_ENVIRONMENT = QueryEnvironment(strict=True)
 _SEGMENT = re.compile(r"\[(?:(\d+)|'((?:[^'\\]|\\.)*)')\]")
 _ESCAPES = {"'": "\\'", "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}

@@ -41,6 +41,7 @@ from shadow.intake import answers, signatures, webhook
 from shadow.intake.arrival import Arrival, Receipt, Stage
 from shadow.intake.group_commit import Overloaded
 from shadow.intake.plan import PASSTHROUGH_PATIENCE
+from shadow.model.ids import text_of
 from shadow.observe.fail_points import reach
 from shadow.platforms.client import Answer, TooLarge, carry
 from shadow.store.database import Work
@@ -276,7 +277,7 @@ class WebhookDoor:
 
 def _taken(receipt: Receipt) -> Whole:
     duplicate = "true" if receipt.duplicate else "false"
-    return Whole(202, f'{{"id":"{receipt.event_id}","duplicate":{duplicate}}}'.encode())
+    return Whole(202, f'{{"id":"{text_of(receipt.event)}","duplicate":{duplicate}}}'.encode())
 
 
 def _not_stored(source: _Source, error: Exception) -> Whole:

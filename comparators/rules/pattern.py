@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 from comparators.canonical import JSON, canonical
+from comparators.regular import EXPECTED, NotRegular, regular
 from comparators.rules.rule import Pair, Place, RuleError, ValueRule
 
 _LONGEST = 10_000
@@ -21,17 +20,17 @@ class PatternRule(ValueRule):
     """Two texts (or numbers) that both match as a whole are the same."""
 
     regex: str = ""
-    """A regular expression (Python's) for the whole value."""
+    """A regular expression for the whole value, as `comparators.regular` has them."""
 
     type: ClassVar[str] = "pattern"
     needs_reason: ClassVar[bool] = True
 
     def check(self) -> None:
         try:
-            matches = _compiled(self.regex).fullmatch
-        except re.error as error:
-            raise RuleError("regex", repr(self.regex), f"a regular expression ({error})") from error
-        if not self.regex or all(matches(text) for text in _SAMPLES):
+            form = regular(self.regex)
+        except NotRegular as error:
+            raise RuleError("regex", f"{self.regex!r} ({error})", EXPECTED) from None
+        if not self.regex or all(form.takes(text) for text in _SAMPLES):
             raise RuleError(
                 "regex", f"{self.regex!r}, which takes anything", "a form; presence is for whatever is there"
             )
@@ -45,8 +44,8 @@ class PatternRule(ValueRule):
         mine, theirs = _text(legacy), _text(candidate)
         if mine is None or theirs is None:
             return None
-        matches = _compiled(self.regex).fullmatch
-        return True if matches(mine) and matches(theirs) else None
+        form = regular(self.regex)
+        return True if form.takes(mine) and form.takes(theirs) else None
 
 
 def _text(value: JSON) -> str | None:
@@ -54,8 +53,3 @@ def _text(value: JSON) -> str | None:
         return None
     text = value if isinstance(value, str) else canonical(value).decode()
     return text if len(text) <= _LONGEST else None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(regex: str) -> re.Pattern[str]:
-    return re.compile(regex)

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from shadow.catalogue.base_url import wrong_with_url
 from shadow.catalogue.model import Catalogue
 from shadow.catalogue.notice_settings import NoticeChannel
 from shadow.catalogue.problems import Finding, Path, one_of
@@ -20,11 +21,9 @@ _SHORTEST_KEY = 24
 def notice_inconsistencies(catalogue: Catalogue) -> Iterator[Finding]:
     """Everything about notifications that makes the catalogue unusable."""
     links = catalogue.notifications.links
-    if links is not None:
-        base = urlsplit(links)
-        if base.scheme not in ("http", "https") or not base.hostname or base.query or base.fragment or base.username:
-            expected = "where people reach the control port, such as `https://shadow.example.com`"
-            yield Finding(("notifications", "links"), repr(links), expected)
+    if links is not None and any(wrong_with_url(links, ("http", "https"), (), instead="nothing")):
+        expected = "where people reach the control port, such as `https://shadow.example.com`"
+        yield Finding(("notifications", "links"), repr(links) if "@" not in links else "a text", expected)
     for name, channel in catalogue.notifications.channels.items():
         path: Path = ("notifications", "channels", name)
         yield from _url(channel, path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from shadow.catalogue import expressions
+from shadow.catalogue.base_url import wrong_with_url
 from shadow.catalogue.expressions import ExpressionError
-from shadow.catalogue.model import Catalogue, InngestPlatform, TaskDefaults
+from shadow.catalogue.model import Catalogue, HttpPlatform, InngestPlatform, TaskDefaults
 from shadow.catalogue.outside import Credential, Operation, Probe, Stub, Target, WorldRow
 from shadow.catalogue.paths import parsed
 from shadow.catalogue.problems import Finding, Path, one_of
@@ -48,11 +48,15 @@ def _levels(catalogue: Catalogue) -> Iterator[tuple[Path, TaskDefaults]]:
 
 
 def _platforms(catalogue: Catalogue) -> Iterator[Finding]:
-    """What is wrong with their TLS. One client serves them all, so what is of one origin is of one kind."""
+    """What is wrong with their URLs and TLS. One client serves them all, so what is of one origin is of one kind."""
     known: dict[tuple[str, int], tuple[str, Tls | None]] = {}
     for name, platform in catalogue.platforms.items():
         path: Path = ("platforms", name, "tls")
-        urls = (platform.event_url, platform.api_url) if isinstance(platform, InngestPlatform) else (platform.url,)
+        keys = ("event_url", "api_url") if isinstance(platform, InngestPlatform) else ("url",)
+        urls = tuple(getattr(platform, key) for key in keys)
+        for key, url in zip(keys, urls, strict=True):
+            where, alone = ("platforms", name, key), isinstance(platform, HttpPlatform)
+            yield from wrong_with_url(url, ("http", "https"), where, instead="its key or `headers`", query=alone)
         yield from wrong_with(platform.tls, urls, path)
         for origin in filter(None, map(secure_origin, urls)):
             other, settings = known.setdefault(origin, (name, platform.tls))
@@ -61,15 +65,9 @@ def _platforms(catalogue: Catalogue) -> Iterator[Finding]:
 
 
 def _target(target: Target, path: Path) -> Iterator[Finding]:
-    url = urlsplit(target.url)
-    if url.scheme not in _SCHEMES or not url.hostname:
-        yield Finding((*path, "url"), repr(target.url), f"an absolute URL of {', '.join(_SCHEMES)}")
-    elif url.username or url.password:
-        yield Finding((*path, "url"), "a URL with a user or password in it", "it in `credential`")
-    elif url.query or url.fragment:
-        yield Finding((*path, "url"), "a URL with a query or fragment", "a base URL")
+    yield from wrong_with_url(target.url, _SCHEMES, (*path, "url"), instead="`credential`")
     if target.credential is not None:
-        mail = url.scheme in ("smtp", "smtps")
+        mail = target.url.lower().startswith(("smtp:", "smtps:"))
         yield from (_mail_credential if mail else _credential)(target.credential, (*path, "credential"))
     for index, operation in enumerate(target.operations):
         yield from _operation(operation, (*path, "operations", index))

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
+from jsonpath import JSONPath, JSONPathError
 from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import IndexSelector, NameSelector
+
+from comparators.query import QueryEnvironment
 
 JSON = Any
 """What a JSON text may hold: dict, list, str, int, float, bool or None."""
@@ -29,7 +31,7 @@ MISSING: Final = Missing.MISSING
 Walk = Callable[[JSON], JSON | Missing]
 """From a document to the first match of a path in it."""
 
-_ENVIRONMENT = JSONPathEnvironment(strict=True)
+_ENVIRONMENT = QueryEnvironment(strict=True)
 
 
 def walk(path: str) -> Walk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 
 from comparators.canonical import canonical
 from comparators.generated import take_apart
+from comparators.regular import Regular
 from shadow.catalogue import Document
 from shadow.catalogue import expressions as catalogue_expressions
 from shadow.catalogue.expressions import CompiledExpression
@@ -93,7 +94,8 @@ class MatchedOperation:
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     method: str
-    pattern: re.Pattern[str]
+    named: Callable[[str], Mapping[str, str] | None]
+    """The parameters of a path that is of the template; None of any other."""
     path: str
     effect: CallEffect | None
     kind: str
@@ -134,10 +136,10 @@ class Operations:
         for operation in self._declared:
             if operation.method not in ("*", method):
                 continue
-            found = operation.pattern.fullmatch(text)
+            found = operation.named(text)
             if found is None:
                 continue
-            params = {name: value.replace(_SEGMENT, "/") for name, value in found.groupdict().items()}
+            params = {name: value.replace(_SEGMENT, "/") for name, value in found.items()}
             effect = operation.effect or _by_method(method)
             return MatchedOperation(
                 template=f"{method} {operation.path}",
@@ -175,7 +177,7 @@ def _compiled(operation: Operation, target: Target, fallback: CompiledStub | Non
     key = operation.idempotency_key
     return _Compiled(
         method=method,
-        pattern=_pattern(path),
+        named=_template(path),
         path=path,
         effect=CallEffect(operation.effect) if operation.effect is not None else None,
         kind=operation.kind or target.kind,
@@ -198,7 +200,7 @@ def _stub(stub: Stub | None, where: str) -> CompiledStub | None:
     return CompiledStub(stub.status, headers, body)
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _template(path: str) -> Callable[[str], Mapping[str, str] | None]:
     """A template as an expression on decoded segments, joined. `{name}` is part of one, `{+name}` spans several."""
     pieces = []
     position = 0
@@ -208,7 +210,18 @@ def _pattern(path: str) -> re.Pattern[str]:
         pieces.append(f"(?P<{found[2]}>{'.+' if found[1] else f'[^{_SEGMENT}]+'})")
         position = found.end()
     pieces.append(re.escape(text[position:]))
-    return re.compile("".join(pieces), re.DOTALL)
+    expression = "(?s)" + "".join(pieces)
+    parts = [_PLACEHOLDER.findall(segment) for segment in text.split(_SEGMENT)]
+    if max(map(len, parts)) > 1 or sum(bool(spans) for part in parts for spans, _name in part) > 1:
+        # A worker's path could be made to be cut in very many ways.
+        return Regular(expression).named
+    quick = re.compile(expression)
+
+    def named(text: str) -> Mapping[str, str] | None:
+        matched = quick.fullmatch(text)
+        return None if matched is None else matched.groupdict()
+
+    return named
 
 
 def _generalised(segments: Sequence[str]) -> tuple[str, dict[str, str]]:

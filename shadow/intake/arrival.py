@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shadow.catalogue.model import Origin, Side
 from shadow.cutover.decision import Decision
+from shadow.model.ids import id_of
 
 
 class Door(StrEnum):
@@ -126,7 +127,8 @@ class Spot(NamedTuple):
 class Receipt(NamedTuple):
     """Proof that an event is on disk."""
 
-    event_id: UUID
+    event: bytes
+    """The 16 bytes of its id."""
     upstream_id: str
     """The ULID by which Inngest will know it."""
     duplicate: bool
@@ -134,3 +136,8 @@ class Receipt(NamedTuple):
     spooled: Spot | None = None
     """Of an event that is on the local disk, and not yet in the database, which is away: whether it is a duplicate is
     seen later."""
+
+    @property
+    def event_id(self) -> UUID:
+        """Made when it is asked for: most producers are not told it."""
+        return id_of(self.event)

@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import resources
 from itertools import count
-from typing import Any
-from uuid import UUID
 
 import orjson
 
-from shadow.catalogue.model import Side
-from shadow.intake.arrival import Arrival, PlannedDispatch, Receipt, Spot, State
-from shadow.intake.spooling import SpooledBatch, SpooledEvent
-from shadow.model.ids import Seed, new_id, new_id_bytes
+from shadow.intake.arrival import Arrival, Receipt, Spot
+from shadow.intake.kinds import PLAN, TEMPLATE, Kinds
+from shadow.intake.spooling import Given, Key, SpooledBatch, SpooledEvent
+from shadow.model.ids import Seed, id_of, new_id_bytes
 from shadow.sealing.vault import Vault
-from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids, binary
+from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.lane import Statement
 
-_MILLISECOND = timedelta(milliseconds=1)
-
-_TEMPLATE: dict[str, type[Column]] = {
-    "source": Texts,
-    "door": Texts,
-    "origin": Texts,
-    "name": Texts,
-    "route": Texts,
-    "phase": Texts,
-    "authority": Texts,
-    "purpose": Texts,
-    "parent_run": Uuids,
-    "sides": Texts,
-    "means": Texts,
-    "decided": Texts,
-    "template_no": Ints,
-}
-_PLAN: dict[str, type[Column]] = {
-    "plan_no": Ints,
-    "side": Texts,
-    "stage": Texts,
-    "platform": Texts,
-    "task": Texts,
-    "state": Texts,
-    "delay_ms": Ints,
-}
-_ARRIVAL: dict[str, type[Column]] = {
+_ARRIVAL: Mapping[str, type[Column]] = {
     "id": Uuids,
     "template": Ints,
     "tenant": Texts,
@@ -62,8 +35,8 @@ _ARRIVAL: dict[str, type[Column]] = {
     "expires": Moments,
     "ramp_key": Texts,
 }
-_DISPATCH: dict[str, type[Column]] = {"dispatch_id": Uuids, "dispatch_event": Uuids, "dispatch_plan": Ints}
-_BODY: dict[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
+_DISPATCH: Mapping[str, type[Column]] = {"dispatch_id": Uuids, "dispatch_event": Uuids, "dispatch_plan": Ints}
+_BODY: Mapping[str, type[Column]] = {"body_id": Uuids, "body_part": Texts, "body_content": Byteas}
 
 ACCEPT = Statement(
     "shadow_accept",
@@ -71,7 +44,7 @@ ACCEPT = Statement(
     {"seed": Texts.element_oid}
     | {
         name: column.array_oid
-        for columns in (_TEMPLATE, _PLAN, _ARRIVAL, _DISPATCH, _BODY)
+        for columns in (TEMPLATE, PLAN, _ARRIVAL, _DISPATCH, _BODY)
         for name, column in columns.items()
     },
 )
@@ -83,136 +56,126 @@ class Batch:
 
     All its events for the candidate share one Inngest seed, without gaps, so that the delivery loop can send
     them together and every event gets the ULID that its producer was told.
+
+    Ids are the 16 bytes of a UUID here: to make an object of them takes longer than to make them.
     """
 
-    def __init__(self, arrivals: Sequence[Arrival], spooled: SpooledBatch | None = None) -> None:
+    def __init__(self, arrivals: Sequence[Arrival], kinds: Kinds, spooled: SpooledBatch | None = None) -> None:
         """
         Args:
+            kinds: of the batches before. It learns what is new of this one.
             spooled: the same arrivals as they were spooled, which have their ids.
         """
-        self._now = datetime.now(UTC)
         self._seed = Seed.new()
         self._header = self._seed.header() if spooled is None else spooled.seed
+        self._kinds = kinds
         self.arrivals = arrivals
-        self._fixed = None if spooled is None else spooled.events
-        self._ids: list[tuple[UUID, str]] = []
-        self._first: dict[tuple[str, str], int] = {}
-        self._repeats = False
-        self._templates: dict[tuple[object, ...], tuple[int, Arrival]] = {}
-        self._plans: dict[PlannedDispatch, int] = {}
-        self._planned: dict[int, tuple[list[int], bool]] = {}
-        self._expiries: dict[timedelta, datetime] = {}
-        self._dispatches: list[tuple[bytes, bytes, int]] = []
-        self._rows: list[tuple[Any, ...]] = []
-        self._positions: dict[UUID, int] = {}
+        self.tenants = {arrival.tenant for arrival in arrivals}
+        self.wakes = False
+        """Whether a delivery loop has something to do at once."""
+        # One for each arrival:
+        self._ids: list[bytes] = []
+        self._upstream_ids: list[str] = []
+        """Empty of one that repeats another."""
+        self._first: dict[Key, int] = {}
+        """Of each key the arrival that brought it first."""
+        # One for each arrival that is none's repetition:
+        self._kept: list[Arrival] = []
+        self._templates: list[int] = []
+        self._positions: list[int | None] = []
+        self._scopes: list[str | None] = []
+        self._keys: list[str | None] = []
+        self._expiries: list[datetime | None] = []
+        # And of them:
+        self._dispatch_events: list[bytes] = []
+        self._dispatch_plans: list[int] = []
         self._bodies: list[tuple[str | None, bytes, str, bytes]] = []
-        self._fill()
+        self._fill(None if spooled is None else spooled.events)
 
-    def _fill(self) -> None:
-        to_tell, others = self._seed.ulids(), Seed.new().ulids()
-        positions = count()
-        ids, rows, bodies, dispatches = self._ids, self._rows, self._bodies, self._dispatches
-        fixed = self._fixed
+    def _fill(self, fixed: Sequence[SpooledEvent] | None) -> None:
+        to_tell, positions = self._seed.ulids(), count()
+        others: Iterator[str] | None = None
+        kinds, first, bodies = self._kinds, self._first, self._bodies
+        now = datetime.now(UTC)
+        lifetime, expires = None, None
         for index, arrival in enumerate(self.arrivals):
-            event_id = new_id() if fixed is None else fixed[index].event_id
+            event_id = new_id_bytes() if fixed is None else fixed[index].event_id.bytes
+            self._ids.append(event_id)
             dedupe = arrival.dedupe
-            scope = key = expires = None
-            if dedupe is not None:
-                scope, key, lifetime = dedupe
-                if self._first.setdefault((scope, key), index) != index:
-                    self._repeats = True
-                    ids.append((event_id, ""))
+            if dedupe is None:
+                self._scopes.append(None)
+                self._keys.append(None)
+                self._expiries.append(None)
+            else:
+                scope, key, lasts = dedupe
+                if first.setdefault((scope, key), index) != index:
+                    self._upstream_ids.append("")
                     continue  # the same event twice in one batch: the first stands for both
-                expires = self._expiry(lifetime)
-            plans, to_candidate = self._numbered(arrival.dispatches)
+                if lasts is not lifetime:
+                    lifetime, expires = lasts, now + lasts
+                self._scopes.append(scope)
+                self._keys.append(key)
+                self._expiries.append(expires)
+            numbers, to_candidate, wakes = kinds.planned(arrival.dispatches)
+            if wakes:
+                self.wakes = True
+            position = None
             if fixed is not None:
                 position, upstream_id = fixed[index].position, fixed[index].upstream_id
             elif to_candidate:
-                position = self._positions[event_id] = next(positions)
-                upstream_id = next(to_tell)
+                position, upstream_id = next(positions), next(to_tell)
             else:
-                position = None
+                others = others or Seed.new().ulids()
                 upstream_id = next(others)
-            ids.append((event_id, upstream_id))
-            row_id = event_id.bytes
-            rows.append(
-                (
-                    row_id,
-                    self._template(arrival),
-                    arrival.tenant,
-                    arrival.external_id,
-                    arrival.delivery_id or upstream_id,
-                    upstream_id,
-                    arrival.occurred_at,
-                    arrival.scheduled_at,
-                    arrival.mapping_error,
-                    position,
-                    arrival.idempotency_key,
-                    scope,
-                    key,
-                    expires,
-                    arrival.ramp_key,
-                )
-            )
-            for plan in plans:
-                dispatches.append((new_id_bytes(), row_id, plan))
+            self._upstream_ids.append(upstream_id)
+            self._kept.append(arrival)
+            self._templates.append(kinds.template(arrival))
+            self._positions.append(position)
+            for number in numbers:
+                self._dispatch_events.append(event_id)
+                self._dispatch_plans.append(number)
             tenant = arrival.tenant
-            bodies.append((tenant, row_id, "data", arrival.data))
+            bodies.append((tenant, event_id, "data", arrival.data))
             if arrival.request is not None:
-                bodies.append((tenant, row_id, "request", arrival.request))
+                bodies.append((tenant, event_id, "request", arrival.request))
             if arrival.headers:
-                bodies.append((tenant, row_id, "headers", orjson.dumps(arrival.headers)))
-
-    def _expiry(self, lifetime: timedelta) -> datetime:
-        expires = self._expiries.get(lifetime)
-        if expires is None:
-            expires = self._expiries[lifetime] = self._now + lifetime
-        return expires
-
-    def _numbered(self, dispatches: tuple[PlannedDispatch, ...]) -> tuple[list[int], bool]:
-        """The numbers of an arrival's plans, and whether the candidate is among them.
-
-        Doors hand over the same tuple for all events of a kind, so it is looked up by identity.
-        """
-        found = self._planned.get(id(dispatches))
-        if found is None:
-            numbers = [self._plans.setdefault(dispatch, len(self._plans)) for dispatch in dispatches]
-            to_candidate = any(dispatch.side is Side.CANDIDATE for dispatch in dispatches)
-            found = self._planned[id(dispatches)] = (numbers, to_candidate)
-        return found
-
-    def _template(self, arrival: Arrival) -> int:
-        """The number of what this arrival shares with others of the batch. Decisions are told apart by identity, and so
-        are the members of enums, whose hash is Python."""
-        door, origin, decision = id(arrival.door), id(arrival.origin), id(arrival.decision)
-        shared = (arrival.source, door, origin, arrival.name, decision, arrival.descent)
-        return self._templates.setdefault(shared, (len(self._templates), arrival))[0]
+                bodies.append((tenant, event_id, "headers", orjson.dumps(arrival.headers)))
 
     @property
-    def wakes(self) -> bool:
-        """Whether a delivery loop has something to do at once."""
-        return any(plan.state is State.DUE and not plan.delay for plan in self._plans)
+    def _repeats(self) -> bool:
+        """Whether some event is in it more than once."""
+        return len(self._kept) < len(self._ids)
 
-    def spooled(self, stale: set[UUID]) -> SpooledBatch:
+    def _kept_ids(self) -> list[bytes]:
+        if not self._repeats:
+            return self._ids
+        return [event_id for event_id, upstream in zip(self._ids, self._upstream_ids, strict=True) if upstream]
+
+    def spooled(self, stale: set[bytes]) -> SpooledBatch:
         """Its events with what their producers are told, each once.
 
         Args:
             stale: those that are left out.
         """
-        repeated = {index for index, (_event, upstream) in enumerate(self._ids) if not upstream}
+        upstream_ids = filter(None, self._upstream_ids)
+        kept = zip(self._kept_ids(), upstream_ids, self._positions, self._kept, strict=True)
         return SpooledBatch(
             self._header,
             tuple(
-                SpooledEvent(event_id, upstream_id, self._positions.get(event_id), self.arrivals[index])
-                for index, (event_id, upstream_id) in enumerate(self._ids)
-                if index not in repeated and event_id not in stale
+                SpooledEvent(id_of(event_id), upstream_id, position, arrival)
+                for event_id, upstream_id, position, arrival in kept
+                if event_id not in stale
             ),
         )
 
-    def keyed(self) -> Iterator[tuple[tuple[str, str], Arrival, UUID, str]]:
+    def keys(self) -> Sequence[Key]:
+        """Each once."""
+        return list(self._first)
+
+    def keyed(self) -> Iterator[tuple[Key, Arrival, bytes, str]]:
         """Of each key its arrival, with the event id and upstream id that it has here."""
         for key, index in self._first.items():
-            yield key, self.arrivals[index], *self._ids[index]
+            yield key, self.arrivals[index], self._ids[index], self._upstream_ids[index]
 
     def parameters(self, vault: Vault) -> list[bytes]:
         """One array a column, for `ACCEPT`.
@@ -220,69 +183,96 @@ class Batch:
         Args:
             vault: ready for all their tenants.
         """
-        seal = vault.seal
-        bodies = [(row_id, part, seal(tenant, row_id, part, content)) for tenant, row_id, part, content in self._bodies]
-        plans = [
-            (number, plan.side, plan.stage, plan.platform, plan.task, plan.state, plan.delay // _MILLISECOND)
-            for plan, number in self._plans.items()
-        ]
+        kept, ids, bodies = self._kept, self._kept_ids(), self._bodies
+        upstream_ids = [*filter(None, self._upstream_ids)] if self._repeats else self._upstream_ids
+        arrivals: dict[str, Sequence[object]] = {
+            "id": ids,
+            "template": self._templates,
+            "tenant": [arrival.tenant for arrival in kept],
+            "external_id": [arrival.external_id for arrival in kept],
+            "delivery_id": [
+                arrival.delivery_id or upstream_id for arrival, upstream_id in zip(kept, upstream_ids, strict=True)
+            ],
+            "upstream_id": upstream_ids,
+            "occurred_at": [arrival.occurred_at for arrival in kept],
+            "scheduled_at": [arrival.scheduled_at for arrival in kept],
+            "mapping_error": [arrival.mapping_error for arrival in kept],
+            "position": self._positions,
+            "dispatch_key": [arrival.idempotency_key for arrival in kept],
+            "scope": self._scopes,
+            "key": self._keys,
+            "expires": self._expiries,
+            "ramp_key": [arrival.ramp_key for arrival in kept],
+        }
+        dispatches: dict[str, Sequence[object]] = {
+            "dispatch_id": [new_id_bytes() for _ in self._dispatch_events],
+            "dispatch_event": self._dispatch_events,
+            "dispatch_plan": self._dispatch_plans,
+        }
+        stored: dict[str, Sequence[object]] = {
+            "body_id": [event_id for _, event_id, _, _ in bodies],
+            "body_part": [part for _, _, part, _ in bodies],
+            "body_content": vault.seal_all(bodies),
+        }
         return [
             self._header.encode(),
-            *_arrays(_TEMPLATE, [_template_row(number, arrival) for number, arrival in self._templates.values()]),
-            *_arrays(_PLAN, plans),
-            *_arrays(_ARRIVAL, self._rows),
-            *_arrays(_DISPATCH, self._dispatches),
-            *_arrays(_BODY, bodies),
+            *self._kinds.arrays(),
+            *[kind.array(arrivals[name]) for name, kind in _ARRIVAL.items()],
+            *[kind.array(dispatches[name]) for name, kind in _DISPATCH.items()],
+            *[kind.array(stored[name]) for name, kind in _BODY.items()],
         ]
 
-    def keys_of(self, stale: set[UUID]) -> list[tuple[str, str]]:
+    def keys_of(self, stale: set[bytes]) -> list[Key]:
         """The keys of those events, which earlier ones hold."""
-        return [key for key, index in self._first.items() if self._ids[index][0] in stale]
+        return [key for key, index in self._first.items() if self._ids[index] in stale]
 
-    def receipts(
-        self, stale: set[UUID], known: dict[tuple[str, str], tuple[UUID, str]], *, spooled: bool = False
+    def accepted(self, stale: set[bytes], receipts: Sequence[Receipt]) -> Iterator[tuple[str, str, bool, int]]:
+        """How many of each door and source were accepted, and how many were there already."""
+        if not stale and not self._repeats:
+            for number, accepted in Counter(self._templates).items():
+                yield *self._kinds.door(number), False, accepted
+            return
+        kinds = Counter(
+            (arrival.door, arrival.source, receipt.duplicate)
+            for arrival, receipt in zip(self.arrivals, receipts, strict=True)
+        )
+        for (door, source, duplicate), number in kinds.items():
+            yield door, source, duplicate, number
+
+    def receipts(self, stale: set[bytes], known: Mapping[Key, Given]) -> list[Receipt]:
+        """One for each arrival, in order.
+
+        Args:
+            stale: those that are not new.
+            known: what earlier arrivals that hold their keys were told.
+        """
+        if not stale and not self._repeats:
+            make = tuple.__new__  # what a NamedTuple makes of itself in Python takes three times as long
+            return [
+                make(Receipt, (event_id, upstream_id, False, None))
+                for event_id, upstream_id in zip(self._ids, self._upstream_ids, strict=True)
+            ]
+        return self._told(stale, known, None)
+
+    def spooled_receipts(self, stale: set[bytes], known: Mapping[Key, Given]) -> list[Receipt]:
+        """`receipts` of what is on the local disk."""
+        return self._told(stale, known, dict(zip(self._kept_ids(), self._positions, strict=True)))
+
+    def _told(
+        self,
+        stale: set[bytes],
+        known: Mapping[Key, Given],
+        positions: Mapping[bytes, int | None] | None,
     ) -> list[Receipt]:
-        """One for each arrival, in order."""
-        if not stale and not self._repeats and not spooled:
-            return [Receipt(event_id, upstream_id, False) for event_id, upstream_id in self._ids]
         receipts = []
         for index, arrival in enumerate(self.arrivals):
-            event_id, upstream_id = self._ids[index]
+            event_id, upstream_id = self._ids[index], self._upstream_ids[index]
             duplicate = False
             if arrival.dedupe is not None:
                 key = (arrival.dedupe.scope, arrival.dedupe.key)
                 first = self._first[key]
                 duplicate = first != index or event_id in stale
-                event_id, upstream_id = known.get(key) or self._ids[first]
-            spot = Spot(self._header, self._positions.get(event_id)) if spooled else None
+                event_id, upstream_id = known.get(key) or (self._ids[first], self._upstream_ids[first])
+            spot = None if positions is None else Spot(self._header, positions.get(event_id))
             receipts.append(Receipt(event_id, upstream_id, duplicate, spot))
         return receipts
-
-
-def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | None, ...]:
-    decision, descent = arrival.decision, arrival.descent
-    authority = descent.authority if descent else decision.authority if decision else None
-    decided = decision.decided if decision else None
-    sides = descent.sides if descent else decision.sides if decision and decided is not None else None
-    return (
-        arrival.source,
-        arrival.door,
-        arrival.origin,
-        arrival.name,
-        decision.route if decision else None,
-        decision.phase if decision else None,
-        authority,
-        descent.purpose if descent else "live",
-        descent.parent_run if descent else None,
-        None if sides is None else ",".join(sides),
-        descent.task if descent else None,
-        None if decided is None else ",".join(decided),
-        number,
-    )
-
-
-def _arrays(types: dict[str, type[Column]], rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
-    """Rows turned into one array a column."""
-    if not rows:
-        return [binary(kind()) for kind in types.values()]
-    return [binary(kind(column)) for kind, column in zip(types.values(), zip(*rows, strict=True), strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,6 +18,18 @@ with all of it the process waits for the disk at times, with a quarter batches g
 
 class Overloaded(Exception):
     """More is waiting to be written than the service will hold in memory."""
+
+
+class WrittenInPart(Exception):
+    """A batch is durable, but not everybody can be told of it what there is to tell."""
+
+    def __init__(self, results: Sequence[Any]) -> None:
+        """
+        Args:
+            results: for each item its result, or the error that its caller gets.
+        """
+        super().__init__("written, but some results could not be read")
+        self.results = results
 
 
 class _Submission(NamedTuple, Generic[Item, Result]):
@@ -36,7 +48,8 @@ class GroupCommit(Generic[Item, Result]):
 
     Args:
         write: makes a batch durable and returns a result for each item, in order. If it raises, nothing of the
-            batch may be stored: the batch is written again in halves, until what can't be written stands alone.
+            batch may be stored: the batch is written again in halves, until what can't be written stands alone. But
+            for `WrittenInPart`, after which nothing is written again.
         size: the bytes of an item, for the caps below.
         splits: whether the items may be to blame for that error of `write`. If not (the disk is away), every
             caller of the batch gets the error at once and nothing is written again.
@@ -175,8 +188,11 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _store(self, submissions: Sequence[_Submission[Item, Result]]) -> None:
         """Write them together; what can't be written fails its own caller only."""
+        failed = False
         try:
             results = await self._write([item for submission in submissions for item in submission.items])
+        except WrittenInPart as some:
+            failed, results = True, some.results
         except Exception as error:
             if len(submissions) > 1 and self._splits(error):
                 half = len(submissions) // 2
@@ -189,7 +205,9 @@ class GroupCommit(Generic[Item, Result]):
         position = 0
         for submission in submissions:
             end = position + len(submission.items)
-            self._settle(submission, results[position:end])
+            outcome = results[position:end]
+            errors = [result for result in outcome if isinstance(result, Exception)] if failed else ()
+            self._settle(submission, errors[0] if errors else outcome)
             position = end
 
     def _settle(self, submission: _Submission[Item, Result], outcome: Sequence[Result] | Exception) -> None:

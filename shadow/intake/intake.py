@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import psycopg
 import structlog
@@ -15,8 +14,9 @@ from psycopg.errors import DeadlockDetected, OperationalError, UniqueViolation
 from shadow.intake.arrival import Arrival, Receipt
 from shadow.intake.batch import ACCEPT, Batch
 from shadow.intake.bell import Bell
-from shadow.intake.group_commit import GroupCommit
-from shadow.intake.spooling import GivenOut, SpooledBatch, SpooledEvent, resting
+from shadow.intake.group_commit import GroupCommit, WrittenInPart
+from shadow.intake.kinds import Kinds
+from shadow.intake.spooling import Given, GivenOut, Key, SpooledBatch, SpooledEvent, resting
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.spool.encoding import decode, encode
@@ -35,9 +35,6 @@ _THERE = b"SELECT id FROM events WHERE id = ANY(%s)"
 
 _WRITERS = 2
 """Batches under way at once: while one waits for the disk, the next is made and sent."""
-
-_UNTOLD = Receipt(UUID(int=0), "", True)
-"""Of a duplicate: nobody can say now of which event."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,19 +61,6 @@ def _untold() -> OperationalError:
     return OperationalError("stored, but the events that hold the duplicates' keys could not be read")
 
 
-def _count(arrivals: Sequence[Arrival], receipts: Sequence[Receipt]) -> None:
-    """Count what is durable. Doors are told apart by identity: the hash of an enum's member is Python."""
-    kinds: dict[tuple[int, str, bool], int] = {}
-    doors = {}
-    for arrival, receipt in zip(arrivals, receipts, strict=True):
-        door = arrival.door
-        kind = (id(door), arrival.source, receipt.duplicate)
-        kinds[kind] = kinds.get(kind, 0) + 1
-        doors[id(door)] = door
-    for (number, source, duplicate), count in kinds.items():
-        metrics.accepted(doors[number], source, "duplicate" if duplicate else "accepted", count)
-
-
 class Intake:
     """Accepts events. Everything submitted while a commit is under way shares the next one."""
 
@@ -97,13 +81,14 @@ class Intake:
         within = PATIENCE_SECONDS if spool is not None else None
         self._lanes = Lanes(database, Work.INTAKE, ACCEPT, number=_WRITERS, within=within)
         self._bell = Bell(database)
+        self._kinds = Kinds()
 
     async def start(self) -> None:
         if self._spool is not None:
             # What a process that is no more took and the database does not know yet may be sent again, to this one.
             for batch in reversed(await asyncio.to_thread(self._spool.waiting, Kind.EVENTS, SpooledBatch)):
                 for event in batch.events:
-                    self._given_out.note(event.arrival, event.event_id, event.upstream_id)
+                    self._given_out.note(event.arrival, event.event_id.bytes, event.upstream_id)
         await self._bell.start()
         await self._commits.start()
 
@@ -122,10 +107,7 @@ class Intake:
             psycopg.Error: the database refused these events; or it is away, and there is no room in the spool. Only
                 when it went away while it was storing them may the events be stored all the same.
         """
-        receipts = await self._commits.submit(arrivals)
-        if _UNTOLD in receipts:
-            raise _untold()
-        return receipts
+        return await self._commits.submit(arrivals)
 
     def hand_in(self, arrivals: Sequence[Arrival], settle: Callable[[Sequence[Receipt] | Exception], None]) -> None:
         """`accept` without a task that waits.
@@ -136,20 +118,13 @@ class Intake:
         Raises:
             Overloaded: as `accept`.
         """
-
-        def told(outcome: Sequence[Receipt] | Exception) -> None:
-            if not isinstance(outcome, Exception):
-                for receipt in outcome:
-                    if receipt is _UNTOLD:
-                        outcome = _untold()
-                        break
-            settle(outcome)
-
-        self._commits.hand_in(arrivals, told)
+        self._commits.hand_in(arrivals, settle)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
-        batch = Batch(arrivals)
-        if self._presence.away or (self._given_out and self._given_out.known(key for key, *_ in batch.keyed())):
+        if self._kinds.full:
+            self._kinds = Kinds()
+        batch = Batch(arrivals, self._kinds)
+        if self._presence.away or (self._given_out and self._given_out.known(batch.keys())):
             # Or it is back, and what was spooled of the same request is not yet stored.
             return await self._spooled(batch, OperationalError("the database is away"))
         try:
@@ -164,11 +139,12 @@ class Intake:
             self._bell.ring()
         known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
         receipts = batch.receipts(stale, known or {})
+        for door, source, duplicate, number in batch.accepted(stale, receipts):
+            metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
         if known is None:
             # Who brings a duplicate that can't be looked up comes again. Nobody else shall: an event without a key
             # would be stored a second time.
-            receipts = [_UNTOLD if receipt.event_id in stale else receipt for receipt in receipts]
-        _count(arrivals, receipts)
+            raise WrittenInPart([_untold() if receipt.event in stale else receipt for receipt in receipts])
         return receipts
 
     async def _spooled(self, batch: Batch, error: Exception) -> list[Receipt]:
@@ -177,7 +153,7 @@ class Intake:
         assert self._spool is not None
         arrivals = batch.arrivals
         keyed = list(batch.keyed())
-        known = self._given_out.known(key for key, *_ in keyed)
+        known = self._given_out.known(batch.keys())
         stale = {event_id for key, _arrival, event_id, _upstream in keyed if key in known}
         spooled = batch.spooled(stale)
         try:
@@ -194,7 +170,7 @@ class Intake:
         for key, arrival, event_id, upstream_id in keyed:
             if key not in known:
                 self._given_out.note(arrival, event_id, upstream_id)
-        return batch.receipts(stale, known, spooled=True)
+        return batch.spooled_receipts(stale, known)
 
     async def write_spooled(self, bodies: Sequence[bytes]) -> None:
         """Store spooled batches. What is there already, under its own id or its key, is left out.
@@ -224,7 +200,7 @@ class Intake:
         self._given_out.forget(event.arrival for event in spooled.events)
 
     async def _store_left(self, seed: str, left: tuple[SpooledEvent, ...]) -> None:
-        batch = Batch([resting(event.arrival) for event in left], SpooledBatch(seed, left))
+        batch = Batch([resting(event.arrival) for event in left], Kinds(), SpooledBatch(seed, left))
         try:
             stale = await self._store(batch)
         except UniqueViolation as error:
@@ -235,14 +211,15 @@ class Intake:
         if stale:
             log.info("intake.spooled_duplicates", events=len(stale))
 
-    async def _store(self, batch: Batch) -> set[UUID]:
+    async def _store(self, batch: Batch) -> set[bytes]:
         """Store what is new of the batch; the ids of what is not."""
         vault = self._database.vault
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await vault.ready({arrival.tenant for arrival in batch.arrivals})
-        except TimeoutError:
-            raise OperationalError("the keys of tenants could not be read in time") from None
+        if not vault.is_ready(batch.tenants):
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await vault.ready(batch.tenants)
+            except TimeoutError:
+                raise OperationalError("the keys of tenants could not be read in time") from None
         parameters = batch.parameters(vault)
         for pause in _DEADLOCK_PAUSES:
             try:
@@ -254,12 +231,11 @@ class Intake:
                 await asyncio.sleep(pause)
         return await self._execute(parameters)
 
-    async def _execute(self, parameters: Sequence[bytes]) -> set[UUID]:
-        async with self._lanes.one() as lane:
-            stored = await lane.execute(parameters)
-        return {UUID(bytes=stored.get_value(row, 0)) for row in range(stored.ntuples)}
+    async def _execute(self, parameters: Sequence[bytes]) -> set[bytes]:
+        stored = await self._lanes.execute(parameters)
+        return {identifier for row in range(stored.ntuples) if (identifier := stored.get_value(row, 0)) is not None}
 
-    async def _known_at_last(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]] | None:
+    async def _known_at_last(self, keys: Sequence[Key]) -> dict[Key, Given] | None:
         """`_known`, tried again when it fails: the batch is stored by now, and its callers should be told so. None when
         it fails for good."""
         for pause in (*FIND_PAUSES, None):
@@ -271,9 +247,9 @@ class Intake:
                 await asyncio.sleep(pause)
         return None
 
-    async def _known(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, str]]:
+    async def _known(self, keys: Sequence[Key]) -> dict[Key, Given]:
         """(event id, upstream id) of keys that an earlier arrival holds."""
         columns = (Texts(scope for scope, _ in keys), Texts(key for _, key in keys))
         async with self._database.connection(Work.ACCEPT) as connection:
             cursor = await connection.execute(_FIND, columns)
-            return {(scope, key): (event, upstream) for scope, key, event, upstream in await cursor.fetchall()}
+            return {(scope, key): (event.bytes, upstream) for scope, key, event, upstream in await cursor.fetchall()}

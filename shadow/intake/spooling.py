@@ -34,8 +34,8 @@ class SpooledBatch:
 
 Key = tuple[str, str]
 """Scope and key, by which an event is known again."""
-Given = tuple[UUID, str]
-"""Event id and upstream id."""
+Given = tuple[bytes, str]
+"""The 16 bytes of the event id, and the upstream id."""
 
 
 class GivenOut:
@@ -59,7 +59,7 @@ class GivenOut:
     def __bool__(self) -> bool:
         return bool(self._ids)
 
-    def note(self, arrival: Arrival, event_id: UUID, upstream_id: str) -> None:
+    def note(self, arrival: Arrival, event_id: bytes, upstream_id: str) -> None:
         """The event is spooled."""
         dedupe = arrival.dedupe
         seeded = arrival.door is Door.INNGEST and arrival.delivery_id is None

@@ -23,6 +23,8 @@ from shadow.store import codec
 _ID = 16
 _HEADER = 1 + _ID + NONCE
 _DAY_MILLISECONDS = 86_400_000
+_LAST_MILLISECOND = (1 << 48) - 1
+"""That an id can tell."""
 _CIPHERS_KEPT = 64
 """Of one tenant's days."""
 
@@ -43,6 +45,8 @@ class TenantKey:
         """Empty for what has no tenant."""
         self._secret = secret
         self._ciphers: dict[int, AESGCM] = {}
+        self._used = (b"", b"", AESGCM(bytes(LENGTH)))
+        """The cipher that was used last: from which id on, and up to which. None yet."""
         self._start = codec.SEALED + identifier.bytes
 
     @cached_property
@@ -81,16 +85,25 @@ class TenantKey:
             raise Tampered(part) from None
 
     def _cipher(self, body: bytes) -> AESGCM:
+        first, end, cipher = self._used
+        if first <= body < end:  # nearly always: what is sealed now is of today
+            return cipher
         day = int.from_bytes(body[:6], "big") // _DAY_MILLISECONDS
-        cipher = self._ciphers.get(day)
-        if cipher is None:
+        known = self._ciphers.get(day)
+        if known is None:
             if len(self._ciphers) >= _CIPHERS_KEPT:
                 self._ciphers.clear()
-            cipher = self._ciphers[day] = AESGCM(self._derived(b"shadow bodies %d" % day))
-        return cipher
+            known = self._ciphers[day] = AESGCM(self._derived(b"shadow bodies %d" % day))
+        self._used = (_start_of(day), _start_of(day + 1), known)
+        return known
 
     def _derived(self, purpose: bytes) -> bytes:
         return HKDF(algorithm=SHA256(), length=LENGTH, salt=None, info=purpose).derive(self._secret)
+
+
+def _start_of(day: int) -> bytes:
+    """What the ids of that day, and of no earlier one, begin with at least."""
+    return min(day * _DAY_MILLISECONDS, _LAST_MILLISECOND).to_bytes(6, "big")
 
 
 def key_of(stored: bytes) -> UUID:

@@ -116,6 +116,12 @@ class Vault:
             await asyncio.gather(self._following, return_exceptions=True)
             self._following = None
 
+    def is_ready(self, tenants: Iterable[str | None]) -> bool:
+        """Whether `ready` would find all that it looks for in memory."""
+        if time.monotonic() - self._heard_at > _STALE_SECONDS:
+            return False
+        return all((tenant or "") in self._of_tenant for tenant in tenants)
+
     async def ready(self, tenants: Iterable[str | None]) -> None:
         """Have the keys of these tenants at hand; `key` and `seal` may then be called for them, until something else is
         awaited.
@@ -154,6 +160,11 @@ class Vault:
             KeyError: the vault was not made `ready` for the tenant.
         """
         return self._of_tenant[tenant or ""].seal(body, part, codec.encode(content))
+
+    def seal_all(self, bodies: Iterable[tuple[str | None, bytes, str, bytes]]) -> list[bytes]:
+        """`seal` of many: tenant, id, part and content of each."""
+        keys, encode = self._of_tenant, codec.encode
+        return [keys[tenant or ""].seal(body, part, encode(content)) for tenant, body, part, content in bodies]
 
     async def open(self, bodies: Sequence[tuple[UUID, str, bytes]]) -> list[bytes | Forgotten]:
         """The originals in stored bodies (id, part, content), in their order. Those that are not sealed are of a time

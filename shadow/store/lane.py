@@ -13,8 +13,8 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 
 import psycopg
 from psycopg import errors
@@ -198,13 +198,12 @@ class Lanes:
         self._free = list(self._all)
         self._room = asyncio.Semaphore(number)
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[Lane]:
-        """A lane of the caller's own, the one that was used last."""
+    async def execute(self, parameters: Sequence[bytes | None]) -> PGresult:
+        """`Lane.execute`, on the lane that was used last of those that are free."""
         async with self._room:
             lane = self._free.pop()
             try:
-                yield lane
+                return await lane.execute(parameters)
             finally:
                 self._free.append(lane)
 

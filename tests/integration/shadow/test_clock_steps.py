@@ -48,7 +48,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
-    monkeypatch.setattr(batch, "new_id", clock.id)
     monkeypatch.setattr(batch, "new_id_bytes", lambda: clock.id().bytes)
     monkeypatch.setattr(batch, "Seed", type("Seeds", (), {"new": staticmethod(clock.seed)}))
     yield clock

@@ -24,8 +24,17 @@ from shadow.store.database import Database, Work
     [
         Texts(),  # no rows
         Texts(["plain", "", None, 'quotes " and \\ and {braces}, commas', "ünïcödé 🎉", "NULL"]),
+        Texts(["short and plain", "", "NULL"]),
+        Texts(["ünïcödé", "short"]),
+        Texts(["longer than most: " + "x" * 200, "short"]),
+        Texts(["acme"] * 3),
+        Texts([None] * 3),
+        Texts(["acme", "other", "acme"]),
         Byteas([b"", b"\x00\xff", None, bytes(range(256))]),
         Uuids([UUID(int=0), None, UUID(int=(1 << 128) - 1)]),
+        Uuids([UUID(int=5)] * 2),
+        Ints([0, 1023, None]),
+        Ints([1024, 7]),
         Ints([0, -1, None, 2**31 - 1, -(2**31)]),
         Moments(
             [

@@ -115,6 +115,12 @@ def test_a_rule_of_a_category_is_inherited() -> None:
             "c.yaml:37: tasks.pay.rules.values[0].reason: found nothing, expected this key",
         ),
         (
+            "{values: [{type: pattern, scope: effect, path: $.n, regex: '(a+)+(?=b)', reason: x}]}",
+            "c.yaml:37: tasks.pay.rules.values[0].regex: found '(a+)+(?=b)' (invalid perl operator: (?=), expected a"
+            " regular expression (Python's) that no text can make slow: without lookaround, back references, atomic"
+            " groups and possessive repetition, and with no more than 1000 repetitions",
+        ),
+        (
             "{values: [{type: timestamp, scope: effect, path: $.n, timezone: Mars}]}",
             "c.yaml:37: tasks.pay.rules.values[0].timezone: found 'Mars', expected a time zone such as Europe/Berlin",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -66,6 +67,25 @@ DECLARED = operations(
 )
 def test_a_call_is_the_first_operation_that_fits(call: str, expected: tuple[str, str, dict[str, str]]) -> None:
     assert shown(match(DECLARED, call)) == expected
+
+
+def test_a_path_may_be_cut_in_several_ways_and_is_cut_as_the_first_takes_most() -> None:
+    found = operations({"match": "GET /{+a}/x/{+b}/{c}-{d}"})
+    assert shown(match(found, "GET /1/x/2/x/3%20%C3%A9/4-5-6")) == (
+        "GET /{+a}/x/{+b}/{c}-{d}",
+        "read",
+        {"a": "1/x/2", "b": "3 é", "c": "4-5", "d": "6"},
+    )
+    assert match(operations({"match": "GET /{a}.{b}~{c}"}, undeclared="refuse"), "GET /a.b") is None
+
+
+@pytest.mark.parametrize("template", ["/{+a}/x/{+b}/x/{+c}/x/{+d}/y", "/{a}x{b}x{c}x{d}y", "/{+a}/x/{b}/y"])
+def test_no_path_that_a_worker_sends_takes_long_to_be_known(template: str) -> None:
+    found = operations({"match": f"GET {template}"}, undeclared="refuse")
+    began = time.process_time()
+    assert match(found, "GET " + "/x" * 8_000) is None
+    assert match(found, "GET /" + "x" * 16_000) is None
+    assert time.process_time() - began < 1.0
 
 
 def test_an_undeclared_call_is_none_where_that_is_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shadow.intake.group_commit import GroupCommit, Overloaded
+from shadow.intake.group_commit import GroupCommit, Overloaded, WrittenInPart
 
 
 class Away(Exception):
@@ -282,3 +282,18 @@ async def test_one_that_fails_to_settle_is_none_of_the_others_business() -> None
     await commits.stop()
     assert settled == [[20]]
     assert [type(error) for error in noticed] == [LookupError]
+
+
+async def test_what_is_written_in_part_fails_those_only_who_cannot_be_told_and_is_not_written_again() -> None:
+    writes: list[list[int]] = []
+
+    async def write(items: Sequence[int]) -> list[int]:
+        writes.append(list(items))
+        raise WrittenInPart([LookupError(str(item)) if item == 3 else item * 10 for item in items])
+
+    commits: GroupCommit[int, int] = GroupCommit(write, size=int, splits=lambda _error: True)
+    await commits.start()
+    told = await asyncio.gather(*(commits.submit(items) for items in ([1], [2, 3], [4])), return_exceptions=True)
+    assert (told[0], repr(told[1]), told[2]) == ([10], "LookupError('3')", [40])
+    assert writes == [[1, 2, 3, 4]]
+    await commits.stop()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import RFC_4122, UUID, SafeUUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.model.ids import Seed, derived_id, first_id_at, new_id, time_of
+from shadow.model.ids import Seed, derived_id, first_id_at, id_of, new_id, text_of, time_of
 
 seeds = st.builds(Seed, st.integers(0, (1 << 48) - 1), st.binary(min_size=10, max_size=10))
 
@@ -35,6 +36,13 @@ def test_a_derived_id_never_changes_for_what_is_stored_has_it() -> None:
     )
 
 
+@given(st.uuids())
+def test_the_bytes_of_an_id_are_as_good_as_the_id(identifier: UUID) -> None:
+    made = id_of(identifier.bytes)
+    assert (made, str(made), hash(made)) == (identifier, str(identifier), hash(identifier))
+    assert text_of(identifier.bytes) == str(identifier)
+
+
 def test_derived_ids_differ_by_parent_and_by_parts() -> None:
     one, other = new_id(), new_id()
     assert len({derived_id(one, "a"), derived_id(one, "b"), derived_id(one, "a", "b"), derived_id(other, "a")}) == 4
@@ -56,6 +64,12 @@ def test_a_seeds_header_reads_back(seed: Seed) -> None:
 @given(seeds, st.integers(0, 5000), st.integers(0, 5000))
 def test_an_event_keeps_its_ulid_wherever_its_request_starts(seed: Seed, start: int, position: int) -> None:
     assert seed.shifted(start).ulid(position) == seed.ulid(start + position)
+
+
+@given(seeds, st.sampled_from([b"\x00\x00\x00\x00", b"\x12\x34\x57\xf0", b"\xff\xff\xfc\x01", b"\xff\xff\xff\xfe"]))
+def test_the_ulids_of_a_request_are_those_of_its_positions(seed: Seed, counter: bytes) -> None:
+    seed = Seed(seed.milliseconds, seed.entropy[:-4] + counter)  # some that roll over soon
+    assert list(islice(seed.ulids(), 2100)) == [seed.ulid(position) for position in range(2100)]
 
 
 @pytest.mark.parametrize(

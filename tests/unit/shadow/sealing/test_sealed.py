@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -52,6 +52,25 @@ def test_a_changed_byte_is_noticed(position: int, by: int) -> None:
     stored[position] ^= by
     with pytest.raises(Tampered):
         KEY.open(BODY, "data", bytes(stored))
+
+
+def test_days_that_take_turns_are_sealed_by_their_own_ciphers() -> None:
+    """Also the first and the last that an id can tell."""
+    day = timedelta(days=1)
+    midnight = datetime(2026, 11, 26, tzinfo=UTC)
+    moments = [
+        midnight - timedelta(milliseconds=1),
+        midnight,
+        midnight + day - timedelta(milliseconds=1),
+        midnight + day,
+    ]
+    bodies = [first_id_at(moment).bytes for moment in moments] + [bytes(16), b"\xff" * 16]
+    order = [*bodies, *reversed(bodies), *bodies]
+    used = TenantKey(KEY.id, "acme", b"k" * 32)
+    stored = [used.seal(body, "data", b"x") for body in order]
+    for body, one in zip(order, stored, strict=True):
+        assert TenantKey(KEY.id, "acme", b"k" * 32).open(body, "data", one) == used.open(body, "data", one) == b"x"
+    assert len(used._ciphers) == 5
 
 
 def test_the_evidence_key_is_another_and_its_tag_fits_its_place() -> None:

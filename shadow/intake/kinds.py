@@ -1,0 +1,147 @@
+"""What many events have in common, as `accept.sql` gets it: once for all of them, numbered.
+
+Nearly every batch brings the same few kinds of events as the one before. So what they have in common is kept from batch
+to batch, with the arrays that are made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from shadow.catalogue.model import Side
+from shadow.intake.arrival import Arrival, PlannedDispatch, State
+from shadow.store.arrays import Column, Ints, Texts, Uuids
+
+_MILLISECOND = timedelta(milliseconds=1)
+_MOST = 32
+"""Kinds beyond which a batch begins anew. Those that it does not bring cost the database a row each."""
+
+TEMPLATE: Mapping[str, type[Column]] = {
+    "source": Texts,
+    "door": Texts,
+    "origin": Texts,
+    "name": Texts,
+    "route": Texts,
+    "phase": Texts,
+    "authority": Texts,
+    "purpose": Texts,
+    "parent_run": Uuids,
+    "sides": Texts,
+    "means": Texts,
+    "decided": Texts,
+    "template_no": Ints,
+}
+PLAN: Mapping[str, type[Column]] = {
+    "plan_no": Ints,
+    "side": Texts,
+    "stage": Texts,
+    "platform": Texts,
+    "task": Texts,
+    "state": Texts,
+    "delay_ms": Ints,
+}
+
+
+class Planned(NamedTuple):
+    """What is planned for an arrival."""
+
+    numbers: tuple[int, ...]
+    """Of its plans."""
+    to_candidate: bool
+    wakes: bool
+    """Whether a delivery loop has something to do at once."""
+
+
+class Kinds:
+    """Grows with what comes, and keeps the numbers that it has given."""
+
+    def __init__(self) -> None:
+        self._templates: dict[tuple[object, ...], int] = {}
+        self._template_rows: list[tuple[str | int | UUID | None, ...]] = []
+        self._plans: dict[PlannedDispatch, int] = {}
+        self._planned: dict[int, Planned] = {}
+        self._doors: list[tuple[str, str]] = []
+        self._held: list[object] = []
+        """What is known by its identity, which nothing else has while it is here."""
+        self._arrays: list[bytes] = []
+        """Empty where they have to be made."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next batch should begin with none."""
+        return len(self._template_rows) > _MOST or len(self._planned) > _MOST
+
+    def template(self, arrival: Arrival) -> int:
+        """The number of what this arrival shares with others. Decisions are told apart by identity, and so are the
+        members of enums, whose hash is Python."""
+        decision = arrival.decision
+        shared = (arrival.source, id(arrival.door), id(arrival.origin), arrival.name, id(decision), arrival.descent)
+        number = self._templates.get(shared)
+        if number is None:
+            number = self._templates[shared] = len(self._template_rows)
+            self._template_rows.append(_template_row(number, arrival))
+            self._doors.append((arrival.door, arrival.source))
+            self._held.append(decision)
+            self._arrays = []
+        return number
+
+    def door(self, template: int) -> tuple[str, str]:
+        """The door and source of that number."""
+        return self._doors[template]
+
+    def planned(self, dispatches: tuple[PlannedDispatch, ...]) -> Planned:
+        """What these dispatches are. Doors hand over the same tuple for all events of a kind, so it is looked up by
+        identity."""
+        found = self._planned.get(id(dispatches))
+        if found is None:
+            known = len(self._plans)
+            numbers = tuple([self._plans.setdefault(dispatch, len(self._plans)) for dispatch in dispatches])
+            if len(self._plans) > known:
+                self._arrays = []
+            to_candidate = any(dispatch.side is Side.CANDIDATE for dispatch in dispatches)
+            wakes = any(dispatch.state is State.DUE and not dispatch.delay for dispatch in dispatches)
+            found = self._planned[id(dispatches)] = Planned(numbers, to_candidate, wakes)
+            self._held.append(dispatches)
+        return found
+
+    def arrays(self) -> list[bytes]:
+        """One array a column of `TEMPLATE` and `PLAN`."""
+        if not self._arrays:
+            plans = [
+                (number, plan.side, plan.stage, plan.platform, plan.task, plan.state, plan.delay // _MILLISECOND)
+                for plan, number in self._plans.items()
+            ]
+            self._arrays = [*_arrays(TEMPLATE, self._template_rows), *_arrays(PLAN, plans)]
+        return self._arrays
+
+
+def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | None, ...]:
+    decision, descent = arrival.decision, arrival.descent
+    authority = descent.authority if descent else decision.authority if decision else None
+    decided = decision.decided if decision else None
+    sides = descent.sides if descent else decision.sides if decision and decided is not None else None
+    return (
+        arrival.source,
+        arrival.door,
+        arrival.origin,
+        arrival.name,
+        decision.route if decision else None,
+        decision.phase if decision else None,
+        authority,
+        descent.purpose if descent else "live",
+        descent.parent_run if descent else None,
+        None if sides is None else ",".join(sides),
+        descent.task if descent else None,
+        None if decided is None else ",".join(decided),
+        number,
+    )
+
+
+def _arrays(types: Mapping[str, type[Column]], rows: list[tuple[Any, ...]]) -> list[bytes]:
+    """Rows turned into one array a column."""
+    if not rows:
+        return [kind.array(()) for kind in types.values()]
+    return [kind.array(column) for kind, column in zip(types.values(), zip(*rows, strict=True), strict=True)]
