@@ -35,6 +35,7 @@ _UNREACHED = re.compile(r"did not answer: (RemoteProtocol|Read|Connect|Write|Poo
 _PASSES = frozenset({408, 425, 429})
 _SLACK = timedelta(seconds=2)
 """Of clocks, and between the moment when something breaks and the one when that is noticed."""
+_UNKNOWN = "no run is known by"
 _SHOWN = 5
 _NEVER = datetime.max.replace(tzinfo=UTC) - _SLACK
 _NOTHING = "nothing explains it"
@@ -131,6 +132,8 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
             return f"{run.side} was repeated"
         if database_away and run.authority == "real" and message.endswith(WAITED_FOR):
             return f"{run.side} was told to wait while the database was away"
+        if (database_away or door_away) and _UNKNOWN in message:
+            return f"{run.side}'s event had not been written down yet"
     return None
 
 

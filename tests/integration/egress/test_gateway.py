@@ -6,14 +6,17 @@ import asyncio
 import base64
 import gzip
 import time
+from uuid import UUID
 
 import orjson
 import pytest
 
 from shadow.catalogue.model import Side
 from shadow.causes.parents import Told, known_parents
+from shadow.egress import containing
 from shadow.egress.calls import Answered, Call, Item
 from shadow.egress.journal import CATCH_UP_SECONDS
+from shadow.egress.twin import Asked, Found
 from tests.integration.egress.world import World, until
 
 LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
@@ -176,12 +179,12 @@ async def test_who_accepts_a_wait_is_asked_to_come_back(world: World) -> None:
     answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers={"x-shadow-accepts": "wait"})
     assert (answer.status_code, answer.headers["x-shadow-gateway"]) == (425, "wait")
     assert await world.effects() == []
-    # A run has few attempts: they last through most of a minute.
+    # A run has few attempts: they last through half a minute.
     waits = [
         int((await twins.call(CANDIDATE, attempt=attempt, json={}, headers=WAITS)).headers["retry-after"])
         for attempt in (1, 2, 3, 4, 50)
     ]
-    assert waits == [2, 6, 18, 54, 60]
+    assert waits == [2, 4, 8, 16, 30]
 
 
 async def test_a_call_without_a_counterpart_waits_while_its_twins_may_lie_in_a_spool(
@@ -390,6 +393,29 @@ async def test_a_worker_that_leaves_while_something_is_written_down_leaves_no_ca
     await twins.finish(LEGACY)
     answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"})
     assert (answer.status_code, answer.headers["x-shadow-gateway"]) == (status, "replay")
+
+
+async def test_one_slow_look_at_the_database_is_not_taken_for_its_absence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_1"})
+    await twins.finish(LEGACY)
+    monkeypatch.setattr(containing, "DATABASE_SECONDS", 0.0)  # whatever fails has taken as long
+    look, failures = world.gateway.containing._twins.look, [TimeoutError()]
+
+    async def slow(asked: Asked, made: UUID) -> Found:
+        if failures:
+            raise failures.pop()
+        return await look(asked, made)
+
+    monkeypatch.setattr(world.gateway.containing._twins, "look", slow)
+    answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"})
+    assert (answer.headers["x-shadow-gateway"], world.gateway.journal.away) == ("replay", False)
+    # two in a row are
+    failures[:] = [TimeoutError(), TimeoutError()]
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_2"})).headers["x-shadow-gateway"] == "stub"
+    assert world.gateway.journal.away
 
 
 async def test_many_at_once_each_get_their_own(world: World) -> None:
