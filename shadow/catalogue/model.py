@@ -47,6 +47,8 @@ class TriggerPlatform(PlatformBase):
     kind: Literal["trigger.dev"]
     url: str = "https://api.trigger.dev"
     secret_key: Secret
+    private_store: bool = False
+    """Whether its object store may lie in a private network, though the platform does not."""
 
 
 class InngestPlatform(PlatformBase):
