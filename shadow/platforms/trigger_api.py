@@ -12,6 +12,7 @@ import httpx
 
 from shadow.catalogue.model import TriggerPlatform
 from shadow.platforms.client import Answer, carry
+from shadow.platforms.climbing import NOBODY, climbs
 from shadow.platforms.json_text import read_json
 from shadow.platforms.packet_store import PacketStore
 from shadow.platforms.resolving import Lookup, system
@@ -172,6 +173,8 @@ class TriggerApi:
         return answer
 
     async def _call(self, method: str, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> Answer:
+        if climbs(path):
+            return NOBODY
         return await carry(
             self._http, method, self._base + path, headers, body, within=self._timeout, most=_MOST_ANSWER
         )
