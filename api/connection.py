@@ -16,13 +16,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 import structlog
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -75,6 +77,10 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._host: bytes | None = None
+        """What names a host: that of the request before."""
+        self._scope: Any = None
+        """What all scopes of this connection begin with."""
         self._chunk = 0
         """Bytes of the chunk that is being read."""
         self._counted: object = _NOTHING
@@ -87,42 +93,51 @@ class Connection(HttpToolsProtocol):
         self._awaited: object = _NOTHING
         """What the client was last seen to keep us waiting for: a scope for its head, a cycle for its body."""
         self._since = 0.0
-        self._direct: Callable[..., bool] | None = getattr(config.app, "direct", None)
-        self._reading = False
-        """Whether what came is being parsed: what begins otherwise is a request that waited for the one before it."""
-        self._held: tuple[RequestResponseCycle, Any] | None = None
+        self.direct: Callable[..., bool] | None = getattr(config.app, "direct", None)
+        self._held: _Whole | None = None
         """A request that may turn out to have come in one piece."""
+        self._rests = False
+        """Whether nothing came since an answer that was given directly. No timer is set for each of these: the look at
+        all connections ends those that rest for too long."""
         self._asked: tuple[bytes, str] | None = None
         """Method and version of a request that asks for another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        super().on_message_begin()
+        self._scope, self.scope = self.scope, None  # type: ignore[assignment]  # as uvicorn begins
         self._turn = Turn.of(self.server_state, self.loop)
         _Watch.of(self.server_state, self.loop).begin()
 
     def data_received(self, data: bytes) -> None:
         self._chunk = len(data)
         self._quiet += len(data)
-        self._reading = True
+        if self._rests:
+            self._rests = False
+            self._awaited = _NOTHING
+        elif self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._read(data)
-        self._reading = False
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope or cycle.more_body:
             self._count_more()
         if self._held is not None:
             held, self._held = self._held, None
-            self._turn.add(partial(self._begin, *held))
+            if held.more_body:
+                held.becomes_usual()
+                self._start_asgi_task(held, self.app)
+            else:
+                self._turn.add(held.begin)
 
     def _read(self, data: bytes) -> None:
         """Parse, as uvicorn does, except for what asks for another protocol."""
-        self._unset_keepalive_if_required()
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         try:
             while True:
                 try:
                     return self.parser.feed_data(rest)
                 except HttpParserUpgrade as read:
-                    rest = rest[read.args[0] :]
+                    rest = memoryview(rest)[read.args[0] :]
                     if self._asked is None:  # CONNECT, which no application takes
                         self.cycle.keep_alive = False
                         return None
@@ -140,25 +155,64 @@ class Connection(HttpToolsProtocol):
         self._asked = None
         self.parser.feed_data(b"\r\n".join((*lines, b"", b"")))
 
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = self._scope.copy()
+
     def on_headers_complete(self) -> None:
-        if self._chunk > MOST_TARGET or len(self.headers) > MOST_HEADERS or self._counted is self.scope:
+        parser, scope, headers, cycle = self.parser, self.scope, self.headers, self.cycle
+        if self._chunk > MOST_TARGET or len(headers) > MOST_HEADERS or self._counted is scope:
             self._check_head()
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1 or not _is_host(hosts[0]):
-            self._check_hosts(hosts)
-        if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
-            self._asked = method, self.parser.get_http_version()
+        host, hosts = b"", 0
+        for name, value in headers:
+            if name == b"host":
+                host = value
+                hosts += 1
+        if hosts != 1 or host != self._host:
+            self._check_host(host, hosts)
+        method = parser.get_method()
+        if parser.should_upgrade() and method != b"CONNECT":
+            self._asked = method, parser.get_http_version()
             return
-        HttpToolsProtocol.on_headers_complete(self)
         self._quiet = 0
+        scope["headers"] = headers
         self.headers = []  # what follows a body is no header of the request that is being served
+        if (
+            method != b"POST"
+            or self.direct is None
+            or (cycle is not None and not cycle.response_complete)
+            or self.limit_concurrency is not None
+        ):
+            scope["state"] = self.app_state.copy()
+            HttpToolsProtocol.on_headers_complete(self)
+            return
+        # As uvicorn does, but for what is done only if the request turns out to need a task.
+        version = parser.get_http_version()
+        url = parse_url(self.url)
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope["method"] = "POST"
+        scope["http_version"] = version
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        scope["query_string"] = url.query or b""
+        self.cycle = self._held = _Whole(self, scope, version != "1.0" and parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         self._quiet = 0
-        HttpToolsProtocol.on_body(self, body)
+        held = self._held
+        if held is None or held is not self.cycle:
+            HttpToolsProtocol.on_body(self, body)
+        else:
+            held.pieces.append(body)
 
     def on_message_complete(self) -> None:
-        if self._asked is None:
+        held = self._held
+        if held is not None and held is self.cycle:
+            held.more_body = False
+        elif self._asked is None:
             HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
@@ -191,8 +245,8 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _has_begun(self) -> bool:
-        """Whether any request has."""
-        return self.scope is not None  # uvicorn's, from the first byte of a request
+        """Whether a request has that was not answered directly."""
+        return self.scope is not None and not self._rests  # uvicorn's, from the first byte of a request
 
     def end_if_late(self, now: float) -> None:
         """Be done with a client that has kept us waiting for too long."""
@@ -211,7 +265,7 @@ class Connection(HttpToolsProtocol):
         in_head = (
             cycle is None
             or cycle.scope is not self.scope
-            # Something came after the answer, which ended uvicorn's own wait, but it has begun no request.
+            # It rests, or something came after the answer, which ended uvicorn's own wait, but has begun no request.
             or (cycle.response_complete and not cycle.more_body and self.timeout_keep_alive_task is None)
         )
         if in_head:
@@ -228,36 +282,21 @@ class Connection(HttpToolsProtocol):
             return False
         return not self.scope["path"].startswith(_STREAMS)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._direct is not None and self._reading and app is self.app and cycle.scope["method"] == "POST":
-            self._held = cycle, app
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
-        assert self._direct is not None
-        # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
-        # request was whole has sent it all the same.
-        busy = cycle.more_body or self.flow.write_paused or (self.transport.is_closing() and not cycle.disconnected)
-        try:
-            if busy or not self._direct(cycle.scope, bytes(cycle.body), partial(self._reply, cycle)):
-                super()._start_asgi_task(cycle, app)
-        except BaseException:
-            self.transport.close()  # nobody else would answer
-            raise
-
-    def _reply(
-        self, cycle: RequestResponseCycle, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]
-    ) -> None:
+    def answered(self, held: _Whole, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer with one write."""
-        if cycle.response_complete or cycle.disconnected or self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing():
             return
-        head = _head(status, tuple(cycle.default_headers), tuple(headers), cycle.keep_alive)
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
+        head = _head(status, tuple(self.server_state.default_headers), tuple(headers), held.keep_alive)
+        held.response_started = held.response_complete = True
+        transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
+        if held.keep_alive and not self.pipeline and not self.flow.read_paused:
+            self.server_state.total_requests += 1
+            self._rests = True
+            return
+        if not held.keep_alive:
+            transport.close()
+        self.on_response_complete()
 
     def _count_more(self) -> None:
         """The chunk did not end the request."""
@@ -281,14 +320,88 @@ class Connection(HttpToolsProtocol):
         if self._refusal is not None:
             raise ValueError(_DETAILS[self._refusal])
 
-    def _check_hosts(self, hosts: Sequence[bytes]) -> None:
+    def _check_host(self, host: bytes, hosts: int) -> None:
         """Whom a request is for must be beyond doubt (RFC 9112, 3.2): a proxy in front may have read the other `Host`.
         Raises, which the parser takes for a bad request."""
-        if hosts or self.parser.get_http_version() != "1.0":
-            raise ValueError(f"{len(hosts)} Host headers, or one that names no host")
+        if (hosts > 1 or not _is_host(host)) or (not hosts and self.parser.get_http_version() != "1.0"):
+            raise ValueError(f"{hosts} Host headers, or one that names no host")
+        self._host = host
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+
+class _Unheard(asyncio.Event):
+    def __init__(self) -> None:
+        pass
+
+    def set(self) -> None:
+        pass
+
+
+class _Whole(RequestResponseCycle):
+    """A request that may turn out to have come in one piece: what uvicorn serves one with is made when it has not, or
+    is not taken directly."""
+
+    disconnected = False
+    response_started = False
+    response_complete = False
+    message_event = _Unheard()
+    """Nobody waits for more of it."""
+
+    def __init__(self, connection: Connection, scope: Any, keep_alive: bool) -> None:
+        self._connection = connection
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.more_body = True
+        self.pieces: list[bytes] = []
+
+    def becomes_usual(self) -> None:
+        """Be what uvicorn makes of a request, at the same point."""
+        connection, body = self._connection, b"".join(self.pieces)
+        disconnected, more_body = self.disconnected, self.more_body
+        self.scope["state"] = connection.app_state.copy()
+        self.pieces.clear()
+        super().__init__(
+            scope=self.scope,
+            transport=connection.transport,
+            flow=connection.flow,
+            logger=connection.logger,
+            access_logger=connection.access_logger,
+            access_log=connection.access_log,
+            default_headers=connection.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.waiting_for_100_continue,
+            keep_alive=self.keep_alive,
+            on_response=connection.on_response_complete,
+        )
+        self.body += body
+        self.disconnected, self.more_body = disconnected, more_body
+        if len(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        if body or disconnected or not more_body:
+            self.message_event.set()
+
+    def begin(self) -> None:
+        """Have it answered directly, or start a task. It has come in one piece."""
+        connection = self._connection
+        direct, transport = connection.direct, connection.transport
+        # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
+        # request was whole has sent it all the same.
+        busy = connection.flow.write_paused or (transport.is_closing() and not self.disconnected)
+        try:
+            if direct is None or busy or not direct(self.scope, b"".join(self.pieces), self.reply):
+                self.becomes_usual()
+                connection._start_asgi_task(self, connection.app)
+        except BaseException:
+            transport.close()  # nobody else would answer
+            raise
+
+    def reply(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Answer it, unless that is done, or nobody is there any more."""
+        if not (self.response_complete or self.disconnected):
+            self._connection.answered(self, status, body, headers)
 
 
 @lru_cache(maxsize=256)

@@ -115,7 +115,7 @@ async def measure(rounds: int, seconds: float, in_flight: int) -> tuple[dict[str
     folder = Path(tempfile.mkdtemp(prefix="shadow-bench-"))
     catalogue = folder / "catalogue.yaml"
     catalogue.write_text(CATALOGUE)
-    url, server = embedded.start(folder / "data", ephemeral=True)
+    url, server = embedded.start(folder / "data", ephemeral=True, roomy=True)
     try:
         await to_shadow(catalogue, url)
         front, control, bare = free_port(), free_port(), free_port()

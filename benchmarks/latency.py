@@ -65,7 +65,7 @@ async def _idle(catalogue: str, doors: Mapping[str, Callable[[int], bytes]], sec
     folder = Path(tempfile.mkdtemp(prefix="shadow-bench-"))
     path = folder / "catalogue.yaml"
     path.write_text(catalogue)
-    url, server = embedded.start(folder / "data", ephemeral=True)
+    url, server = embedded.start(folder / "data", ephemeral=True, roomy=True)
     try:
         await to_shadow(path, url)
         front, control, work_control = free_port(), free_port(), free_port()

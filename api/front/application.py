@@ -19,7 +19,7 @@ from api.front import inngest as inngest_door
 from api.front import trigger_shape
 from api.front import webhook as webhook_door
 from api.front.egress import EgressEdge
-from api.front.exchange import Disconnected, RawHeaders, Takes, Whole, respond
+from api.front.exchange import Disconnected, RawHeaders, Whole, respond
 from api.front.inngest import PASSED_PREFIXES, InngestDoor
 from api.front.plans import Plans
 from api.front.services import FrontServices
@@ -70,17 +70,16 @@ class FrontApp:
         Returns:
             False: nothing was done, call the application.
         """
-        path = scope["path"]
-        if path.startswith(_WEBHOOKS):
-            return self._directly(Door.WEBHOOK, self._webhook.take, scope, body, reply)
+        path: str = scope["path"]
+        door: InngestDoor | WebhookDoor
         if path.startswith(_EVENTS):
-            return self._directly(Door.INNGEST, self._inngest.take, scope, body, reply)
-        return False
-
-    def _directly(self, door: Door, take: Takes, scope: Scope, body: bytes, reply: Reply) -> bool:
-        exchange = _Direct(door, reply)
+            door, exchange = self._inngest, _Direct(Door.INNGEST, reply)
+        elif path.startswith(_WEBHOOKS):
+            door, exchange = self._webhook, _Direct(Door.WEBHOOK, reply)
+        else:
+            return False
         try:
-            return take(scope, body, exchange)
+            return door.take(scope, body, exchange)
         except Exception as error:
             exchange.failed(error)
             return True
@@ -142,9 +141,10 @@ class _Direct:
         self._begun = perf_counter()
 
     def answer(self, whole: Whole) -> None:
-        self._reply(*whole)
-        if whole.status >= 400:
-            metrics.refused(self._door, whole.status)
+        status, body, headers = whole
+        self._reply(status, body, headers)
+        if status >= 400:
+            metrics.refused(self._door, status)
         else:
             metrics.answered(self._door, perf_counter() - self._begun)
 

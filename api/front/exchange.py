@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -55,10 +55,6 @@ class Exchange(Protocol):
 
     def failed(self, error: Exception) -> None:
         """Something that nobody foresaw."""
-
-
-Takes = Callable[[Scope, bytes, Exchange], bool]
-"""Takes a request with its body, or does nothing and says False: then it wants to be served as an application is."""
 
 
 class Awaited:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 import jwt
@@ -23,12 +23,12 @@ class KeyRing(Generic[Holder]):
         self._keys: list[tuple[str, Holder]] = []
         for holder, keys in holders:
             for key in keys:
-                self._holders[_digest(key.get_secret_value())] = holder
+                self._holders[sha256(key.get_secret_value().encode(errors="replace")).digest()] = holder
                 self._keys.append((key.get_secret_value(), holder))
 
     def holder(self, key: str) -> Holder | None:
         """Who holds `key`; None when nobody does."""
-        return self._holders.get(_digest(key))
+        return self._holders.get(sha256(key.encode(errors="replace")).digest())
 
     def signer(self, token: str) -> Holder | None:
         """Whose key signed a JSON Web Token (HS256) that has not expired; None when nobody's did.
@@ -63,7 +63,3 @@ def scopes_of(token: str) -> frozenset[str]:
     claims = jwt.decode(token, options={"verify_signature": False})
     scopes = claims.get("scopes")
     return frozenset(scope for scope in scopes if isinstance(scope, str)) if isinstance(scopes, list) else frozenset()
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="replace")).digest()

@@ -128,6 +128,10 @@ class Route:
     """Whether legacy runs without authority where the candidate has it; its tasks agree on it."""
 
 
+_NOTHING: Mapping[str, Any] = {}
+"""Headers and tables of what has none: two new mappings for each event would be felt."""
+
+
 class ResolvedCatalogue:
     """A migration, ready for use. Immutable.
 
@@ -221,9 +225,9 @@ class ResolvedCatalogue:
             KeyError: there is no such source, or it is a webhook (whose mapper says the tenant).
         """
         try:
-            tenant = self._tenants[source].evaluate(Document(data))
+            tenant = self._tenants[source].evaluate(Document(data, _NOTHING, _NOTHING))
         except MappingFailed:
             return None
-        if isinstance(tenant, bool) or not isinstance(tenant, str | int):
-            return None
-        return str(tenant) or None
+        if isinstance(tenant, str):
+            return tenant or None
+        return str(tenant) if isinstance(tenant, int) and not isinstance(tenant, bool) else None

@@ -6,37 +6,47 @@
 --
 -- What many events of a batch share (source, name, route ...) comes once, as templates numbered from 0, and what many
 -- dispatches share as plans; an event names its template, a dispatch its plan. Everything is one array a column.
+--
+-- Nearly always every event is new. So what is left out is looked for in the few that are stale, mostly none, and
+-- what is new is not looked up. (The planner takes any two arrays for equally long: it is told that templates are
+-- fewer than events, so that it makes its table of them.)
 WITH template AS (
     SELECT * FROM unnest(
         %(source)s, %(door)s, %(origin)s, %(name)s, %(route)s, %(phase)s, %(authority)s, %(purpose)s,
         %(parent_run)s, %(sides)s, %(means)s, %(decided)s, %(template_no)s)
         AS template (source, door, origin, name, route, phase, authority, purpose, parent_run, sides, means, decided,
                      template)
+    WHERE template >= 0
 ),
 plan AS (
     SELECT * FROM unnest(
         %(plan_no)s, %(side)s, %(stage)s, %(platform)s, %(task)s, %(state)s, %(delay_ms)s)
         AS plan (plan, side, stage, platform, task, state, delay_ms)
 ),
-arrival AS (
-    SELECT * FROM unnest(
-        %(id)s, %(template)s, %(tenant)s, %(external_id)s, %(delivery_id)s, %(upstream_id)s, %(occurred_at)s,
-        %(scheduled_at)s, %(mapping_error)s, %(position)s, %(dispatch_key)s, %(scope)s, %(key)s, %(expires)s,
-        %(ramp_key)s)
-        AS arrival (id, template, tenant, external_id, delivery_id, upstream_id, occurred_at, scheduled_at,
-                    mapping_error, position, dispatch_key, scope, key, expires, ramp_key)
+keyed AS (
+    SELECT * FROM unnest(%(scope)s, %(key)s, %(id)s, %(upstream_id)s, %(expires)s)
+        AS keyed (scope, key, id, upstream_id, expires)
+    WHERE key IS NOT NULL
 ),
 fresh_keys AS (
     INSERT INTO dedupe_keys AS known (scope, key, event_id, upstream_id, expires_at)
-    SELECT scope, key, id, upstream_id, expires FROM arrival WHERE key IS NOT NULL
+    SELECT scope, key, id, upstream_id, expires FROM keyed
     ORDER BY scope COLLATE "C", key COLLATE "C"
     ON CONFLICT (scope, key) DO UPDATE
         SET event_id = excluded.event_id, upstream_id = excluded.upstream_id, expires_at = excluded.expires_at
         WHERE known.expires_at < now()
     RETURNING event_id
 ),
+stale AS MATERIALIZED (
+    SELECT id FROM keyed WHERE id NOT IN (SELECT event_id FROM fresh_keys)
+),
 fresh AS MATERIALIZED (
-    SELECT * FROM arrival WHERE key IS NULL OR id IN (SELECT event_id FROM fresh_keys)
+    SELECT * FROM unnest(
+        %(id)s, %(template)s, %(tenant)s, %(external_id)s, %(delivery_id)s, %(upstream_id)s, %(occurred_at)s,
+        %(scheduled_at)s, %(mapping_error)s, %(position)s, %(dispatch_key)s, %(ramp_key)s)
+        AS arrival (id, template, tenant, external_id, delivery_id, upstream_id, occurred_at, scheduled_at,
+                    mapping_error, position, dispatch_key, ramp_key)
+    WHERE id NOT IN (SELECT id FROM stale)
 ),
 new_events AS (
     INSERT INTO events (id, source, door, origin, name, tenant, external_id, delivery_id, upstream_id,
@@ -51,7 +61,7 @@ new_bodies AS (
     INSERT INTO bodies (id, part, content)
     SELECT body.id, body.part, body.content
     FROM unnest(%(body_id)s, %(body_part)s, %(body_content)s) AS body (id, part, content)
-    WHERE body.id IN (SELECT id FROM fresh)
+    WHERE body.id NOT IN (SELECT id FROM stale)
 ),
 new_dispatches AS (
     INSERT INTO dispatches (id, event_id, side, stage, platform, task, tenant, state, due_at, seed, position,
@@ -65,4 +75,4 @@ new_dispatches AS (
     JOIN fresh ON fresh.id = dispatch.event_id
     JOIN plan USING (plan)
 )
-SELECT id FROM arrival WHERE key IS NOT NULL AND id NOT IN (SELECT event_id FROM fresh_keys)
+SELECT id FROM stale

@@ -50,6 +50,8 @@ ACCEPT = Statement(
 )
 """Makes a batch durable."""
 
+_KEYLESS = (None, None, None)
+
 
 class Batch:
     """The rows of one commit.
@@ -83,40 +85,36 @@ class Batch:
         self._kept: list[Arrival] = []
         self._templates: list[int] = []
         self._positions: list[int | None] = []
-        self._scopes: list[str | None] = []
-        self._keys: list[str | None] = []
-        self._expiries: list[datetime | None] = []
+        self._keys: list[tuple[str | None, str | None, datetime | None]] = []
+        """Scope and key, and until when they count."""
         # And of them:
-        self._dispatch_events: list[bytes] = []
-        self._dispatch_plans: list[int] = []
+        self._dispatches: list[tuple[bytes, int]] = []
         self._bodies: list[tuple[str | None, bytes, str, bytes]] = []
         self._fill(None if spooled is None else spooled.events)
 
     def _fill(self, fixed: Sequence[SpooledEvent] | None) -> None:
         to_tell, positions = self._seed.ulids(), count()
         others: Iterator[str] | None = None
-        kinds, first, bodies = self._kinds, self._first, self._bodies
         now = datetime.now(UTC)
         lifetime, expires = None, None
+        kind_of, first = self._kinds.of, self._first
+        ids, upstream_ids, kept, templates = self._ids, self._upstream_ids, self._kept, self._templates
+        keys, bodies = self._keys, self._bodies
         for index, arrival in enumerate(self.arrivals):
             event_id = new_id_bytes() if fixed is None else fixed[index].event_id.bytes
-            self._ids.append(event_id)
+            ids.append(event_id)
             dedupe = arrival.dedupe
             if dedupe is None:
-                self._scopes.append(None)
-                self._keys.append(None)
-                self._expiries.append(None)
+                keys.append(_KEYLESS)
             else:
                 scope, key, lasts = dedupe
                 if first.setdefault((scope, key), index) != index:
-                    self._upstream_ids.append("")
+                    upstream_ids.append("")
                     continue  # the same event twice in one batch: the first stands for both
                 if lasts is not lifetime:
                     lifetime, expires = lasts, now + lasts
-                self._scopes.append(scope)
-                self._keys.append(key)
-                self._expiries.append(expires)
-            numbers, to_candidate, wakes = kinds.planned(arrival.dispatches)
+                keys.append((scope, key, expires))
+            template, plans, to_candidate, wakes = kind_of(arrival)
             if wakes:
                 self.wakes = True
             position = None
@@ -127,19 +125,17 @@ class Batch:
             else:
                 others = others or Seed.new().ulids()
                 upstream_id = next(others)
-            self._upstream_ids.append(upstream_id)
-            self._kept.append(arrival)
-            self._templates.append(kinds.template(arrival))
+            upstream_ids.append(upstream_id)
+            kept.append(arrival)
+            templates.append(template)
             self._positions.append(position)
-            for number in numbers:
-                self._dispatch_events.append(event_id)
-                self._dispatch_plans.append(number)
-            tenant = arrival.tenant
-            bodies.append((tenant, event_id, "data", arrival.data))
+            for plan in plans:
+                self._dispatches.append((event_id, plan))
+            bodies.append((arrival.tenant, event_id, "data", arrival.data))
             if arrival.request is not None:
-                bodies.append((tenant, event_id, "request", arrival.request))
+                bodies.append((arrival.tenant, event_id, "request", arrival.request))
             if arrival.headers:
-                bodies.append((tenant, event_id, "headers", orjson.dumps(arrival.headers)))
+                bodies.append((arrival.tenant, event_id, "headers", orjson.dumps(arrival.headers)))
 
     @property
     def _repeats(self) -> bool:
@@ -185,6 +181,9 @@ class Batch:
         """
         kept, ids, bodies = self._kept, self._kept_ids(), self._bodies
         upstream_ids = [*filter(None, self._upstream_ids)] if self._repeats else self._upstream_ids
+        scopes, keys, expiries = _columns(self._keys, 3)
+        dispatch_events, dispatch_plans = _columns(self._dispatches, 2)
+        _, body_ids, body_parts, _ = _columns(bodies, 4)
         arrivals: dict[str, Sequence[object]] = {
             "id": ids,
             "template": self._templates,
@@ -199,25 +198,25 @@ class Batch:
             "mapping_error": [arrival.mapping_error for arrival in kept],
             "position": self._positions,
             "dispatch_key": [arrival.idempotency_key for arrival in kept],
-            "scope": self._scopes,
-            "key": self._keys,
-            "expires": self._expiries,
+            "scope": scopes,
+            "key": keys,
+            "expires": expiries,
             "ramp_key": [arrival.ramp_key for arrival in kept],
         }
         dispatches: dict[str, Sequence[object]] = {
-            "dispatch_id": [new_id_bytes() for _ in self._dispatch_events],
-            "dispatch_event": self._dispatch_events,
-            "dispatch_plan": self._dispatch_plans,
+            "dispatch_id": [new_id_bytes() for _ in self._dispatches],
+            "dispatch_event": dispatch_events,
+            "dispatch_plan": dispatch_plans,
         }
         stored: dict[str, Sequence[object]] = {
-            "body_id": [event_id for _, event_id, _, _ in bodies],
-            "body_part": [part for _, _, part, _ in bodies],
+            "body_id": body_ids,
+            "body_part": body_parts,
             "body_content": vault.seal_all(bodies),
         }
         return [
             self._header.encode(),
             *self._kinds.arrays(),
-            *[kind.array(arrivals[name]) for name, kind in _ARRIVAL.items()],
+            *[_array(kind, arrivals[name]) for name, kind in _ARRIVAL.items()],
             *[kind.array(dispatches[name]) for name, kind in _DISPATCH.items()],
             *[kind.array(stored[name]) for name, kind in _BODY.items()],
         ]
@@ -276,3 +275,15 @@ class Batch:
             spot = None if positions is None else Spot(self._header, positions.get(event_id))
             receipts.append(Receipt(event_id, upstream_id, duplicate, spot))
         return receipts
+
+
+def _columns(rows: Sequence[tuple[object, ...]], number: int) -> Sequence[Sequence[object]]:
+    """Rows turned into columns, of which there are so many also where there are no rows."""
+    return tuple(zip(*rows, strict=True)) if rows else ((),) * number
+
+
+def _array(kind: type[Column], values: Sequence[object]) -> bytes:
+    """A column of the arrivals. Of many there is nothing to send: they are unnested beside those that each one has."""
+    if values and values[0] is None and values.count(None) == len(values):
+        return kind.nothing()
+    return kind.array(values)

@@ -134,7 +134,7 @@ class GroupCommit(Generic[Item, Result]):
         """
         if not self._running:
             raise RuntimeError("the group commit is not running")
-        size = sum(map(self._size, items))
+        size = self._size(items[0]) if len(items) == 1 else sum(map(self._size, items))
         if self._waiting_items + len(items) > self._max_waiting or self._waiting_bytes + size > self._max_waiting_bytes:
             raise Overloaded
         self._waiting.append(_Submission(items, size, settle))

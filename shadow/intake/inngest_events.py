@@ -26,7 +26,6 @@ _EARLIEST = 315_532_800_000
 """1980-01-01 in milliseconds; what is before was most likely meant as seconds."""
 _LATEST = 4_102_444_800_000
 """2100-01-01 in milliseconds."""
-_EXTRAS = ("user", "v", "meta")
 
 
 class EventRefused(Exception):
@@ -105,18 +104,12 @@ def _event(event: JSON) -> InngestEvent:
         data, request = orjson.dumps(fields), _extras(event)
     except TypeError:
         raise EventRefused(f"event is nested deeper than {WRITABLE} levels: {name}") from None
-    return InngestEvent(
-        name=name,
-        data=data,
-        fields=fields,
-        id=identifier or None,
-        occurred_at=_moment(event.get("ts")),
-        request=request,
-    )
+    ts = event.get("ts")
+    return InngestEvent(name, data, fields, identifier or None, None if ts is None else _moment(ts), request)
 
 
 def _moment(ts: JSON) -> datetime | None:
-    if ts is None or ts == 0:
+    if ts == 0:
         return None
     if not isinstance(ts, int) or isinstance(ts, bool):
         raise EventRefused("event ts must be a whole number of milliseconds since 1970")
@@ -128,7 +121,7 @@ def _moment(ts: JSON) -> datetime | None:
 
 
 def _extras(event: dict[str, JSON]) -> bytes | None:
-    for name in _EXTRAS:
-        if event.get(name) is not None:
-            return orjson.dumps(event)
-    return None
+    find = event.get
+    if find("user") is None and find("v") is None and find("meta") is None:
+        return None
+    return orjson.dumps(event)

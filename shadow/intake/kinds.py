@@ -45,11 +45,12 @@ PLAN: Mapping[str, type[Column]] = {
 }
 
 
-class Planned(NamedTuple):
-    """What is planned for an arrival."""
+class Kind(NamedTuple):
+    """What an arrival has in common with others."""
 
-    numbers: tuple[int, ...]
-    """Of its plans."""
+    template: int
+    plans: tuple[int, ...]
+    """Their numbers."""
     to_candidate: bool
     wakes: bool
     """Whether a delivery loop has something to do at once."""
@@ -59,11 +60,10 @@ class Kinds:
     """Grows with what comes, and keeps the numbers that it has given."""
 
     def __init__(self) -> None:
+        self._kinds: dict[tuple[object, ...], Kind] = {}
         self._templates: dict[tuple[object, ...], int] = {}
         self._template_rows: list[tuple[str | int | UUID | None, ...]] = []
         self._plans: dict[PlannedDispatch, int] = {}
-        self._planned: dict[int, Planned] = {}
-        self._doors: list[tuple[str, str]] = []
         self._held: list[object] = []
         """What is known by its identity, which nothing else has while it is here."""
         self._arrays: list[bytes] = []
@@ -72,40 +72,44 @@ class Kinds:
     @property
     def full(self) -> bool:
         """Whether the next batch should begin with none."""
-        return len(self._template_rows) > _MOST or len(self._planned) > _MOST
+        return len(self._kinds) > _MOST
 
-    def template(self, arrival: Arrival) -> int:
-        """The number of what this arrival shares with others. Decisions are told apart by identity, and so are the
-        members of enums, whose hash is Python."""
-        decision = arrival.decision
-        shared = (arrival.source, id(arrival.door), id(arrival.origin), arrival.name, id(decision), arrival.descent)
+    def of(self, arrival: Arrival) -> Kind:
+        """The kind of an arrival. Decisions and plans are told apart by identity, as doors hand over the same ones for
+        all events of a kind, and so are the members of enums, whose hash is Python."""
+        decision, dispatches = arrival.decision, arrival.dispatches
+        door, origin = id(arrival.door), id(arrival.origin)
+        shared = (id(decision), arrival.name, arrival.source, door, origin, arrival.descent, id(dispatches))
+        known = self._kinds.get(shared)
+        if known is None:
+            known = self._kinds[shared] = Kind(
+                self._template(shared[:-1], arrival),
+                tuple([self._plan(dispatch) for dispatch in dispatches]),
+                any(dispatch.side is Side.CANDIDATE for dispatch in dispatches),
+                any(dispatch.state is State.DUE and not dispatch.delay for dispatch in dispatches),
+            )
+            self._held += (decision, dispatches)
+        return known
+
+    def _template(self, shared: tuple[object, ...], arrival: Arrival) -> int:
         number = self._templates.get(shared)
         if number is None:
-            number = self._templates[shared] = len(self._template_rows)
+            number = self._templates[shared] = len(self._templates)
             self._template_rows.append(_template_row(number, arrival))
-            self._doors.append((arrival.door, arrival.source))
-            self._held.append(decision)
+            self._arrays = []
+        return number
+
+    def _plan(self, dispatch: PlannedDispatch) -> int:
+        number = self._plans.get(dispatch)
+        if number is None:
+            number = self._plans[dispatch] = len(self._plans)
             self._arrays = []
         return number
 
     def door(self, template: int) -> tuple[str, str]:
         """The door and source of that number."""
-        return self._doors[template]
-
-    def planned(self, dispatches: tuple[PlannedDispatch, ...]) -> Planned:
-        """What these dispatches are. Doors hand over the same tuple for all events of a kind, so it is looked up by
-        identity."""
-        found = self._planned.get(id(dispatches))
-        if found is None:
-            known = len(self._plans)
-            numbers = tuple([self._plans.setdefault(dispatch, len(self._plans)) for dispatch in dispatches])
-            if len(self._plans) > known:
-                self._arrays = []
-            to_candidate = any(dispatch.side is Side.CANDIDATE for dispatch in dispatches)
-            wakes = any(dispatch.state is State.DUE and not dispatch.delay for dispatch in dispatches)
-            found = self._planned[id(dispatches)] = Planned(numbers, to_candidate, wakes)
-            self._held.append(dispatches)
-        return found
+        source, door, *_ = self._template_rows[template]
+        return str(door), str(source)
 
     def arrays(self) -> list[bytes]:
         """One array a column of `TEMPLATE` and `PLAN`."""

@@ -7,7 +7,6 @@ Every metric is described in docs/reference/metrics.md.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -15,6 +14,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from shadow.observe.durations import Durations
 
 REGISTRY = CollectorRegistry()
 """A registry of our own: other libraries in the process add nothing to it."""
@@ -33,10 +34,10 @@ BreakerState = Literal["closed", "half_open", "open"]
 
 EVENTS = Counter("shadow_events", "Events that a door made durable.", ["door", "source", "result"], registry=REGISTRY)
 REFUSED = Counter("shadow_requests_refused", "Requests that a door refused.", ["door", "status"], registry=REGISTRY)
-ACCEPT_SECONDS = Histogram(
+ACCEPT_SECONDS = Durations(
     "shadow_accept_seconds",
     "From a request's arrival at a door to its answer.",
-    ["door"],
+    "door",
     buckets=_FAST,
     registry=REGISTRY,
 )
@@ -209,18 +210,6 @@ LEAKS = Counter(
 )
 
 
-_ANSWERED: defaultdict[str, list[float]] = defaultdict(list)
-_MANY = 10_000
-
-
-def _observe_answered() -> None:
-    for door, noted in _ANSWERED.items():
-        series = ACCEPT_SECONDS.labels(door)
-        for seconds in noted:
-            series.observe(seconds)
-        noted.clear()
-
-
 def accepted(door: str, source: str, result: Accepted = "accepted", count: int = 1) -> None:
     """Events of one request that are durable now, or were already."""
     EVENTS.labels(door, source, result).inc(count)
@@ -252,14 +241,8 @@ def refused(door: str, status: int) -> None:
 
 
 def answered(door: str, seconds: float) -> None:
-    """A request that a door took, and the time until its answer.
-
-    Counted for every event, so it is only noted here, and observed when somebody asks or many have gathered.
-    """
-    noted = _ANSWERED[door]
-    noted.append(seconds)
-    if len(noted) >= _MANY:
-        _observe_answered()
+    """A request that a door took, and the time until its answer."""
+    ACCEPT_SECONDS.observe(door, seconds)
 
 
 def delivered(side: str, platform: str, result: DeliveryResult, count: int = 1) -> None:
@@ -429,6 +412,5 @@ def leak(task: str) -> None:
 
 def exposition(accept: str, registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
     """The metrics in the format that an `Accept` header asks for: (content, content type)."""
-    _observe_answered()
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

@@ -71,7 +71,10 @@ class TenantKey:
             body: the 16 bytes of its id, a UUIDv7.
         """
         fresh = nonce()
-        return self._start + fresh + self._cipher(body).encrypt(fresh, content, body + part.encode())
+        first, end, cipher = self._used
+        if not first <= body < end:  # seldom: what is sealed is of today
+            cipher = self._cipher(body)
+        return self._start + fresh + cipher.encrypt(fresh, content, body + part.encode())
 
     def open(self, body: bytes, part: str, stored: bytes) -> bytes:
         """What was sealed.
@@ -85,17 +88,14 @@ class TenantKey:
             raise Tampered(part) from None
 
     def _cipher(self, body: bytes) -> AESGCM:
-        first, end, cipher = self._used
-        if first <= body < end:  # nearly always: what is sealed now is of today
-            return cipher
         day = int.from_bytes(body[:6], "big") // _DAY_MILLISECONDS
-        known = self._ciphers.get(day)
-        if known is None:
+        cipher = self._ciphers.get(day)
+        if cipher is None:
             if len(self._ciphers) >= _CIPHERS_KEPT:
                 self._ciphers.clear()
-            known = self._ciphers[day] = AESGCM(self._derived(b"shadow bodies %d" % day))
-        self._used = (_start_of(day), _start_of(day + 1), known)
-        return known
+            cipher = self._ciphers[day] = AESGCM(self._derived(b"shadow bodies %d" % day))
+        self._used = (_start_of(day), _start_of(day + 1), cipher)
+        return cipher
 
     def _derived(self, purpose: bytes) -> bytes:
         return HKDF(algorithm=SHA256(), length=LENGTH, salt=None, info=purpose).derive(self._secret)

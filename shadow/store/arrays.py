@@ -45,13 +45,18 @@ class Column(tuple[Any, ...]):
     def array(cls, values: Sequence[Any]) -> bytes:
         """`values` in PostgreSQL's binary format."""
         if not values:
-            return _HEADER.pack(0, 0, cls.element_oid, 0, 0)[:12]
+            return cls.nothing()
         number, first = len(values), values[0]
         if values[-1] == first and values.count(first) == number:  # as many of a batch's columns are
             elements = cls.packed((first,)) * number
         else:
             elements = cls.packed(values)
         return _HEADER.pack(1, 1, cls.element_oid, number, 1) + elements
+
+    @classmethod
+    def nothing(cls) -> bytes:
+        """An array without elements. Unnested beside longer ones it is NULL in each row."""
+        return _HEADER.pack(0, 0, cls.element_oid, 0, 0)[:12]
 
     @staticmethod
     def packed(values: Sequence[Any]) -> bytes:

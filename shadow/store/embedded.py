@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
+import psycopg
 
 with warnings.catch_warnings():
     # On import it looks for a runtime folder, and warns where there is none; it then uses /tmp, as it should.
@@ -41,6 +42,12 @@ maintenance_work_mem = 128MB
 # second) one would come every minute, which costs more than the disk that it takes to have them seldom.
 max_wal_size = 4GB
 checkpoint_timeout = 15min
+# A new file of the log is filled with zeros first, for 15-30 ms in which nothing commits: those that are there are kept
+# and used again, see `_make_room`.
+min_wal_size = 512MB
+# Pages that are full of new rows are written out beside the statements that need their place, not by them.
+bgwriter_delay = 50ms
+bgwriter_lru_maxpages = 400
 # Queues turn over in seconds, and plans for a table that was empty a minute ago are bad ones.
 autovacuum_naptime = 15s
 wal_compression = off
@@ -52,6 +59,9 @@ log_error_verbosity = terse
 log_min_error_statement = panic
 """
 _FILE = "shadow.conf"
+_ROOM_SEGMENTS = 32
+"""Files of the log that a new cluster begins with: `min_wal_size`."""
+_SEGMENT_BYTES = 16 << 20
 _INCLUDE = f"include_if_exists = '{_FILE}'\n"
 _NOBODY = -1
 """The id of no process: asking to remove it only reads the list."""
@@ -106,12 +116,13 @@ class Server:
         self.postgres.cleanup()
 
 
-def start(data: Path, *, ephemeral: bool = False) -> tuple[str, Server]:
+def start(data: Path, *, ephemeral: bool = False, roomy: bool | None = None) -> tuple[str, Server]:
     """Start the server of that data folder, or join the one that already runs.
 
     Args:
         data: Shadow's data folder; created when missing.
         ephemeral: delete the cluster when its last user leaves.
+        roomy: whether a new cluster makes room in its log; unless it is ephemeral, by default.
 
     Returns:
         Its URL and the handle whose `cleanup()` stops it when no other process uses it any more.
@@ -125,10 +136,28 @@ def start(data: Path, *, ephemeral: bool = False) -> tuple[str, Server]:
         server = postgres_server.get_server(
             cluster, cleanup_mode="delete" if ephemeral else "stop", start=False, postgres_version=VERSION
         )
+        is_new = not (cluster / "PG_VERSION").exists()
         server.ensure_pgdata_inited()
         _write_settings(cluster)
         server.start()
+        if is_new and (not ephemeral if roomy is None else roomy):
+            _make_room(server.get_uri(), cluster)
     return server.get_uri(), Server(server)
+
+
+def _make_room(url: str, cluster: Path) -> None:
+    """Make the first files of the log at once, so that no commit has to wait for a new one.
+
+    A server that has run for a while uses its old files again; a new one makes one for every 16 MiB, some 10,000
+    events. This takes about a second. Where the disk is nearly full nothing is made.
+    """
+    if shutil.disk_usage(cluster).free < 8 * _ROOM_SEGMENTS * _SEGMENT_BYTES:
+        return
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(_ROOM_SEGMENTS):
+            # Where nothing was written nothing is switched.
+            connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+        connection.execute("CHECKPOINT")  # frees them to be used again
 
 
 def _write_settings(cluster: Path) -> None:

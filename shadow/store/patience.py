@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -15,20 +13,27 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def patience(connection: psycopg.AsyncConnection[Any], seconds: float | None) -> AsyncIterator[None]:
+class patience:  # noqa: N801 (it is used as a function)
     """Hang up when what is done with the connection takes longer: it then raises psycopg.OperationalError. None: never.
 
-    Cancelling would wait for the server to confirm it. Whether the server did what it was asked for is not known.
+    Cancelling would wait for the server to confirm it. Whether the server did what it was asked for is not known. A
+    class, as a generator that is made a context manager costs more than the timer.
     """
-    if seconds is None:
-        yield
-        return
-    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, connection)
-    try:
-        yield
-    finally:
-        timer.cancel()
+
+    __slots__ = ("_connection", "_seconds", "_timer")
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], seconds: float | None) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        if self._seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, _hang_up, self._connection)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:

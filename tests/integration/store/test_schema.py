@@ -45,6 +45,18 @@ async def test_every_big_table_has_partitions_around_now(database: Database) -> 
             assert f"{table}_{start:%Y_%m}" in names
 
 
+async def test_sealed_content_is_not_compressed_once_more(database: Database) -> None:
+    """It would take time and make nothing smaller."""
+    async with database.connection(Work.CONTROL) as connection:
+        cursor = await connection.execute(
+            "SELECT relname, attstorage::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE relname ~ '^bodies(_|$)' AND attname = 'content' OR relname ~ '^effects(_|$)' AND attname = 'data'"
+        )
+        storage = dict(await cursor.fetchall())
+    assert {"bodies", "bodies_default", "effects", "effects_default"} < storage.keys()
+    assert set(storage.values()) == {"e"}
+
+
 async def test_processes_that_start_at_once_migrate_once(postgres_url: str, database_url: str) -> None:
     databases = [Database(database_url) for _ in range(4)]
     await asyncio.gather(*(database.prepare() for database in databases))

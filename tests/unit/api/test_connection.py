@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api import connection
-from api.connection import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Connection
+from api.connection import HEAD_SECONDS, MOST_HEAD, MOST_HEADERS, MOST_TARGET, Connection
 from api.front.exchange import Disconnected, read_body, respond
 from shadow.service import Listener, server_settings
 
@@ -525,6 +525,59 @@ async def test_a_request_that_cannot_be_begun_is_not_left_waiting(
     monkeypatch.setattr(directly, "direct", fails)
     assert await asyncio.wait_for(directly.answer(post(b"one")), 10) == b""
     assert [type(error) for error in failed] == [ValueError]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_rests_after_a_direct_answer_is_closed_without_a_word(directly: Directly) -> None:
+    directly.server.config.timeout_keep_alive = 1
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        assert (await _all_of(reader)).endswith(b"directly one")
+    assert not directly.server.server_state.connections
+
+
+async def test_how_long_a_connection_rested_is_no_part_of_the_next_heads_time(directly: Directly) -> None:
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        assert b"directly one" in await reader.read(65536)
+        (kept,) = directly.server.server_state.connections
+        assert isinstance(kept, Connection)
+        idle = kept.timeout_keep_alive
+        assert [kept.is_late(now) for now in (0, idle - 1)] == [False, False]
+        writer.write(b"\r\n")
+        while kept._rests:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        begun = idle - 0.5
+        assert [kept.is_late(now) for now in (begun, begun + HEAD_SECONDS)] == [False, False]
+        assert kept.is_late(begun + HEAD_SECONDS + 1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_begins_no_request_keeps_no_connection_open_after_a_direct_answer(directly: Directly) -> None:
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        assert b"directly one" in await reader.read(65536)
+        writer.write(b"\r\n")
+        assert await asyncio.wait_for(_all_of(reader), 10) == b""
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_a_body_may_come_in_many_chunks_at_once(directly: Directly, takes: bool) -> None:
+    directly.takes = takes
+    body = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in range(1, 50))
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    answer = await directly.answer(head + body + b"0\r\n\r\n")
+    assert answer.endswith(b"directly " + b"x" * 1225 if takes else b"1225")
+
+
+async def test_what_follows_a_request_that_waits_to_be_begun_is_served_after_it(directly: Directly) -> None:
+    directly.waits = True
+    last = REQUEST + b"connection: close\r\n\r\n"
+    answering = asyncio.create_task(directly.answer(post(b"one") + post(b"two"), last[:9], last[9:]))
+    await directly.asked()
+    directly.replies[0]()
+    answer = await answering
+    assert [answer.count(b" 202 "), answer.count(b" 200 ")] == [1, 2]
 
 
 async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -> None:

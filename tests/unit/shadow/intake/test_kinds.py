@@ -16,7 +16,11 @@ DECISION = decide("sync-order", Phase.SHADOW)
 ARRIVAL = Arrival("shop", Door.WEBHOOK, Origin.PRODUCER, "order.created", b"{}", (LEGACY, CANDIDATE), DECISION)
 
 
-def test_events_of_one_kind_share_a_number_and_others_get_their_own() -> None:
+def plans(*dispatches: PlannedDispatch) -> Arrival:
+    return replace(ARRIVAL, dispatches=dispatches)
+
+
+def test_events_of_one_kind_share_a_template_and_others_get_their_own() -> None:
     kinds = Kinds()
     others = [
         replace(ARRIVAL, source="other"),
@@ -27,9 +31,9 @@ def test_events_of_one_kind_share_a_number_and_others_get_their_own() -> None:
         replace(ARRIVAL, decision=None),
         replace(ARRIVAL, descent=Descent(Side.LEGACY, (Side.LEGACY,))),
     ]
-    numbers = [kinds.template(one) for one in (ARRIVAL, *others)]
+    numbers = [kinds.of(one).template for one in (ARRIVAL, *others)]
     assert numbers == list(range(8))
-    assert [kinds.template(replace(one, data=b"[]", tenant="acme")) for one in (ARRIVAL, *others)] == numbers
+    assert [kinds.of(replace(one, data=b"[]", tenant="acme")).template for one in (ARRIVAL, *others)] == numbers
     assert [kinds.door(number) for number in (0, 1, 2)] == [
         (Door.WEBHOOK, "shop"),
         (Door.WEBHOOK, "other"),
@@ -39,50 +43,49 @@ def test_events_of_one_kind_share_a_number_and_others_get_their_own() -> None:
 
 def test_equal_plans_share_a_number_whichever_tuple_they_came_in() -> None:
     kinds = Kinds()
-    assert kinds.planned((LEGACY, CANDIDATE)).numbers == (0, 1)
-    assert kinds.planned((CANDIDATE, replace(LEGACY))).numbers == (1, 0)
-    assert kinds.planned(()).numbers == ()
+    told = [kinds.of(plans(*some)) for some in ((LEGACY, CANDIDATE), (CANDIDATE, replace(LEGACY)), ())]
+    assert [one.plans for one in told] == [(0, 1), (1, 0), ()]
+    assert [one.template for one in told] == [0, 0, 0]
 
 
 def test_it_says_of_plans_whom_they_are_for_and_whether_somebody_is_to_be_woken() -> None:
     kinds = Kinds()
     later = replace(LEGACY, delay=timedelta(seconds=2))
-    told = [kinds.planned(plans) for plans in ((LEGACY,), (later, replace(CANDIDATE, state=State.HELD)), ())]
+    told = [kinds.of(plans(*some)) for some in ((LEGACY,), (later, replace(CANDIDATE, state=State.HELD)), ())]
     assert [(one.to_candidate, one.wakes) for one in told] == [(False, True), (True, False), (False, False)]
 
 
-def test_a_tuple_or_decision_that_is_no_more_is_never_taken_for_a_later_one() -> None:
-    """Its place in memory is given to the next."""
+def test_plans_and_decisions_that_are_no_more_are_never_taken_for_later_ones() -> None:
+    """Their places in memory are given to the next."""
     kinds = Kinds()
     for number in range(50):
-        plans = (replace(LEGACY, task=f"task-{number}"),)
-        assert kinds.planned(plans).numbers == (number,)
-        assert kinds.template(replace(ARRIVAL, decision=decide(f"route-{number}", Phase.SHADOW))) == number
-        del plans
+        arrival = plans(replace(LEGACY, task=f"task-{number}"))
+        arrival.decision = decide(f"route-{number}", Phase.SHADOW)
+        assert kinds.of(arrival)[:2] == (number, (number,))
+        del arrival
 
 
 def test_arrays_are_made_again_only_when_there_is_more_to_tell() -> None:
     kinds = Kinds()
-    kinds.template(ARRIVAL)
+    kinds.of(plans(LEGACY))
     first = kinds.arrays()
     assert len(first) == len(TEMPLATE) + len(PLAN)
-    kinds.template(ARRIVAL)
-    assert kinds.arrays() is first
-    kinds.planned((LEGACY,))
+    kinds.of(plans(LEGACY))
+    kinds.of(ARRIVAL)
     second = kinds.arrays()
     assert second != first
-    kinds.planned((LEGACY, LEGACY))
+    kinds.of(ARRIVAL)
+    kinds.of(plans(LEGACY, LEGACY))
     assert kinds.arrays() is second
-    kinds.template(replace(ARRIVAL, name="order.changed"))
+    kinds.of(replace(ARRIVAL, name="order.changed"))
     assert kinds.arrays() != second
 
 
 def test_it_is_full_when_it_has_learnt_many() -> None:
     """Children tell their parents' runs, of which none is like another."""
-    by_template, by_plan = Kinds(), Kinds()
+    kinds = Kinds()
     fullness = []
     for number in range(40):
-        fullness.append((by_template.full, by_plan.full))
-        by_template.template(replace(ARRIVAL, name=str(number)))
-        by_plan.planned((LEGACY,) * number)
-    assert fullness == [(False, False)] * 33 + [(True, True)] * 7
+        fullness.append(kinds.full)
+        kinds.of(replace(ARRIVAL, name=str(number)))
+    assert fullness == [False] * 33 + [True] * 7
