@@ -19,6 +19,19 @@ RETRY_AFTER_SECONDS = 2
 """What a door asks for while it cannot store anything."""
 
 
+_NAMES = {
+    name.encode(): name
+    for name in (
+        *("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host"),
+        *("tracestate", "traceparent", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+        *("x-request-id", "x-shopify-api-version", "x-shopify-event-id", "x-shopify-hmac-sha256"),
+        *("x-shopify-shop-domain", "x-shopify-topic", "x-shopify-triggered-at", "x-shopify-webhook-id"),
+        *("stripe-signature", "x-github-delivery", "x-github-event", "x-hub-signature-256", "x-slack-signature"),
+        *("x-slack-request-timestamp", "webhook-id", "webhook-signature", "webhook-timestamp"),
+    )
+}
+"""Names of headers that most requests have, which need not be made anew for each."""
+
 ENCODED = "send the body without a content encoding: nothing is unpacked here"
 AS_IT_IS: RawHeaders = ((b"accept-encoding", b"identity"),)
 """Beside a 415: how a body is taken."""
@@ -110,7 +123,8 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
 
 def fields(scope: Scope) -> dict[str, str]:
     """The request's headers by lower-case name; of a repeated one the last."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    known = _NAMES.get
+    return {known(name) or name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def header(scope: Scope, name: bytes) -> str | None:

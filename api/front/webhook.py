@@ -122,8 +122,10 @@ class WebhookDoor:
                 if isinstance(outcome, Exception):
                     exchange.answer(_not_stored(source, outcome))
                     return
-                self._kept(source, arrival, outcome[0])
-                exchange.answer(_taken(outcome[0]))
+                receipt = outcome[0]
+                if receipt.spooled is not None or arrival.mapping_error is not None:
+                    self._kept(source, arrival, receipt)
+                exchange.answer(_taken(receipt))
             except Exception as error:
                 exchange.failed(error)
 

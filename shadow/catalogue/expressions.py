@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from jsonpath import JSONPathError
 
 from shadow.catalogue.casts import CASTS, CastFailed, kind_of
-from shadow.catalogue.paths import JSON, MISSING, Missing, Walk, walk
+from shadow.catalogue.paths import JSON, MISSING, Missing, Walk, only_member, walk
 from shadow.catalogue.problems import Path, dotted, one_of
 
 Tables = Mapping[str, Mapping[str, JSON]]
@@ -67,7 +67,8 @@ class CompiledExpression:
 
     source: JSON
     """As it stands in the catalogue."""
-    _evaluate: Evaluate = field(repr=False, compare=False)
+    find: Evaluate = field(repr=False, compare=False)
+    """As `evaluate`, but `MISSING` where an optional path found nothing."""
 
     def evaluate(self, document: Document) -> JSON:
         """The value; None also where an optional path found nothing.
@@ -75,12 +76,8 @@ class CompiledExpression:
         Raises:
             MappingFailed: a path or header found nothing, a cast or lookup failed.
         """
-        value = self._evaluate(document)
+        value = self.find(document)
         return None if value is MISSING else value
-
-    def find(self, document: Document) -> JSON | Missing:
-        """As `evaluate`, but `MISSING` where an optional path found nothing."""
-        return self._evaluate(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +240,17 @@ def _reader(target: str, scope: _Scope, path: Path) -> Evaluate:
         raise ExpressionError(
             path, f"{target!r} ({error})", "a JSONPath as in RFC 9535 (or {value: ...} for text that starts with $)"
         ) from None
+    if (member := only_member(target)) is not None:
+        return _of_body(member)
     return _in_body(find, scope.at(path), target)
+
+
+def _of_body(name: str) -> Evaluate:
+    def read(document: Document) -> JSON | Missing:
+        body = document.body
+        return body.get(name, MISSING) if isinstance(body, dict) else MISSING
+
+    return read
 
 
 def _in_body(find: Walk, where: str, target: str) -> Evaluate:

@@ -73,6 +73,12 @@ def is_simple(path: str) -> bool:
     return _steps(parsed(path)) is not None
 
 
+def only_member(path: str) -> str | None:
+    """The name of the one member of the document that the path selects; None where it is another kind of path."""
+    steps = _steps(parsed(path))
+    return steps[0] if steps is not None and len(steps) == 1 and isinstance(steps[0], str) else None
+
+
 def _steps(path: JSONPath) -> tuple[str | int, ...] | None:
     steps: list[str | int] = []
     for segment in path.segments:

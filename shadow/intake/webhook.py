@@ -21,6 +21,9 @@ JSON = Any
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
+# An enumeration's members are looked up more slowly than names of a module.
+_DOOR, _PRODUCER, _FORWARD = Door.WEBHOOK, Origin.PRODUCER, Stage.FORWARD
+
 UNMAPPED = "unmapped"
 IGNORED = "ignored"
 
@@ -86,14 +89,8 @@ def delivery(
     by_body: bool = False,
 ) -> Delivery:
     """Map a delivery. Whatever the mapping does, something is returned: nothing accepted may be lost."""
-    return Delivery(
-        source=source,
-        body=body,
-        headers=headers,
-        delivery_id=_delivery_id(mapper, fields, document),
-        read=_read(mapper, document, fields),
-        by_body=by_body,
-    )
+    identifier, read = _delivery_id(mapper, fields, document), _read(mapper, document, fields)
+    return Delivery(source, body, headers, identifier, read, by_body)
 
 
 def arrival(
@@ -114,19 +111,22 @@ def arrival(
     # A webhook is kept as it came only where it must be passed on, or mapped again later.
     kept = mapped is None or _is_forwarded(dispatches)
     derived = f"{delivery.source}:{identifier}" if identifier is not None else None
-    return Arrival(
-        source=delivery.source,
-        door=Door.WEBHOOK,
-        origin=Origin.PRODUCER,
-        name=mapped.name if mapped else f"{delivery.source}/{IGNORED if isinstance(read, Ignored) else UNMAPPED}",
-        data=orjson.dumps(mapped.data) if mapped else b"{}",
-        dispatches=dispatches,
-        decision=decision,
-        tenant=mapped.tenant if mapped else None,
-        external_id=identifier,
-        delivery_id=(mapped.id if mapped else None) or derived,
-        occurred_at=mapped.occurred_at if mapped else None,
-        dedupe=_dedupe(delivery, mapped),
+    name = f"{delivery.source}/{IGNORED if isinstance(read, Ignored) else UNMAPPED}" if mapped is None else mapped.name
+    return Arrival(  # by place: by name it takes more than twice as long
+        delivery.source,
+        _DOOR,
+        _PRODUCER,
+        name,
+        b"{}" if mapped is None else orjson.dumps(mapped.data),
+        dispatches,
+        decision,
+        None,
+        None if mapped is None else mapped.tenant,
+        identifier,
+        (None if mapped is None else mapped.id) or derived,
+        None if mapped is None else mapped.occurred_at,
+        None,
+        _dedupe(delivery, mapped),
         request=delivery.body if kept else None,
         headers=delivery.headers if kept else (),
         mapping_error=read.reason if isinstance(read, Unmapped) else None,
@@ -136,7 +136,7 @@ def arrival(
 
 def _is_forwarded(dispatches: tuple[PlannedDispatch, ...]) -> bool:
     for dispatch in dispatches:  # noqa: SIM110 (a generator costs more than what it would go through)
-        if dispatch.stage is Stage.FORWARD:
+        if dispatch.stage is _FORWARD:
             return True
     return False
 
@@ -165,10 +165,17 @@ def _read(mapper: Mapper, document: JSON, fields: Mapping[str, str]) -> MappedEv
     except (ValueError, RecursionError) as error:
         return Unmapped(_one_line(error))
     if isinstance(read, MappedEvent):
-        for what, value in (("name", read.name), ("id", read.id), ("tenant", read.tenant)):
-            if value is not None and not storable(value):
-                return Unmapped(f"{what}: cannot be stored, it is too long or holds a NUL")
+        if not storable(read.name):
+            return _unstorable("name")
+        if read.id is not None and not storable(read.id):
+            return _unstorable("id")
+        if read.tenant is not None and not storable(read.tenant):
+            return _unstorable("tenant")
     return read
+
+
+def _unstorable(what: str) -> Unmapped:
+    return Unmapped(f"{what}: cannot be stored, it is too long or holds a NUL")
 
 
 def _one_line(error: Exception) -> str:
