@@ -88,7 +88,7 @@ class Kinds:
                 any(dispatch.side is Side.CANDIDATE for dispatch in dispatches),
                 any(dispatch.state is State.DUE and not dispatch.delay for dispatch in dispatches),
             )
-            self._held += (decision, dispatches)
+            self._held += (decision, dispatches, arrival.door, arrival.origin)
         return known
 
     def _template(self, shared: tuple[object, ...], arrival: Arrival) -> int:
