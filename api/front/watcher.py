@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import inngest
 import inngest.fast_api
@@ -64,7 +65,18 @@ def watchers(
         client = _client(platform)
         watch = Watch(name, platform, catalogue, database, identify)
         served = path.removeprefix("/shadow")
-        inngest.fast_api.serve(app, client, [watch.function(client)], serve_path=served, public_path=path)
+        front = platform.front_url.rstrip("/") if platform.front_url else None
+        inngest.fast_api.serve(
+            app,
+            client,
+            [watch.function(client)],
+            serve_path=served,
+            serve_origin=front,
+            public_path=path if front is None else urlsplit(front).path + path,
+            # Registering is done with our key and, unless it is declared, with the address that the request names: a
+            # stranger could have every run of the environment told to himself.
+            enable_unauthed_sync=front is not None,
+        )
         signed = Signed.of(client.signing_key, client.signing_key_fallback) if client.is_production else None
         most = catalogue.limits.body_bytes
         calls[served] = WatcherCalls(watch.take, signed, Bounded(app, most), most)

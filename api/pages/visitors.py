@@ -115,11 +115,18 @@ def check_origin(request: Request) -> None:
     if site is not None:
         ours = site == "same-origin"
     elif origin is not None:
-        ours = urlsplit(origin).netloc == request.headers.get("host")
+        ours = _host_of(origin) == request.headers.get("host")
     else:
         ours = True
     if not ours:
         raise PageProblem(403, "This form was sent from another site.")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -57,6 +57,9 @@ def _platforms(catalogue: Catalogue) -> Iterator[Finding]:
         for key, url in zip(keys, urls, strict=True):
             where, alone = ("platforms", name, key), isinstance(platform, HttpPlatform)
             yield from wrong_with_url(url, ("http", "https"), where, instead="its key or `headers`", query=alone)
+        if isinstance(platform, InngestPlatform) and platform.front_url is not None:
+            where = ("platforms", name, "front_url")
+            yield from wrong_with_url(platform.front_url, ("http", "https"), where, instead="nothing")
         yield from wrong_with(platform.tls, urls, path)
         for origin in filter(None, map(secure_origin, urls)):
             other, settings = known.setdefault(origin, (name, platform.tls))

@@ -47,6 +47,8 @@ class TriggerPlatform(PlatformBase):
     kind: Literal["trigger.dev"]
     url: str = "https://api.trigger.dev"
     secret_key: Secret
+    private_store: bool = False
+    """Whether its object store may lie in a private network, though the platform does not."""
 
 
 class InngestPlatform(PlatformBase):
@@ -55,6 +57,8 @@ class InngestPlatform(PlatformBase):
     api_url: str = "https://api.inngest.com"
     event_key: Secret
     signing_key: Secret | None = None
+    front_url: str | None = None
+    """Where the platform reaches the front listener: what the watcher registers with, whoever asks for it."""
     dev: bool = False
     """A dev server: it does not sign its calls to the watcher."""
     app: str

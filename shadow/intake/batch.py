@@ -13,7 +13,7 @@ import orjson
 from shadow.intake.arrival import Arrival, Receipt, Spot
 from shadow.intake.kinds import PLAN, TEMPLATE, Kinds
 from shadow.intake.spooling import Given, Key, SpooledBatch, SpooledEvent
-from shadow.model.ids import Seed, id_of, new_id_bytes
+from shadow.model.ids import Seed, id_of, new_ids_bytes
 from shadow.sealing.vault import Vault
 from shadow.store.arrays import Byteas, Column, Ints, Moments, Texts, Uuids
 from shadow.store.lane import Statement
@@ -76,7 +76,9 @@ class Batch:
         self.wakes = False
         """Whether a delivery loop has something to do at once."""
         # One for each arrival:
-        self._ids: list[bytes] = []
+        self._ids = (
+            new_ids_bytes(len(arrivals)) if spooled is None else [event.event_id.bytes for event in spooled.events]
+        )
         self._upstream_ids: list[str] = []
         """Empty of one that repeats another."""
         self._first: dict[Key, int] = {}
@@ -88,7 +90,8 @@ class Batch:
         self._keys: list[tuple[str | None, str | None, datetime | None]] = []
         """Scope and key, and until when they count."""
         # And of them:
-        self._dispatches: list[tuple[bytes, int]] = []
+        self._dispatch_events: list[bytes] = []
+        self._dispatch_plans: list[int] = []
         self._bodies: list[tuple[str | None, bytes, str, bytes]] = []
         self._fill(None if spooled is None else spooled.events)
 
@@ -98,11 +101,9 @@ class Batch:
         now = datetime.now(UTC)
         lifetime, expires = None, None
         kind_of, first = self._kinds.of, self._first
-        ids, upstream_ids, kept, templates = self._ids, self._upstream_ids, self._kept, self._templates
+        upstream_ids, kept, templates = self._upstream_ids, self._kept, self._templates
         keys, bodies = self._keys, self._bodies
-        for index, arrival in enumerate(self.arrivals):
-            event_id = new_id_bytes() if fixed is None else fixed[index].event_id.bytes
-            ids.append(event_id)
+        for index, (arrival, event_id) in enumerate(zip(self.arrivals, self._ids, strict=True)):
             dedupe = arrival.dedupe
             if dedupe is None:
                 keys.append(_KEYLESS)
@@ -129,8 +130,8 @@ class Batch:
             kept.append(arrival)
             templates.append(template)
             self._positions.append(position)
-            for plan in plans:
-                self._dispatches.append((event_id, plan))
+            self._dispatch_plans += plans
+            self._dispatch_events += (event_id,) * len(plans)
             bodies.append((arrival.tenant, event_id, "data", arrival.data))
             if arrival.request is not None:
                 bodies.append((arrival.tenant, event_id, "request", arrival.request))
@@ -182,7 +183,6 @@ class Batch:
         kept, ids, bodies = self._kept, self._kept_ids(), self._bodies
         upstream_ids = [*filter(None, self._upstream_ids)] if self._repeats else self._upstream_ids
         scopes, keys, expiries = _columns(self._keys, 3)
-        dispatch_events, dispatch_plans = _columns(self._dispatches, 2)
         _, body_ids, body_parts, _ = _columns(bodies, 4)
         arrivals: dict[str, Sequence[object]] = {
             "id": ids,
@@ -204,9 +204,9 @@ class Batch:
             "ramp_key": [arrival.ramp_key for arrival in kept],
         }
         dispatches: dict[str, Sequence[object]] = {
-            "dispatch_id": [new_id_bytes() for _ in self._dispatches],
-            "dispatch_event": dispatch_events,
-            "dispatch_plan": dispatch_plans,
+            "dispatch_id": new_ids_bytes(len(self._dispatch_plans)),
+            "dispatch_event": self._dispatch_events,
+            "dispatch_plan": self._dispatch_plans,
         }
         stored: dict[str, Sequence[object]] = {
             "body_id": body_ids,

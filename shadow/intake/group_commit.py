@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,13 +32,8 @@ class WrittenInPart(Exception):
         self.results = results
 
 
-class _Submission(NamedTuple, Generic[Item, Result]):
-    """What one caller waits for."""
-
-    items: Sequence[Item]
-    size: int
-    """Bytes of its items."""
-    settle: Callable[[Sequence[Result] | Exception], None]
+_Submission = tuple[Sequence[Item], int, Callable[[Sequence[Result] | Exception], None]]
+"""What one caller waits for: its items, their bytes, and how it is told. A plain tuple, as there is one a request."""
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -137,7 +132,7 @@ class GroupCommit(Generic[Item, Result]):
         size = self._size(items[0]) if len(items) == 1 else sum(map(self._size, items))
         if self._waiting_items + len(items) > self._max_waiting or self._waiting_bytes + size > self._max_waiting_bytes:
             raise Overloaded
-        self._waiting.append(_Submission(items, size, settle))
+        self._waiting.append((items, size, settle))
         self._waiting_items += len(items)
         self._waiting_bytes += size
         if not self._begins:
@@ -163,7 +158,7 @@ class GroupCommit(Generic[Item, Result]):
             if self._gather and len(taken) > 1:
                 self._not_before = self._loop.time() + self._gather
             task = asyncio.create_task(self._store(taken))
-            self._under_way[task] = sum(len(submission.items) for submission in taken)
+            self._under_way[task] = sum([len(items) for items, _, _ in taken])
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -173,12 +168,12 @@ class GroupCommit(Generic[Item, Result]):
     def _take(self) -> list[_Submission[Item, Result]]:
         """The longest prefix of what waits that fits a batch, at least one submission."""
         items = size = count = 0
-        for submission in self._waiting:
-            items += len(submission.items)
-            size += submission.size
+        for submitted, its_size, _ in self._waiting:
+            items += len(submitted)
+            size += its_size
             if count and (items > self._max_batch or size > self._max_batch_bytes):
-                items -= len(submission.items)
-                size -= submission.size
+                items -= len(submitted)
+                size -= its_size
                 break
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -190,7 +185,7 @@ class GroupCommit(Generic[Item, Result]):
         """Write them together; what can't be written fails its own caller only."""
         failed = False
         try:
-            results = await self._write([item for submission in submissions for item in submission.items])
+            results = await self._write([item for items, _, _ in submissions for item in items])
         except WrittenInPart as some:
             failed, results = True, some.results
         except Exception as error:
@@ -199,20 +194,22 @@ class GroupCommit(Generic[Item, Result]):
                 await self._store(submissions[:half])
                 await self._store(submissions[half:])
                 return
-            for submission in submissions:
-                self._settle(submission, error)
+            for _, _, settle in submissions:
+                self._settle(settle, error)
             return
         position = 0
-        for submission in submissions:
-            end = position + len(submission.items)
+        for items, _, settle in submissions:
+            end = position + len(items)
             outcome = results[position:end]
             errors = [result for result in outcome if isinstance(result, Exception)] if failed else ()
-            self._settle(submission, errors[0] if errors else outcome)
+            self._settle(settle, errors[0] if errors else outcome)
             position = end
 
-    def _settle(self, submission: _Submission[Item, Result], outcome: Sequence[Result] | Exception) -> None:
+    def _settle(
+        self, settle: Callable[[Sequence[Result] | Exception], None], outcome: Sequence[Result] | Exception
+    ) -> None:
         try:
-            submission.settle(outcome)
+            settle(outcome)
         except Exception as error:  # the others of the batch still have to hear
             told = {"message": "a caller of the group commit failed to settle", "exception": error}
             self._loop.call_exception_handler(told)

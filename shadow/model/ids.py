@@ -33,10 +33,10 @@ def new_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
-def new_id_bytes() -> bytes:
-    """The 16 bytes of a UUIDv7 of now, for rows whose id nobody here needs as an object."""
-    identifier: bytes = uuid_utils.uuid7().bytes
-    return identifier
+def new_ids_bytes(number: int) -> list[bytes]:
+    """The 16 bytes of so many UUIDv7s of now, for rows whose id nobody here needs as an object."""
+    make = uuid_utils.uuid7
+    return [make().bytes for _ in range(number)]
 
 
 def id_of(identifier: bytes) -> uuid.UUID:

@@ -107,6 +107,7 @@ async def carry(
     *,
     within: timedelta,
     most: int = 64 * 1024 * 1024,
+    at: str | None = None,
 ) -> Answer:
     """Send a request just as it is and return the answer just as it is.
 
@@ -114,6 +115,8 @@ async def carry(
         headers: sent as they are, besides those of one hop; Host and Content-Length are added.
         within: for the whole exchange, from connecting to the last byte.
         most: bytes that the answer's body may have.
+        at: the address to connect to, where it was looked up and checked; the certificate has to be the host's all
+            the same.
 
     Raises:
         httpx.TransportError: no connection, or it broke.
@@ -126,14 +129,22 @@ async def carry(
         raise httpx.LocalProtocolError(f"a header that can't be written: {error.reason}") from None
     async with asyncio.timeout(within.total_seconds()):
         if isinstance(http, CarryingClient) and http.bare():
-            return await _carry(http.wire, method, url, sent, content, most)
-        return await _carry_by_httpx(http, method, url, sent, content, most)
+            return await _carry(http.wire, method, url, sent, content, most, at)
+        return await _carry_by_httpx(http, method, url, sent, content, most, at)
 
 
 async def _carry(
-    wire: Wire, method: str, url: str, sent: Sequence[tuple[bytes, bytes]], content: bytes, most: int
+    wire: Wire,
+    method: str,
+    url: str,
+    sent: Sequence[tuple[bytes, bytes]],
+    content: bytes,
+    most: int,
+    at: str | None,
 ) -> Answer:
     where, host, target = address(url)
+    if at is not None:
+        where = where._replace(host=at)
     try:
         status, raw, body = await wire.whole(method, where, target, [(b"host", host), *sent], content, most=most)
     except Overlong:
@@ -142,18 +153,25 @@ async def _carry(
 
 
 async def _carry_by_httpx(
-    http: httpx.AsyncClient, method: str, url: str, sent: list[tuple[bytes, bytes]], content: bytes, most: int
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    sent: list[tuple[bytes, bytes]],
+    content: bytes,
+    most: int,
+    at: str | None,
 ) -> Answer:
     if not content and method in WITH_BODY:
         sent.append((b"content-length", b"0"))  # httpx announces no length of an empty body
     # A request of its own making gets none of the client's default headers.
-    request = httpx.Request(
-        method,
-        url,
-        headers=sent,
-        content=content,
-        extensions={"timeout": httpx.Timeout(None).as_dict()},
-    )
+    # No credential of the address's own: what is sent is what the caller gives.
+    parsed = httpx.URL(url).copy_with(userinfo=b"")
+    extensions: dict[str, object] = {"timeout": httpx.Timeout(None).as_dict()}
+    if at is not None:
+        sent.append((b"host", parsed.netloc))
+        extensions["sni_hostname"] = parsed.raw_host.decode("ascii")
+        parsed = parsed.copy_with(host=at)
+    request = httpx.Request(method, parsed, headers=sent, content=content, extensions=extensions)
     response = await http.send(request, stream=True, follow_redirects=False)
     try:
         chunks: list[bytes] = []

@@ -14,6 +14,7 @@ from shadow.catalogue.model import InngestPlatform
 from shadow.catalogue.signing_key import hashed_signing_key
 from shadow.model.ids import new_id
 from shadow.platforms.client import Answer, carry
+from shadow.platforms.climbing import NOBODY, climbs
 from shadow.platforms.json_text import read_json
 
 _MOST_ANSWER = 64 * 1024 * 1024
@@ -122,10 +123,13 @@ class InngestApi:
 
     async def cancel(self, run_id: str) -> Answer:
         """Cancel a run; repeating it is harmless."""
+        path = f"/v1/runs/{quote(run_id, safe='')}"
+        if climbs(path):
+            return NOBODY
         return await carry(
             self._http,
             "DELETE",
-            f"{self._base}/v1/runs/{quote(run_id, safe='')}",
+            self._base + path,
             (*self._headers, *self._bearer),
             b"",
             within=self._timeout,
@@ -139,6 +143,8 @@ class InngestApi:
         return [item for item in data if isinstance(item, dict)]
 
     async def _get(self, path: str) -> object:
+        if climbs(path):
+            raise Refused(NOBODY.status, "no such name", NOBODY)
         url = f"{self._base}{path}?n={self._process}{next(self._count)}"
         answer = await carry(
             self._http,

@@ -13,6 +13,24 @@ _RESOLVE_SECONDS = 5.0
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 """NAT64: the IPv4 address is in the last four bytes."""
 
+_LOCAL = (IPv6Network("fec0::/10"), IPv6Network("64:ff9b:1::/48"))
+"""Of one site, though nobody has told `ipaddress`."""
+_METADATA = frozenset(
+    map(
+        ip_address,
+        (
+            "168.63.129.16",  # Azure; a public address that only its own machines reach
+            "100.100.100.200",  # Alibaba
+            "192.0.0.192",  # Oracle
+            "fd00:ec2::254",  # AWS
+            "fd00:ec2::23",  # AWS, of pods
+            "fd20:ce::254",  # Google
+        ),
+    )
+)
+"""Where clouds tell their machines of themselves, credentials included: no server of anybody's lies there. The one at
+169.254.169.254 is link-local, as most are."""
+
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -31,9 +49,11 @@ def check(address: Address, *, private: bool) -> None:
         Forbidden: it may not.
     """
     actual = _actual(address)
-    if actual.is_multicast or actual.is_unspecified or actual.is_link_local or _is_reserved(actual):
+    odd = actual.is_multicast or actual.is_unspecified or actual.is_link_local or _is_reserved(actual)
+    if odd or actual in _METADATA:
         raise Forbidden(f"{address} is no address of a server")
-    if not actual.is_global and not private:
+    local = not actual.is_global or any(address in network for network in _LOCAL)
+    if local and not private:
         raise Forbidden(f"{address} is not public; a target there is declared with `private: true`")
 
 
@@ -55,7 +75,8 @@ def _actual(address: Address) -> Address:
     return address
 
 
-async def _system(host: str, port: int) -> Sequence[str]:
+async def system(host: str, port: int) -> Sequence[str]:
+    """What this machine's resolver says."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
@@ -63,7 +84,7 @@ async def _system(host: str, port: int) -> Sequence[str]:
 class Resolver:
     """Resolves one target's host. What was found is used for a little while; connections go to what was checked."""
 
-    def __init__(self, host: str, port: int, *, private: bool, lookup: Lookup = _system) -> None:
+    def __init__(self, host: str, port: int, *, private: bool, lookup: Lookup = system) -> None:
         self._host = host
         self._port = port
         self._private = private

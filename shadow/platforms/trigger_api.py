@@ -12,7 +12,10 @@ import httpx
 
 from shadow.catalogue.model import TriggerPlatform
 from shadow.platforms.client import Answer, carry
+from shadow.platforms.climbing import NOBODY, climbs
 from shadow.platforms.json_text import read_json
+from shadow.platforms.packet_store import PacketStore
+from shadow.platforms.resolving import Lookup, system
 
 API_VERSION = "2025-07-16"
 """Without it, reads speak an older vocabulary of statuses (reference 3.2)."""
@@ -53,10 +56,13 @@ def problem(answer: Answer) -> str:
 class TriggerApi:
     """The calls, with the platform's own key. All raise httpx.TransportError and TimeoutError as they come."""
 
-    def __init__(self, platform: TriggerPlatform, http: httpx.AsyncClient) -> None:
+    def __init__(self, platform: TriggerPlatform, http: httpx.AsyncClient, *, lookup: Lookup = system) -> None:
         self._base = platform.url.rstrip("/")
         self._timeout: timedelta = platform.timeout
         self._http = http
+        self._store = PacketStore(
+            platform.url, http, platform.timeout, _MOST_ANSWER, private=platform.private_store, lookup=lookup
+        )
         self._headers = (
             ("authorization", f"Bearer {platform.secret_key.get_secret_value()}"),
             ("content-type", "application/json"),
@@ -159,13 +165,16 @@ class TriggerApi:
 
         Raises:
             Refused: the store's answer was not 200.
+            ValueError: the address is none that a store may have.
         """
-        answer = await carry(self._http, "GET", url, (), b"", within=self._timeout, most=_MOST_ANSWER)
+        answer = await self._store.read(url)
         if answer.status != 200:
             raise Refused(answer)
         return answer
 
     async def _call(self, method: str, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> Answer:
+        if climbs(path):
+            return NOBODY
         return await carry(
             self._http, method, self._base + path, headers, body, within=self._timeout, most=_MOST_ANSWER
         )

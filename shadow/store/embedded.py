@@ -137,12 +137,32 @@ def start(data: Path, *, ephemeral: bool = False, roomy: bool | None = None) -> 
             cluster, cleanup_mode="delete" if ephemeral else "stop", start=False, postgres_version=VERSION
         )
         is_new = not (cluster / "PG_VERSION").exists()
-        server.ensure_pgdata_inited()
+        with _order_of_bytes():
+            server.ensure_pgdata_inited()
         _write_settings(cluster)
         server.start()
         if is_new and (not ephemeral if roomy is None else roomy):
             _make_room(server.get_uri(), cluster)
     return server.get_uri(), Server(server)
+
+
+@contextmanager
+def _order_of_bytes() -> Iterator[None]:
+    """A cluster that is made meanwhile orders texts by their bytes, whatever the machine's language.
+
+    Comparing them by a language's rules takes much longer, and an index is wrong when the C library's rules change.
+    """
+    before = {name: os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LC_COLLATE")}
+    if overrides := os.environ.pop("LC_ALL", None):
+        os.environ["LC_CTYPE"] = overrides
+    os.environ["LC_COLLATE"] = "C"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _make_room(url: str, cluster: Path) -> None:

@@ -262,3 +262,13 @@ async def test_nothing_on_a_page_is_inline_and_no_page_is_framed(reader: httpx.A
         assert "<script>" not in answer.text
         assert " style=" not in answer.text
         assert " onclick=" not in answer.text
+
+
+@pytest.mark.parametrize("origin", ["null", "https://[", "https://evil.example", "http://pages@evil.example", ""])
+async def test_an_origin_that_is_not_ours_is_another_site_however_it_is_written(
+    operator: httpx.AsyncClient, origin: str
+) -> None:
+    sent = {"form_token": await form_token(operator), "reason": "x"}
+    del operator.headers["Sec-Fetch-Site"]  # as older browsers
+    answer = await operator.post("/pages/sign-out", data=sent, headers={"Origin": origin})
+    assert (answer.status_code, "another site" in answer.text) == (403, True)

@@ -48,7 +48,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
-    monkeypatch.setattr(batch, "new_id_bytes", lambda: clock.id().bytes)
+    monkeypatch.setattr(batch, "new_ids_bytes", lambda number: [clock.id().bytes for _ in range(number)])
     monkeypatch.setattr(batch, "Seed", type("Seeds", (), {"new": staticmethod(clock.seed)}))
     yield clock
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from shadow.store import embedded
 
@@ -49,3 +51,25 @@ def test_a_new_cluster_begins_with_files_of_the_log_for_hundreds_of_thousands_of
         server.cleanup()
         shutil.rmtree(embedded.location(data))
     assert len(ahead) >= 30
+
+
+@pytest.mark.parametrize("language", [None, "C.UTF-8"])
+def test_a_new_cluster_orders_texts_by_their_bytes_whatever_the_machines_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str | None
+) -> None:
+    """The rules of a language are slower, and change with the C library under indexes that were made by them."""
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.delenv("LC_COLLATE", raising=False)
+    if language is not None:
+        monkeypatch.setenv("LC_ALL", language)
+    url, server = embedded.start(tmp_path, ephemeral=True)
+    try:
+        with psycopg.connect(url) as connection:
+            found = connection.execute(
+                "SELECT datcollate, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+    finally:
+        server.cleanup()
+    assert found == ("C", "UTF8")
+    assert os.environ.get("LC_ALL") == language
+    assert "LC_COLLATE" not in os.environ

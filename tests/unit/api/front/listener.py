@@ -17,7 +17,7 @@ from api.front.services import FrontServices
 from shadow.catalogue import ResolvedCatalogue
 from shadow.cutover.decision import Decision, Phase, Ramp, decide
 from shadow.intake.arrival import Arrival, Receipt
-from shadow.model.ids import Seed, new_id_bytes
+from shadow.model.ids import Seed, new_id
 from shadow.store.database import Connection, Database, Work
 from tests.unit.shadow.catalogues import small
 
@@ -59,7 +59,7 @@ class RememberingIntake:
                 first = self._receipts[key]
                 receipts.append(Receipt(first.event, first.upstream_id, True))
                 continue
-            receipt = Receipt(new_id_bytes(), seed.ulid(position), False)
+            receipt = Receipt(new_id().bytes, seed.ulid(position), False)
             if key is not None:
                 self._receipts[key] = receipt
             self.accepted.append(arrival)

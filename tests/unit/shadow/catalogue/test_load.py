@@ -210,7 +210,8 @@ def test_variables_that_are_not_set_are_told_all_at_once_and_with_other_problems
         "c.yaml:5: platforms.trigger.secret_key: found ${TRIGGER_KEY}, which is not set, "
         "expected the environment variable TRIGGER_KEY (or a default: ${TRIGGER_KEY:-...})",
         "c.yaml:12: platforms.inngest.ap: found the unknown key 'ap', expected one of api_url, app, batch_size, budget, "
-        "concurrency, dev, event_key, event_url, kind, poll_every, side, signing_key, timeout, tls (did you mean 'app'?)",
+        "concurrency, dev, event_key, event_url, front_url, kind, poll_every, side, signing_key, timeout, tls (did you "
+        "mean 'app'?)",
         "c.yaml:16: sources.shopify.signature.secrets[0]: found ${SHOP_SECRET}, which is not set, "
         "expected the environment variable SHOP_SECRET (or a default: ${SHOP_SECRET:-...})",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -27,10 +28,14 @@ def awaited(run: str | None = "run_x", *, polls: int = 0, at: datetime = NOW) ->
     return Awaited(new_id(), "sync", run, polls, "o-1", "order/created", None, at, at)
 
 
+async def lookup(host: str, port: int) -> Sequence[str]:
+    return {"store": ["192.0.9.1"], "trigger": ["1.1.1.1"]}[host]
+
+
 def reader(wire: Wire) -> TriggerReader:
     platform = catalogue().platforms["trigger"]
     assert isinstance(platform, TriggerPlatform)
-    return TriggerReader("trigger", TriggerApi(platform, wire.client), catalogue())
+    return TriggerReader("trigger", TriggerApi(platform, wire.client, lookup=lookup), catalogue())
 
 
 async def outcome_of(transcript: str) -> RunOutcome | None:
@@ -101,7 +106,7 @@ async def test_a_run_that_returned_nothing_returned_null() -> None:
 )
 async def test_an_output_in_a_store_is_fetched_and_decoded(path: str, packet: bytes, output: object) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "store":
+        if request.headers["host"] == "store":
             assert "authorization" not in request.headers, "the address itself is the credential"
             return httpx.Response(200, content=packet)
         return httpx.Response(
@@ -114,7 +119,7 @@ async def test_an_output_in_a_store_is_fetched_and_decoded(path: str, packet: by
 
 async def test_an_output_that_cannot_be_fetched_is_waited_for_and_then_left_unknown() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "store":
+        if request.headers["host"] == "store":
             return httpx.Response(403)
         return httpx.Response(200, json={"id": "r", "status": "COMPLETED", "outputPresignedUrl": "http://store/o.json"})
 

@@ -9,7 +9,18 @@ import pytest
 
 from shadow.platforms.resolving import Forbidden, Resolver, check
 
-PRIVATE = ["10.1.2.3", "172.16.0.1", "192.168.1.1", "127.0.0.1", "::1", "fc00::1", "::ffff:10.0.0.1", "100.64.0.1"]
+PRIVATE = [
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "127.0.0.1",
+    "::1",
+    "fc00::1",
+    "::ffff:10.0.0.1",
+    "100.64.0.1",
+    "fec0::1",
+    "64:ff9b:1::101:101",
+]
 NEVER = [
     "169.254.169.254",  # the metadata service of clouds
     "fe80::1",
@@ -20,6 +31,13 @@ NEVER = [
     "240.0.0.1",
     "255.255.255.255",
     "::ffff:169.254.169.254",
+    "::127.0.0.1",
+    "168.63.129.16",  # clouds tell their machines of themselves at these too
+    "100.100.100.200",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "::ffff:168.63.129.16",
     "64:ff9b::a9fe:a9fe",  # the same through NAT64
     "2002:a9fe:a9fe::1",  # and through 6to4
 ]
@@ -61,6 +79,12 @@ class Names:
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked += 1
         return self.answers.pop(0)
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "::1", "localhost"])
+async def test_an_address_is_what_the_resolver_makes_of_it_however_it_is_written(host: str) -> None:
+    with pytest.raises(Forbidden):
+        await Resolver(host, 80, private=False).addresses()
 
 
 async def test_one_forbidden_address_forbids_all() -> None:
