@@ -552,6 +552,24 @@ async def test_how_long_a_connection_rested_is_no_part_of_the_next_heads_time(di
         assert kept.is_late(begun + HEAD_SECONDS + 1)
 
 
+async def test_a_head_that_began_before_the_answer_has_no_more_time_than_others(directly: Directly) -> None:
+    directly.waits = True
+    async with directly.connected() as (reader, writer):
+        writer.write(post(b"one"))
+        await directly.asked()
+        (kept,) = directly.server.server_state.connections
+        assert isinstance(kept, Connection)
+        answered = kept.scope
+        writer.write(b"POST / HT")
+        while kept.scope is answered:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+        directly.replies[0]()
+        assert b"directly one" in await reader.read(65536)
+        assert [kept.is_late(now) for now in (0, HEAD_SECONDS, HEAD_SECONDS + 1)] == [False, False, True]
+        kept.end_if_late(HEAD_SECONDS + 1)
+        assert status(await _all_of(reader)) == 408
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_what_begins_no_request_keeps_no_connection_open_after_a_direct_answer(directly: Directly) -> None:
     async with directly.connected() as (reader, writer):
