@@ -36,6 +36,9 @@ _PASSES = frozenset({408, 425, 429})
 _SLACK = timedelta(seconds=2)
 """Of clocks, and between the moment when something breaks and the one when that is noticed."""
 _UNKNOWN = "no run is known by"
+_CLOSED = "answered 500"
+_LOST = ("effect.missing", "effect.extra")
+_REPORTED = ("$['effects']['event']", "$['effects']['sql']")
 _SHOWN = 5
 _NEVER = datetime.max.replace(tzinfo=UTC) - _SLACK
 _NOTHING = "nothing explains it"
@@ -132,6 +135,11 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
             return f"{run.side} was repeated"
         if database_away and run.authority == "real" and message.endswith(WAITED_FOR):
             return f"{run.side} was told to wait while the database was away"
+        if any("disk full" in name for name in names):
+            if _CLOSED in message:
+                return f"{run.side}'s calls could be recorded nowhere, and were not let through"
+            if all(kind in _LOST and path.startswith(_REPORTED) for _id, kind, path, _sentence in mismatch.differences):
+                return "a report that neither the database nor the disk took"
         if (database_away or door_away) and _UNKNOWN in message:
             return f"{run.side}'s event had not been written down yet"
     return None

@@ -63,6 +63,16 @@ def test_nothing_else_does(run: Run) -> None:
     assert cause(pair(RUN, run), everything, at("serve-0", 3)) is None
 
 
+def test_a_full_disk_explains_what_could_be_recorded_nowhere_and_nothing_else() -> None:
+    full = at("PostgreSQL stopped, the spool's disk full", 3)
+    lost = replace(pair(RUN, RUN), differences=[("s1", "effect.missing", "$['effects']['event']['events']['x']", "")])
+    assert cause(lost, full, []) is not None
+    assert cause(lost, at("PostgreSQL stopped", 3), []) is None
+    called = replace(lost, differences=[("s1", "effect.missing", "$['effects']['http']['mail']['x']", "")])
+    assert cause(called, full, []) is None
+    assert cause(pair(RUN, replace(RUN, error_message="mail answered 500")), full, []) is not None
+
+
 def test_what_nothing_explains_is_counted_and_shown() -> None:
     figures = accounted([replace(pair(RUN, RUN), pair="q"), pair(RUN, FAILED)], [], at("serve-0", 3))
     assert figures["unexplained"] == 1
