@@ -290,7 +290,7 @@ class Connection(HttpToolsProtocol):
         head = _head(status, tuple(self.server_state.default_headers), tuple(headers), held.keep_alive)
         held.response_started = held.response_complete = True
         transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
-        if held.keep_alive and not self.pipeline and not self.flow.read_paused:
+        if held.keep_alive and held.scope is self.scope and not self.flow.read_paused:  # nothing came behind it
             self.server_state.total_requests += 1
             self._rests = True
             return

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api import connection
-from api.connection import HEAD_SECONDS, MOST_HEAD, MOST_HEADERS, MOST_TARGET, Connection
+from api.connection import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Connection
 from api.front.exchange import Disconnected, read_body, respond
 from shadow.service import Listener, server_settings
 
@@ -55,7 +55,7 @@ class Serving:
     async def answer(self, *parts: bytes, pause: float = 0.0) -> bytes:
         """What is answered to these bytes, sent one after the other, until the connection is closed."""
         async with self.connected() as (reader, writer):
-            answered = asyncio.create_task(_all_of(reader))
+            answered = asyncio.create_task(all_of(reader))
             with suppress(ConnectionError):
                 for part in parts:
                     writer.write(part)
@@ -64,7 +64,7 @@ class Serving:
             return await answered
 
 
-async def _all_of(reader: asyncio.StreamReader) -> bytes:
+async def all_of(reader: asyncio.StreamReader) -> bytes:
     received = b""
     with suppress(ConnectionError):
         while chunk := await asyncio.wait_for(reader.read(65536), 30):
@@ -73,7 +73,7 @@ async def _all_of(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def _served(made: Serving) -> AsyncIterator[Serving]:
+async def served(made: Serving) -> AsyncIterator[Serving]:
     server = made.server = uvicorn.Server(
         uvicorn.Config(made, **(server_settings(Listener("127.0.0.1", 0)) | {"loop": "none"}))
     )
@@ -89,7 +89,7 @@ async def _served(made: Serving) -> AsyncIterator[Serving]:
 
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
-    async with _served(Serving()) as made:
+    async with served(Serving()) as made:
         yield made
 
 
@@ -328,7 +328,7 @@ async def test_what_begins_no_request_keeps_no_connection_open(serving: Serving,
         assert b" 200 OK" in await reader.read(65536)
         await asyncio.sleep(0.1)  # the pause in which uvicorn waits for the next
         writer.write(b"\r\n")
-        assert await asyncio.wait_for(_all_of(reader), 10) == b""
+        assert await asyncio.wait_for(all_of(reader), 10) == b""
 
 
 async def test_a_connection_outlasts_what_a_load_balancer_keeps(serving: Serving) -> None:
@@ -346,7 +346,7 @@ async def test_an_idle_connection_is_closed_at_once_when_the_process_drains(serv
         writer.write(REQUEST + b"\r\n")
         assert b" 200 OK" in await reader.read(65536)
         serving.server.should_exit = True
-        assert await asyncio.wait_for(_all_of(reader), 10) == b""
+        assert await asyncio.wait_for(all_of(reader), 10) == b""
 
 
 class Directly(Serving):
@@ -381,7 +381,7 @@ class Directly(Serving):
 
 @pytest.fixture
 async def directly() -> AsyncIterator[Directly]:
-    async with _served(Directly()) as made:
+    async with served(Directly()) as made:
         assert isinstance(made, Directly)
         yield made
 
@@ -478,7 +478,7 @@ async def test_a_request_has_one_answer_whatever_failed_after_it(directly: Direc
         directly.replies[0]()
         directly.waits = False
         writer.write(post(b"two", b"connection: close"))
-        answer = await _all_of(reader)
+        answer = await all_of(reader)
     assert answer.count(b"HTTP/1.1 202 ") == 2
     assert answer.endswith(b"directly two")
 
@@ -493,7 +493,7 @@ async def test_an_answer_that_cannot_be_given_leaves_room_for_one_that_can(direc
             directly.replies[0]()
         directly.header = b"/a"
         directly.replies[0]()
-        assert (await _all_of(reader)).endswith(b"directly one")
+        assert (await all_of(reader)).endswith(b"directly one")
 
 
 async def test_an_answer_to_somebody_who_has_left_is_dropped(directly: Directly) -> None:
@@ -527,40 +527,6 @@ async def test_a_request_that_cannot_be_begun_is_not_left_waiting(
     assert [type(error) for error in failed] == [ValueError]
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_rests_after_a_direct_answer_is_closed_without_a_word(directly: Directly) -> None:
-    directly.server.config.timeout_keep_alive = 1
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert (await _all_of(reader)).endswith(b"directly one")
-    assert not directly.server.server_state.connections
-
-
-async def test_how_long_a_connection_rested_is_no_part_of_the_next_heads_time(directly: Directly) -> None:
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert b"directly one" in await reader.read(65536)
-        (kept,) = directly.server.server_state.connections
-        assert isinstance(kept, Connection)
-        idle = kept.timeout_keep_alive
-        assert [kept.is_late(now) for now in (0, idle - 1)] == [False, False]
-        writer.write(b"\r\n")
-        while kept._rests:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
-        begun = idle - 0.5
-        assert [kept.is_late(now) for now in (begun, begun + HEAD_SECONDS)] == [False, False]
-        assert kept.is_late(begun + HEAD_SECONDS + 1)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_what_begins_no_request_keeps_no_connection_open_after_a_direct_answer(directly: Directly) -> None:
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert b"directly one" in await reader.read(65536)
-        writer.write(b"\r\n")
-        assert await asyncio.wait_for(_all_of(reader), 10) == b""
-
-
 @pytest.mark.parametrize("takes", [True, False])
 async def test_a_body_may_come_in_many_chunks_at_once(directly: Directly, takes: bool) -> None:
     directly.takes = takes
@@ -588,6 +554,6 @@ async def test_a_drain_waits_for_what_is_answered_directly(directly: Directly) -
         directly.server.should_exit = True
         await asyncio.sleep(0.3)
         directly.replies[0]()
-        answer = await _all_of(reader)
+        answer = await all_of(reader)
     assert status(answer) == 202
     assert b"connection: close" in answer
