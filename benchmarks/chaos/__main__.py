@@ -222,6 +222,8 @@ async def _measure(
     _tell(began, "settling")
     left = await _settled(database, folder, max(options.settle, _LEAST_SETTLING))
     watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
     took = time.monotonic() - began
     found = await _found(database, await audit.books(stage.urls.app), load.sent)
     found |= accounted(await mismatches(database), happened, doors.away)

@@ -138,6 +138,8 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
         if any("disk full" in name for name in names):
             if _CLOSED in message:
                 return f"{run.side}'s calls could be recorded nowhere, and were not let through"
+            if run.was_failed or run.was_repeated:
+                return f"{run.side}'s calls could be recorded nowhere, and were not let through"
             if all(kind in _LOST and path.startswith(_REPORTED) for _id, kind, path, _sentence in mismatch.differences):
                 return "a report that neither the database nor the disk took"
         if (database_away or door_away) and _UNKNOWN in message:
