@@ -206,6 +206,21 @@ ALERTS: Sequence[Alert] = (
         " answered; GET /v1/notices lists what happened.",
     ),
     Alert(
+        "ShadowSpoolDamaged",
+        "critical",
+        "max by (instance) (shadow_spool_damaged_files) > 0",
+        "Files of the spool of {{ $labels.instance }} are damaged",
+        "What could still be read of them went on; the rest had been acknowledged and is in *.damaged alone.",
+    ),
+    Alert(
+        "ShadowSpoolRefused",
+        "warning",
+        "max by (instance) (shadow_spool_refused) > 0",
+        "The database will not take some of the spool of {{ $labels.instance }}",
+        "They stay on its disk and are tried again when a process starts. `spool.refused` in the log says why.",
+        wait="5m",
+    ),
+    Alert(
         "ShadowAllowanceEnding",
         "info",
         "min by (task) (shadow_allowance_left_seconds) < 259200",

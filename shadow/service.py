@@ -219,6 +219,8 @@ class Service:
             await asyncio.wait([stopped, *serving, arriving], return_when=asyncio.FIRST_COMPLETED)
             if arriving.done() and arriving.exception() is None:
                 await asyncio.wait([stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+            if any(task.done() for task in serving):
+                log.error("service.listener_ended")
             arriving.cancel()
             (problem,) = await asyncio.gather(arriving, return_exceptions=True)
             log.info("service.draining", seconds=self._drain.total_seconds())
@@ -491,8 +493,13 @@ def run(
     async def main() -> None:
         logs.follow(asyncio.get_running_loop())
         stop = asyncio.Event()
+
+        def told(number: signal.Signals) -> None:
+            log.info("service.told_to_stop", signal=number.name)
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, told, number)
         service = Service(
             catalogue, database, front=front, control=control, loops=loops, data=data, smtp=smtp, drain=drain
         )

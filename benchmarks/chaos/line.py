@@ -26,6 +26,12 @@ class Manner(StrEnum):
     """429, and to come back in a second."""
     LIE = "lie"
     """200, with an error in the body, without having asked."""
+    PAGE = "page"
+    """200 with a page for people, as a proxy or a login in between shows it, without having asked."""
+    SHAPE = "shape"
+    """200 with JSON of another shape, without having asked."""
+    SLOW = "slow"
+    """What comes gets there, and each answer takes a while longer."""
 
 
 def _answer(status: str, body: str, *headers: str) -> bytes:
@@ -42,8 +48,13 @@ def _answer(status: str, body: str, *headers: str) -> bytes:
 _CANNED = {
     Manner.ERROR: _answer("500 Internal Server Error", '{"error":"it is broken"}'),
     Manner.BUSY: _answer("429 Too Many Requests", '{"error":"slow down"}', "retry-after: 1"),
+    Manner.PAGE: _answer("200 OK", "<!doctype html><title>Sign in</title>").replace(b"application/json", b"text/html"),
+    Manner.SHAPE: _answer("200 OK", '[{"id":7},"ids",null,{"runs":{"data":"x"}}]'),
     Manner.LIE: _answer("200 OK", '{"error":"it did not work","status":500}'),
 }
+
+
+_SLOW_SECONDS = 0.8
 
 
 class Line:
@@ -114,7 +125,19 @@ class Line:
                 there.cancel()
                 await asyncio.gather(there, return_exceptions=True)
                 writer.transport.abort()
+            elif manner is Manner.SLOW:
+                await asyncio.gather(pump(reader, downstream), _late(upstream, writer))
             else:
                 await asyncio.gather(pump(reader, downstream), pump(upstream, writer))
         finally:
             downstream.close()
+
+
+async def _late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes, each piece a while after it came."""
+    while chunk := await reader.read(CHUNK):
+        await asyncio.sleep(_SLOW_SECONDS)
+        writer.write(chunk)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()

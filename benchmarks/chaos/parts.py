@@ -54,6 +54,15 @@ class Part:
     def alive(self) -> bool:
         return self._child is not None and self._child.process is not None and self._child.process.returncode is None
 
+    async def listens(self) -> bool:
+        """Whether its front takes connections."""
+        try:
+            _reader, writer = await asyncio.open_connection("127.0.0.1", self.front_port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def kill(self) -> None:
         if self.alive:
             assert self._child is not None

@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx
+
 from shadow.catalogue.problems import Finding, Path
 from shadow.catalogue.values import Strict
 
@@ -34,8 +36,10 @@ def secure_origin(url: str) -> tuple[str, int] | None:
         split = urlsplit(url)
         if split.scheme not in _SECURE or not split.hostname:
             return None
-        return split.hostname, split.port or _SECURE[split.scheme]
-    except ValueError:
+        # As it is looked for when a connection is made: of other letters than ASCII's in their encoded form.
+        host = split.hostname if split.hostname.isascii() else httpx.URL(url).raw_host.decode("ascii")
+        return host, split.port or _SECURE[split.scheme]
+    except (ValueError, httpx.InvalidURL):
         return None
 
 

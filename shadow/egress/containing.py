@@ -19,7 +19,7 @@ from shadow.egress.disposition import Disposition, Knowledge, ReadsPolicy, decid
 from shadow.egress.incoming import Understood
 from shadow.egress.journal import Journal
 from shadow.egress.replies import Refusal, Reply, own, problem
-from shadow.egress.runs import KnownRun
+from shadow.egress.runs import DATABASE_SECONDS, KnownRun
 from shadow.egress.twin import Asked, Found, Twins
 from shadow.observe import metrics
 from shadow.store.database import Database, Work
@@ -27,7 +27,18 @@ from shadow.store.database import Database, Work
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
-"""When a worker that can wait is asked to come back."""
+"""When a worker that can wait is asked to come back for the first time."""
+_LONGEST_RETRY_SECONDS = 30.0
+_RETRY_GROWTH = 2.0
+
+
+def retry_seconds(attempt: int) -> float:
+    """When it is asked to come back the next time. Each time is an attempt of its run, and a run has few: four of them
+    last through half a minute."""
+    again = min(max(attempt - 1, 0), 10)
+    return min(RETRY_SECONDS * _RETRY_GROWTH**again, _LONGEST_RETRY_SECONDS)
+
+
 _MARGIN = 0.1
 """Share of the target's timeout that is left for the answer itself."""
 _LONGEST_MARGIN = 1.0
@@ -66,6 +77,8 @@ class Containing:
         self._database = database
         self._twins = twins
         self._journal = journal
+        self._slow_looks = 0
+        """In a row."""
 
     async def decide(self, run: KnownRun, call: Understood, reads: ReadsPolicy, patience: float) -> Decided:
         """What becomes of an HTTP call; see `settle`."""
@@ -95,7 +108,8 @@ class Containing:
         until = begun + patience - min(patience * _MARGIN, _LONGEST_MARGIN)
         found, disposition = await self._look(question)
         if disposition is Disposition.WAIT and question.accepts_wait:
-            raise Refusal(425, "the twin has not made this call yet", retry_after=RETRY_SECONDS, gateway="wait")
+            detail = "the twin has not made this call yet"
+            raise Refusal(425, detail, retry_after=retry_seconds(asked.attempt), gateway="wait")
         if disposition is Disposition.WAIT and run.twin is not None:
             metrics.egress_held(asked.target)
             async with self._twins.waiting(run.twin) as woken:
@@ -116,7 +130,8 @@ class Containing:
             late = f"held too long: {done} from effect {await self._number(run)} on"
         elif self._journal.away and found.knowledge is Knowledge.NONE and run.twin is not None:
             if question.accepts_wait:
-                raise Refusal(425, "the database is away", retry_after=RETRY_SECONDS, gateway="wait")
+                detail = "the database is away"
+                raise Refusal(425, detail, retry_after=retry_seconds(asked.attempt), gateway="wait")
             late = "database_away: the twin's answers could not be read"
         return Decided(disposition, found, time.monotonic() - begun, late)
 
@@ -162,11 +177,22 @@ class Containing:
     async def _look(self, question: Question) -> tuple[Found, Disposition]:
         found = Found(Knowledge.NONE)
         if not self._journal.away:
+            begun = time.monotonic()
             try:
                 found = await self._twins.look(question.asked, question.id)
+                self._slow_looks = 0
+                if found.knowledge is Knowledge.SETTLED_WITHOUT and self._journal.catches_up:
+                    # What the twin did while the database was away may still lie in a spool.
+                    found = Found(Knowledge.PENDING)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.twin_unknown", error=type(error).__name__)
-                self._journal.found_away()
+                self._slow_looks += time.monotonic() - begun >= DATABASE_SECONDS
+                if self._slow_looks == 1:
+                    # It may be busy for a moment: the call is held, and it is looked once more.
+                    found = Found(Knowledge.PENDING)
+                else:
+                    self._slow_looks = 0
+                    self._journal.found_away()
         return found, _decided(found, question)
 
     async def _number(self, run: KnownRun) -> int:

@@ -67,8 +67,12 @@ class Forwarding:
             await asyncio.sleep(wait)
         passing = _Passing(self, call, record, body, recorded_bytes)
         if record.writes:
-            await self._journal.write(record)
             passing.written = True
+            try:
+                await self._journal.write(record)
+            except asyncio.CancelledError:
+                passing.withdrawn()
+                raise
             reach("egress.intended")
         content: AsyncIterator[bytes] | bytes | None = None
         if announces_body:
@@ -168,9 +172,14 @@ class _Passing:
     async def answered(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None) -> None:
         """Write the answer down. Should that fail, the worker gets its answer all the same: the deed is done."""
         reach("egress.forwarded")
+        item = self._item(status, headers, body)
         try:
-            await self._forwarding.write(self._item(status, headers, body))
+            await self._forwarding.write(item)
             reach("egress.answered")
+        except asyncio.CancelledError:
+            # The worker left while this was written down, which may or may not be so now: once more does no harm.
+            self._forwarding.behind(self._forwarding.write(item))
+            raise
         except Exception:
             log.exception("egress.answer_unwritten", target=self._call.target, call=str(self._call.id))
 
@@ -180,6 +189,21 @@ class _Passing:
             self._forwarding.behind(self.answered(status, headers, None))
         elif not self.written:
             self._forwarding.behind(self._forwarding.write(self._record))
+
+    def withdrawn(self) -> None:
+        """The worker went away before its call had left, and it does not leave any more. Its intent may be written down
+        all the same: then it says that nothing was done."""
+        reply = problem(503, "the worker went away before its call had left: nothing was done")
+        assert isinstance(reply.body, bytes)
+        kept = tuple(header for header in reply.headers if header[0] == b"content-type")
+        self._forwarding.behind(self._unsent(reply.status, kept, reply.body))
+
+    async def _unsent(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
+        try:
+            await self._forwarding.write(self._record)
+            await self._forwarding.write(self._item(status, headers, body))
+        except Exception:
+            log.exception("egress.answer_unwritten", target=self._call.target, call=str(self._call.id))
 
     def _item(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes | None) -> Call | Answered:
         call = self._call

@@ -26,7 +26,7 @@ from shadow.egress.address import BadAddress, address
 from shadow.egress.callers import Callers
 from shadow.egress.calls import Answered, Call, CallLog, Item, write
 from shadow.egress.contained import ContainedLegacy
-from shadow.egress.containing import RETRY_SECONDS, Containing
+from shadow.egress.containing import Containing, retry_seconds
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
@@ -194,8 +194,10 @@ class Gateway:
             self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
             refusal = Refusal(403, str(error))
-            if self.journal.away and call.accepts_wait:
-                raise Refusal(425, str(error), retry_after=RETRY_SECONDS, gateway="wait") from None
+            if (self.journal.away or self.journal.catches_up) and call.accepts_wait:
+                # What started it may not be written down yet.
+                again = retry_seconds(call.told.attempt)
+                raise Refusal(425, str(error), retry_after=again, gateway="wait") from None
             await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)
             raise refusal from None
         except Refusal as refusal:

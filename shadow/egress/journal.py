@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import UUID
 
 import psycopg
@@ -20,6 +21,8 @@ COMMIT_SECONDS = 3.0
 """How long a commit may take before the call is spooled. Should it succeed after all, writing twice is harmless."""
 PROBE_SECONDS = 0.5
 """How often it is looked whether the database is back."""
+CATCH_UP_SECONDS = 10.0
+"""How long after that calls may still lie in the spool of another process."""
 
 
 class Journal:
@@ -34,6 +37,7 @@ class Journal:
         self._spool = spool
         self._every = probe
         self._probe: asyncio.Task[None] | None = None
+        self._back_at = -CATCH_UP_SECONDS
         self._spooled: set[UUID] = set()
         """Calls whose answers have to follow them into the spool."""
 
@@ -47,6 +51,11 @@ class Journal:
     def away(self) -> bool:
         """Whether the database is away, as far as is known."""
         return self._probe is not None
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether calls that were made while the database was away may not be in it yet."""
+        return self._spool.standing.items > 0 or time.monotonic() - self._back_at < CATCH_UP_SECONDS
 
     def found_away(self) -> None:
         """Somebody noticed that the database is away."""
@@ -93,5 +102,6 @@ class Journal:
             except (psycopg.Error, TimeoutError, OSError):
                 continue
             log.info("egress.database_back")
+            self._back_at = time.monotonic()
             self._probe = None
             return

@@ -66,6 +66,8 @@ class _Server:
         self._credential = target.credential.secret.get_secret_value() if target.credential is not None else None
         self._resolver = Resolver(self._host, self._port, private=target.private)
         self._tls = tls
+        self._asks_tls = target.tls is not None
+        """Where it is said how the relay is known by TLS, one that says it has none may be somebody between."""
 
     async def send(self, sender: str, recipients: Sequence[str], content: bytes) -> tuple[int, str]:
         try:
@@ -95,6 +97,9 @@ class _Server:
         if not self._secure and server.has_extn("starttls"):
             server.starttls(context=self._tls)
             server.ehlo()
+        elif not self._secure and self._asks_tls:
+            server.close()
+            raise NotSent(554, "5.7.4 the relay offers no TLS, which the catalogue asks for")
         elif not self._secure and self._credential is not None and not self._private:
             server.close()
             raise NotSent(554, "5.7.4 the relay offers no TLS: its credential is not sent in clear")

@@ -20,6 +20,7 @@ _TITLES = {
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
+    503: "Service Unavailable",
     504: "Gateway Timeout",
 }
 _DROPPED_FROM_REPLAY = frozenset({b"content-length", b"date", b"age", b"set-cookie"})

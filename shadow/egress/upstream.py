@@ -120,6 +120,7 @@ class Upstream:
         self._http = carrying_client(tls=None if target.tls is None else context_of(target.tls))
         timeout = target.timeout.total_seconds()
         self._timeouts = {"connect": min(timeout, 10.0), "read": timeout, "write": timeout}
+        self._name = self._base.raw_host.decode("ascii")
         self._path = self._base.raw_path.rstrip(b"/")
         set_here = {name.lower(): value.get_secret_value() for name, value in target.headers.items()}
         credential = target.credential
@@ -165,7 +166,7 @@ class Upstream:
         method = outgoing.method.upper()
         for position, address in enumerate(addresses):
             # The certificate has to be the host's, wherever it lies.
-            where = origin(self._base.copy_with(host=address), self._base.host)
+            where = origin(self._base.copy_with(host=address), self._name)
             try:
                 exchange = await self._http.wire.open(
                     method, where, target, headers, body or b"", timeouts=self._timeouts

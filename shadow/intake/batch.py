@@ -65,12 +65,13 @@ class Batch:
     def __init__(self, arrivals: Sequence[Arrival], kinds: Kinds, spooled: SpooledBatch | None = None) -> None:
         """
         Args:
-            kinds: of the batches before. It learns what is new of this one.
+            kinds: of batches that were stored.
             spooled: the same arrivals as they were spooled, which have their ids.
         """
         self._seed = Seed.new()
         self._header = self._seed.header() if spooled is None else spooled.seed
-        self._kinds = kinds
+        self.kinds = kinds
+        """With those that are new; for others once this batch is stored."""
         self.arrivals = arrivals
         self.tenants = {arrival.tenant for arrival in arrivals}
         self.wakes = False
@@ -100,7 +101,7 @@ class Batch:
         others: Iterator[str] | None = None
         now = datetime.now(UTC)
         lifetime, expires = None, None
-        kind_of, first = self._kinds.of, self._first
+        known, kind_of, first = self.kinds, self.kinds.of, self._first
         upstream_ids, kept, templates = self._upstream_ids, self._kept, self._templates
         keys, bodies = self._keys, self._bodies
         for index, (arrival, event_id) in enumerate(zip(self.arrivals, self._ids, strict=True)):
@@ -115,7 +116,13 @@ class Batch:
                 if lasts is not lifetime:
                     lifetime, expires = lasts, now + lasts
                 keys.append((scope, key, expires))
-            template, plans, to_candidate, wakes = kind_of(arrival)
+            kind = kind_of(arrival)
+            if kind is None:
+                if self.kinds is known:
+                    self.kinds = known.copy()
+                    kind_of = self.kinds.learn
+                kind = self.kinds.learn(arrival)
+            template, plans, to_candidate, wakes = kind
             if wakes:
                 self.wakes = True
             position = None
@@ -215,7 +222,7 @@ class Batch:
         }
         return [
             self._header.encode(),
-            *self._kinds.arrays(),
+            *self.kinds.arrays(),
             *[_array(kind, arrivals[name]) for name, kind in _ARRIVAL.items()],
             *[kind.array(dispatches[name]) for name, kind in _DISPATCH.items()],
             *[kind.array(stored[name]) for name, kind in _BODY.items()],
@@ -229,7 +236,7 @@ class Batch:
         """How many of each door and source were accepted, and how many were there already."""
         if not stale and not self._repeats:
             for number, accepted in Counter(self._templates).items():
-                yield *self._kinds.door(number), False, accepted
+                yield *self.kinds.door(number), False, accepted
             return
         kinds = Counter(
             (arrival.door, arrival.source, receipt.duplicate)

@@ -121,9 +121,8 @@ class Intake:
         self._commits.hand_in(arrivals, settle)
 
     async def _write(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
-        if self._kinds.full:
-            self._kinds = Kinds()
-        batch = Batch(arrivals, self._kinds)
+        known = Kinds() if self._kinds.full else self._kinds
+        batch = Batch(arrivals, known)
         if self._presence.away or (self._given_out and self._given_out.known(batch.keys())):
             # Or it is back, and what was spooled of the same request is not yet stored.
             return await self._spooled(batch, OperationalError("the database is away"))
@@ -135,13 +134,15 @@ class Intake:
             self._presence.found_away()
             return await self._spooled(batch, error)
         reach("intake.committed")
+        if batch.kinds is not known:
+            self._kinds = batch.kinds
         if batch.wakes:
             self._bell.ring()
-        known = await self._known_at_last(batch.keys_of(stale)) if stale else {}
-        receipts = batch.receipts(stale, known or {})
+        earlier = await self._known_at_last(batch.keys_of(stale)) if stale else {}
+        receipts = batch.receipts(stale, earlier or {})
         for door, source, duplicate, number in batch.accepted(stale, receipts):
             metrics.accepted(door, source, "duplicate" if duplicate else "accepted", number)
-        if known is None:
+        if earlier is None:
             # Who brings a duplicate that can't be looked up comes again. Nobody else shall: an event without a key
             # would be stored a second time.
             raise WrittenInPart([_untold() if receipt.event in stale else receipt for receipt in receipts])

@@ -57,7 +57,11 @@ class Kind(NamedTuple):
 
 
 class Kinds:
-    """Grows with what comes, and keeps the numbers that it has given."""
+    """Grows with what comes, and keeps the numbers that it has given.
+
+    A batch that brings something new goes on with a copy, which counts for others once the database has taken it: what
+    it refuses must not be sent with anybody else's events.
+    """
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[object, ...], Kind] = {}
@@ -69,26 +73,38 @@ class Kinds:
         self._arrays: list[bytes] = []
         """Empty where they have to be made."""
 
+    def copy(self) -> Kinds:
+        copied = Kinds()
+        copied._kinds.update(self._kinds)
+        copied._templates.update(self._templates)
+        copied._template_rows += self._template_rows
+        copied._plans.update(self._plans)
+        copied._held += self._held
+        copied._arrays = self._arrays
+        return copied
+
     @property
     def full(self) -> bool:
         """Whether the next batch should begin with none."""
         return len(self._kinds) > _MOST
 
-    def of(self, arrival: Arrival) -> Kind:
-        """The kind of an arrival. Decisions and plans are told apart by identity, as doors hand over the same ones for
-        all events of a kind, and so are the members of enums, whose hash is Python."""
-        decision, dispatches = arrival.decision, arrival.dispatches
-        door, origin = id(arrival.door), id(arrival.origin)
-        shared = (id(decision), arrival.name, arrival.source, door, origin, arrival.descent, id(dispatches))
+    def of(self, arrival: Arrival) -> Kind | None:
+        """The kind of an arrival; None of a new one."""
+        return self._kinds.get(_shared(arrival))
+
+    def learn(self, arrival: Arrival) -> Kind:
+        """The kind of an arrival, made where it is new."""
+        shared = _shared(arrival)
         known = self._kinds.get(shared)
         if known is None:
+            dispatches = arrival.dispatches
             known = self._kinds[shared] = Kind(
                 self._template(shared[:-1], arrival),
                 tuple([self._plan(dispatch) for dispatch in dispatches]),
                 any(dispatch.side is Side.CANDIDATE for dispatch in dispatches),
                 any(dispatch.state is State.DUE and not dispatch.delay for dispatch in dispatches),
             )
-            self._held += (decision, dispatches)
+            self._held += (arrival.decision, dispatches, arrival.door, arrival.origin)
         return known
 
     def _template(self, shared: tuple[object, ...], arrival: Arrival) -> int:
@@ -120,6 +136,20 @@ class Kinds:
             ]
             self._arrays = [*_arrays(TEMPLATE, self._template_rows), *_arrays(PLAN, plans)]
         return self._arrays
+
+
+def _shared(arrival: Arrival) -> tuple[object, ...]:
+    """What makes a kind. Decisions and plans are told apart by identity, as doors hand over the same ones for all
+    events of a kind, and so are the members of enums, whose hash is Python."""
+    return (
+        id(arrival.decision),
+        arrival.name,
+        arrival.source,
+        id(arrival.door),
+        id(arrival.origin),
+        arrival.descent,
+        id(arrival.dispatches),
+    )
 
 
 def _template_row(number: int, arrival: Arrival) -> tuple[str | int | UUID | None, ...]:

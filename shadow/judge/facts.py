@@ -17,7 +17,7 @@ from shadow.store.database import Connection
 
 _COLUMNS = """
 id, side, platform_run_id, status, error_name, error_message, attempts, started_at, finished_at, event_id, world,
-cost_cents, pair_id
+cost_cents, authority, pair_id
 """
 _RUNS = f"""
 SELECT {_COLUMNS} FROM runs WHERE id = ANY(%(expected)s) AND state = 'finished'
@@ -29,7 +29,7 @@ _EXTRA_RUNS = f"""
 SELECT {_COLUMNS} FROM runs
 WHERE event_id = ANY(%(events)s) AND pair_id = ANY(%(pairs)s) AND id <> ALL(%(expected)s) AND state = 'finished'
 """  # noqa: S608  # of constants
-_PAIR = 12
+_PAIR = 13
 """Index of a run's pair."""
 
 
@@ -67,6 +67,8 @@ class FinishedRun:
     world: str | None = None
     """What became of the rows that it needs; see `model/world.py`."""
     cost_cents: float | None = None
+    authority: str = "none"
+    """Or real."""
 
 
 @dataclass(frozen=True, slots=True)

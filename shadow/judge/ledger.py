@@ -20,13 +20,14 @@ from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
 from shadow.judge.facts import FinishedRun, PairFacts
 from shadow.judge.known import inherited, known_to_both
+from shadow.judge.unanswered import unanswered
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
 
 _EFFECTS = """
 SELECT place, id, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       received_at, status, seen_by, writes, emitted, data
+       received_at, status, seen_by, writes, disposition, emitted, data
 FROM (
     SELECT run.place, effects.*
     FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) WITH ORDINALITY AS run (id, side, name, place)
@@ -68,6 +69,8 @@ class EffectRow(NamedTuple):
     """Of the answer."""
     seen_by: str
     writes: bool | None
+    disposition: str | None
+    """What the gateway made of it."""
     emitted: str | None
     """The platform's id of the event that it emitted."""
     data: bytes | None
@@ -339,6 +342,17 @@ class Evidence:
             # Of others there is no evidence of an answer.
             reader.value(self.bodies.get((row.id, answered.PART))) if row.seen_by == _GATEWAY else None,
         )
+
+    def unanswered(self, fact: PairFacts) -> str | None:
+        """Why nothing follows from what the sides did differently; see `judge/unanswered.py`."""
+        legacy, candidate = fact.legacy, fact.candidate
+        if legacy is None or candidate is None:
+            return None
+        for run, twin in ((candidate, legacy), (legacy, candidate)):
+            why = unanswered(run, self.effects.get(run.id, ()), self.effects.get(twin.id, ()), self.bodies)
+            if why is not None:
+                return why
+        return None
 
     def _unknown_output(self, fact: PairFacts) -> Side | None:
         for run in (fact.legacy, fact.candidate):

@@ -53,6 +53,7 @@ class Channel:
         self._settings = settings
         self._links = links
         self._url = httpx.URL(settings.url.get_secret_value())
+        self._name = self._url.raw_host.decode("ascii")
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._resolver = resolver or Resolver(self._url.host, port, private=settings.private)
         self._http = carrying_client()
@@ -92,7 +93,10 @@ class Channel:
                 headers=[("host", self._url.netloc.decode("ascii")), ("user-agent", "shadow"), *message.headers],
                 content=message.body,
                 # The certificate has to be the host's, wherever it lies.
-                extensions={"sni_hostname": self._url.host, "timeout": httpx.Timeout(None).as_dict()},
+                extensions={
+                    "sni_hostname": self._name,
+                    "timeout": httpx.Timeout(None).as_dict(),
+                },
             )
             try:
                 response = await self._http.send(request, stream=True, follow_redirects=False)

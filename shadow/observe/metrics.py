@@ -199,6 +199,9 @@ SPOOL_BYTES = Gauge("shadow_spool_bytes", "Bytes of items on the local disk.", r
 SPOOL_REFUSED = Gauge(
     "shadow_spool_refused", "Items on the local disk that the database will not take.", registry=REGISTRY
 )
+SPOOL_DAMAGED = Gauge(
+    "shadow_spool_damaged_files", "Damaged files of the spool that were put aside.", registry=REGISTRY
+)
 PHASES_AGE = Gauge(
     "shadow_phases_age_seconds",
     "How long ago the phases were read by which this process decides; 0 while the database is there.",
@@ -388,8 +391,9 @@ def spooled(kind: str) -> None:
     SPOOLED.labels(kind).inc()
 
 
-def spool_waits(items: int, size: int, refused: int) -> None:
+def spool_waits(items: int, size: int, refused: int, damaged: int) -> None:
     """How the spool stands."""
+    SPOOL_DAMAGED.set(damaged)
     SPOOL_ITEMS.set(items)
     SPOOL_BYTES.set(size)
     SPOOL_REFUSED.set(refused)

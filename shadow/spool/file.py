@@ -16,15 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUFFIX = ".sqlite"
+DAMAGED = ".damaged"
+"""Of a file that was put aside."""
 _LOCK = ".lock"
+_WAL = "-wal"
 _WAIT_SECONDS = 5.0
 _NO_END = (1 << 63) - 1
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body BLOB NOT NULL, at REAL NOT NULL, refused TEXT
 );
 CREATE INDEX IF NOT EXISTS items_by_kind ON items (kind, id) WHERE refused IS NULL;
 """
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether a file says that it is damaged; anything else (its disk is full, or does not answer) may pass."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +93,30 @@ class SpoolFile:
         A process holds a lock beside the file, which ends with it. Its number tells nothing: in a container every
         process has the same.
 
+        One of which not even the first page can be read is put aside.
+
         Raises:
             OSError, sqlite3.Error: it can't be read.
         """
         held = _hold(path)
         if held is None:
             return None
-        if not path.exists():  # whoever held it has just emptied it
+        if not path.exists():  # whoever held it has just emptied it, or put it aside
             path.with_suffix(_LOCK).unlink(missing_ok=True)
             held.close()
             return None
         try:
             found = cls(path, held)
-            # Whatever was refused may be taken by what runs now. Should the disk be full, another time.
-            with contextlib.suppress(sqlite3.Error):
-                found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
+        except BaseException as error:
             try:
-                found.size()  # a damaged one is left alone, and keeps nobody up
-            except BaseException:
-                found._connection.close()
-                raise
-        except BaseException:
-            held.close()
+                if is_damage(error):
+                    _put_aside(path)
+            finally:
+                held.close()
             raise
+        # Whatever was refused may be taken by what runs now. Should the disk be full, another time.
+        with contextlib.suppress(sqlite3.Error):
+            found._connection.execute("UPDATE items SET refused = NULL WHERE refused IS NOT NULL")
         return found
 
     def add(self, items: Iterable[tuple[str, bytes]]) -> None:
@@ -212,6 +222,37 @@ class SpoolFile:
                 waiting += count
         return waiting, size, refused + self._unmarked
 
+    def readable(self) -> typing.Iterator[tuple[str, bytes]]:
+        """What can still be read of a damaged file: kinds and sealed bodies, in their order, each looked for alone."""
+        with self._turn:
+            for number in range(1, self._highest() + 1):
+                with contextlib.suppress(sqlite3.Error):
+                    row = self._connection.execute("SELECT kind, body FROM items WHERE id = ?", (number,)).fetchone()
+                    if row is None or not isinstance(row[0], str) or not isinstance(row[1], bytes):
+                        continue
+                    if number > self._past.get(row[0], 0):
+                        yield row
+
+    def _highest(self) -> int:
+        for question in ("SELECT seq FROM sqlite_sequence WHERE name = 'items'", "SELECT max(id) FROM items"):
+            with contextlib.suppress(sqlite3.Error):
+                row = self._connection.execute(question).fetchone()
+                if row is not None and isinstance(row[0], int):
+                    return row[0]
+        return 0
+
+    def put_aside(self) -> None:
+        """Let go of a damaged file, which stays on the disk under another name, for people to look at.
+
+        Raises:
+            OSError: the disk does not do it; the file is still held.
+        """
+        with self._turn:
+            _put_aside(self.path)
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._held.close()
+
     def close(self, *, remove: bool) -> None:
         """Let go of it, so that another process may take it.
 
@@ -254,6 +295,15 @@ def _hold(path: Path) -> typing.IO[bytes] | None:
     return held
 
 
+def _put_aside(path: Path) -> None:
+    # The log first: a process that ends in between leaves a file that can be opened.
+    for suffix in (_WAL, ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_suffix(f"{SUFFIX}{suffix}").rename(path.with_suffix(f"{DAMAGED}{suffix}"))
+    for suffix in (f"{SUFFIX}-shm", _LOCK):
+        path.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def _remove(path: Path) -> None:
-    for suffix in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", _LOCK):
+    for suffix in (SUFFIX, f"{SUFFIX}{_WAL}", f"{SUFFIX}-shm", _LOCK):
         path.with_suffix(suffix).unlink(missing_ok=True)

@@ -4,10 +4,13 @@ of processes that are no more."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -27,6 +30,22 @@ _BYTES_AT_ONCE = 16 << 20
 _LOOK_SECONDS = 5.0
 """For a connection that says whether the database is there."""
 _LONGEST_REASON = 300
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a file stood when a round began."""
+
+    file: SpoolFile
+    last: int
+    """The id of its last item."""
+    kinds: set[str]
+    """Of what waits."""
+
+    @classmethod
+    def at(cls, file: SpoolFile) -> _Look:
+        return cls(file, file.last(), file.kinds())
 
 
 @asynccontextmanager
@@ -74,10 +93,10 @@ class SpoolReplay:
         files = await asyncio.to_thread(self.spool.files)
         # What follows an event is added after it. What comes while these are written down has its turn with the next
         # round: it may follow an event that comes meanwhile too, and would find none.
-        last = {file.path: await asyncio.to_thread(file.last) for file in files}
-        waiting = {file.path: await asyncio.to_thread(file.kinds) for file in files}
-        metrics.spool_waits(self.spool.standing.items, self.spool.standing.bytes, self.spool.standing.refused)
-        if not any(waiting.values()):
+        looked = [look for file in files if (look := await self._asked(file, _Look.at)) is not None]
+        standing = self.spool.standing
+        metrics.spool_waits(standing.items, standing.bytes, standing.refused, self.spool.damaged)
+        if not any(look.kinds for look in looked):
             await asyncio.to_thread(self.spool.drop_empty)
             return 0
         async with asyncio.timeout(_LOOK_SECONDS), self._database.direct():
@@ -87,33 +106,49 @@ class SpoolReplay:
             if kind is Kind.EVENTS:
                 done += await self._events(write)
                 continue
-            for file in files:
-                if kind in waiting[file.path]:
-                    done += await self._emptied(file, kind, write, last[file.path])
+            for look in looked:
+                if kind in look.kinds:
+                    done += (await self._emptied(look.file, kind, write, look.last))[0]
         await asyncio.to_thread(self.spool.drop_empty)
         if done:
             log.info("spool.replayed", items=done)
         return done
 
+    async def _asked(self, file: SpoolFile, question: Callable[[SpoolFile], Answer]) -> Answer | None:
+        """What a file says; None where it can't be read: then it keeps nobody else up."""
+        try:
+            return await asyncio.to_thread(question, file)
+        except sqlite3.Error as error:
+            await asyncio.to_thread(self.spool.failed, file, error)
+            return None
+
     async def _events(self, write: Write) -> int:
         """Write down all events, those too that are spooled meanwhile: a batch that can't be stored whole comes again
         event by event, and what follows them may lie in another file. How many items."""
         done = 0
+        passed: set[Path] = set()
         while True:
-            files = await asyncio.to_thread(self.spool.files)
-            waiting = [file for file in files if Kind.EVENTS in await asyncio.to_thread(file.kinds)]
+            waiting = [
+                file
+                for file in await asyncio.to_thread(self.spool.files)
+                if file.path not in passed and Kind.EVENTS in (await self._asked(file, SpoolFile.kinds) or ())
+            ]
             if not waiting:
                 return done
             for file in waiting:
-                done += await self._emptied(file, Kind.EVENTS, write)
+                number, whole = await self._emptied(file, Kind.EVENTS, write)
+                done += number
+                if not whole:
+                    passed.add(file.path)  # what was rescued of it lies in another
 
-    async def _emptied(self, file: SpoolFile, kind: Kind, write: Write, last: int | None = None) -> int:
-        """Write down all of a kind, up to that item; how many items."""
+    async def _emptied(self, file: SpoolFile, kind: Kind, write: Write, last: int | None = None) -> tuple[int, bool]:
+        """Write down all of a kind, up to that item; how many items, and whether all could be read."""
         done = 0
-        while items := await asyncio.to_thread(partial(file.oldest, kind.value, _AT_ONCE, _BYTES_AT_ONCE, last=last)):
+        oldest = partial(SpoolFile.oldest, kind=kind.value, most=_AT_ONCE, most_bytes=_BYTES_AT_ONCE, last=last)
+        while items := await self._asked(file, oldest):
             await self._written(file, items, write)
             done += len(items)
-        return done
+        return done, items is not None
 
     async def _written(self, file: SpoolFile, items: Sequence[Stored], write: Write) -> None:
         """Write items down together; when that fails for what they are, each half, until the bad ones stand alone."""

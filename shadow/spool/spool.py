@@ -7,8 +7,9 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -20,7 +21,7 @@ from shadow.observe.fail_points import reach
 from shadow.sealing.master import WrongSealingKey
 from shadow.sealing.vault import Vault
 from shadow.spool.encoding import Value, decode
-from shadow.spool.file import SUFFIX, SpoolFile
+from shadow.spool.file import DAMAGED, SUFFIX, SpoolFile, is_damage
 from shadow.store.rounds import Rounds
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ MOST_BYTES = 2048 * MIB
 _MOST_WAITING = 64 * MIB
 """Bytes that may wait in memory for the disk."""
 _TRIES = 3
+_RESCUED_AT_ONCE = 64
 
 
 class Kind(StrEnum):
@@ -97,6 +99,7 @@ class Spool:
         self._adopted: dict[Path, SpoolFile] = {}
         self._waiting = Standing(0, 0, 0)
         self._of_others = 0
+        self._damaged = 0
         self._in_memory = 0
         self._rounds: Rounds[_Item, None] = Rounds(self._write)
 
@@ -136,7 +139,13 @@ class Spool:
         with self._turn:
             if self._own is None:
                 self._own = self._made()
-            self._own.add(items)
+            try:
+                self._own.add(items)
+            except sqlite3.Error as error:
+                if not self._put_aside(self._own, error):
+                    raise
+                self._own = self._made()
+                self._own.add(items)
             waiting, size, refused = self._waiting
             self._waiting = Standing(waiting + len(items), size + sum(len(item.body) for item in items), refused)
 
@@ -166,15 +175,18 @@ class Spool:
             except FileNotFoundError:
                 continue
             except (sqlite3.Error, OSError) as error:
-                log.error("spool.unreadable", file=str(path), error=type(error).__name__)
+                if is_damage(error):
+                    _tell_damaged(path, 0)
+                else:
+                    log.error("spool.unreadable", file=str(path), error=type(error).__name__)
                 continue
             log.info("spool.adopted", file=str(path))
             self._adopted[path] = found
         self._of_others = of_others
+        self._damaged = sum(1 for _ in self.folder.glob(f"*{DAMAGED}"))
         self.measure()
         with self._turn:
-            own = [self._own] if self._own is not None else []
-        return [*self._adopted.values(), *own]
+            return self._held()
 
     def waiting(self, kind: Kind, of: type[Value]) -> list[Value]:
         """The items of a kind that wait, of this process and of those that are no more; of very many the newest.
@@ -186,18 +198,76 @@ class Spool:
             try:
                 bodies = file.newest(kind.value, _MOST_WAITING)
             except sqlite3.Error as error:
-                log.error("spool.unreadable", file=str(file.path), error=type(error).__name__)
+                self.failed(file, error)
                 continue
             for body in bodies:
                 with contextlib.suppress(WrongSealingKey, ValueError, TypeError, KeyError, AttributeError):
                     found.append(decode(of, self.opened(body)))
         return found
 
+    def failed(self, file: SpoolFile, error: sqlite3.Error) -> None:
+        """A file could not be read. One that is damaged is put aside, and what can still be read of it goes on in
+        another; any other is left for the next time. Blocking."""
+        with self._turn:
+            self._put_aside(file, error)
+
+    def _put_aside(self, file: SpoolFile, error: sqlite3.Error) -> bool:
+        """Whether the file is gone from here."""
+        if not is_damage(error):
+            log.error("spool.unreadable", file=str(file.path), error=type(error).__name__)
+            return False
+        if file is not self._own and self._adopted.get(file.path) is not file:
+            return True  # somebody else was first
+        try:
+            rescued, number = self._rescued(file.readable())
+            file.put_aside()
+        except (sqlite3.Error, OSError) as why:  # the disk is full, mostly: another time
+            log.error("spool.damaged_stays", file=str(file.path), error=type(why).__name__)
+            return False
+        if file is self._own:
+            self._own = None
+        self._adopted.pop(file.path, None)
+        if rescued is not None:
+            self._adopted[rescued.path] = rescued
+        self._damaged += 1
+        _tell_damaged(file.path, number)
+        return True
+
+    def _rescued(self, items: Iterable[tuple[str, bytes]]) -> tuple[SpoolFile | None, int]:
+        """A file of these items, and how many they are; None: there are none. Should the process end before the
+        damaged one is put aside, they are in both, which is harmless."""
+        made: SpoolFile | None = None
+        number = 0
+        left = iter(items)
+        try:
+            while batch := list(islice(left, _RESCUED_AT_ONCE)):
+                made = made or self._made()
+                made.add(batch)
+                number += len(batch)
+        except BaseException:
+            if made is not None:
+                made.close(remove=True)
+            raise
+        return made, number
+
     def measure(self) -> None:
         """Count what waits. Blocking."""
         with self._turn:
-            sizes = [file.size() for file in (*self._adopted.values(), *([self._own] if self._own else ()))]
+            sizes = []
+            for file in self._held():
+                try:
+                    sizes.append(file.size())
+                except sqlite3.Error as error:
+                    self._put_aside(file, error)
             self._waiting = Standing(*(sum(column) for column in zip(*sizes, strict=True))) if sizes else _EMPTY
+
+    def _held(self) -> list[SpoolFile]:
+        return [*self._adopted.values(), *([self._own] if self._own is not None else ())]
+
+    @property
+    def damaged(self) -> int:
+        """Files in the folder that were put aside."""
+        return self._damaged
 
     @property
     def standing(self) -> Standing:
@@ -207,13 +277,18 @@ class Spool:
     def drop_empty(self) -> None:
         """Remove files in which nothing is left. Blocking."""
         with self._turn:
-            for path, file in list(self._adopted.items()):
-                if _is_empty(file):
-                    file.close(remove=True)
-                    del self._adopted[path]
-            if self._own is not None and _is_empty(self._own):
-                self._own.close(remove=True)
-                self._own = None
+            for file in self._held():
+                try:
+                    if not _is_empty(file):
+                        continue
+                except sqlite3.Error as error:
+                    self._put_aside(file, error)
+                    continue
+                file.close(remove=True)
+                if file is self._own:
+                    self._own = None
+                else:
+                    del self._adopted[file.path]
         self.measure()
 
     def opened(self, body: bytes) -> bytes:
@@ -226,13 +301,22 @@ class Spool:
 
     def _let_go(self) -> None:
         with self._turn:
-            for file in (*self._adopted.values(), *([self._own] if self._own else ())):
-                file.close(remove=_is_empty(file))
+            for file in self._held():
+                is_empty = False
+                with contextlib.suppress(sqlite3.Error):
+                    is_empty = _is_empty(file)
+                file.close(remove=is_empty)
             self._adopted.clear()
             self._own = None
 
 
 _EMPTY = Standing(0, 0, 0)
+
+
+def _tell_damaged(path: Path, rescued: int) -> None:
+    log.error(
+        "spool.damaged", file=str(path.with_suffix(DAMAGED)), rescued=rescued, hint="the file stays, to be looked at"
+    )
 
 
 def _is_empty(file: SpoolFile) -> bool:

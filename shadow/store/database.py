@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,11 @@ log = structlog.get_logger(__name__)
 
 MIGRATION_LOCK = 0x5AD0
 """Advisory lock under which one process at a time migrates and makes partitions."""
+MIGRATION_LOCK_MS = 2000
+"""How long a migration waits for a table that is in use. Meanwhile all others wait behind it, the doors among them."""
+MIGRATION_ATTEMPTS = 200
+MIGRATION_PAUSE = 3.0
+"""Seconds until it tries again: a quarter of an hour in all."""
 
 _RECONNECT_SECONDS = 5.0
 _LINE = {
@@ -307,13 +313,21 @@ class Database:
         """Migrate to the newest schema and make the partitions; any number of processes may do it at once."""
         async with self._alone() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            try:
-                await asyncio.to_thread(migrate, self.direct_url)
-            except DBAPIError as error:
-                raise error.orig or error from error  # whether the database is away tells psycopg's own
+            await self._migrate()
             await ensure_partitions(connection, datetime.now(UTC))
         self.held = False
         log.info("store.ready")
+
+    async def _migrate(self) -> None:
+        for attempt in itertools.count(1):
+            try:
+                await asyncio.to_thread(migrate, self.direct_url)
+                return
+            except DBAPIError as error:
+                if not isinstance(error.orig, psycopg.errors.LockNotAvailable) or attempt == MIGRATION_ATTEMPTS:
+                    raise error.orig or error from error  # whether the database is away tells psycopg's own
+            log.warning("store.migration_waits", attempt=attempt, of=MIGRATION_ATTEMPTS)
+            await asyncio.sleep(MIGRATION_PAUSE)
 
     async def answers(self, within: float) -> bool:
         """Whether it is there and can be written to, as far as can be learned in so many seconds."""
@@ -349,9 +363,14 @@ def alembic_config(url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(resources.files("shadow.store") / "migrations").replace("%", "%%"))
     config.attributes["url"] = _sqlalchemy_url(url)
+    config.attributes["lock_timeout"] = MIGRATION_LOCK_MS
     return config
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest revision. The caller holds the lock."""
+    """Bring the schema to the newest revision, or change nothing. The caller holds the lock.
+
+    Raises:
+        DBAPIError: of LockNotAvailable where a table was in use for longer than `MIGRATION_LOCK_MS`.
+    """
     command.upgrade(alembic_config(url), "head")

@@ -52,18 +52,38 @@ class FleetProcess:
             )
         # All at once: each of them would migrate.
         await asyncio.gather(*(child.start() for child in self._children), self._balancer.start())
-        await asyncio.gather(*(self._ready(port) for port in (*self.controls, *self._workers)))
+        await asyncio.gather(
+            *(self._ready(port) for port in (*self.controls, *self._workers)),
+            *(self._ready(port, "/healthz") for port in self.fronts),
+        )
+
+    async def away(self) -> str:
+        """The fronts that take no connections, and why that may be; empty: all do.
+
+        The balancer passes over them, so that whoever asks it would not notice.
+        """
+        found = []
+        for number, port in enumerate(self.fronts):
+            try:
+                _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError as error:
+                child = self._children[2 * number]
+                state = child.process.returncode if child.process is not None else "never started"
+                found.append(f"front {number} ({port}): {error}; its process: {state}\n{child.tail(30)}")
+            else:
+                writer.close()
+        return "\n".join(found)
 
     def _child(self, verb: str, number: int, environment: dict[str, str], *ports: str) -> Child:
         name = f"{verb}-{number}"
         folder = ("--catalogue", str(self._catalogue), "--data", str(self._folder / name))
         return Child("shadow", (verb, *folder, *ports), self._folder / f"{name}.log", {**os.environ, **environment})
 
-    async def _ready(self, port: int) -> None:
+    async def _ready(self, port: int, path: str = "/readyz") -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             for _ in range(int(START_SECONDS / 0.1)):
                 try:
-                    if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                    if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code == 200:
                         return
                 except httpx.TransportError:
                     pass

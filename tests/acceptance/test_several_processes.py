@@ -56,6 +56,7 @@ async def moved(players: Cast, fleet: FleetProcess) -> None:
         answer = await client.post(f"http://127.0.0.1:{fleet.controls[0]}/v1/phases/{task}", json=route)
         assert answer.status_code == 200, answer.text
         await asyncio.sleep(LEAD.total_seconds() + 1.5)
+        assert await fleet.away() == "", "a process that is told to stop closes its front first, and its control last"
         seen = [await phases(client, port) for port in fleet.controls]
         assert seen[1:] == seen[:-1]
         for number, port in enumerate(fleet.fronts):
@@ -79,6 +80,7 @@ async def test_any_number_of_processes_shares_one_database(pooled: bool, monkeyp
         fleet: Any = players.service
         sent = await players.produce(players.plan, Silent())
         assert all(action.acknowledged for action in sent)
+        assert await fleet.away() == ""
         findings = await players.findings(players.plan, Silent())
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             books: dict[str, Any] = (await client.get(f"{players.stage.urls.app}/books")).json()
@@ -86,6 +88,7 @@ async def test_any_number_of_processes_shares_one_database(pooled: bool, monkeyp
                 (await client.get(f"http://127.0.0.1:{port}/metrics")).text.count("shadow_accept_seconds_count")
                 for port in fleet.controls
             ]
+        assert await fleet.away() == ""
         (counted,) = await rows(players.database_url, _COUNTED)
         assert await rows(players.database_url, _TWICE) == [(0,)]
         await moved(players, fleet)

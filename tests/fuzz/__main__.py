@@ -35,7 +35,7 @@ MODULES = {
         ),
         "workers",
     ),
-    **dict.fromkeys(("jsonpath", "expressions", "ledgers"), "judging"),
+    **dict.fromkeys(("jsonpath", "expressions", "ledgers", "regular-expressions"), "judging"),
     **dict.fromkeys(
         ("paths", "traceparent", "sql-statements", "catalogue", "spooled-items", "business-keys"), "inside"
     ),

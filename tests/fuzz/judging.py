@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import atheris
 import orjson
 
 from comparators import JSON, Effect, IgnoreRule, Judgement, Ledger, Outcome, Rules, Verdict, judge
 from comparators.path import find
 from comparators.path import parse as parse_path
+from comparators.regular import NotRegular, Regular
 from comparators.rules import MoneyRule, TimestampRule
 from shadow.catalogue.expressions import Document, ExpressionError, MappingFailed
 from shadow.catalogue.expressions import compile as compile_expression
@@ -41,6 +44,22 @@ def _paths(data: bytes) -> None:
     except ValueError:
         return
     assert all(isinstance(parts, tuple) for parts, _value in found)
+
+
+def _regular(data: bytes) -> None:
+    """What is taken means what it means in Python. Texts are short, as Python's engine may take long."""
+    expression, _, rest = data.decode(errors="replace").partition("\0")
+    try:
+        made = Regular(expression, memory=1 << 18)
+    except NotRegular:
+        return
+    text = rest[:12]
+    newer = any(ord(character) > 0x500 for character in expression + text)  # which the two know of other versions
+    if len(expression) > 24 or newer or "$" in expression or "i" in expression:
+        made.takes(rest)  # might take Python long, or says a little another thing
+        return
+    pythons = re.compile(expression)
+    assert made.takes(text) == (pythons.fullmatch(text) is not None), (expression, text)
 
 
 def _expressions(data: bytes) -> None:
@@ -193,6 +212,27 @@ HARNESSES = [
             b'"value"',
             b'"build"',
             b"header:",
+        ],
+    ),
+    Harness(
+        "regular-expressions",
+        _regular,
+        [rb"v\d+\.\d+" + b"\0v1.2", b"[]a-z]{,2}\0]a", rb"(?P<n>\w+)-[\s\x41]" + b"\0ab- ", b"(?s:a|b)*?.\0ab\n"],
+        [
+            b"(?:",
+            b"(?s)",
+            b"(?m)",
+            b"{,",
+            b"{1,2}",
+            b"[^",
+            b"[]",
+            rb"\W",
+            rb"\Z",
+            rb"\u00e9",
+            b"*?",
+            b"++",
+            b"(?=",
+            b"|",
         ],
     ),
     Harness("ledgers", _judge, [bytes(64), bytes(range(256)), b"\xff" * 200]),

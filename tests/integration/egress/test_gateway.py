@@ -6,15 +6,21 @@ import asyncio
 import base64
 import gzip
 import time
+from uuid import UUID
 
 import orjson
 import pytest
 
 from shadow.catalogue.model import Side
 from shadow.causes.parents import Told, known_parents
-from tests.integration.egress.world import World
+from shadow.egress import containing
+from shadow.egress.calls import Answered, Call, Item
+from shadow.egress.journal import CATCH_UP_SECONDS
+from shadow.egress.twin import Asked, Found
+from tests.integration.egress.world import World, until
 
 LEGACY, CANDIDATE = Side.LEGACY, Side.CANDIDATE
+WAITS = {"x-shadow-accepts": "wait"}
 
 
 async def test_a_call_with_authority_reaches_the_target_with_the_real_credential_and_nothing_of_ours(
@@ -172,8 +178,26 @@ async def test_who_accepts_a_wait_is_asked_to_come_back(world: World) -> None:
     twins = await world.twins("digest")
     answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers={"x-shadow-accepts": "wait"})
     assert (answer.status_code, answer.headers["x-shadow-gateway"]) == (425, "wait")
-    assert int(answer.headers["retry-after"]) >= 1
     assert await world.effects() == []
+    # A run has few attempts: they last through half a minute.
+    waits = [
+        int((await twins.call(CANDIDATE, attempt=attempt, json={}, headers=WAITS)).headers["retry-after"])
+        for attempt in (1, 2, 3, 4, 50)
+    ]
+    assert waits == [2, 4, 8, 16, 30]
+
+
+async def test_a_call_without_a_counterpart_waits_while_its_twins_may_lie_in_a_spool(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = await world.twins()
+    await twins.finish(LEGACY)
+    journal = world.gateway.journal
+    monkeypatch.setattr(journal, "_back_at", time.monotonic())
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers=WAITS)).status_code == 425
+    monkeypatch.setattr(journal, "_back_at", time.monotonic() - CATCH_UP_SECONDS)
+    answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers=WAITS)
+    assert answer.headers["x-shadow-gateway"] == "stub"
 
 
 async def test_a_call_of_a_run_whose_twin_has_ended_does_not_wait(world: World) -> None:
@@ -336,6 +360,62 @@ async def test_a_worker_that_leaves_takes_its_call_with_it_and_the_intent_stays(
     await asyncio.gather(call, return_exceptions=True)
     await asyncio.sleep(0.2)
     assert await world.effects() == [("legacy", "POST /v1/transfers", "forward", None, "wd_1")]
+
+
+@pytest.mark.parametrize(("slow", "status", "calls"), [(Call, 503, 0), (Answered, 201, 1)])
+async def test_a_worker_that_leaves_while_something_is_written_down_leaves_no_call_without_an_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch, slow: type[Item], status: int, calls: int
+) -> None:
+    """Before its call leaves nothing was done, and the ledger says so; after it what the target said is kept."""
+    twins = await world.twins()
+    log, reached, goes_on = world.gateway.journal._calls, asyncio.Event(), asyncio.Event()
+    write = log.write
+
+    async def slowly(item: Item) -> None:
+        writing = asyncio.ensure_future(write(item))  # it is on its way to the disk, whoever waits for it
+        if isinstance(item, slow) and not reached.is_set():
+            reached.set()
+            await goes_on.wait()
+        await writing
+
+    monkeypatch.setattr(log, "write", slowly)
+    call = asyncio.create_task(twins.call(LEGACY, json={"requestId": "wd_1"}))
+    await reached.wait()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+    async def kept() -> bool:
+        return await world.effects() == [("legacy", "POST /v1/transfers", "forward", status, "wd_1")]
+
+    await until(kept)
+    assert len(world.books.calls) == calls
+    # whoever does the same without authority is told the same
+    await twins.finish(LEGACY)
+    answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"})
+    assert (answer.status_code, answer.headers["x-shadow-gateway"]) == (status, "replay")
+
+
+async def test_one_slow_look_at_the_database_is_not_taken_for_its_absence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_1"})
+    await twins.finish(LEGACY)
+    monkeypatch.setattr(containing, "DATABASE_SECONDS", 0.0)  # whatever fails has taken as long
+    look, failures = world.gateway.containing._twins.look, [TimeoutError()]
+
+    async def slow(asked: Asked, made: UUID) -> Found:
+        if failures:
+            raise failures.pop()
+        return await look(asked, made)
+
+    monkeypatch.setattr(world.gateway.containing._twins, "look", slow)
+    answer = await twins.call(CANDIDATE, json={"requestId": "wd_1"})
+    assert (answer.headers["x-shadow-gateway"], world.gateway.journal.away) == ("replay", False)
+    # two in a row are
+    failures[:] = [TimeoutError(), TimeoutError()]
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_2"})).headers["x-shadow-gateway"] == "stub"
+    assert world.gateway.journal.away
 
 
 async def test_many_at_once_each_get_their_own(world: World) -> None:

@@ -20,7 +20,7 @@ from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.egress.gateway import Gateway
 from shadow.egress.keys import issue
-from shadow.egress.mail_relay import MailRelay
+from shadow.egress.mail_relay import MailRelay, NotSent
 from shadow.egress.smtp_sink import SmtpSink
 from shadow.platforms.client import carrying_client
 from shadow.spool.replay import spooling
@@ -438,6 +438,15 @@ async def test_a_credential_is_not_sent_in_clear_to_a_public_server() -> None:
     relay = MailRelay(catalogue(text))
     with pytest.raises(Exception, match="is not public"):
         await relay.relay("mail", "a@b", ["c@d"], b"")
+
+
+async def test_a_server_that_offers_no_tls_gets_nothing_where_the_catalogue_says_how_it_is_known(
+    receiver: tuple[Receiver, int],
+) -> None:
+    relay = MailRelay(catalogue(MAIL.format(port=receiver[1]) + "    tls: {minimum_version: '1.3'}\n"))
+    with pytest.raises(NotSent, match="offers no TLS"):
+        await relay.relay("mail", "a@b", ["c@d"], b"Subject: x\r\n\r\n")
+    assert (receiver[0].received, receiver[0].logins) == ([], [])
 
 
 @pytest.mark.parametrize("credential", ["{header: authorization, secret: 'a:b'}", "{secret: nocolon}"])

@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
+import pytest
 
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
+from shadow.egress.calls import Item
 from shadow.judge.loop import JudgeLoop
 from shadow.store import codec
 from tests.integration.egress.world import Twins, World
@@ -177,6 +179,29 @@ async def test_what_a_run_read_is_never_taken_for_its_own(world: World) -> None:
         assert verdict == expected, paths
 
 
+async def test_a_run_that_was_refused_what_was_written_down_too_late_is_not_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its twin's call lay in the spool of a process that had died: what follows from the refusal is no difference."""
+    twins, log = await world.twins(), world.gateway.journal._calls
+    write, late = log.write, list[Item]()
+
+    async def kept_back(item: Item) -> None:
+        late.append(item)
+
+    monkeypatch.setattr(log, "write", kept_back)
+    assert (await twins.call(LEGACY, "GET", "pay/v1/transfers/1")).status_code == 200
+    await _finished(twins, LEGACY)
+    monkeypatch.setattr(log, "write", write)
+    assert (await twins.call(CANDIDATE, "GET", "pay/v1/transfers/1")).status_code == 403
+    await _finished(twins, CANDIDATE)
+    await world.execute("UPDATE runs SET status = 'failed' WHERE id = %s", twins.run(CANDIDATE))
+    for item in late:
+        await log.write(item)
+    assert await verdict_of(twins, "unanswered: its twin's answer to GET /v1/transfers/{id} at pay was known too late")
+    assert await world.rows("SELECT verdict, difference_count FROM pairs") == [("not_comparable", 0)]
+
+
 async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list[str]]:
     """The verdict on two runs that each made one call, and the paths of the differences."""
     twins = await world.twins()
@@ -185,7 +210,7 @@ async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list
     return await verdict_of(twins)
 
 
-async def verdict_of(twins: Twins) -> tuple[str, list[str]]:
+async def verdict_of(twins: Twins, why: str | None = None) -> tuple[str, list[str]]:
     """The verdict on two runs that have ended, and the paths of the differences."""
     world = twins.world
     empty = codec.encode_evidence(b"{}", codec.UNTAGGED)
@@ -198,7 +223,7 @@ async def verdict_of(twins: Twins) -> tuple[str, list[str]]:
     while (await judge.once(later)).judged == 0:
         later += timedelta(hours=1)
     ((verdict, reason),) = await world.rows("SELECT verdict, reason FROM pairs WHERE id = %s", twins.pair)
-    assert reason is None
+    assert reason == why
     rows = await world.rows("SELECT path FROM differences WHERE pair_id = %s ORDER BY path", twins.pair)
     return verdict, [row[0] for row in rows]
 

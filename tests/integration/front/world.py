@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -14,7 +15,9 @@ from api.front.application import FrontApp
 from api.front.reports import PREFIX, worker_app
 from api.front.services import FrontServices
 from api.front.straight import Straight
+from benchmarks.chaos.line import Line
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.serving import Served
 from sandbox.trigger_dev.server import PretendTriggerDev
 from shadow.catalogue import ResolvedCatalogue, parse
@@ -128,6 +131,8 @@ class World:
     requests: list[httpx.Request]
     """What the listener sent on, in order."""
     replay: SpoolReplay | None = None
+    lines: dict[str, Line] = field(default_factory=dict)
+    """To the platforms, where there are any."""
 
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What is stored, once what the answers so far have left to do is done."""
@@ -165,10 +170,11 @@ def states(rows: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 @asynccontextmanager
-async def world_of(database: Database, spool: Path | None = None) -> AsyncIterator[World]:
+async def world_of(database: Database, spool: Path | None = None, *, lined: bool = False) -> AsyncIterator[World]:
     """Start all of it over that database; it stops with the block.
 
     Args:
+        lined: the platforms are reached by lines that can misbehave.
         spool: the folder where it spools while the database is away; None: it does not.
     """
     async with AsyncExitStack() as stack:
@@ -179,9 +185,13 @@ async def world_of(database: Database, spool: Path | None = None) -> AsyncIterat
         inngest_served = await stack.enter_async_context(Served(inngest.app))
         app = App()
         app_served = await stack.enter_async_context(Served(app))
-        text = CATALOGUE.format(
-            trigger=trigger.url, inngest=inngest_served.url, app=app_served.url, producer=PRODUCER, worker=WORKER
-        )
+        urls = {"trigger": trigger.url, "inngest": inngest_served.url, "app": app_served.url}
+        lines = {name: Line(free_port(), urlsplit(url)) for name, url in urls.items()} if lined else {}
+        for line in lines.values():
+            await line.start()
+            stack.push_async_callback(line.stop)
+        urls |= {name: line.url for name, line in lines.items()}
+        text = CATALOGUE.format(**urls, producer=PRODUCER, worker=WORKER)
         catalogue = parse(text, "front.yaml", {})
         replay = await stack.enter_async_context(spooling(spool, database)) if spool is not None else None
         intake = Intake(database, replay.spool if replay is not None else None)
@@ -212,4 +222,6 @@ async def world_of(database: Database, spool: Path | None = None) -> AsyncIterat
         stack.push_async_callback(services.afterwards.finish)
         front = await stack.enter_async_context(Served(FrontApp(services)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=front.url, timeout=30))
-        yield World(client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests, replay)
+        yield World(
+            client, front.url, database, catalogue, trigger, inngest, app, routing, services, requests, replay, lines
+        )

@@ -213,15 +213,21 @@ async def test_an_event_the_database_refuses_fails_its_own_caller_only(intake: I
         {"dedupe": DedupeKey("s", "k", timedelta(days=99_999_999))},  # ends after the last year there is
         {"tenant": "\ud800"},  # half a character
         {},
+        {"name": "a\x00b"},  # in what events of a kind share
+        {"source": "\ud800"},
+        {},
     ]
     results = await asyncio.gather(
         *(intake.accept([arrival(number, **change)]) for number, change in enumerate(changes)), return_exceptions=True
     )
     assert [isinstance(result, Exception) for result in results] == [bool(change) for change in changes]
-    assert await rows(database, "SELECT external_id FROM events ORDER BY id") == [
+    await intake.accept([arrival(9)])  # nor those that come later
+    assert await rows(database, "SELECT external_id FROM events ORDER BY external_id") == [
         ("delivery-0",),
         ("delivery-2",),
         ("delivery-5",),
+        ("delivery-8",),
+        ("delivery-9",),
     ]
 
 

@@ -11,14 +11,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+import httpx
 import orjson
+import pytest
 
+from benchmarks.chaos.line import Line, Manner
 from shadow.catalogue import ResolvedTask
 from shadow.model.ids import Seed, new_id
 from shadow.outcomes.outcome import Status
-from shadow.outcomes.reader import Awaited, Reader
+from shadow.outcomes.reader import AskedToWait, Awaited, Reader
 from shadow.platforms.adapter import Adapter, Delivered, Delivery, Failed, Result, Throttled
+from shadow.platforms.client import TooLarge
 from shadow.platforms.event import EventRow
+from shadow.platforms.inngest_api import Refused
+from shadow.platforms.trigger_api import Refused as TriggerRefused
 from tests.unit.shadow.outcomes.reading import read_all
 
 
@@ -30,6 +36,10 @@ class Subject(Protocol):
     """A task that runs there and returns `{"done": ...}`."""
     seeded: bool
     """Whether deliveries carry a seed instead of a task."""
+    line: Line
+    """Between the adapter and the platform."""
+    tells: bool
+    """Whether the body of an answer says what became of a delivery; else its status alone does."""
 
     def started(self) -> int:
         """How many runs there are, or requests that were taken."""
@@ -158,6 +168,51 @@ class Conformance:
             (result,) = await self.deliver(subject, [self.delivery(subject)])
         assert isinstance(result, Failed)
 
+    @pytest.mark.parametrize("manner", [manner for manner in Manner if manner is not Manner.PASS])
+    async def test_no_answer_of_a_platform_loses_a_delivery_or_makes_it_twice(
+        self, subject: Subject, manner: Manner
+    ) -> None:
+        """Whatever comes in the platform's place: it is tried again, and has started one run when it is over."""
+        lies = manner in (Manner.LIE, Manner.PAGE, Manner.SHAPE)
+        deliveries = [self.delivery(subject, number) for number in range(3)]
+        subject.line.behave(manner)
+        async with asyncio.timeout(10):
+            results = await self.deliver(subject, deliveries)
+        if lies and not subject.tells:
+            return  # its status is its word
+        expected = {Manner.SLOW: Delivered, Manner.BUSY: Throttled}.get(manner, Failed)
+        assert all(isinstance(result, expected) for result in results), results
+        if expected is Delivered:
+            assert subject.started() == 3
+            return
+        subject.line.behave(Manner.PASS)
+        again = [self.delivery(subject, number, attempt=2) for number in range(3)]
+        assert all(isinstance(result, Delivered) for result in await self.deliver(subject, again))
+        assert subject.started() == 3
+
+    @pytest.mark.parametrize("manner", [manner for manner in Manner if manner is not Manner.PASS])
+    async def test_no_answer_of_a_platform_ends_a_run(self, subject: Subject, manner: Manner) -> None:
+        """Until it says how the run ended, nobody takes it for ended; afterwards it is read as ever."""
+        reader = subject.reader()
+        if reader is None:
+            return  # reported at /shadow/runs
+        (result,) = await self.deliver(subject, [delivery := self.delivery(subject)])
+        assert isinstance(result, Delivered)
+        await subject.settled()
+        awaited = _awaited(subject, delivery, result)
+        subject.line.behave(manner)
+        try:
+            async with asyncio.timeout(15):
+                found = await read_all(reader, [awaited])
+        except (httpx.HTTPError, TimeoutError, TooLarge, Refused, TriggerRefused, AskedToWait):
+            found = []
+        if not found or manner is not Manner.SLOW:
+            assert found == []
+            subject.line.behave(Manner.PASS)
+            found = await read_all(reader, [awaited])
+        (outcome,) = found
+        assert outcome.status is Status.COMPLETED
+
     async def test_how_a_run_ended_can_be_read(self, subject: Subject) -> None:
         reader = subject.reader()
         if reader is None:
@@ -166,19 +221,23 @@ class Conformance:
         (result,) = await self.deliver(subject, [delivery])
         assert isinstance(result, Delivered)
         await subject.settled()
-        awaited = Awaited(
-            id=new_id(),
-            task=subject.task.id,
-            platform_run_id=result.platform_run_id,
-            polls=0,
-            event_id=delivery.event.delivery_id,
-            event_name=delivery.event.name,
-            upstream_id=result.upstream_id,
-            accepted_at=delivery.event.accepted_at,
-            starts_at=delivery.event.accepted_at,
-        )
+        awaited = _awaited(subject, delivery, result)
         (outcome,) = await read_all(reader, [awaited])
         assert outcome.status is Status.COMPLETED
         assert outcome.asked_for == awaited.id
         assert b"done" in (outcome.output or b"")
         assert outcome.finished_at is not None
+
+
+def _awaited(subject: Subject, delivery: Delivery, result: Delivered) -> Awaited:
+    return Awaited(
+        id=new_id(),
+        task=subject.task.id,
+        platform_run_id=result.platform_run_id,
+        polls=0,
+        event_id=delivery.event.delivery_id,
+        event_name=delivery.event.name,
+        upstream_id=result.upstream_id,
+        accepted_at=delivery.event.accepted_at,
+        starts_at=delivery.event.accepted_at,
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from benchmarks.chaos.line import Line
 from sandbox.inngest import PretendInngest
+from sandbox.ports import free_port
 from sandbox.trigger_dev import PretendTriggerDev
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask, parse
 from shadow.outcomes.collector import reader_of
@@ -28,13 +32,26 @@ def _catalogue(**urls: str) -> ResolvedCatalogue:
     return parse(CATALOGUE.format(**(known | urls), secret=SECRET), "conformance.yaml", {})
 
 
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[Line]:
+    """A line that leads there."""
+    line = Line(free_port(), urlsplit(url))
+    await line.start()
+    try:
+        yield line
+    finally:
+        await line.stop()
+
+
 @dataclass
 class _Trigger:
     adapter: Adapter
     task: ResolvedTask
     catalogue: ResolvedCatalogue
     pretend: PretendTriggerDev
+    line: Line
     seeded: bool = False
+    tells: bool = True
 
     def started(self) -> int:
         return len(self.pretend.runs())
@@ -63,10 +80,10 @@ class TestTriggerDev(Conformance):
 
         pretend = PretendTriggerDev(secret_keys=[SECRET])
         pretend.task("sync-order", done)
-        async with pretend, carrying_client() as http:
-            catalogue = _catalogue(trigger=pretend.url)
+        async with pretend, line_to(pretend.url) as line, carrying_client() as http:
+            catalogue = _catalogue(trigger=line.url)
             adapter = adapters(catalogue, http)["trigger"]
-            yield _Trigger(adapter, catalogue.tasks["sync-order"], catalogue, pretend)
+            yield _Trigger(adapter, catalogue.tasks["sync-order"], catalogue, pretend, line)
 
 
 @dataclass
@@ -76,7 +93,9 @@ class _Inngest:
     catalogue: ResolvedCatalogue
     pretend: PretendInngest
     hanging: dict[str, bool]
+    line: Line
     seeded: bool = True
+    tells: bool = True
 
     def started(self) -> int:
         return sum(run.function_id == "shop-pay-out" for run in self.pretend.runs())
@@ -112,13 +131,14 @@ class TestInngest(Conformance):
         async with (
             pretend,
             served(gate) as url,
+            line_to(url) as line,
             served(functions(url)) as app,
             carrying_client() as http,
         ):
             await pretend.sync(f"{app}/api/inngest")
-            catalogue = _catalogue(inngest=url)
+            catalogue = _catalogue(inngest=line.url)
             adapter = adapters(catalogue, http)["inngest"]
-            yield _Inngest(adapter, catalogue.tasks["pay-out"], catalogue, pretend, hanging)
+            yield _Inngest(adapter, catalogue.tasks["pay-out"], catalogue, pretend, hanging, line)
 
 
 @dataclass
@@ -127,11 +147,13 @@ class _Endpoint:
 
     task: ResolvedTask
     adapter: Adapter
+    line: Line
     taken: set[str] = field(default_factory=set)
     losing: int = 0
     throttled: int = 0
     hanging: bool = False
     seeded: bool = False
+    tells: bool = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -172,9 +194,9 @@ class TestHttpEndpoint(Conformance):
     async def subject(self) -> AsyncIterator[_Endpoint]:
         task = _catalogue().tasks["sync-order"]
         async with carrying_client() as http:
-            endpoint = _Endpoint(task, _unserved(http))
-            async with served(endpoint) as url:
-                endpoint.adapter = adapters(_catalogue(app=url), http)["app"]
+            endpoint = _Endpoint(task, _unserved(http), Line(free_port(), urlsplit("http://127.0.0.1:9")))
+            async with served(endpoint) as url, line_to(url) as endpoint.line:
+                endpoint.adapter = adapters(_catalogue(app=endpoint.line.url), http)["app"]
                 yield endpoint
 
 

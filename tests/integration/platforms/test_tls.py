@@ -13,6 +13,7 @@ from shadow.catalogue import CatalogueError, ResolvedCatalogue, parse
 from shadow.catalogue.tls_settings import Tls
 from shadow.platforms.client import carrying_client
 from shadow.platforms.tls import TlsFiles, check, context_of, contexts
+from shadow.platforms.transport import origin
 from tests.integration.platforms.test_transport import Authority, tls_server
 
 CATALOGUE = """
@@ -54,6 +55,12 @@ async def test_a_platform_is_verified_against_its_own_authority(authority: Autho
         async with carrying_client(tls_of=contexts(catalogue("{}", url))) as http:
             with pytest.raises(httpx.ConnectError):
                 await http.get(url)
+
+
+def test_settings_are_found_by_the_name_that_is_connected_to_whatever_its_letters(authority: Authority) -> None:
+    own = contexts(catalogue(f"{{ca: {authority.file}}}", "https://Bücher.example"))
+    assert list(own) == [("xn--bcher-kva.example", 443)]
+    assert origin(httpx.URL("https://Bücher.example")).tls == "xn--bcher-kva.example"
 
 
 async def test_a_certificate_of_its_own_is_shown(authority: Authority) -> None:

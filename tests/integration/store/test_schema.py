@@ -8,15 +8,19 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.schema import SchemaItem
+from structlog.testing import capture_logs
 
 from shadow.store import embedded
-from shadow.store.database import Database, Work
+from shadow.store.database import Database, Work, alembic_config
 from shadow.store.partitions import months
 from shadow.store.tables import PARTITIONED, metadata
 
@@ -62,6 +66,36 @@ async def test_processes_that_start_at_once_migrate_once(postgres_url: str, data
     await asyncio.gather(*(database.prepare() for database in databases))
     for database in databases:
         await database.close()
+
+
+async def test_nobody_waits_behind_a_migration_that_waits_for_a_table(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that reads a table for an hour may hold a migration up, and not the doors."""
+    monkeypatch.setattr("shadow.store.database.MIGRATION_LOCK_MS", 100)
+    monkeypatch.setattr("shadow.store.database.MIGRATION_PAUSE", 0.2)
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("CREATE DATABASE migrated_while_read")
+    url = urlsplit(postgres_url)._replace(path="/migrated_while_read").geturl()
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "0006")
+    database = Database(url)
+    with psycopg.connect(url) as backup, psycopg.connect(url, autocommit=True) as door:
+        backup.execute("LOCK TABLE bodies IN ACCESS SHARE MODE")
+        with capture_logs() as logs:
+            preparing = asyncio.create_task(database.prepare())
+            async with asyncio.timeout(30):
+                while [line["event"] for line in logs].count("store.migration_waits") < 2:
+                    await asyncio.sleep(0.01)
+                    assert not preparing.done()
+        door.execute("SET lock_timeout = '20s'")
+        door.execute("DELETE FROM bodies")
+        assert not preparing.done()
+        backup.rollback()
+        await preparing
+        row = door.execute("SELECT version_num FROM alembic_version").fetchone()
+    await database.close()
+    assert row is not None
+    assert row[0] > "0006"
 
 
 def test_the_embedded_server_opens_no_folder_to_others(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from api.control import examples
 from dashboards.generated import BOARDS, FOLDER, GRAFANA, contents
 from dashboards.panels import DATASOURCE
 from shadow.observe import metrics
+from shadow.observe.durations import Durations
 from shadow.reports.figures import GAUGES
 
 FILES: dict[str, dict[str, Any]] = {name: json.loads((GRAFANA / f"{name}.json").read_text()) for name in BOARDS}
@@ -43,6 +44,9 @@ def exposed() -> dict[str, set[str]]:
             found[f"{metric._name}_bucket"] = {*metric._labelnames, "le"}
             for suffix in ("_sum", "_count"):
                 found[metric._name + suffix] = set(metric._labelnames)
+        elif isinstance(metric, Durations):
+            found[f"{metric.name}_bucket"] = {metric.label, "le"}
+            found |= {f"{metric.name}_{suffix}": {metric.label} for suffix in ("sum", "count")}
     return found
 
 

@@ -58,6 +58,7 @@ THROTTLED = 'shadow_deliveries_total{side="legacy",platform="trigger",result="%s
 TICK = 'shadow_ticks_missed_total{task="pay",side="candidate"}'
 GIVEN_UP = 'shadow_notices_sent_total{channel="ops",result="given_up"}'
 SENT = 'shadow_notices_sent_total{channel="ops",result="failed"}'
+DAMAGED, REFUSED = 'shadow_spool_damaged_files{instance="serve"}', 'shadow_spool_refused{instance="serve"}'
 SERVE, PARITY = UP
 PAY = {"task": "pay"}
 CRITICAL, WARNING, INFO = {"severity": "critical"}, {"severity": "warning"}, {"severity": "info"}
@@ -177,6 +178,11 @@ CASES = (
     Case("ShadowNoticeGivenUp", "of the first", {GIVEN_UP: "_x9 1x600"}, 11, ({"channel": "ops", **WARNING},)),
     Case("ShadowNoticeGivenUp", "silent of old ones", {GIVEN_UP: "1x600"}, 120),
     Case("ShadowNoticeGivenUp", "silent of what is tried again", {SENT: "0+1x600"}, 120),
+    Case("ShadowSpoolDamaged", "at once", {DAMAGED: "0x9 1x600"}, 11, ({"instance": "serve", **CRITICAL},)),
+    Case("ShadowSpoolDamaged", "silent of none", {DAMAGED: "0x600"}, 60),
+    Case("ShadowSpoolRefused", "after a while", {REFUSED: "2x600"}, 6, ({"instance": "serve", **WARNING},)),
+    Case("ShadowSpoolRefused", "silent of none", {REFUSED: "0x600"}, 60),
+    Case("ShadowSpoolRefused", "silent of what is taken in the end", {REFUSED: "2x2 0x600"}, 20),
     Case(
         "ShadowTargetDown",
         "of a process that does not answer",

@@ -31,9 +31,9 @@ def test_events_of_one_kind_share_a_template_and_others_get_their_own() -> None:
         replace(ARRIVAL, decision=None),
         replace(ARRIVAL, descent=Descent(Side.LEGACY, (Side.LEGACY,))),
     ]
-    numbers = [kinds.of(one).template for one in (ARRIVAL, *others)]
+    numbers = [kinds.learn(one).template for one in (ARRIVAL, *others)]
     assert numbers == list(range(8))
-    assert [kinds.of(replace(one, data=b"[]", tenant="acme")).template for one in (ARRIVAL, *others)] == numbers
+    assert [kinds.learn(replace(one, data=b"[]", tenant="acme")).template for one in (ARRIVAL, *others)] == numbers
     assert [kinds.door(number) for number in (0, 1, 2)] == [
         (Door.WEBHOOK, "shop"),
         (Door.WEBHOOK, "other"),
@@ -43,7 +43,7 @@ def test_events_of_one_kind_share_a_template_and_others_get_their_own() -> None:
 
 def test_equal_plans_share_a_number_whichever_tuple_they_came_in() -> None:
     kinds = Kinds()
-    told = [kinds.of(plans(*some)) for some in ((LEGACY, CANDIDATE), (CANDIDATE, replace(LEGACY)), ())]
+    told = [kinds.learn(plans(*some)) for some in ((LEGACY, CANDIDATE), (CANDIDATE, replace(LEGACY)), ())]
     assert [one.plans for one in told] == [(0, 1), (1, 0), ()]
     assert [one.template for one in told] == [0, 0, 0]
 
@@ -51,7 +51,7 @@ def test_equal_plans_share_a_number_whichever_tuple_they_came_in() -> None:
 def test_it_says_of_plans_whom_they_are_for_and_whether_somebody_is_to_be_woken() -> None:
     kinds = Kinds()
     later = replace(LEGACY, delay=timedelta(seconds=2))
-    told = [kinds.of(plans(*some)) for some in ((LEGACY,), (later, replace(CANDIDATE, state=State.HELD)), ())]
+    told = [kinds.learn(plans(*some)) for some in ((LEGACY,), (later, replace(CANDIDATE, state=State.HELD)), ())]
     assert [(one.to_candidate, one.wakes) for one in told] == [(False, True), (True, False), (False, False)]
 
 
@@ -61,23 +61,23 @@ def test_plans_and_decisions_that_are_no_more_are_never_taken_for_later_ones() -
     for number in range(50):
         arrival = plans(replace(LEGACY, task=f"task-{number}"))
         arrival.decision = decide(f"route-{number}", Phase.SHADOW)
-        assert kinds.of(arrival)[:2] == (number, (number,))
+        assert kinds.learn(arrival)[:2] == (number, (number,))
         del arrival
 
 
 def test_arrays_are_made_again_only_when_there_is_more_to_tell() -> None:
     kinds = Kinds()
-    kinds.of(plans(LEGACY))
+    kinds.learn(plans(LEGACY))
     first = kinds.arrays()
     assert len(first) == len(TEMPLATE) + len(PLAN)
-    kinds.of(plans(LEGACY))
-    kinds.of(ARRIVAL)
+    kinds.learn(plans(LEGACY))
+    kinds.learn(ARRIVAL)
     second = kinds.arrays()
     assert second != first
-    kinds.of(ARRIVAL)
-    kinds.of(plans(LEGACY, LEGACY))
+    kinds.learn(ARRIVAL)
+    kinds.learn(plans(LEGACY, LEGACY))
     assert kinds.arrays() is second
-    kinds.of(replace(ARRIVAL, name="order.changed"))
+    kinds.learn(replace(ARRIVAL, name="order.changed"))
     assert kinds.arrays() != second
 
 
@@ -87,5 +87,18 @@ def test_it_is_full_when_it_has_learnt_many() -> None:
     fullness = []
     for number in range(40):
         fullness.append(kinds.full)
-        kinds.of(replace(ARRIVAL, name=str(number)))
+        kinds.learn(replace(ARRIVAL, name=str(number)))
     assert fullness == [False] * 33 + [True] * 7
+
+
+def test_what_a_copy_learns_is_its_own() -> None:
+    kinds = Kinds()
+    first = kinds.learn(ARRIVAL)
+    before = kinds.arrays()
+    copied, other = kinds.copy(), replace(ARRIVAL, name="order.changed", dispatches=(replace(LEGACY, task="other"),))
+    assert (copied.of(ARRIVAL), copied.of(other)) == (first, None)
+    learnt = copied.learn(other)
+    assert copied.of(other) == copied.learn(other) == learnt == (1, (2,), False, True)
+    assert kinds.of(other) is None
+    assert kinds.arrays() is before
+    assert copied.arrays() != before

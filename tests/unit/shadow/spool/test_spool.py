@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -22,6 +24,7 @@ from shadow.egress.disposition import Disposition
 from shadow.sealing.master import LENGTH, MasterKey
 from shadow.sealing.vault import Vault
 from shadow.spool.encoding import decode, encode
+from shadow.spool.file import SpoolFile, Stored
 from shadow.spool.replay import SpoolReplay
 from shadow.spool.spool import Kind, NotSpooled, Spool, SpoolFull, _Item
 from shadow.store.database import Connection, Database
@@ -109,6 +112,11 @@ async def spooling(folder: Path, *, most_bytes: int = 1 << 20) -> AsyncIterator[
 
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.sqlite"))
+
+
+def kept(folder: Path) -> list[Path]:
+    """Files of the folder, without logs that go with one."""
+    return [path for path in everything(folder) if not path.name.endswith("-wal")]
 
 
 def everything(folder: Path) -> list[Path]:
@@ -235,7 +243,92 @@ async def test_a_damaged_file_keeps_neither_a_start_nor_the_others_up(tmp_path: 
         await world.spool.append(Kind.CALL, b"another")
         await world.replay.once()
         assert world.written == [b"whole", b"another"]
-    assert files(tmp_path) == [lost]  # it stays, to be looked at
+        assert world.spool.damaged == 1
+    assert kept(tmp_path) == [lost.with_suffix(".damaged")]  # it stays, to be looked at
+
+
+def damage(path: Path, text: bytes) -> None:
+    """Break the page on which that stands, and no other."""
+    content = bytearray(path.read_bytes())
+    page = content.index(text) // 4096 * 4096
+    content[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+
+
+async def left_behind(folder: Path, kind: Kind, bodies: Sequence[bytes]) -> Path:
+    """The file of a process that is no more, with these items."""
+    async with spooling(folder) as dead:
+        for body in bodies:
+            await dead.spool.append(kind, body)
+        own = dead.spool._own
+        assert own is not None
+        return own.path
+
+
+@pytest.mark.parametrize("kind", [Kind.EVENTS, Kind.CALL])
+async def test_of_a_file_with_a_damaged_page_what_can_be_read_goes_on_and_so_do_the_others(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Vault, "lock", lambda _vault, body: body)
+    monkeypatch.setattr(Vault, "unlock", lambda _vault, body: body)
+    bodies = [b"%03d" % number + b"." * 500 for number in range(60)]
+    hurt = await left_behind(tmp_path, kind, bodies)
+    damage(hurt, b"030...")
+    await left_behind(tmp_path, kind, [b"another's"])
+    async with spooling(tmp_path) as world:
+        await world.spool.append(kind, b"of this one")
+        for _ in range(2):
+            await world.replay.once()
+        assert {b"another's", b"of this one"} <= set(world.written)
+        lost = [body for body in bodies if body not in world.written]
+        assert 0 < len(lost) < 10, "one page's"
+        assert [body for body in world.written if body in bodies] == [body for body in bodies if body not in lost]
+        assert world.spool.damaged == 1
+        assert (world.spool.standing.items, files(tmp_path)) == (0, [])
+    assert kept(tmp_path) == [hurt.with_suffix(".damaged")]
+    async with spooling(tmp_path) as world:  # it is counted, and not read again, after a restart
+        await world.replay.once()
+        assert (world.written, world.spool.damaged) == ([], 1)
+
+
+async def test_a_file_that_breaks_while_its_process_writes_to_it_is_followed_by_another(tmp_path: Path) -> None:
+    async with spooling(tmp_path) as world:
+        await world.spool.append(Kind.CALL, b"1")
+        own = world.spool._own
+        assert own is not None
+        own._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        own._connection.execute("PRAGMA cache_size = 0")
+        content = bytearray(own.path.read_bytes())
+        content[4096:] = b"\xff" * (len(content) - 4096)
+        own.path.write_bytes(content)
+        own._connection.execute("PRAGMA shrink_memory")
+        await world.spool.append(Kind.CALL, b"2")
+        await world.replay.once()
+        assert world.written == [b"2"]
+        assert world.spool.damaged == 1
+
+
+async def test_a_file_whose_disk_does_not_answer_for_a_while_is_left_for_the_next_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_behind(tmp_path, Kind.CALL, [b"late"])
+    await left_behind(tmp_path, Kind.CALL, [b"in time"])
+    oldest = SpoolFile.oldest
+    failed: list[SpoolFile] = []
+
+    def once(file: SpoolFile, *given: Any, **named: Any) -> list[Stored]:
+        if not failed:
+            failed.append(file)
+            raise sqlite3.OperationalError("disk I/O error")
+        return oldest(file, *given, **named)
+
+    monkeypatch.setattr(SpoolFile, "oldest", once)
+    async with spooling(tmp_path) as world:
+        await world.replay.once()
+        assert len(world.written) == 1
+        await world.replay.once()
+        assert sorted(world.written) == [b"in time", b"late"]
+        assert world.spool.damaged == 0
 
 
 async def test_the_spool_takes_no_more_than_it_may(tmp_path: Path) -> None:

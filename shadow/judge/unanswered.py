@@ -1,0 +1,79 @@
+"""When a run without authority did otherwise because the gateway had no answer for it, though there is one. Pure.
+
+Where the twin's calls lay in a spool when the run made its own, or the twin had not made them yet, the run is refused
+or asked to come back until its attempts are over. What it then does differently is the gateway's doing and says nothing
+of the port. Nothing else is excused: a call that the twin never made stays an effect too many, and one whose answer was
+not kept stays refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from shadow.effects import answered
+
+TOLD_TO_WAIT = "told_to_wait"
+UNANSWERED = "unanswered"
+WAITED_FOR = "has no answer of the twin yet"
+"""How the message ends with which a worker's client package ends an attempt that was asked to come back."""
+
+_NONE, _FAILED = "none", "failed"
+_REFUSED, _FORWARDED = "refuse", "forward"
+_NO_ANSWER = 403
+
+
+class Ended(Protocol):
+    """A run that has ended."""
+
+    @property
+    def authority(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def error_message(self) -> str | None: ...
+
+
+class Called(Protocol):
+    """A call that the gateway saw."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def identity(self) -> str | None: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def disposition(self) -> str | None: ...
+
+
+def unanswered(
+    run: Ended, calls: Sequence[Called], twins: Sequence[Called], kept: Container[tuple[UUID, str]]
+) -> str | None:
+    """Why nothing follows from what the run did otherwise than its twin; None: it does.
+
+    Args:
+        calls: the run's.
+        twins: the twin's.
+        kept: the bodies that there are, by owner and part.
+    """
+    if run.authority != _NONE:
+        return None
+    if run.status == _FAILED and (run.error_message or "").endswith(WAITED_FOR):
+        return f"{TOLD_TO_WAIT}: there was no answer of its twin until its attempts were over"
+    there = {
+        (call.target, call.operation, call.identity)
+        for call in twins
+        if call.disposition == _FORWARDED and (call.id, answered.PART) in kept
+    }
+    for call in calls:
+        if call.disposition != _REFUSED or call.status != _NO_ANSWER:
+            continue
+        if (call.target, call.operation, call.identity) in there:
+            return f"{UNANSWERED}: its twin's answer to {call.operation} at {call.target} was known too late"
+    return None
