@@ -224,6 +224,8 @@ class InngestDoor:
         if noted and (parsed := Seed.parse(noted.get(_SEED, b"").decode("latin-1"))) is not None:
             seed = parsed.header()
         now = self._services.clock()
+        if len(events) == 1:
+            return [self._arrival(source, worker, events[0], seed, 0, now)]
         return [self._arrival(source, worker, event, seed, index, now) for index, event in enumerate(events)]
 
     def _arrival(

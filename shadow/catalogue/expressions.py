@@ -201,6 +201,8 @@ def _reference(
     if cast is None:
         if optional:
             return read
+        if target.startswith("header:"):
+            return _of_headers(_header(target), where, expected)
 
         def required(document: Document) -> JSON:
             value = read(document)
@@ -228,7 +230,7 @@ def _reference(
 
 def _reader(target: str, scope: _Scope, path: Path) -> Evaluate:
     if target.startswith("header:"):
-        name = target.removeprefix("header:").strip().lower()
+        name = _header(target)
         if not scope.headers:
             raise ExpressionError(path, repr(target), "no header: only webhook sources have a request to read")
         if not name:
@@ -243,6 +245,22 @@ def _reader(target: str, scope: _Scope, path: Path) -> Evaluate:
     if (member := only_member(target)) is not None:
         return _of_body(member)
     return _in_body(find, scope.at(path), target)
+
+
+def _header(target: str) -> str:
+    return target.removeprefix("header:").strip().lower()
+
+
+def _of_headers(name: str, where: str, expected: str) -> Evaluate:
+    """A header that must be there."""
+
+    def read(document: Document) -> JSON:
+        value = document.headers.get(name, MISSING)
+        if value is MISSING:
+            raise MappingFailed(where, expected, "nothing")
+        return value
+
+    return read
 
 
 def _of_body(name: str) -> Evaluate:

@@ -76,6 +76,8 @@ def parse(body: bytes) -> list[InngestEvent]:
         return [_event(document)]
     if not isinstance(document, list):
         raise EventRefused("expected an event object or an array of event objects")
+    if len(document) == 1:
+        return [_event(document[0])]
     if len(document) > MOST_EVENTS:
         raise EventRefused(f"a request may hold at most {MOST_EVENTS} events, found {len(document)}")
     return [_event(event) for event in document]

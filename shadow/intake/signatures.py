@@ -86,10 +86,12 @@ def _plain_hmac(
     first, *others = digests
 
     def check(headers: Headers, body: bytes, now: datetime) -> None:
-        given = _required(headers, header)
-        if not given.startswith(prefix):
-            raise SignatureRejected(f"header {header}: expected it to start with {prefix!r}")
-        signature = given[len(prefix) :].encode()
+        given = headers.get(header) or _required(headers, header)
+        if prefix:
+            if not given.startswith(prefix):
+                raise SignatureRejected(f"header {header}: expected it to start with {prefix!r}")
+            given = given[len(prefix) :]
+        signature = given.encode()
         if others:
             _any_matches((signature,), [encode(digest(body)) for digest in digests])
         elif not hmac.compare_digest(signature, encode(first(body))):

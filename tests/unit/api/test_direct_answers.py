@@ -9,7 +9,6 @@ import weakref
 import pytest
 
 from api import connection
-from api.connection import HEAD_SECONDS
 from tests.unit.api.listening import REQUEST, Directly, Serving, all_of, kept, post, status
 
 
@@ -149,39 +148,6 @@ async def test_a_request_that_cannot_be_begun_is_not_left_waiting(
     assert [type(error) for error in failed] == [ValueError]
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_rests_after_a_direct_answer_is_closed_without_a_word(directly: Directly) -> None:
-    directly.server.config.timeout_keep_alive = 1
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert (await all_of(reader)).endswith(b"directly one")
-    assert not directly.server.server_state.connections
-
-
-async def test_how_long_a_connection_rested_is_no_part_of_the_next_heads_time(directly: Directly) -> None:
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert b"directly one" in await reader.read(65536)
-        found = kept(directly)
-        idle = found.timeout_keep_alive
-        assert [found.is_late(now) for now in (0, idle - 1)] == [False, False]
-        writer.write(b"\r\n")
-        while found._rests:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
-        begun = idle - 0.5
-        assert [found.is_late(now) for now in (begun, begun + HEAD_SECONDS)] == [False, False]
-        assert found.is_late(begun + HEAD_SECONDS + 1)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_what_begins_no_request_keeps_no_connection_open_after_a_direct_answer(directly: Directly) -> None:
-    async with directly.connected() as (reader, writer):
-        writer.write(post(b"one"))
-        assert b"directly one" in await reader.read(65536)
-        writer.write(b"\r\n")
-        assert await asyncio.wait_for(all_of(reader), 10) == b""
-
-
 @pytest.mark.parametrize("takes", [True, False])
 async def test_a_body_may_come_in_many_chunks_at_once(directly: Directly, takes: bool) -> None:
     directly.takes = takes
@@ -277,16 +243,6 @@ async def test_a_drain_ends_a_connection_whose_client_sends_rubbish_while_it_wai
     directly.replies[0]()
     answer = await answering
     assert answer.endswith(b"directly one")
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_head_that_began_before_a_direct_answer_is_not_waited_for_as_a_rest_is(directly: Directly) -> None:
-    directly.waits = True
-    answering = asyncio.create_task(directly.answer(post(b"one") + REQUEST))
-    await directly.asked()
-    directly.replies[0]()
-    answer = await asyncio.wait_for(answering, 10)
-    assert [answer.count(b" 202 "), answer.count(b" 408 ")] == [1, 1]
 
 
 async def test_a_connection_that_rests_keeps_no_body(directly: Directly) -> None:
