@@ -216,19 +216,23 @@ class Connection(HttpToolsProtocol):
             HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
-        if self._refusal is None:
-            super().send_400_response(msg)
-        else:
+        if self._refusal is not None:
             self.refuse(self._refusal)
+        elif self._may_speak:
+            super().send_400_response(msg)
+        elif not self._ends_with_answers():
+            self.transport.close()
 
     def refuse(self, status: int) -> None:
         """Answer and close; whatever serves the request learns that its client has left."""
         if self._is_over or self.transport.is_closing():
             return
+        log.warning("listener.refused", status=status, client=self.client[0] if self.client else None)
+        if self._ends_with_answers():
+            return
         self._is_over = True
         cycle = self.cycle
-        log.warning("listener.refused", status=status, client=self.client[0] if self.client else None)
-        if cycle is None or (cycle.response_complete if cycle.scope is not self.scope else not cycle.response_started):
+        if self._may_speak:
             # A problem detail, with a member more, which is where the platforms' SDKs look.
             detail = _DETAILS[status]
             told = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail}
@@ -240,8 +244,47 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
-        self.transport.set_protocol(_Leaving(self, self.transport))
+        self.transport.set_protocol(_Leaving(self))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    @property
+    def _may_speak(self) -> bool:
+        """Whether the client would take a refusal for what it is: not for the answer to an earlier request, nor for a
+        part of one that has begun."""
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not self.scope:
+            return cycle is None or cycle.response_complete
+        return cycle.more_body and not (cycle.response_started or self.pipeline)
+
+    def _ends_with_answers(self) -> bool:
+        """Whether requests that had come whole wait for their answers. They get them, nothing that comes now is read,
+        and that was the connection: who sends a refused request behind one that is stored shall not bring it again."""
+        cycle = self.cycle
+        if self._is_over or self.transport.is_closing():
+            return True
+        if cycle is None or cycle.response_complete or (cycle.more_body and not self.pipeline):
+            return False
+        self._is_over = True
+        if cycle.more_body:
+            self.pipeline.popleft()  # the refused one, which waited for the others
+        else:
+            cycle.keep_alive = False
+        self.flow.resume_reading()
+        self.transport.set_protocol(_Leaving(self))
+        return True
+
+    def on_response_complete(self) -> None:
+        if self._is_over and not self.pipeline:
+            self.transport.close()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # What refers to us, so that no garbage collector is needed.
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn begins
+        self.pipeline.clear()
 
     @property
     def _has_begun(self) -> bool:
@@ -290,7 +333,9 @@ class Connection(HttpToolsProtocol):
         head = _head(status, tuple(self.server_state.default_headers), tuple(headers), held.keep_alive)
         held.response_started = held.response_complete = True
         transport.write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
-        if held.keep_alive and held.scope is self.scope and not self.flow.read_paused:  # nothing came behind it
+        held.pieces.clear()
+        # Unless more has come meanwhile, which has its own time.
+        if held.keep_alive and held.scope is self.scope and not self.flow.read_paused:
             self.server_state.total_requests += 1
             self._rests = True
             return
@@ -389,7 +434,7 @@ class _Whole(RequestResponseCycle):
         direct, transport = connection.direct, connection.transport
         # Whoever does not read its answers is not given more of them: a task waits with that. Whoever left after the
         # request was whole has sent it all the same.
-        busy = connection.flow.write_paused or (transport.is_closing() and not self.disconnected)
+        busy = connection.flow.write_paused
         try:
             if direct is None or busy or not direct(self.scope, b"".join(self.pieces), self.reply):
                 self.becomes_usual()
@@ -423,10 +468,8 @@ class _Leaving(asyncio.Protocol):
     """A connection that is over. What its client still sends is read and forgotten: closing with something unread would
     take the answer with it."""
 
-    def __init__(self, left: Connection, transport: asyncio.Transport) -> None:
+    def __init__(self, left: Connection) -> None:
         self._left = left
-        if transport.can_write_eof():
-            transport.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._left.connection_lost(exc)

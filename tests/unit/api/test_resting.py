@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from api import connection
-from api.connection import HEAD_SECONDS, Connection
-from tests.unit.api.test_connection import Directly, all_of, post, served, status
-
-
-@pytest.fixture
-async def directly() -> AsyncIterator[Directly]:
-    async with served(Directly()) as made:
-        assert isinstance(made, Directly)
-        yield made
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.05)
+from api.connection import HEAD_SECONDS
+from tests.unit.api.listening import Directly, all_of, kept, post, status
 
 
 @pytest.mark.usefixtures("impatient")
@@ -38,16 +23,15 @@ async def test_how_long_a_connection_rested_is_no_part_of_the_next_heads_time(di
     async with directly.connected() as (reader, writer):
         writer.write(post(b"one"))
         assert b"directly one" in await reader.read(65536)
-        (kept,) = directly.server.server_state.connections
-        assert isinstance(kept, Connection)
-        idle = kept.timeout_keep_alive
-        assert [kept.is_late(now) for now in (0, idle - 1)] == [False, False]
+        found = kept(directly)
+        idle = found.timeout_keep_alive
+        assert [found.is_late(now) for now in (0, idle - 1)] == [False, False]
         writer.write(b"\r\n")
-        while kept._rests:  # noqa: ASYNC110  # nobody tells
+        while found._rests:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
         begun = idle - 0.5
-        assert [kept.is_late(now) for now in (begun, begun + HEAD_SECONDS)] == [False, False]
-        assert kept.is_late(begun + HEAD_SECONDS + 1)
+        assert [found.is_late(now) for now in (begun, begun + HEAD_SECONDS)] == [False, False]
+        assert found.is_late(begun + HEAD_SECONDS + 1)
 
 
 async def test_a_head_that_began_before_the_answer_has_no_more_time_than_others(directly: Directly) -> None:
@@ -55,16 +39,15 @@ async def test_a_head_that_began_before_the_answer_has_no_more_time_than_others(
     async with directly.connected() as (reader, writer):
         writer.write(post(b"one"))
         await directly.asked()
-        (kept,) = directly.server.server_state.connections
-        assert isinstance(kept, Connection)
-        answered = kept.scope
+        found = kept(directly)
+        answered = found.scope
         writer.write(b"POST / HT")
-        while kept.scope is answered:  # noqa: ASYNC110  # nobody tells
+        while found.scope is answered:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
         directly.replies[0]()
         assert b"directly one" in await reader.read(65536)
-        assert [kept.is_late(now) for now in (0, HEAD_SECONDS, HEAD_SECONDS + 1)] == [False, False, True]
-        kept.end_if_late(HEAD_SECONDS + 1)
+        assert [found.is_late(now) for now in (0, HEAD_SECONDS, HEAD_SECONDS + 1)] == [False, False, True]
+        found.end_if_late(HEAD_SECONDS + 1)
         assert status(await all_of(reader)) == 408
 
 
