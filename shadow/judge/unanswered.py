@@ -2,8 +2,8 @@
 
 Where the twin's calls lay in a spool when the run made its own, or the twin had not made them yet, the run is refused
 or asked to come back until its attempts are over. What it then does differently is the gateway's doing and says nothing
-of the port. Nothing else is excused: a call that the twin never made stays an effect too many, and one whose answer was
-not kept stays refused.
+of the port. Nothing else is excused: a call that the twin never made stays an effect too many, also of a run that was
+asked to come back for it and has all that the twin got; and one whose answer was not kept stays refused.
 """
 
 from __future__ import annotations
@@ -64,16 +64,16 @@ def unanswered(
     """
     if run.authority != _NONE:
         return None
-    if run.status == _FAILED and (run.error_message or "").endswith(WAITED_FOR):
+    there = {_what(call) for call in twins if call.disposition == _FORWARDED and (call.id, answered.PART) in kept}
+    was_told = run.status == _FAILED and (run.error_message or "").endswith(WAITED_FOR)
+    if was_told and not there <= {_what(call) for call in calls}:
         return f"{TOLD_TO_WAIT}: there was no answer of its twin until its attempts were over"
-    there = {
-        (call.target, call.operation, call.identity)
-        for call in twins
-        if call.disposition == _FORWARDED and (call.id, answered.PART) in kept
-    }
     for call in calls:
-        if call.disposition != _REFUSED or call.status != _NO_ANSWER:
-            continue
-        if (call.target, call.operation, call.identity) in there:
+        if call.disposition == _REFUSED and call.status == _NO_ANSWER and _what(call) in there:
             return f"{UNANSWERED}: its twin's answer to {call.operation} at {call.target} was known too late"
     return None
+
+
+def _what(call: Called) -> tuple[str, str, str | None]:
+    """What tells whether two calls ask for the same."""
+    return call.target, call.operation, call.identity

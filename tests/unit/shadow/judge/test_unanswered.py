@@ -67,9 +67,16 @@ def test_nor_does_an_answer_that_was_too_long_to_be_kept() -> None:
 
 def test_a_run_that_was_asked_to_come_back_until_its_attempts_were_over_is_excused() -> None:
     told = Run(error_message=f"GET shop.example {WAITED_FOR}")
-    assert (said(told, [], []) or "").startswith("told_to_wait: ")
-    assert said(Run("real", error_message=told.error_message), [], []) is None
-    assert said(Run(status="completed", error_message=told.error_message), [], []) is None
+    twins = [Made(), Made(identity="2")]
+    assert (said(told, [Made("replay")], twins) or "").startswith("told_to_wait: ")
+    assert said(Run("real", error_message=told.error_message), [], twins) is None
+    assert said(Run(status="completed", error_message=told.error_message), [], twins) is None
+
+
+def test_a_run_that_waited_for_what_its_twin_never_asked_for_is_not() -> None:
+    told = Run(error_message=f"POST pay.example {WAITED_FOR}")
+    assert said(told, [Made("replay")], [Made()]) is None
+    assert said(told, [], []) is None
 
 
 @pytest.mark.parametrize(
