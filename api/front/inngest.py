@@ -131,8 +131,11 @@ class InngestDoor:
 
         def settle(outcome: Sequence[Receipt] | Exception) -> None:
             try:
-                if isinstance(outcome, Exception):
+                if isinstance(outcome, psycopg.Error | Overloaded):
                     exchange.answer(_not_stored(source, outcome))
+                    return
+                if isinstance(outcome, Exception):
+                    exchange.failed(outcome)  # raised here, it would hold this frame, which holds it
                     return
                 for receipt in outcome:
                     if receipt.spooled is not None:
@@ -312,10 +315,7 @@ def _taken(receipts: Sequence[Receipt]) -> Whole:
     return Whole(200, orjson.dumps({"ids": ids, "status": 200}), _HEADERS)
 
 
-def _not_stored(source: _Source, error: Exception) -> Whole:
-    """Raises the error where it is none of the database's."""
-    if not isinstance(error, psycopg.Error | Overloaded):
-        raise error
+def _not_stored(source: _Source, error: psycopg.Error | Overloaded) -> Whole:
     log.error("front.not_stored", door="inngest", source=source.name, error=type(error).__name__)
     return _refusal(503, "events could not be stored; send them again", retry_headers(_HEADERS))
 

@@ -119,8 +119,11 @@ class WebhookDoor:
 
         def settle(outcome: Sequence[Receipt] | Exception) -> None:
             try:
-                if isinstance(outcome, Exception):
+                if isinstance(outcome, psycopg.Error | Overloaded):
                     exchange.answer(_not_stored(source, outcome))
+                    return
+                if isinstance(outcome, Exception):
+                    exchange.failed(outcome)  # raised here, it would hold this frame, which holds it
                     return
                 receipt = outcome[0]
                 if receipt.spooled is not None or arrival.mapping_error is not None:
@@ -282,10 +285,7 @@ def _taken(receipt: Receipt) -> Whole:
     return Whole(202, f'{{"id":"{text_of(receipt.event)}","duplicate":{duplicate}}}'.encode())
 
 
-def _not_stored(source: _Source, error: Exception) -> Whole:
-    """Raises the error where it is none of the database's."""
-    if not isinstance(error, psycopg.Error | Overloaded):
-        raise error
+def _not_stored(source: _Source, error: psycopg.Error | Overloaded) -> Whole:
     log.error("front.not_stored", door="webhook", source=source.name, error=type(error).__name__)
     return problem_of(503, "the delivery could not be stored; send it again", retry_headers(()))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import structlog
 
 from api.front.application import FrontApp
 from api.front.opening import Opening
@@ -63,6 +65,26 @@ async def test_the_answer_is_the_same_as_by_a_task(path: str, request_: dict[str
     assert headers == told
     assert _without_ids(body) == _without_ids(answer.content)
     assert [arrival.name for arrival in directly.accepted] == [arrival.name for arrival in usually.accepted]
+
+
+@pytest.mark.parametrize(("path", "request_"), [("/webhooks/shopify", shopify()), ("/e/producer-key", EVENT)])
+@pytest.mark.parametrize("how", ["", "failing", "breaking"])
+async def test_nothing_of_a_request_is_left_to_the_garbage_collector(
+    path: str, request_: dict[str, Any], how: str
+) -> None:
+    front = Listener()
+    if how:
+        setattr(front.intake, how, True)
+    Offered(front.app, path, request_)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            with structlog.testing.capture_logs():  # to show an error leaves some itself
+                Offered(front.app, path, request_)
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 def _without_ids(body: bytes) -> dict[str, Any]:
