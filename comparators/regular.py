@@ -35,6 +35,8 @@ _UNSAYABLE_OUTSIDE: Final = {"b": "write what may stand there", "B": "write what
 """RE2 knows the words of ASCII alone."""
 _UNSAYABLE_INSIDE: Final = {"W": "write the characters out", "S": "write the characters out"}
 _CODE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))")
+_GROUPS: Final = frozenset("123456789")
+_OCTAL: Final = re.compile(r"\\[0-7]{3}")
 _AT_MOST: Final = re.compile(r"\{,([0-9]*)\}")
 _OPENING: Final = re.compile(r"\[\^?\]?")
 """A bracket that comes first is one of the characters."""
@@ -146,5 +148,8 @@ def _escaped(expression: str, position: int, inside: bool) -> tuple[str, int]:
     unsayable = _UNSAYABLE_INSIDE if inside else _UNSAYABLE_OUTSIDE
     if letter in unsayable:
         raise NotRegular(f"\\{letter}{' within brackets' if inside else ''}: {unsayable[letter]}")
+    if not inside and letter in _GROUPS and _OCTAL.match(expression, position) is None:
+        # RE2 would take some of them for characters.
+        raise NotRegular(f"\\{letter}: a back reference")
     words = _INSIDE if inside else _OUTSIDE
     return words.get(letter, f"\\{letter}"), 2  # Python refuses one at the end

@@ -26,6 +26,7 @@ from api.front.exchange import ENCODED, BodyTooLarge, header, is_encoded, read_b
 from api.front.guard import guard_router
 from api.front.report import MOST_PROBLEMS, Refusal, key_of, report_keys, side_of, too_large, unstored
 from api.front.watcher import watchers
+from api.front.watcher_calls import Registration
 from shadow.access.rates import Rates
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
@@ -95,7 +96,7 @@ def worker_app(
     watched = watchers(app, catalogue, database, identify)
     hot |= watched
     # The SDK reads bodies whole; guards are answered more clearly than that.
-    others = dict.fromkeys(watched, Bounded(app, catalogue.limits.body_bytes))
+    others = dict.fromkeys(watched, Registration(Bounded(app, catalogue.limits.body_bytes)))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = None

@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 
 FUNCTION = "shadow-watch"
 UNKNOWN_SENDER = "it is not known yet who sent the event of this run"
+NOT_REGISTERED = (
+    "only a call that the platform has signed registers this app, unless `front_url` of the platform in Shadow's"
+    " catalogue says where it is reached"
+)
 _MOST_DIGITS = 12
 _AGE_SECONDS = 300
 """Of a signature, by either clock."""
@@ -164,6 +168,34 @@ class WatcherCalls:
             moment = str(round(time.time()))
             headers.append((b"x-inngest-signature", b"t=%s&s=%s" % (moment.encode(), _signature(key, answer, moment))))
         await respond(send, status, answer, headers)
+
+
+class Registration:
+    """Registering with the platform, which the SDK does. Who may not ask for it is told what would let him.
+
+    Args:
+        rest: where the SDK serves the function.
+    """
+
+    def __init__(self, rest: ASGIApp) -> None:
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "PUT":
+            await self._rest(scope, receive, send)
+            return
+        refused = False
+
+        async def said(message: Message) -> None:
+            nonlocal refused
+            refused = refused or message.get("status") == 401
+            if not refused:
+                await send(message)
+
+        await self._rest(scope, receive, said)
+        if refused:
+            log.warning("watcher.not_registered", hint=NOT_REGISTERED)
+            await respond(send, 401, orjson.dumps({"message": NOT_REGISTERED}))
 
 
 def _failure(message: str, name: str) -> bytes:

@@ -22,7 +22,7 @@ def wrong_with_url(
     try:
         url = urlsplit(text)
         # What sends has a reader of its own, and both must see the same host.
-        usable = url.scheme in schemes and bool(url.hostname) and url.port != 0 and _host_of(text) == url.hostname
+        usable = url.scheme in schemes and bool(url.hostname) and url.port != 0 and _is_host(url.hostname or "", text)
     except (ValueError, httpx.InvalidURL):
         usable = False
     if not usable:
@@ -33,5 +33,8 @@ def wrong_with_url(
         yield Finding(path, "a URL with a query or fragment", "a base URL")
 
 
-def _host_of(text: str) -> str:
-    return httpx.URL(text).host
+def _is_host(name: str, text: str) -> bool:
+    """Whether the URL leads to the host of that name, in whichever letters either writes it."""
+    found = httpx.URL(text).raw_host.lower()
+    # What no host is written with is quoted.
+    return b"%" not in found and found == httpx.URL(scheme="http", host=name).raw_host.lower()

@@ -77,8 +77,8 @@ class Containing:
         self._database = database
         self._twins = twins
         self._journal = journal
-        self._slow_looks = 0
-        """In a row."""
+        self._was_slow = False
+        """The last look at the database."""
 
     async def decide(self, run: KnownRun, call: Understood, reads: ReadsPolicy, patience: float) -> Decided:
         """What becomes of an HTTP call; see `settle`."""
@@ -180,18 +180,18 @@ class Containing:
             begun = time.monotonic()
             try:
                 found = await self._twins.look(question.asked, question.id)
-                self._slow_looks = 0
+                self._was_slow = False
                 if found.knowledge is Knowledge.SETTLED_WITHOUT and self._journal.catches_up:
                     # What the twin did while the database was away may still lie in a spool.
                     found = Found(Knowledge.PENDING)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.twin_unknown", error=type(error).__name__)
-                self._slow_looks += time.monotonic() - begun >= DATABASE_SECONDS
-                if self._slow_looks == 1:
+                if not self._was_slow and time.monotonic() - begun >= DATABASE_SECONDS:
                     # It may be busy for a moment: the call is held, and it is looked once more.
+                    self._was_slow = True
                     found = Found(Knowledge.PENDING)
                 else:
-                    self._slow_looks = 0
+                    self._was_slow = False
                     self._journal.found_away()
         return found, _decided(found, question)
 

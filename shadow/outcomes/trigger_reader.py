@@ -24,6 +24,7 @@ from shadow.outcomes.unread import Listed, portioned
 from shadow.platforms import packets
 from shadow.platforms.client import Answer, TooLarge
 from shadow.platforms.json_text import write_json
+from shadow.platforms.packet_store import NoStore
 from shadow.platforms.throttle import quota, retry_after
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi
 
@@ -235,7 +236,9 @@ class TriggerReader:
             try:
                 output = await self._output(run)
             except (Refused, httpx.HTTPError, TimeoutError, TooLarge, ValueError) as error:
-                log.warning("outcomes.output_unread", platform=self._platform, error=type(error).__name__)
+                # Of others the text may be a stranger's.
+                why = str(error) if isinstance(error, NoStore) else None
+                log.warning("outcomes.output_unread", platform=self._platform, error=type(error).__name__, why=why)
                 if awaited.polls < _PACKET_POLLS:
                     return None
         return _outcome(self._platform, run_id, run, status, output, awaited)

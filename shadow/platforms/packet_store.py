@@ -8,6 +8,7 @@ right where the platform itself lies in one, and where the catalogue says so.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import httpx
@@ -66,16 +67,24 @@ class PacketStore:
                 raise httpx.InvalidURL("no port")
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise NoStore("what the platform names as the place of a packet is no address of HTTP") from None
-        at = None if is_own else await self._checked(where)
+        if is_own:
+            return await self._carried(url, None)
+        *others, last = await self._checked(where)
+        for at in others:
+            with contextlib.suppress(httpx.ConnectError):  # nobody is there; somebody may be at the next
+                return await self._carried(url, at)
+        return await self._carried(url, last)
+
+    async def _carried(self, url: str, at: str | None) -> Answer:
         return await carry(self._http, "GET", url, (), b"", within=self._within, most=self._most, at=at)
 
-    async def _checked(self, where: httpx.URL) -> str:
+    async def _checked(self, where: httpx.URL) -> tuple[str, ...]:
         host = where.raw_host.decode("ascii")
         try:
             private = self._private or await self._is_private()
             if where.scheme != "https" and not private and self._platform.scheme == "https":
                 raise NoStore(f"packets of a platform that is reached by https are not read from {host} without")
-            return (await self._resolver(where, private=private).addresses())[0]
+            return await self._resolver(where, private=private).addresses()
         except Forbidden:
             raise NoStore(
                 f"the platform names {host} as the place of a packet, which is not public "

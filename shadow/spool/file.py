@@ -222,8 +222,11 @@ class SpoolFile:
                 waiting += count
         return waiting, size, refused + self._unmarked
 
-    def readable(self) -> typing.Iterator[tuple[str, bytes]]:
-        """What can still be read of a damaged file: kinds and sealed bodies, in their order, each looked for alone."""
+    def readable(self) -> typing.Generator[tuple[str, bytes], None, None]:
+        """What can still be read of a damaged file: kinds and sealed bodies, in their order, each looked for alone.
+
+        It holds the file until it is closed.
+        """
         with self._turn:
             for number in range(1, self._highest() + 1):
                 with contextlib.suppress(sqlite3.Error):
@@ -234,12 +237,14 @@ class SpoolFile:
                         yield row
 
     def _highest(self) -> int:
-        for question in ("SELECT seq FROM sqlite_sequence WHERE name = 'items'", "SELECT max(id) FROM items"):
+        """Up to which id there may be items. Either place that says so may be damaged, and say any number."""
+        said = []
+        for number in ("coalesce(max(id), 0) FROM items", "seq FROM sqlite_sequence WHERE name = 'items'"):
             with contextlib.suppress(sqlite3.Error):
-                row = self._connection.execute(question).fetchone()
+                row = self._connection.execute(f"SELECT {number}").fetchone()
                 if row is not None and isinstance(row[0], int):
-                    return row[0]
-        return 0
+                    said.append(row[0])
+        return min(said, default=0)
 
     def put_aside(self) -> None:
         """Let go of a damaged file, which stays on the disk under another name, for people to look at.

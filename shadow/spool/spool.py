@@ -219,7 +219,8 @@ class Spool:
         if file is not self._own and self._adopted.get(file.path) is not file:
             return True  # somebody else was first
         try:
-            rescued, number = self._rescued(file.readable())
+            with contextlib.closing(file.readable()) as items:
+                rescued, number = self._rescued(items)
             file.put_aside()
         except (sqlite3.Error, OSError) as why:  # the disk is full, mostly: another time
             log.error("spool.damaged_stays", file=str(file.path), error=type(why).__name__)

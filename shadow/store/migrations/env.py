@@ -1,4 +1,4 @@
-"""Alembic's entry: migrations run online, in one transaction, on the URL the caller gives."""
+"""Alembic's entry: migrations run online, each in a transaction of its own, on the URL the caller gives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from shadow.store.tables import metadata
 
 engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=metadata)
+    # A lock that is waited for is in everybody's way: whatever asks for the table meanwhile waits behind it.
+    connection.execute(text(f"SET lock_timeout = '{context.config.attributes['lock_timeout']}ms'"))
+    connection.commit()
+    # None keeps its locks while the next one waits for others: who has those may wait for the first.
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
-        # A lock that is waited for is in everybody's way: whatever asks for the table meanwhile waits behind it.
-        connection.execute(text(f"SET LOCAL lock_timeout = '{context.config.attributes['lock_timeout']}ms'"))
         context.run_migrations()
 engine.dispose()

@@ -9,6 +9,7 @@ import time
 from uuid import UUID
 
 import orjson
+import psycopg
 import pytest
 
 from shadow.catalogue.model import Side
@@ -416,6 +417,23 @@ async def test_one_slow_look_at_the_database_is_not_taken_for_its_absence(
     failures[:] = [TimeoutError(), TimeoutError()]
     assert (await twins.call(CANDIDATE, json={"requestId": "wd_2"})).headers["x-shadow-gateway"] == "stub"
     assert world.gateway.journal.away
+
+
+async def test_a_database_that_was_slow_and_then_refuses_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would know that it came back, and that calls of its twin may still lie in a spool."""
+    twins, noticed = await world.twins(), []
+
+    async def refused(_asked: Asked, _made: UUID) -> Found:
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(world.gateway.containing._twins, "look", refused)
+    monkeypatch.setattr(world.gateway.journal, "found_away", lambda: noticed.append(True))
+    monkeypatch.setattr(containing, "DATABASE_SECONDS", 0.0)
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers=WAITS)).status_code == 425
+    assert noticed == []
+    monkeypatch.setattr(containing, "DATABASE_SECONDS", 60.0)
+    await twins.call(CANDIDATE, json={"requestId": "wd_1"}, headers=WAITS)
+    assert noticed == [True]
 
 
 async def test_many_at_once_each_get_their_own(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from shadow.store import embedded
 
@@ -51,6 +52,15 @@ def test_a_new_cluster_begins_with_files_of_the_log_for_hundreds_of_thousands_of
         server.cleanup()
         shutil.rmtree(embedded.location(data))
     assert len(ahead) >= 30
+
+
+def test_a_log_in_which_no_room_could_be_made_is_no_reason_not_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_SEGMENT_BYTES", 0)  # however full this disk is
+    with capture_logs() as logs:
+        embedded._make_room(f"postgresql:///postgres?host={tmp_path}", tmp_path)
+    assert [line["event"] for line in logs] == ["store.no_room_made"]
 
 
 @pytest.mark.parametrize("language", [None, "C.UTF-8"])

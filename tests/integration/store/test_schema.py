@@ -16,6 +16,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import SchemaItem
 from structlog.testing import capture_logs
 
@@ -77,7 +78,7 @@ async def test_nobody_waits_behind_a_migration_that_waits_for_a_table(
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute("CREATE DATABASE migrated_while_read")
     url = urlsplit(postgres_url)._replace(path="/migrated_while_read").geturl()
-    await asyncio.to_thread(command.upgrade, alembic_config(url), "0006")
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "0005")
     database = Database(url)
     with psycopg.connect(url) as backup, psycopg.connect(url, autocommit=True) as door:
         backup.execute("LOCK TABLE bodies IN ACCESS SHARE MODE")
@@ -89,6 +90,9 @@ async def test_nobody_waits_behind_a_migration_that_waits_for_a_table(
                     assert not preparing.done()
         door.execute("SET lock_timeout = '20s'")
         door.execute("DELETE FROM bodies")
+        # nor behind the steps before it, which took other tables
+        door.execute("DELETE FROM signature_tenants")
+        assert door.execute("SELECT version_num FROM alembic_version").fetchone() == ("0006",)
         assert not preparing.done()
         backup.rollback()
         await preparing
@@ -96,6 +100,28 @@ async def test_nobody_waits_behind_a_migration_that_waits_for_a_table(
     await database.close()
     assert row is not None
     assert row[0] > "0006"
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.LockNotAvailable(), psycopg.errors.DeadlockDetected()])
+async def test_a_migration_that_was_in_somebodys_way_begins_anew_and_gives_up_in_the_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: psycopg.Error
+) -> None:
+    tried: list[str] = []
+
+    def migrate(url: str) -> None:
+        tried.append(url)
+        if len(tried) < 3:
+            raise OperationalError("ALTER TABLE", {}, error)
+
+    monkeypatch.setattr("shadow.store.database.migrate", migrate)
+    monkeypatch.setattr("shadow.store.database.MIGRATION_PAUSE", 0.0)
+    await database.prepare()
+    assert len(tried) == 3
+    tried.clear()
+    monkeypatch.setattr("shadow.store.database.MIGRATION_SECONDS", 0.0)
+    with pytest.raises(type(error)):
+        await database.prepare()
+    assert len(tried) == 1
 
 
 def test_the_embedded_server_opens_no_folder_to_others(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from typing import Any, cast
 import httpx
 import orjson
 import pytest
-from fastapi import FastAPI
 
-from api.front.watcher import watchers
+from api.front.reports import worker_app
 from sandbox.inngest.signing import signature
 from shadow.catalogue import parse
 from shadow.store.database import Database
@@ -40,8 +39,7 @@ class Registering:
     async def ask(self, more: str, host: str, *, signed: bool, kind: str | None = None) -> httpx.Response:
         named = f"    api_url: http://127.0.0.1:{self.port}\n{more}    app: commerce\n"
         catalogue = parse(small(("    app: commerce\n", named), ("abcdef", KEY)), "c.yaml", ENVIRON)
-        app = FastAPI()
-        watchers(app, catalogue, cast(Database, None))
+        app = worker_app(catalogue, cast(Database, None))
         body = orjson.dumps({"url": f"https://{host}/shadow/inngest"})
         headers = {"host": host, "content-type": "application/json", "x-inngest-server-kind": "cloud"}
         if signed:
@@ -72,6 +70,7 @@ async def registering() -> AsyncIterator[Registering]:
 async def test_a_stranger_registers_nothing(registering: Registering, kind: str | None) -> None:
     answer = await registering.ask("", "stranger.example", signed=False, kind=kind)
     assert (answer.status_code, registering.registered) == (401, [])
+    assert "`front_url` of the platform" in answer.json()["message"]
 
 
 async def test_the_platform_registers_it_where_it_asks(registering: Registering) -> None:

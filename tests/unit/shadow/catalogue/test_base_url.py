@@ -61,7 +61,17 @@ def test_what_is_no_base_url_is_refused_by_its_line_and_shows_no_password(key: s
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
-    "url", ["https://api.example.com/base/", "http://127.0.0.1:9000", "http://[::1]:1", "https://bücher.example"]
+    "url",
+    [
+        "https://api.example.com/base/",
+        "http://127.0.0.1:9000",
+        "http://[::1]:1",
+        "http://[FD00::A]/",
+        "https://bücher.example",
+        "https://api.BÜCHER.example",
+        "https://xn--bcher-kva.example",
+        "http://shadow_proxy:8080",
+    ],
 )
 def test_a_base_url_is_taken(key: str, url: str) -> None:
     assert problems(url, key) == []

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from shadow.catalogue.model import TriggerPlatform
 from shadow.model.ids import new_id
@@ -29,7 +30,7 @@ def awaited(run: str | None = "run_x", *, polls: int = 0, at: datetime = NOW) ->
 
 
 async def lookup(host: str, port: int) -> Sequence[str]:
-    return {"store": ["192.0.9.1"], "trigger": ["1.1.1.1"]}[host]
+    return {"store": ["192.0.9.1"], "inside": ["10.0.0.7"], "trigger": ["1.1.1.1"]}[host]
 
 
 def reader(wire: Wire) -> TriggerReader:
@@ -115,6 +116,20 @@ async def test_an_output_in_a_store_is_fetched_and_decoded(path: str, packet: by
 
     (outcome,) = await read_all(reader(Wire(answer)), [awaited()])
     assert orjson.loads(outcome.output or b"") == output
+
+
+async def test_who_has_a_store_in_a_private_network_is_told_what_to_say_of_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["host"] != "inside"
+        url = "http://inside/o.json?X-Amz-Signature=secret"
+        return httpx.Response(200, json={"id": "r", "status": "COMPLETED", "outputPresignedUrl": url})
+
+    with capture_logs() as logs:
+        assert await read_all(reader(Wire(answer)), [awaited("r")]) == []
+    (line,) = [line for line in logs if line["event"] == "outcomes.output_unread"]
+    assert "names inside as the place" in line["why"]
+    assert "`private_store: true`" in line["why"]
+    assert "secret" not in line["why"]
 
 
 async def test_an_output_that_cannot_be_fetched_is_waited_for_and_then_left_unknown() -> None:

@@ -53,6 +53,21 @@ async def test_the_connection_goes_to_the_address_that_was_checked_and_the_name_
     assert request.extensions["sni_hostname"] == "store.example", "whose certificate it has to be"
 
 
+async def test_where_nobody_is_at_one_address_the_next_is_tried() -> None:
+    store = Store(PUBLIC)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "1.0.0.1":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, content=b"packet")
+
+    store.wire.answer = answer
+    assert str((await store.asked("https://store.example/p")).url) == "https://1.0.0.2/p"
+    store.wire.answer = lambda request: httpx.Response(403)
+    assert (await store._store.read("https://store.example/p")).status == 403
+    assert [request.url.host for request in store.wire.requests] == ["1.0.0.1", "1.0.0.2", "1.0.0.1"]
+
+
 async def test_the_platforms_own_origin_is_the_catalogues_matter() -> None:
     request = await Store(PRIVATE).asked(f"{PRIVATE}/packets/1")
     assert str(request.url) == f"{PRIVATE}/packets/1"

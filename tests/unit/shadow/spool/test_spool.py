@@ -308,6 +308,15 @@ async def test_a_file_that_breaks_while_its_process_writes_to_it_is_followed_by_
         assert world.spool.damaged == 1
 
 
+async def test_a_damaged_count_of_items_keeps_nobody_looking_for_ever(tmp_path: Path) -> None:
+    path = await left_behind(tmp_path, Kind.CALL, [b"1", b"2"])
+    file = SpoolFile.adopt(path)
+    assert file is not None
+    file._connection.execute("UPDATE sqlite_sequence SET seq = 1 << 60")
+    assert len(list(file.readable())) == 2
+    file.close(remove=False)
+
+
 async def test_a_file_whose_disk_does_not_answer_for_a_while_is_left_for_the_next_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
