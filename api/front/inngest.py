@@ -186,7 +186,7 @@ class InngestDoor:
             receipts = await self._services.intake.accept(arrivals) if arrivals else ()
             self._kept(arrivals, receipts)
             if worker is not None and receipts:
-                await self._workers.note(worker, [receipt.event_id for receipt in receipts])
+                await self._workers.note(worker, receipts)
         except EventRefused as error:
             raise _refused(source, scope, error) from None
         except UnknownRun as error:

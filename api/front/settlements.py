@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from uuid import UUID
 
 import psycopg
 import structlog
@@ -28,6 +27,7 @@ from shadow.fanout.handoff import Started, record_started
 from shadow.fanout.spooled_handoffs import Handed, Refused, Tagged
 from shadow.intake import answers, run_tags
 from shadow.intake.answers import Accepted, Fate
+from shadow.intake.arrival import Receipt
 from shadow.model.ids import derived_id
 from shadow.observe.fail_points import reach
 from shadow.store.database import Connection, Work
@@ -132,12 +132,12 @@ class Settlements:
         if tagged:
             async with self._services.database.connection(Work.ACCEPT) as connection:
                 await run_tags.keep(connection, tagged)
-        of: dict[Worker, list[UUID]] = {}
+        of: dict[Worker, list[Receipt]] = {}
         for intent in intents:
             if intent.worker is not None:
-                of.setdefault(intent.worker, []).append(intent.receipt.event_id)
-        for worker, events in of.items():
-            await self._workers.note(worker, events)
+                of.setdefault(intent.worker, []).append(intent.receipt)
+        for worker, receipts in of.items():
+            await self._workers.note(worker, receipts)
 
     async def release(self, issued: Sequence[Intent]) -> None:
         """Let what was issued go, since the rest of its call has been taken or is the workers' now.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from psycopg import OperationalError
 
 from api.front.plans import Plan
 from api.front.services import FrontServices
@@ -15,7 +17,7 @@ from shadow.causes.authority import Cause, ParentAuthority, Purpose, lineage_of,
 from shadow.causes.emissions import note_emissions
 from shadow.causes.parents import Parent, Parents, Told
 from shadow.fanout.stored_events import load_events
-from shadow.intake.arrival import Descent
+from shadow.intake.arrival import Descent, Receipt
 from shadow.intake.plan import planned
 from shadow.intake.ramp_keys import ramp_key
 from shadow.observe import metrics
@@ -124,21 +126,26 @@ class Workers:
         fed = self._catalogue.tasks_of_event(event_name)
         return fed[0].route if fed else None
 
-    async def note(self, worker: Worker, events: Iterable[UUID]) -> None:
+    async def note(self, worker: Worker, receipts: Sequence[Receipt]) -> None:
         """Keep the events as effects of the run. Harmless to repeat.
 
         Raises:
-            psycopg.Error: the database is away.
+            psycopg.Error: the database is away, or was, and some of the events are still on their way to it. An
+                emission that nobody noted would be missing from its run.
         """
         said = worker.told.run if worker.parent.run_id is None else None
-        await self._notes.ask((tuple(events), said))
+        there = await self._notes.ask((tuple(receipt.event_id for receipt in receipts), said))
+        if any(receipt.spooled is not None and receipt.event_id not in there for receipt in receipts):
+            raise OperationalError("some of the events lie in the spool")
 
-    async def _note(self, emissions: Sequence[tuple[Sequence[UUID], str | None]]) -> list[None]:
+    async def _note(self, emissions: Sequence[tuple[Sequence[UUID], str | None]]) -> list[set[UUID]]:
+        """The events that were there, for each. One that is gone by now was a duplicate's."""
         said = {event: name for events, name in emissions if name is not None for event in events}
         ids = {event for events, _name in emissions for event in events}
         async with self._services.database.connection(Work.CAUSES) as connection:
-            await note_emissions(connection, self._catalogue, await load_events(connection, ids), said)
-        return [None] * len(emissions)
+            events = await load_events(connection, ids)
+            await note_emissions(connection, self._catalogue, events, said)
+        return [{event.id for event in events}] * len(emissions)
 
 
 def _cause(worker: Worker) -> Cause:
