@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tests.debian import unpacked
 
 _NAME = "libfaketimeMT.so.1"
-_CACHE = Path(tempfile.gettempdir()) / f"shadow-tests-faketime-{os.getuid()}"
-_PLACES = (Path("/usr/lib"), _CACHE)
 
 
 class Clock:
@@ -39,42 +33,6 @@ class Clock:
 
 @cache
 def library() -> Path:
-    """Where it lies. Where it can't be had, the test is skipped on somebody's own machine, and fails under CI."""
-    found = _found()
-    if found is None:
-        try:
-            _unpack()
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = f"Debian's package libfaketime can't be had: {error}"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-        found = _found()
-    assert found is not None
-    return found
-
-
-def _found() -> Path | None:
-    return next((path for place in _PLACES for path in place.glob(f"**/faketime/{_NAME}")), None)
-
-
-def _unpack() -> None:
-    with tempfile.TemporaryDirectory(prefix="shadow-tests-apt-") as folder:
-        if subprocess.run(["apt-get", "download", "libfaketime"], cwd=folder, capture_output=True).returncode != 0:
-            # A bare machine has no lists of packages yet.
-            _run(["apt-get", "update", "--quiet"], folder)
-            _run(["apt-get", "download", "libfaketime"], folder)
-        (package,) = Path(folder).glob("libfaketime_*.deb")
-        fresh = Path(tempfile.mkdtemp(prefix=f"{_CACHE.name}-", dir=_CACHE.parent))
-        _run(["dpkg-deb", "--extract", str(package), str(fresh)], folder)
-    try:
-        fresh.rename(_CACHE)
-    except OSError:
-        # Another process of the tests was first.
-        shutil.rmtree(fresh)
-
-
-def _run(command: list[str], folder: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode != 0:
-        raise OSError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
+    """Where it lies. See `unpacked` for where it can't be had."""
+    pattern = f"usr/lib/**/faketime/{_NAME}"
+    return next(Path("/").glob(pattern), None) or unpacked("libfaketime", pattern)
