@@ -95,13 +95,16 @@ async def result(client: httpx.AsyncClient, expression: str) -> list[Any]:
 
 async def until_up(client: httpx.AsyncClient) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                if len(await result(client, "up == 1")) == 2:
-                    return
-            except httpx.TransportError:
-                pass
+        while not await is_ready(client) or len(await result(client, "up == 1")) < 2:
             await asyncio.sleep(0.2)
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    """Whether Prometheus takes queries: it listens before it does."""
+    try:
+        return (await client.get("/-/ready")).is_success
+    except httpx.TransportError:
+        return False
 
 
 async def empty(client: httpx.AsyncClient) -> dict[str, str]:
