@@ -36,7 +36,7 @@ _PASSES = frozenset({408, 425, 429})
 _SLACK = timedelta(seconds=2)
 """Of clocks, and between the moment when something breaks and the one when that is noticed."""
 _UNKNOWN = "no run is known by"
-_CLOSED = "answered 500"
+_CLOSED = "answered 503"
 _LOST = ("effect.missing", "effect.extra")
 _REPORTED = ("$['effects']['event']", "$['effects']['sql']")
 _SHOWN = 5

@@ -26,7 +26,7 @@ from shadow.egress.address import BadAddress, address
 from shadow.egress.callers import Callers
 from shadow.egress.calls import Answered, Call, CallLog, Item, write
 from shadow.egress.contained import ContainedLegacy
-from shadow.egress.containing import Containing, retry_seconds
+from shadow.egress.containing import RETRY_SECONDS, Containing, retry_seconds
 from shadow.egress.disposition import Disposition, ReadsPolicy
 from shadow.egress.forwarding import Forwarding
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
@@ -167,6 +167,10 @@ class Gateway:
             raise
         except Refusal as refusal:
             reply = refusal.reply()
+        except NotSpooled as error:
+            log.error("egress.not_written", target=incoming.target, error=str(error))
+            detail = "neither the database nor the disk takes what is to be written down; the call was not let through"
+            reply = problem(503, detail, retry_after=RETRY_SECONDS)
         except Exception:
             log.exception("egress.failed", target=incoming.target)
             metrics.egress_failed()

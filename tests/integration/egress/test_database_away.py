@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sqlite3
 
 import orjson
 import psycopg
@@ -44,6 +45,26 @@ async def test_a_known_run_goes_on_and_is_written_down_afterwards(world: World, 
     await twins.finish(LEGACY)
     assert (await twins.call(CANDIDATE, json={"requestId": "wd_2"})).json() == answers[1].json()
     assert await world.rows("SELECT kind FROM incidents") == []
+
+
+async def test_what_neither_database_nor_disk_takes_is_to_come_again(
+    world: World, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = await world.twins()
+    await twins.call(LEGACY, json={"requestId": "wd_0"})
+    reached = len(world.books.calls)
+
+    def full(_items: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with outage(server_url):
+        monkeypatch.setattr(world.replay.spool, "_add", full)
+        answer = await twins.call(LEGACY, json={"requestId": "wd_1"})
+        monkeypatch.undo()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["detail"].endswith("the call was not let through")
+    assert len(world.books.calls) == reached
+    await back(world)
 
 
 async def test_an_unknown_legacy_run_goes_through_while_legacy_has_authority_for_the_route(

@@ -70,7 +70,7 @@ def test_a_full_disk_explains_what_could_be_recorded_nowhere_and_nothing_else() 
     assert cause(lost, at("PostgreSQL stopped", 3), []) is None
     called = replace(lost, differences=[("s1", "effect.missing", "$['effects']['http']['mail']['x']", "")])
     assert cause(called, full, []) is None
-    assert cause(pair(RUN, replace(RUN, error_message="mail answered 500")), full, []) is not None
+    assert cause(pair(RUN, replace(RUN, error_message="mail answered 503")), full, []) is not None
 
 
 def test_what_nothing_explains_is_counted_and_shown() -> None:
