@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -21,6 +21,7 @@ from shadow.egress.journal import Journal
 from shadow.egress.replies import Refusal, Reply, own, problem
 from shadow.egress.runs import DATABASE_SECONDS, KnownRun
 from shadow.egress.twin import Asked, Found, Twins
+from shadow.model.backoff import Backoff
 from shadow.observe import metrics
 from shadow.store.database import Database, Work
 
@@ -28,15 +29,13 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
 """When a worker that can wait is asked to come back for the first time."""
-_LONGEST_RETRY_SECONDS = 30.0
-_RETRY_GROWTH = 2.0
+_RETRIES = Backoff(base=timedelta(seconds=RETRY_SECONDS), factor=2.0, cap=timedelta(seconds=30))
 
 
 def retry_seconds(attempt: int) -> float:
     """When it is asked to come back the next time. Each time is an attempt of its run, and a run has few: four of them
     last through half a minute."""
-    again = min(max(attempt - 1, 0), 10)
-    return min(RETRY_SECONDS * _RETRY_GROWTH**again, _LONGEST_RETRY_SECONDS)
+    return _RETRIES.ceiling(attempt).total_seconds()
 
 
 _MARGIN = 0.1
