@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shadow.judge.unanswered import WAITED_FOR
 from shadow.model.ids import time_of
 from shadow.store.database import Database, Work
 
@@ -35,7 +34,6 @@ _UNREACHED = re.compile(r"did not answer: (RemoteProtocol|Read|Connect|Write|Poo
 _PASSES = frozenset({408, 425, 429})
 _SLACK = timedelta(seconds=2)
 """Of clocks, and between the moment when something breaks and the one when that is noticed."""
-_UNKNOWN = "no run is known by"
 _CLOSED = "answered 503"
 _LOST = ("effect.missing", "effect.extra")
 _REPORTED = ("$['effects']['event']", "$['effects']['sql']")
@@ -125,7 +123,6 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
         names = {one.name for one in happened if one.during(since, until)}
         door_away = any(one.during(since, until) for one in doors)
         target_away = any(name.startswith("targets") for name in names)
-        database_away = any(name.startswith("PostgreSQL") for name in names)
         message = run.error_message or ""
         if door_away and _UNREACHED.search(message):
             return f"{run.side}'s worker could not reach the gateway"
@@ -133,8 +130,6 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
             return f"a target failed {run.side} alone"
         if (target_away or door_away) and run.was_repeated:
             return f"{run.side} was repeated"
-        if database_away and run.authority == "real" and message.endswith(WAITED_FOR):
-            return f"{run.side} was told to wait while the database was away"
         if any("disk full" in name for name in names):
             if _CLOSED in message:
                 return f"{run.side}'s calls could be recorded nowhere, and were not let through"
@@ -142,8 +137,6 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
                 return f"{run.side}'s calls could be recorded nowhere, and were not let through"
             if all(kind in _LOST and path.startswith(_REPORTED) for _id, kind, path, _sentence in mismatch.differences):
                 return "a report that neither the database nor the disk took"
-        if (database_away or door_away) and _UNKNOWN in message:
-            return f"{run.side}'s event had not been written down yet"
     return None
 
 

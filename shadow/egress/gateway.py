@@ -198,8 +198,8 @@ class Gateway:
             self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
             refusal = Refusal(403, str(error))
-            if (self.journal.away or self.journal.catches_up) and call.accepts_wait:
-                # What started it may not be written down yet.
+            if (error.is_new or self.journal.away or self.journal.catches_up) and call.accepts_wait:
+                # What started it may not be written down yet, or its platform does not say now which it is.
                 again = retry_seconds(call.told.attempt)
                 raise Refusal(425, str(error), retry_after=again, gateway="wait") from None
             await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)

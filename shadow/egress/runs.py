@@ -25,6 +25,7 @@ from shadow.cutover.decision import Authority, Decision
 from shadow.effects.correlation import Attribution, CallTraits, Correlator, Traces
 from shadow.effects.evidence import UNKNOWN, Tenant
 from shadow.effects.record import AttributedBy
+from shadow.egress.strangers import Strangers
 from shadow.intake.storable import storable_or_none
 from shadow.model.ids import derived_id
 from shadow.model.run_names import may_be, needs_proof
@@ -77,10 +78,12 @@ _Name = tuple[Side, str | None, str | None, str | None]
 class Unknown(Exception):
     """Nobody knows whose call it is; the message says what was tried."""
 
-    def __init__(self, detail: str, suspects: tuple[UUID, ...] = ()) -> None:
+    def __init__(self, detail: str, suspects: tuple[UUID, ...] = (), *, is_new: bool = False) -> None:
         super().__init__(detail)
         self.suspects = suspects
         """The runs that it may be of, where that is known."""
+        self.is_new = is_new
+        """Whether it names a run that nobody has heard of before, so that it may be known in a moment."""
 
 
 class WrongSide(Exception):
@@ -230,6 +233,7 @@ class Runs:
         self._patience = patience
         self.names = TaskNames(catalogue)
         self._known: OrderedDict[_Name, tuple[float, KnownRun]] = OrderedDict()
+        self._strangers = Strangers()
         self._asked = Rounds(self._by_headers)
 
     async def find(self, side: Side, told: Told, carries: Callable[[], CallTraits]) -> KnownRun:
@@ -263,13 +267,15 @@ class Runs:
             if run is not None:
                 break
             if time.monotonic() >= until:
-                raise Unknown(f"no run is known by run {told.run!r}, event {told.event!r} and task {told.task!r}")
+                detail = f"no run is known by run {told.run!r}, event {told.event!r} and task {told.task!r}"
+                raise Unknown(detail, is_new=self._strangers.is_new(key))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             if pause == _LONGEST_PAUSE and asked < _ASKED_AT_MOST:
                 # The doors are quicker than that: what is still unknown was not started through them.
                 asked += 1
                 await self._ask(side, told)
+        self._strangers.is_known(key)
         if run.side is not side:
             raise WrongSide(run, side)
         self._remember(key, run)

@@ -20,14 +20,14 @@ from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
 from shadow.judge.facts import FinishedRun, PairFacts
 from shadow.judge.known import inherited, known_to_both
-from shadow.judge.unanswered import unanswered
+from shadow.judge.unanswered import made_again, unanswered
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
 
 _EFFECTS = """
 SELECT place, id, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       received_at, status, seen_by, writes, disposition, emitted, data
+       received_at, status, seen_by, writes, disposition, emitted, data, run_id IS NULL
 FROM (
     SELECT run.place, effects.*
     FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) WITH ORDINALITY AS run (id, side, name, place)
@@ -74,6 +74,8 @@ class EffectRow(NamedTuple):
     emitted: str | None
     """The platform's id of the event that it emitted."""
     data: bytes | None
+    was_nobodys: bool
+    """Whether nobody could say yet whose it is when it was written down: it is found by the platform's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,21 +381,23 @@ class Evidence:
 
 
 def _counted(rows: Sequence[EffectRow]) -> Iterable[EffectRow]:
-    """The effects of a run without those that are told of twice: the run's own report of an event that Shadow saw it
-    emit says nothing new.
+    """The effects of a run without those that are told of twice: calls that were refused and made again, and the run's
+    own report of an event that Shadow saw it emit, which says nothing new.
 
     That is a report of the very id that the event has. One that names no id stands for one event of that name which no
     other report stands for; further ones tell of events that nobody saw.
     """
+    if again := made_again(rows):
+        rows = [row for row in rows if row.id not in again]
     seen = [row for row in rows if row.kind == _EVENT and row.seen_by in _SEEN_EMITTED]
     if not seen:
         return rows
     reports = [row for row in rows if row.kind == _EVENT and row.seen_by == _REPORTED]
     by_id = {row.emitted: row.operation for row in seen if row.emitted is not None}
-    again = {row.id: row.emitted for row in reports if row.emitted in by_id}
+    reported = {row.id: row.emitted for row in reports if row.emitted in by_id}
     left = Counter(row.operation for row in seen)
-    left.subtract(by_id[name] for name in set(again.values()))
-    told_twice = set(again)
+    left.subtract(by_id[name] for name in set(reported.values()))
+    told_twice = set(reported)
     for row in reports:
         if row.emitted is None and left[row.operation] > 0:
             left[row.operation] -= 1

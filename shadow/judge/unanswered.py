@@ -1,14 +1,15 @@
-"""When a run without authority did otherwise because the gateway had no answer for it, though there is one. Pure.
+"""When a run did otherwise because of the gateway, and not because of the port. Pure.
 
-Where the twin's calls lay in a spool when the run made its own, or the twin had not made them yet, the run is refused
-or asked to come back until its attempts are over. What it then does differently is the gateway's doing and says nothing
-of the port. Nothing else is excused: a call that the twin never made stays an effect too many, also of a run that was
-asked to come back for it and has all that the twin got; and one whose answer was not kept stays refused.
+Where nobody could say yet whose a call was, or the twin's calls lay in a spool when the run made its own, or the twin
+had not made them yet, the run is refused or asked to come back until its attempts are over. What it then does
+differently says nothing of the port. Nothing else is excused: a call that the twin never made stays an effect too many,
+also of a run that was asked to come back for it and has all that the twin got; and one whose answer was not kept stays
+refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Sequence, Set
 from typing import Protocol
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from shadow.effects import answered
 
 TOLD_TO_WAIT = "told_to_wait"
 UNANSWERED = "unanswered"
+UNKNOWN = "unknown_run"
 WAITED_FOR = "has no answer of the twin yet"
 """How the message ends with which a worker's client package ends an attempt that was asked to come back."""
 
-_NONE, _FAILED = "none", "failed"
+_REAL, _FAILED = "real", "failed"
 _REFUSED, _FORWARDED = "refuse", "forward"
 _NO_ANSWER = 403
 
@@ -50,6 +52,12 @@ class Called(Protocol):
     def status(self) -> int | None: ...
     @property
     def disposition(self) -> str | None: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def was_nobodys(self) -> bool:
+        """Whether nobody could say whose it was when it was made."""
+        ...
 
 
 def unanswered(
@@ -62,16 +70,36 @@ def unanswered(
         twins: the twin's.
         kept: the bodies that there are, by owner and part.
     """
-    if run.authority != _NONE:
-        return None
-    there = {_what(call) for call in twins if call.disposition == _FORWARDED and (call.id, answered.PART) in kept}
+    again = made_again(calls)
+    counted = [call for call in calls if call.id not in again]
+    for call in counted:
+        if call.disposition == _REFUSED and call.was_nobodys:
+            what = f"{call.operation} at {call.target}"
+            return f"{UNKNOWN}: it was refused {what}, as nobody could say yet whose call it was"
     was_told = run.status == _FAILED and (run.error_message or "").endswith(WAITED_FOR)
-    if was_told and not there <= {_what(call) for call in calls}:
+    if run.authority == _REAL:  # it needs no answer of a twin's
+        why = f"{TOLD_TO_WAIT}: nobody could say whose its calls were until its attempts were over"
+        return why if was_told else None
+    there = {_what(call) for call in twins if call.disposition == _FORWARDED and (call.id, answered.PART) in kept}
+    if was_told and not there <= {_what(call) for call in counted}:
         return f"{TOLD_TO_WAIT}: there was no answer of its twin until its attempts were over"
-    for call in calls:
+    for call in counted:
         if call.disposition == _REFUSED and call.status == _NO_ANSWER and _what(call) in there:
             return f"{UNANSWERED}: its twin's answer to {call.operation} at {call.target} was known too late"
     return None
+
+
+def made_again(calls: Sequence[Called]) -> Set[UUID]:
+    """Those that the gateway refused and answered when a later attempt made them again: they reached nobody, and are
+    told of by the later one."""
+    refused = [call for call in calls if call.disposition == _REFUSED]
+    if not refused:
+        return frozenset()
+    last: dict[tuple[str, str, str | None], int] = {}
+    for call in calls:
+        if call.disposition is not None and call.disposition != _REFUSED:
+            last[_what(call)] = max(call.attempt, last.get(_what(call), 0))
+    return {call.id for call in refused if call.attempt < last.get(_what(call), 0)}
 
 
 def _what(call: Called) -> tuple[str, str, str | None]:

@@ -17,6 +17,7 @@ from shadow.causes.parents import Told, known_parents
 from shadow.egress import containing
 from shadow.egress.calls import Answered, Call, Item
 from shadow.egress.journal import CATCH_UP_SECONDS
+from shadow.egress.strangers import Strangers
 from shadow.egress.twin import Asked, Found
 from tests.integration.egress.world import World, until
 
@@ -246,6 +247,29 @@ async def test_what_is_unknown_is_refused(world: World) -> None:
     assert (await world.client.post("/egress/pay/v1/x", headers=unknown)).status_code == 403
     assert world.books.calls == []
     assert [row[2] for row in await world.effects()] == ["refuse", "refuse", "refuse"]
+
+
+async def test_a_worker_that_can_wait_comes_back_for_a_run_that_may_be_known_in_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform does not say now which run it is, or its event lies on the disk of a process that is no more."""
+    twins = await world.twins()
+    (name,) = await world.rows("DELETE FROM run_aliases RETURNING platform, alias, run_id")
+    await world.execute("UPDATE runs SET platform_run_id = NULL")
+    answer = await twins.call(LEGACY, attempt=2, json={"requestId": "wd_1"}, headers=WAITS)
+    assert (answer.status_code, answer.headers["retry-after"], answer.headers["x-shadow-gateway"]) == (425, "4", "wait")
+    assert f"no run is known by run 'run_{twins.delivery}'" in answer.json()["detail"]
+    assert await world.effects() == []
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403  # it can't wait
+
+    await world.execute("INSERT INTO run_aliases VALUES (%s, %s, %s)", *name)
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1"}, headers=WAITS)).status_code == 201
+    assert len(world.books.calls) == 1
+
+    monkeypatch.setattr(world.gateway.runs, "_strangers", Strangers(new_seconds=0))
+    foreign = WAITS | {"x-shadow-run": "run_of_nobody"}
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1"}, headers=foreign)).status_code == 403
+    assert len(world.books.calls) == 1
 
 
 async def test_a_body_that_is_not_what_it_says_is_refused_without_authority_only(world: World) -> None:

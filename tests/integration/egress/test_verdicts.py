@@ -202,6 +202,36 @@ async def test_a_run_that_was_refused_what_was_written_down_too_late_is_not_comp
     assert await world.rows("SELECT verdict, difference_count FROM pairs") == [("not_comparable", 0)]
 
 
+async def test_a_call_that_was_refused_as_nobody_knew_whose_it_was_is_no_effect_once_it_is_made_again(
+    world: World,
+) -> None:
+    twins = await world.twins()
+    await _refused_while_unknown(twins)
+    for side, attempt in ((LEGACY, 2), (CANDIDATE, 1)):
+        assert (await twins.call(side, json={"requestId": "wd_1"}, attempt=attempt)).status_code == 201
+        await _finished(twins, side)
+    assert await verdict_of(twins) == ("match", [])
+
+
+async def test_and_a_run_that_never_made_it_again_is_not_compared(world: World) -> None:
+    twins = await world.twins()
+    await _refused_while_unknown(twins)
+    await _finished(twins, LEGACY)
+    await world.execute("UPDATE runs SET status = 'failed' WHERE id = %s", twins.run(LEGACY))
+    await _finished(twins, CANDIDATE)
+    why = "unknown_run: it was refused POST /v1/transfers at pay, as nobody could say yet whose call it was"
+    assert await verdict_of(twins, why) == ("not_comparable", [])
+
+
+async def _refused_while_unknown(twins: Twins) -> None:
+    """Legacy's run makes its first call before anybody knows it."""
+    (name,) = await twins.world.rows("DELETE FROM run_aliases RETURNING platform, alias, run_id")
+    await twins.world.execute("UPDATE runs SET platform_run_id = NULL")
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+    await twins.world.execute("INSERT INTO run_aliases VALUES (%s, %s, %s)", *name)
+    await twins.world.execute("UPDATE runs SET platform_run_id = %s WHERE id = %s", *name[1:])
+
+
 async def judged(world: World, legacy: Said, candidate: Said) -> tuple[str, list[str]]:
     """The verdict on two runs that each made one call, and the paths of the differences."""
     twins = await world.twins()

@@ -1,4 +1,4 @@
-"""What a run without authority did otherwise because the gateway had no answer for it says nothing of the port."""
+"""What a run did otherwise because the gateway knew too little yet says nothing of the port."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shadow.effects import answered
-from shadow.judge.unanswered import WAITED_FOR, unanswered
+from shadow.judge.unanswered import WAITED_FOR, made_again, unanswered
 
 ROOT = Path(__file__).parents[4]
 
@@ -28,6 +28,8 @@ class Made:
     identity: str | None = "1"
     target: str = "shop"
     operation: str = "GET /orders/{id}"
+    attempt: int = 1
+    was_nobodys: bool = False
     id: UUID = field(default_factory=uuid4)
 
 
@@ -69,7 +71,6 @@ def test_a_run_that_was_asked_to_come_back_until_its_attempts_were_over_is_excus
     told = Run(error_message=f"GET shop.example {WAITED_FOR}")
     twins = [Made(), Made(identity="2")]
     assert (said(told, [Made("replay")], twins) or "").startswith("told_to_wait: ")
-    assert said(Run("real", error_message=told.error_message), [], twins) is None
     assert said(Run(status="completed", error_message=told.error_message), [], twins) is None
 
 
@@ -77,6 +78,42 @@ def test_a_run_that_waited_for_what_its_twin_never_asked_for_is_not() -> None:
     told = Run(error_message=f"POST pay.example {WAITED_FOR}")
     assert said(told, [Made("replay")], [Made()]) is None
     assert said(told, [], []) is None
+
+
+def test_so_is_one_with_authority_which_waits_only_while_nobody_can_say_whose_its_calls_are() -> None:
+    told = Run("real", error_message=f"POST pay.example {WAITED_FOR}")
+    assert (said(told, [], []) or "").startswith("told_to_wait: nobody could say whose")
+    assert said(Run("real", "completed", told.error_message), [], []) is None
+    assert said(Run("real"), [Made()], [Made()]) is None
+
+
+@pytest.mark.parametrize("authority", ["real", "none"])
+def test_a_call_that_was_refused_because_nobody_could_say_whose_it_was_excuses_what_follows(authority: str) -> None:
+    refused = Made("refuse", 403, was_nobodys=True)
+    why = said(Run(authority), [refused], [])
+    assert why == "unknown_run: it was refused GET /orders/{id} at shop, as nobody could say yet whose call it was"
+    assert said(Run(authority), [Made("forward", 201, was_nobodys=True)], []) is None
+
+
+def test_nothing_is_excused_by_a_call_that_was_refused_and_made_again() -> None:
+    refused = Made("refuse", 403, was_nobodys=True)
+    again = Made(attempt=2)
+    assert said(Run("real", "completed", None), [refused, again], [Made()]) is None
+    assert said(Run("none", "completed", None), [REFUSED, Made("replay", attempt=2)], [Made()]) is None
+
+
+def test_a_call_was_made_again_if_a_later_attempt_got_an_answer_to_it() -> None:
+    first, second = Made("refuse", 403), Made("refuse", 403, attempt=2)
+    assert made_again([first, second]) == set()
+    assert made_again([first, second, Made(attempt=3)]) == {first.id, second.id}
+    assert made_again([first, Made("stub", 201, attempt=2), second]) == {first.id}
+    for other in (
+        Made("replay"),
+        Made("replay", identity="2", attempt=2),
+        Made("replay", target="pay", attempt=2),
+        Made("replay", operation="POST /orders", attempt=2),
+    ):
+        assert made_again([first, other]) == set()
 
 
 @pytest.mark.parametrize(
