@@ -70,8 +70,7 @@ def _platforms(catalogue: Catalogue) -> Iterator[Finding]:
 def _target(target: Target, path: Path) -> Iterator[Finding]:
     yield from wrong_with_url(target.url, _SCHEMES, (*path, "url"), instead="`credential`")
     if target.credential is not None:
-        mail = target.url.lower().startswith(("smtp:", "smtps:"))
-        yield from (_mail_credential if mail else _credential)(target.credential, (*path, "credential"))
+        yield from (_mail_credential if target.is_mail else _credential)(target.credential, (*path, "credential"))
     for index, operation in enumerate(target.operations):
         yield from _operation(operation, (*path, "operations", index))
     yield from _stub(target.stub, (*path, "stub"))

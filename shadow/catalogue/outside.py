@@ -90,6 +90,11 @@ class Target(Strict):
     """How it is known by TLS, where that is not as with any public server."""
     witness: Witness | None = None
 
+    @property
+    def is_mail(self) -> bool:
+        """Whether it takes mail by SMTP; any other is called by HTTP."""
+        return self.url.lower().startswith(("smtp://", "smtps://"))
+
 
 # ---------------------------------------------------------------- databases
 

@@ -123,7 +123,7 @@ class Gateway:
                 _reading(target),
             )
             for name, target in catalogue.targets.items()
-            if target.url.startswith(("http://", "https://"))
+            if not target.is_mail
         }
 
     async def start(self) -> None:

@@ -39,7 +39,7 @@ class MailRelay:
         self._servers = {
             name: _Server(target, tls or _context(target))
             for name, target in catalogue.targets.items()
-            if target.url.startswith(("smtp://", "smtps://"))
+            if target.is_mail
         }
 
     async def relay(self, target: str, sender: str, recipients: Sequence[str], content: bytes) -> tuple[int, str]:

@@ -31,7 +31,7 @@ class TargetReads:
         self._upstreams = {
             name: Upstream(name, target)
             for name, target in catalogue.targets.items()
-            if target.url.startswith(("http://", "https://"))
+            if not target.is_mail
         }
 
     async def close(self) -> None:

@@ -86,7 +86,7 @@ class SmtpSink:
             ValueError: no target of the catalogue is a mail server.
         """
         self.targets = [
-            name for name, target in catalogue.targets.items() if target.url.startswith(("smtp://", "smtps://"))
+            name for name, target in catalogue.targets.items() if target.is_mail
         ]
         if not self.targets:
             raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
