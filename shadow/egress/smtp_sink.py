@@ -85,9 +85,7 @@ class SmtpSink:
         Raises:
             ValueError: no target of the catalogue is a mail server.
         """
-        self.targets = [
-            name for name, target in catalogue.targets.items() if target.is_mail
-        ]
+        self.targets = [name for name, target in catalogue.targets.items() if target.is_mail]
         if not self.targets:
             raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
         self._callers = callers
