@@ -221,7 +221,7 @@ class SmtpSink:
         except NotSent as error:
             code, text = error.code, str(error)
         try:
-            await self._journal.write(
+            await self._journal.write_done(
                 Answered(
                     id=call.id,
                     side=call.side,
