@@ -2,9 +2,9 @@
 
 Trigger.dev retries the whole run, Inngest a step. An effect performed again by a later attempt reached the
 world once only if the provider could recognise it: same idempotency key. Anything else happened twice, except for
-what changed nothing: a read, a try that the target itself says it did not take, and a row that is written again as it
-was. An error that leaves open whether the target did it (500, 502, 504 is what is recorded when a write left and its
-answer was lost) says no such thing.
+what changed nothing: a read, a try that the target itself says it did not take, one that the gateway refused, and a row
+that is written again as it was. An error that leaves open whether the target did it (500, 502, 504 is what is recorded
+when a write left and its answer was lost) says no such thing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def collapse(entries: Sequence[Entry], known: Collection[str]) -> Collapsed:
     dropped: list[Dropped] = []
     first: dict[tuple[str, str, str, str, bytes], Entry] = {}
     kept: list[Entry] = []
-    counted = _once(entries, lambda e: _read(e, known), "a read that was made again by a later attempt", dropped)
+    counted = _answered_at_last(entries, known, dropped)
+    counted = _once(counted, lambda e: _read(e, known), "a read that was made again by a later attempt", dropped)
     counted = _once(counted, _row, "a later attempt wrote the row again as it was", dropped)
     for entry in sorted(_tried_at_last(counted, known, dropped), key=_by_attempt):
         if entry.idempotency_key is None:
@@ -68,6 +69,34 @@ def collapse(entries: Sequence[Entry], known: Collection[str]) -> Collapsed:
             reason = f"attempt {entry.attempt} did it again under the idempotency key of attempt {seen.attempt}"
             dropped.append(Dropped(entry, seen, reason))
     return Collapsed(tuple(sorted(kept, key=lambda entry: entry.position)), tuple(dropped))
+
+
+def _answered_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:
+    """Without the calls that were refused and that a later attempt made again, with an answer.
+
+    Of one attempt as many go as a later one made more: a call that was made twice is two, refused or not.
+    """
+    if not any(entry.effect.refused for entry in entries):
+        return entries
+    answered: dict[Hashable, dict[int, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    for entry in entries:
+        if not entry.effect.refused:
+            answered[_same(entry, known)][entry.attempt].append(entry)
+    kept: list[Entry] = []
+    told: Counter[Hashable] = Counter()
+    for entry in entries:
+        same = _same(entry, known)
+        by_attempt = answered.get(same, {})
+        later = max((calls for attempt, calls in by_attempt.items() if attempt > entry.attempt), key=len, default=[])
+        place = len(by_attempt.get(entry.attempt, ())) + told[same, entry.attempt]
+        if not entry.effect.refused or place >= len(later):
+            kept.append(entry)
+            continue
+        told[same, entry.attempt] += 1
+        dropped.append(
+            Dropped(entry, later[place], f"it was refused, and attempt {later[place].attempt} made it again")
+        )
+    return kept
 
 
 def _tried_at_last(entries: Sequence[Entry], known: Collection[str], dropped: list[Dropped]) -> Sequence[Entry]:

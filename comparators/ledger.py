@@ -36,6 +36,8 @@ class Effect:
     answer: JSON = None
     """What the target answered. Never compared, but ids in it were born there (a write) or are known from then on (a
     read). None: not seen; an answer without a body is `{}`."""
+    refused: bool = False
+    """Whether the gateway refused it: it reached nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Forwarding:
         return await passing.reply(response)
 
     async def write(self, item: Call | Answered) -> None:
-        await self._journal.write(item)
+        """Write down what has happened."""
+        await self._journal.write_done(item)
 
     def behind(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what nobody waits for any more."""

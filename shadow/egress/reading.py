@@ -29,9 +29,7 @@ class TargetReads:
 
     def __init__(self, catalogue: ResolvedCatalogue) -> None:
         self._upstreams = {
-            name: Upstream(name, target)
-            for name, target in catalogue.targets.items()
-            if not target.is_mail
+            name: Upstream(name, target) for name, target in catalogue.targets.items() if not target.is_mail
         }
 
     async def close(self) -> None:

@@ -268,7 +268,7 @@ class Runs:
                 break
             if time.monotonic() >= until:
                 detail = f"no run is known by run {told.run!r}, event {told.event!r} and task {told.task!r}"
-                raise Unknown(detail, is_new=self._strangers.is_new(key))
+                raise Unknown(detail, is_new=self._strangers.is_new(key, time.monotonic()))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             if pause == _LONGEST_PAUSE and asked < _ASKED_AT_MOST:

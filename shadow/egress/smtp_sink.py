@@ -85,9 +85,7 @@ class SmtpSink:
         Raises:
             ValueError: no target of the catalogue is a mail server.
         """
-        self.targets = [
-            name for name, target in catalogue.targets.items() if target.is_mail
-        ]
+        self.targets = [name for name, target in catalogue.targets.items() if target.is_mail]
         if not self.targets:
             raise ValueError("a mail sink needs a target whose url begins with smtp:// or smtps://")
         self._callers = callers
@@ -223,7 +221,7 @@ class SmtpSink:
         except NotSent as error:
             code, text = error.code, str(error)
         try:
-            await self._journal.write(
+            await self._journal.write_done(
                 Answered(
                     id=call.id,
                     side=call.side,

@@ -7,7 +7,6 @@ that this tells.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -23,9 +22,12 @@ class Strangers:
         self._new_seconds = new_seconds
         self._since: OrderedDict[Hashable, float] = OrderedDict()
 
-    def is_new(self, name: Hashable) -> bool:
-        """Whether that unknown run was named for the first time less than `NEW_SECONDS` ago."""
-        now = time.monotonic()
+    def is_new(self, name: Hashable, now: float) -> bool:
+        """Whether that unknown run was named for the first time less than `NEW_SECONDS` ago.
+
+        Args:
+            now: seconds of a clock that does not jump.
+        """
         since = self._since.setdefault(name, now)
         if len(self._since) > _REMEMBERED:
             self._since.popitem(last=False)

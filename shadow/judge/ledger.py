@@ -7,22 +7,25 @@ once: both ledgers have the very same value then, which comparators need not loo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
-from comparators import JSON, Effect, Ledger, Outcome
+from comparators import JSON, Effect, Ledger, Outcome, Rules
+from comparators.attempts import collapse
+from comparators.correspondence import Known
 from comparators.ledger import COMPLETED
+from comparators.normalise import entries
 from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
 from shadow.judge.absence import Absence, Missed, missed
 from shadow.judge.facts import FinishedRun, PairFacts
 from shadow.judge.gateways import load_absences, under_way
 from shadow.judge.known import inherited, known_to_both
-from shadow.judge.unanswered import made_again, unanswered
+from shadow.judge.unanswered import REFUSED, unanswered
 from shadow.model.json_text import parse
 from shadow.store import codec
 from shadow.store.database import Connection
@@ -352,15 +355,22 @@ class Evidence:
             (row.at - started_at).total_seconds() if started_at else None,
             # Of others there is no evidence of an answer.
             reader.value(self.bodies.get((row.id, answered.PART))) if row.seen_by == _GATEWAY else None,
+            row.disposition == REFUSED,
         )
 
-    def unanswered(self, fact: PairFacts) -> str | None:
-        """Why nothing follows from what the sides did differently; see `judge/unanswered.py`."""
+    def unanswered(self, fact: PairFacts, rules: Rules, known: JSON) -> str | None:
+        """Why nothing follows from what the sides did differently; see `judge/unanswered.py`.
+
+        Args:
+            known: what was not born in the runs.
+        """
         legacy, candidate = fact.legacy, fact.candidate
         if legacy is None or candidate is None:
             return None
+        texts = Known.of(known).texts
         for run, twin in ((candidate, legacy), (legacy, candidate)):
-            why = unanswered(run, self.effects.get(run.id, ()), self.effects.get(twin.id, ()), self.bodies)
+            calls = self._without_repeated(self.effects.get(run.id, ()), rules, texts)
+            why = unanswered(run, calls, self.effects.get(twin.id, ()), self.bodies)
             if why is not None:
                 return why
         return None
@@ -368,6 +378,20 @@ class Evidence:
     def missed(self, fact: PairFacts) -> Missed | None:
         """Whether a gateway was not there while a run was under way, or may not have been; see `judge/absence.py`."""
         return missed(self.absences, under_way(fact))
+
+    def gateway_away(self, fact: PairFacts) -> str | None:
+        """Why nothing follows from what the sides did differently, where a gateway was surely not there for one."""
+        found = self.missed(fact)
+        return found.why if found is not None and found.absence.is_sure else None
+
+    def _without_repeated(self, rows: Sequence[EffectRow], rules: Rules, known: Collection[str]) -> Sequence[EffectRow]:
+        """What a run did without the calls that were refused and that it made again, with an answer."""
+        if not any(row.disposition == REFUSED for row in rows):
+            return rows
+        reader = _Reader()
+        made = entries(tuple(self._effect(row, None, reader) for row in rows), rules, known)
+        again = {one.entry.position for one in collapse(made, known).dropped if one.entry.effect.refused}
+        return [row for position, row in enumerate(rows) if position not in again]
 
     def _unknown_output(self, fact: PairFacts) -> Side | None:
         for run in (fact.legacy, fact.candidate):
@@ -394,14 +418,12 @@ class Evidence:
 
 
 def _counted(rows: Sequence[EffectRow]) -> Iterable[EffectRow]:
-    """The effects of a run without those that are told of twice: calls that were refused and made again, and the run's
-    own report of an event that Shadow saw it emit, which says nothing new.
+    """The effects of a run without those that are told of twice: the run's own report of an event that Shadow saw it
+    emit says nothing new.
 
     That is a report of the very id that the event has. One that names no id stands for one event of that name which no
     other report stands for; further ones tell of events that nobody saw.
     """
-    if again := made_again(rows):
-        rows = [row for row in rows if row.id not in again]
     seen = [row for row in rows if row.kind == _EVENT and row.seen_by in _SEEN_EMITTED]
     if not seen:
         return rows

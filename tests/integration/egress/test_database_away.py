@@ -12,6 +12,7 @@ import pytest
 
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
+from shadow.egress import journal
 from shadow.egress.old_spool import take_over
 from shadow.model.ids import new_id
 from tests.integration.egress.world import World, outage, until
@@ -47,16 +48,16 @@ async def test_a_known_run_goes_on_and_is_written_down_afterwards(world: World, 
     assert await world.rows("SELECT kind FROM incidents") == []
 
 
+def full(_items: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
 async def test_what_neither_database_nor_disk_takes_is_to_come_again(
     world: World, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twins = await world.twins()
     await twins.call(LEGACY, json={"requestId": "wd_0"})
     reached = len(world.books.calls)
-
-    def full(_items: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
     async with outage(server_url):
         monkeypatch.setattr(world.replay.spool, "_add", full)
         answer = await twins.call(LEGACY, json={"requestId": "wd_1"})
@@ -65,6 +66,51 @@ async def test_what_neither_database_nor_disk_takes_is_to_come_again(
     assert answer.json()["detail"].endswith("the call was not let through")
     assert len(world.books.calls) == reached
     await back(world)
+
+
+async def test_what_was_done_already_waits_in_memory_until_either_takes_it(
+    world: World, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read is written down with its answer, which the worker gets; its twin gets the same one, and not before."""
+    twins = await world.twins()
+    assert (await twins.call(LEGACY, "GET", "pay/v1/transfers/1")).status_code == 200
+    async with outage(server_url):
+        monkeypatch.setattr(world.replay.spool, "_add", full)
+        read = await twins.call(LEGACY, "GET", "pay/v1/transfers/2")
+        assert read.status_code == 200
+        monkeypatch.undo()
+    monkeypatch.setattr(journal, "CATCH_UP_SECONDS", 0.0)
+    await back(world)
+    await until(lambda: _all_written(world, 2))
+    await until(lambda: _caught_up(world))
+    await twins.finish(LEGACY)
+    assert (await twins.call(CANDIDATE, "GET", "pay/v1/transfers/2")).content == read.content
+
+
+async def test_what_waits_in_memory_is_bounded_and_written_at_the_end(
+    world: World, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = await world.twins()
+    assert (await twins.call(LEGACY, "GET", "pay/v1/transfers/1")).status_code == 200
+    monkeypatch.setattr(world.gateway.journal, "_every", 3600.0)
+    async with outage(server_url):
+        monkeypatch.setattr(world.replay.spool, "_add", full)
+        assert (await twins.call(LEGACY, "GET", "pay/v1/transfers/2")).status_code == 200
+        monkeypatch.setattr(journal, "_LATE_BYTES", 0)
+        assert (await twins.call(LEGACY, "GET", "pay/v1/transfers/3")).status_code == 200
+        monkeypatch.undo()
+    assert world.gateway.journal.catches_up
+    await world.gateway.journal.stop()
+    await back(world)
+    await until(lambda: _all_written(world, 2))
+
+
+async def _all_written(world: World, number: int) -> bool:
+    return len(await world.effects()) == number
+
+
+async def _caught_up(world: World) -> bool:
+    return not world.gateway.journal.catches_up
 
 
 async def test_an_unknown_legacy_run_goes_through_while_legacy_has_authority_for_the_route(

@@ -213,21 +213,54 @@ async def test_a_call_that_was_refused_as_nobody_knew_whose_it_was_is_no_effect_
     assert await verdict_of(twins) == ("match", [])
 
 
+@pytest.mark.parametrize("side", Side)
+async def test_but_what_was_made_again_otherwise_is_no_match(world: World, side: Side) -> None:
+    """Other content under the same identity is another call: the first would have been done."""
+    twins = await world.twins()
+    await _refused_while_unknown(twins, side, amount=5)
+    for of in (LEGACY, CANDIDATE):
+        attempt = 2 if of is side else 1
+        assert (await twins.call(of, json={"requestId": "wd_1", "amount": 6}, attempt=attempt)).status_code == 201
+        await _finished(twins, of)
+    verdict, _paths = await verdict_of(twins, UNKNOWN)
+    assert verdict == "not_comparable"
+
+
 async def test_and_a_run_that_never_made_it_again_is_not_compared(world: World) -> None:
     twins = await world.twins()
     await _refused_while_unknown(twins)
     await _finished(twins, LEGACY)
     await world.execute("UPDATE runs SET status = 'failed' WHERE id = %s", twins.run(LEGACY))
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_1"})).status_code == 201
     await _finished(twins, CANDIDATE)
-    why = "unknown_run: it was refused POST /v1/transfers at pay, as nobody could say yet whose call it was"
-    assert await verdict_of(twins, why) == ("not_comparable", [])
+    assert await verdict_of(twins, UNKNOWN) == ("not_comparable", [])
 
 
-async def _refused_while_unknown(twins: Twins) -> None:
-    """Legacy's run makes its first call before anybody knows it."""
+async def test_unless_its_twin_never_made_it_at_all(world: World) -> None:
+    """It is one too many whether it was known whose it is or not."""
+    twins = await world.twins()
+    await _finished(twins, LEGACY)
+    await _refused_while_unknown(twins, CANDIDATE)
+    await _finished(twins, CANDIDATE)
+    verdict, paths = await verdict_of(twins)
+    assert (verdict, len(paths)) == ("mismatch", 1)
+
+
+UNKNOWN = "unknown_run: it was refused POST /v1/transfers at pay, as nobody could say yet whose call it was"
+
+
+async def _refused_while_unknown(twins: Twins, side: Side = LEGACY, **said: Any) -> None:
+    """A run makes its first call before anybody knows it."""
+    twins.world.gateway.runs._patience = 0.1
+    if side is CANDIDATE:
+        # Inngest's id, which is told later.
+        named = {"x-shadow-run": "01RUN", "x-shadow-event": "ev_not_yet"}
+        assert (await twins.call(side, json={"requestId": "wd_1", **said}, headers=named)).status_code == 403
+        await twins.world.execute("UPDATE runs SET platform_run_id = '01RUN' WHERE id = %s", twins.run(side))
+        return
     (name,) = await twins.world.rows("DELETE FROM run_aliases RETURNING platform, alias, run_id")
     await twins.world.execute("UPDATE runs SET platform_run_id = NULL")
-    assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1", **said})).status_code == 403
     await twins.world.execute("INSERT INTO run_aliases VALUES (%s, %s, %s)", *name)
     await twins.world.execute("UPDATE runs SET platform_run_id = %s WHERE id = %s", *name[1:])
 

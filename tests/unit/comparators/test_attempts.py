@@ -154,3 +154,47 @@ def test_a_call_that_says_when_it_is_made_is_the_same_call_when_it_is_made_again
         return replace(SEND, data={"body": {"event_time": at}, "status": status})
 
     assert judged([told(1_772_445_601, 200)], [told(1_772_445_602, 503), told(1_772_445_603, 200)]).verdict == "match"
+
+
+def refused(effect: Effect, attempt: int = 1) -> Effect:
+    return replace(answered(effect, 403, attempt), refused=True)
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_a_call_that_was_refused_and_that_a_later_attempt_made_again_is_one_call(identified: bool) -> None:
+    send = SEND if identified else replace(SEND, identity=None)
+    for tried in (
+        [refused(send), answered(send, 202, 2)],
+        [refused(send), refused(send, 2), answered(send, 202, 3)],
+        [answered(send, 202, 2), refused(send)],  # it was written down later
+        [refused(send, 32_766), answered(send, 202, 32_767)],
+    ):
+        assert judged(tried, [send]).verdict is Verdict.match
+        assert judged([send], tried).verdict is Verdict.match
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        [],
+        [refused(SEND, 2)],
+        [answered(SEND, 202)],
+        [answered(replace(SEND, data={"body": {"to": "eve@x.test"}}), 202, 2)],
+        [answered(replace(SEND, identity="order-2"), 202, 2)],
+        [answered(replace(SEND, target="shop"), 202, 2)],
+        [answered(SEND, 202, 2), answered(SEND, 202, 2)],
+    ],
+    ids=["never", "refused again", "in the same attempt", "other content", "other identity", "other target", "twice"],
+)
+def test_anything_else_that_follows_a_refused_call_is_not_the_same_call(again: list[Effect]) -> None:
+    tried = [refused(SEND), *again]
+    assert judged([SEND], tried).verdict is Verdict.mismatch
+    assert judged(tried, [SEND]).verdict is Verdict.mismatch
+
+
+def test_a_call_that_was_made_twice_is_two_even_if_it_was_refused() -> None:
+    """A later attempt that makes it once does not make up for both."""
+    once = [answered(SEND, 202, 2)]
+    assert judged([SEND], [refused(SEND), refused(SEND), *once]).verdict is Verdict.mismatch
+    assert judged([SEND], [answered(SEND, 202), refused(SEND), *once]).verdict is Verdict.mismatch
+    assert judged([SEND, SEND], [refused(SEND), refused(SEND), *once, *once]).verdict is Verdict.match

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shadow.effects import answered
-from shadow.judge.unanswered import WAITED_FOR, made_again, unanswered
+from shadow.judge.unanswered import WAITED_FOR, unanswered
 
 ROOT = Path(__file__).parents[4]
 
@@ -28,7 +28,6 @@ class Made:
     identity: str | None = "1"
     target: str = "shop"
     operation: str = "GET /orders/{id}"
-    attempt: int = 1
     was_nobodys: bool = False
     id: UUID = field(default_factory=uuid4)
 
@@ -82,38 +81,34 @@ def test_a_run_that_waited_for_what_its_twin_never_asked_for_is_not() -> None:
 
 def test_so_is_one_with_authority_which_waits_only_while_nobody_can_say_whose_its_calls_are() -> None:
     told = Run("real", error_message=f"POST pay.example {WAITED_FOR}")
-    assert (said(told, [], []) or "").startswith("told_to_wait: nobody could say whose")
-    assert said(Run("real", "completed", told.error_message), [], []) is None
+    assert (said(told, [Made()], [Made("replay"), Made("stub", 201, "2")]) or "").startswith("told_to_wait: nobody")
+    assert said(Run("real", "completed", told.error_message), [], [Made("stub")]) is None
     assert said(Run("real"), [Made()], [Made()]) is None
 
 
+def test_unless_it_did_all_that_its_twin_did() -> None:
+    """What it waited for its twin never asked for."""
+    told = Run("real", error_message=f"POST pay.example {WAITED_FOR}")
+    assert said(told, [Made(), Made(identity="2")], [Made("replay")]) is None
+    assert said(told, [], []) is None
+
+
 @pytest.mark.parametrize("authority", ["real", "none"])
-def test_a_call_that_was_refused_because_nobody_could_say_whose_it_was_excuses_what_follows(authority: str) -> None:
+@pytest.mark.parametrize("twin", [Made(), Made("stub", 201), REFUSED])
+def test_a_call_that_was_refused_because_nobody_could_say_whose_it_was_excuses_what_follows(
+    authority: str, twin: Made
+) -> None:
     refused = Made("refuse", 403, was_nobodys=True)
-    why = said(Run(authority), [refused], [])
+    why = said(Run(authority), [refused], [twin])
     assert why == "unknown_run: it was refused GET /orders/{id} at shop, as nobody could say yet whose call it was"
-    assert said(Run(authority), [Made("forward", 201, was_nobodys=True)], []) is None
+    assert said(Run(authority), [Made("forward", 201, was_nobodys=True)], [twin]) is None
 
 
-def test_nothing_is_excused_by_a_call_that_was_refused_and_made_again() -> None:
-    refused = Made("refuse", 403, was_nobodys=True)
-    again = Made(attempt=2)
-    assert said(Run("real", "completed", None), [refused, again], [Made()]) is None
-    assert said(Run("none", "completed", None), [REFUSED, Made("replay", attempt=2)], [Made()]) is None
-
-
-def test_a_call_was_made_again_if_a_later_attempt_got_an_answer_to_it() -> None:
-    first, second = Made("refuse", 403), Made("refuse", 403, attempt=2)
-    assert made_again([first, second]) == set()
-    assert made_again([first, second, Made(attempt=3)]) == {first.id, second.id}
-    assert made_again([first, Made("stub", 201, attempt=2), second]) == {first.id}
-    for other in (
-        Made("replay"),
-        Made("replay", identity="2", attempt=2),
-        Made("replay", target="pay", attempt=2),
-        Made("replay", operation="POST /orders", attempt=2),
-    ):
-        assert made_again([first, other]) == set()
+@pytest.mark.parametrize("authority", ["real", "none"])
+@pytest.mark.parametrize("twin", [Made(identity="2"), Made(target="pay"), Made(operation="POST /orders")])
+def test_but_not_if_its_twin_never_made_it(authority: str, twin: Made) -> None:
+    """Had it been known whose it is, it would be one too many."""
+    assert said(Run(authority), [Made("refuse", 403, was_nobodys=True)], [twin]) is None
 
 
 @pytest.mark.parametrize(
