@@ -35,6 +35,7 @@ from shadow.drain import drain_time
 from shadow.effects.probes import ProbeLoop
 from shadow.effects.reattribution import Reattribution
 from shadow.effects.row_changes import RowChangesLoop
+from shadow.egress.attendance import Attendance
 from shadow.egress.gateway import Gateway
 from shadow.egress.mail_relay import MailRelay
 from shadow.egress.reading import TargetReads
@@ -409,6 +410,10 @@ class Service:
         if self._smtp is not None:
             self._part(stack, self._mail_sink(gateway, self._smtp))
         self._steps.append(open_all)
+        if gateway is not None:
+            attendance = Attendance(self._database)
+            self._on_drain.append(attendance.close)
+            self._part(stack, attendance)
         if not is_here:
             try:
                 await routing.start_from(await asyncio.to_thread(last_known.found, datetime.now(UTC)))

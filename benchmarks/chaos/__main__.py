@@ -346,6 +346,12 @@ async def _found(database: Database, told: dict[str, Any], sent: list[Sent]) -> 
         verdicts = await (
             await connection.execute("SELECT verdict, count(*) FROM pairs GROUP BY 1 ORDER BY 2 DESC")
         ).fetchall()
+        reasons = await (
+            await connection.execute(
+                "SELECT split_part(reason, ':', 1), count(*) FROM pairs WHERE verdict = 'not_comparable' GROUP BY 1"
+                " ORDER BY 2 DESC"
+            )
+        ).fetchall()
     acknowledged = [action for action in sent if action.acknowledged]
     doubled = runs_doubled(told)
     return {
@@ -357,6 +363,7 @@ async def _found(database: Database, told: dict[str, Any], sent: list[Sent]) -> 
         "events": len(events),
         "pairs": pairs,
         "verdicts": {str(verdict): number for verdict, number in verdicts},
+        "not_comparable_by_reason": {str(reason): number for reason, number in reasons},
         "lost": lost(acknowledged, told) + sum(1 for event in events if event[4] and not event[6]),
         "runs_doubled": len(doubled),
         "doubled": doubled[:5],

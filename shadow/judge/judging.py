@@ -95,6 +95,9 @@ def _judged(fact: PairFacts, evidence: Evidence, rulebook: Rulebook, *, explain:
         reason=reason,
         explain=explain,
     )
-    if judgement.verdict is Verdict.mismatch and (why := evidence.unanswered(fact, rules, ledgers.known)) is not None:
-        return Judgement(Verdict.not_comparable, reason=why)
+    if judgement.verdict is Verdict.mismatch:
+        # What the gateway did, or could not do, may explain whatever the two did differently.
+        why = evidence.unanswered(fact, rules, ledgers.known) or evidence.gateway_away(fact)
+        if why is not None:
+            return Judgement(Verdict.not_comparable, reason=why)
     return judgement if ledgers.legacy is None else judgement.of_run(order_seen(ledgers.legacy))

@@ -21,7 +21,9 @@ from comparators.ledger import COMPLETED
 from comparators.normalise import entries
 from shadow.catalogue.model import Side
 from shadow.effects import answered, evidence
+from shadow.judge.absence import Absence, Missed, missed
 from shadow.judge.facts import FinishedRun, PairFacts
+from shadow.judge.gateways import load_absences, under_way
 from shadow.judge.known import inherited, known_to_both
 from shadow.judge.unanswered import REFUSED, unanswered
 from shadow.model.json_text import parse
@@ -101,11 +103,15 @@ class Ledgers:
     """Why what is kept does not tell whether the sides did the same."""
 
 
-async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> Evidence:
-    """What the runs of these pairs did and returned: two queries, and more only where something is judged first.
+async def load_evidence(connection: Connection, facts: Sequence[PairFacts], *, heard: bool = True) -> Evidence:
+    """What the runs of these pairs did and returned, and whether a gateway was there for them: three queries, and more
+    only where something is judged first.
 
     Then the evidence of an event that nobody has delivered is made, and that of what calls were answered, and what came
     before it was known whose it is is redacted with its tenant's key. Originals are opened for nothing else here.
+
+    Args:
+        heard: whether a gateway that is there could have said so of late.
     """
     tenants = {run.id: fact.pair.tenant for fact in facts for run in fact.runs}
     runs = list({run.id: run for fact in facts for run in fact.runs}.values())
@@ -129,7 +135,8 @@ async def load_evidence(connection: Connection, facts: Sequence[PairFacts]) -> E
     bodies |= {(event, "evidence"): stored for event, stored in made.items()}
     answers = await answered.make_of_effects(connection, _unread(found, bodies, tenants))
     bodies |= {(effect, answered.PART): stored for effect, stored in answers.items()}
-    found = Evidence(found.effects, bodies, messages)
+    absences = await load_absences(connection, facts, heard=heard)
+    found = Evidence(found.effects, bodies, messages, absences)
     await _redact_older(connection, found, {**events, **tenants})
     return found
 
@@ -240,6 +247,8 @@ class Evidence:
     """By (event, run or effect; part)."""
     messages: Mapping[UUID, str | None]
     """The error messages of runs whose own are out of date."""
+    absences: Sequence[Absence] = ()
+    """Of gateways, about the time in which the runs were under way."""
     read: dict[UUID, JSON] = field(default_factory=dict)
     """By event, its data as far as it was asked for: once to judge, and once for its shape."""
 
@@ -369,6 +378,15 @@ class Evidence:
             if why is not None:
                 return why
         return None
+
+    def missed(self, fact: PairFacts) -> Missed | None:
+        """Whether a gateway was not there while a run was under way, or may not have been; see `judge/absence.py`."""
+        return missed(self.absences, under_way(fact))
+
+    def gateway_away(self, fact: PairFacts) -> str | None:
+        """Why nothing follows from what the sides did differently, where a gateway was surely not there for one."""
+        found = self.missed(fact)
+        return found.why if found is not None and found.absence.is_sure else None
 
     def _without_repeated(self, rows: Sequence[EffectRow], rules: Rules, known: Collection[str]) -> Sequence[EffectRow]:
         """What a run did without the calls that were refused and that it made again, with an answer."""

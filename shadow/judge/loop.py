@@ -23,6 +23,7 @@ from shadow.catalogue import ResolvedCatalogue
 from shadow.judge.committing import committed
 from shadow.judge.doubt import note_targets
 from shadow.judge.facts import ClaimedPair, PairFacts, load_facts
+from shadow.judge.hearing import Hearing
 from shadow.judge.judging import failed, judgement_of
 from shadow.judge.ledger import Evidence, load_evidence
 from shadow.judge.pair import PairKnown, PairState, Step, next_state
@@ -30,6 +31,7 @@ from shadow.judge.rule_counts import note_rules
 from shadow.judge.rulebook import Rulebook
 from shadow.judge.shapes_seen import ShapesSeen
 from shadow.judge.writing import Leased, postpone, write_judgements
+from shadow.model.attendance import TOUCH_SECONDS
 from shadow.model.giving_way import Turns
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
@@ -52,6 +54,8 @@ _GATHER_MORE_SECONDS = 0.1
 """The same while pairs keep coming: a round takes about ten queries, however few pairs it finds."""
 _LOOK_SECONDS = 30.0
 """How old may be what a judge knows of legacy's order."""
+_SILENCE = timedelta(seconds=TOUCH_SECONDS)
+"""When a pair is looked at again of which it is not known yet whether a gateway was there for its runs."""
 _STILL = frozenset({PairState.OPEN, PairState.WAITING, PairState.SETTLING})
 """Where a pair stays whatever its ledgers say."""
 
@@ -99,6 +103,7 @@ class JudgeLoop:
         self._woken = asyncio.Event()
         self._targets: set[tuple[str, str]] = set()
         self._shapes = ShapesSeen()
+        self._hearing = Hearing()
         self._looked: float | None = None
         self._noted: dict[str, list[str]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,6 +127,7 @@ class JudgeLoop:
         await self._look_around()
         async with self._database.connection(Work.JUDGE) as connection:
             leased_until, pairs = await self._claim(connection, now)
+        self._hearing.note()
         if pairs:
             reach("judge.claimed")
         if leased_until is None:
@@ -202,6 +208,12 @@ class JudgeLoop:
         async with self._database.connection(Work.JUDGE) as connection:
             return list(await load(connection, asked))
 
+    async def _with_evidence(
+        self, connection: Connection, facts: Sequence[PairFacts]
+    ) -> list[tuple[PairFacts, Evidence]]:
+        evidence = await load_evidence(connection, facts, heard=self._hearing.lasts)
+        return [(fact, evidence) for fact in facts]
+
     async def _claim(self, connection: Connection, now: datetime | None) -> tuple[datetime | None, list[ClaimedPair]]:
         cursor = await connection.execute(_CLAIM, {"now": now, "lease": self._lease, "limit": self._batch})
         rows = await cursor.fetchall()
@@ -225,7 +237,7 @@ class JudgeLoop:
     ) -> tuple[dict[UUID, Step], int]:
         """Judge these pairs, those apart that have had effects of late; (what these do, how many verdicts were
         written)."""
-        loaded, judgements = await self._each(_with_evidence, ready, lambda fact: fact.pair.id)
+        loaded, judgements = await self._each(self._with_evidence, ready, lambda fact: fact.pair.id)
         late: dict[UUID, Step] = {}
         turns = Turns()
         for fact, evidence in loaded:
@@ -239,7 +251,12 @@ class JudgeLoop:
             if not step.judge:
                 late[fact.pair.id] = step
                 continue
-            judgements[fact.pair.id] = judgement_of(fact, evidence, self._rulebook)
+            judgement = judgement_of(fact, evidence, self._rulebook)
+            if judgement.verdict is Verdict.mismatch and evidence.missed(fact) is not None:
+                # It may be the gateway's doing: its silence tells soon.
+                late[fact.pair.id] = Step(PairState.SETTLING, moment + _SILENCE)
+                continue
+            judgements[fact.pair.id] = judgement
             metrics.judging_took(time.perf_counter() - started)
         await self._note_targets({(fact.pair.task, target) for fact, found in loaded for target in found.targets(fact)})
         written = await self._conclude(judgements, lease) if judgements else {}
@@ -322,11 +339,6 @@ class JudgeLoop:
             except psycopg.Error as error:
                 log.warning("judge.not_listening", error=type(error).__name__)
             await asyncio.sleep(self._poll_seconds)
-
-
-async def _with_evidence(connection: Connection, facts: Sequence[PairFacts]) -> list[tuple[PairFacts, Evidence]]:
-    evidence = await load_evidence(connection, facts)
-    return [(fact, evidence) for fact in facts]
 
 
 def _spoilt(pair: UUID, error: Exception) -> Judgement:

@@ -188,6 +188,9 @@ EGRESS_HELD = Counter(
     "shadow_egress_held", "Calls that were held for their twin's answer.", ["target"], registry=REGISTRY
 )
 EGRESS_FAILED = Counter("shadow_egress_failed", "Calls refused because the gateway failed.", registry=REGISTRY)
+GATEWAY_ABSENCES = Counter(
+    "shadow_gateway_absences", "Times when a gateway was not there, as this process found.", ["kind"], registry=REGISTRY
+)
 EGRESS_SPOOLED = Counter(
     "shadow_egress_spooled", "Calls and answers written to disk because the database was away.", registry=REGISTRY
 )
@@ -379,6 +382,11 @@ def egress_held(target: str) -> None:
 def egress_failed() -> None:
     """A call that was refused because the gateway failed."""
     EGRESS_FAILED.inc()
+
+
+def gateway_absent(kind: Literal["cut_off", "none_there"]) -> None:
+    """A gateway that was cut off, or a time when there was none."""
+    GATEWAY_ABSENCES.labels(kind).inc()
 
 
 def egress_spooled() -> None:

@@ -51,6 +51,7 @@ from shadow.store.gate_tables import epochs as epochs
 from shadow.store.gate_tables import gate_corrections as gate_corrections
 from shadow.store.gate_tables import gates as gates
 from shadow.store.gate_tables import sign_offs as sign_offs
+from shadow.store.gateway_tables import gateways as gateways
 from shadow.store.judge_tables import allowance_sweeps as allowance_sweeps
 from shadow.store.judge_tables import allowances as allowances
 from shadow.store.judge_tables import differences as differences

@@ -61,6 +61,10 @@ _OLD_SESSIONS = "DELETE FROM page_sessions WHERE expires_at < now()"
 """Signing in deletes them too; nobody may for months."""
 
 
+_OLD_GATEWAYS = "DELETE FROM gateways WHERE seen_at < %(now)s::timestamptz - %(kept)s - interval '1 day'"
+"""Without them runs that missed one would be judged otherwise again. A row is a start of a process."""
+
+
 class Upkeep(Recurring):
     """Does it at start and then every hour, in one process at a time. What fails is tried again an hour later."""
 
@@ -118,6 +122,7 @@ class Upkeep(Recurring):
         if self._originals is None or self._evidence is None:
             return
         gone = await expire(connection, now, originals=self._originals, evidence=self._evidence)
+        await connection.execute(_OLD_GATEWAYS, {"now": now, "kept": max(self._evidence, self._originals)})
         metrics.expired("originals", gone.originals)
         metrics.expired("evidence", gone.rows)
         log.info("upkeep.expired", originals=gone.originals, partitions=gone.partitions, rows=gone.rows)

@@ -63,6 +63,9 @@ async def test_a_call_under_way_is_finished_and_the_process_says_that_it_is_not_
                 process.kill()
                 await process.wait()
         assert await world.effects() == [("legacy", "POST /v1/transfers", "forward", 201, "wd_1")]
+        # it took no new calls while the last was answered, and left then
+        ((closed_before,),) = await world.rows("SELECT left_at - closed_at > interval '0.5 s' FROM gateways")
+        assert closed_before
 
 
 async def test_a_held_call_gets_at_once_what_it_would_get_at_the_end_of_its_wait(world: World) -> None:

@@ -47,6 +47,7 @@ async def test_a_write_that_left_before_the_crash_stands_without_a_status(
                 await process.wait()
         assert await world.effects() == [("legacy", "POST /v1/transfers", "forward", None, "wd_1")]
         assert await world.body("data") is not None
+        assert await world.rows("SELECT closed_at, left_at FROM gateways") == [(None, None)]
         # the twin is not given an answer that nobody knows
         await twins.finish(Side.LEGACY)
         answer = await twins.call(Side.CANDIDATE, json={"requestId": "wd_1"})

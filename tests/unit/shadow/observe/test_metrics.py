@@ -64,6 +64,7 @@ def test_each_function_counts_under_its_labels() -> None:
         (lambda: metrics.sequenced("settled", 0.5), "shadow_sequenced_seconds_sum", 0.5, {}),
         (lambda: metrics.judged("match"), "shadow_judged_total", 1.0, {"verdict": "match"}),
         (lambda: metrics.judged_void(2), "shadow_judge_void_total", 2.0, {}),
+        (lambda: metrics.gateway_absent("cut_off"), "shadow_gateway_absences_total", 1.0, {"kind": "cut_off"}),
         (lambda: metrics.judging_took(0.25), "shadow_judge_seconds_sum", 0.25, {}),
     ]  # fmt: skip
     for call, name, more, labels in cases:
