@@ -12,7 +12,7 @@ from shadow.effects.correlation import CallTraits
 from shadow.egress.contained import ContainedLegacy
 from shadow.egress.incidents import Incident, IncidentKind, Incidents
 from shadow.egress.journal import Journal
-from shadow.egress.runs import KnownRun, Runs, Told, WrongSide
+from shadow.egress.runs import KnownRun, Runs, Told, Unknown, WrongSide
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +39,17 @@ class Callers:
             WrongSide: it is of the other side.
         """
         try:
-            if self._journal.away:
-                return await self._last_known(side, told)
+            if self._journal.away and (run := await self._last_known(side, told)) is not None:
+                return run
+            # One that the database does not know though it answers is waited for as ever.
             try:
                 return await self._runs.find(side, told, carries)
             except (psycopg.Error, TimeoutError, OSError) as error:
                 log.warning("egress.run_unlooked", error=type(error).__name__)
                 self._journal.found_away()
-                return await self._last_known(side, told)
+                if (run := await self._last_known(side, told)) is not None:
+                    return run
+                raise Unknown("the database was away, and does not know this run") from None
         except WrongSide as error:
             await self._incidents.note_if_possible(
                 Incident(
@@ -62,5 +65,5 @@ class Callers:
             )
             raise
 
-    async def _last_known(self, side: Side, told: Told) -> KnownRun:
+    async def _last_known(self, side: Side, told: Told) -> KnownRun | None:
         return await self._runs.last_known(side, told, contained_legacy=self._contained_legacy.under_way)

@@ -201,6 +201,7 @@ class Gateway:
             if (error.is_new or self.journal.away or self.journal.catches_up) and call.accepts_wait:
                 # What started it may not be written down yet, or its platform does not say now which it is.
                 again = retry_seconds(call.told.attempt)
+                log.info("egress.unknown_run_waits", target=call.target, side=call.side.value, error=str(error))
                 raise Refusal(425, str(error), retry_after=again, gateway="wait") from None
             await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)
             raise refusal from None

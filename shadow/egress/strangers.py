@@ -20,7 +20,8 @@ class Strangers:
 
     def __init__(self, *, new_seconds: float = NEW_SECONDS) -> None:
         self._new_seconds = new_seconds
-        self._since: OrderedDict[Hashable, float] = OrderedDict()
+        self._since: OrderedDict[int, float] = OrderedDict()
+        """By the hash of the name: names are as long as a worker makes them, and nothing is let through by them."""
 
     def is_new(self, name: Hashable, now: float) -> bool:
         """Whether that unknown run was named for the first time less than `NEW_SECONDS` ago.
@@ -28,11 +29,11 @@ class Strangers:
         Args:
             now: seconds of a clock that does not jump.
         """
-        since = self._since.setdefault(name, now)
+        since = self._since.setdefault(hash(name), now)
         if len(self._since) > _REMEMBERED:
             self._since.popitem(last=False)
         return now - since < self._new_seconds
 
     def is_known(self, name: Hashable) -> None:
         """It is none any more."""
-        self._since.pop(name, None)
+        self._since.pop(hash(name), None)

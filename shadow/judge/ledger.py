@@ -32,7 +32,10 @@ from shadow.store.database import Connection
 
 _EFFECTS = """
 SELECT place, id, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
-       received_at, status, seen_by, writes, disposition, emitted, data, run_id IS NULL
+       received_at, status, seen_by, writes, disposition, emitted, data,
+       -- Who has traits was attributed afterwards.
+       disposition IS NOT DISTINCT FROM 'refuse' AND (run_id IS NULL OR EXISTS (
+           SELECT FROM bodies WHERE bodies.id = effect.id AND bodies.part = 'traits'))
 FROM (
     SELECT run.place, effects.*
     FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) WITH ORDINALITY AS run (id, side, name, place)
@@ -80,7 +83,8 @@ class EffectRow(NamedTuple):
     """The platform's id of the event that it emitted."""
     data: bytes | None
     was_nobodys: bool
-    """Whether nobody could say yet whose it is when it was written down: it is found by the platform's name."""
+    """Whether it was refused while nobody could say yet whose it is: it is found by the platform's name, or was
+    attributed afterwards."""
 
 
 @dataclass(frozen=True, slots=True)

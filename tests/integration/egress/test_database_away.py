@@ -209,6 +209,21 @@ async def test_a_failure_that_has_passed_makes_no_run_unknown(world: World, monk
     assert world.books.calls == []
 
 
+async def test_a_run_that_the_database_does_not_know_yet_is_waited_for_once_it_answers(world: World) -> None:
+    """It is thought to be away until it is looked again, but it answers: the platform says whose the call is."""
+    world.gateway.journal._every = 3600.0
+    world.gateway.journal.found_away()
+    world.trigger["run_own"] = {"id": "run_own", "taskIdentifier": "process-payout", "status": "EXECUTING"}
+    headers = {"x-shadow-key": world.keys[LEGACY], "x-shadow-run": "run_own", "x-shadow-task": "process-payout"}
+    answer = await world.client.post("/egress/pay/v1/refunds", headers=headers, json={"requestId": "a"})
+    assert answer.status_code == 201
+    foreign = await world.client.post(
+        "/egress/pay/v1/refunds", headers={**headers, "x-shadow-run": "run_of_nobody"}, json={"requestId": "a"}
+    )
+    assert foreign.status_code == 403
+    assert len(world.books.calls) == 1
+
+
 async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, server_url: str) -> None:
     twins, known = await world.twins(), await world.twins()
     await known.call(LEGACY, json={"requestId": "wd_1"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import time
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,9 +20,11 @@ from shadow.catalogue import CatalogueError
 from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.egress.gateway import Gateway
+from shadow.egress.journal import CATCH_UP_SECONDS
 from shadow.egress.keys import issue
 from shadow.egress.mail_relay import MailRelay, NotSent
 from shadow.egress.smtp_sink import SmtpSink
+from shadow.egress.strangers import Strangers
 from shadow.platforms.client import carrying_client
 from shadow.spool.replay import spooling
 from shadow.store import codec
@@ -302,12 +305,34 @@ async def test_a_business_key_tells_whose_it_is(
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("named", [True, False])
 async def test_what_is_nobodys_is_refused_and_kept(
-    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], side: Side, named: bool
+    world: SeenWorld,
+    workers: Workers,
+    receiver: tuple[Receiver, int],
+    gateway: Gateway,
+    side: Side,
+    named: bool,
 ) -> None:
+    gateway.runs._strangers = Strangers(new_seconds=0)
     answer = await workers.send(side, **({"X_Shadow_Run": "run-unknown"} if named else {}))
     assert answer.startswith("550")
     assert receiver[0].received == []
     assert [(row[1], row[5], row[6]) for row in await world.rows(EFFECTS)] == [(None, "refuse", 550)]
+
+
+@pytest.mark.parametrize("side", Side)
+async def test_what_may_be_known_in_a_moment_is_to_come_back(
+    world: SeenWorld, workers: Workers, receiver: tuple[Receiver, int], gateway: Gateway, side: Side
+) -> None:
+    """A run that was named just now, and any while calls may still lie in a spool: 550 would be for good."""
+    unknown = {"X_Shadow_Run": "run-unknown"}
+    assert (await workers.send(side, **unknown)).startswith("451")
+    gateway.runs._strangers = Strangers(new_seconds=0)
+    gateway.journal._back_at = time.monotonic()
+    assert (await workers.send(side, **unknown)).startswith("451")
+    assert receiver[0].received == []
+    assert await world.rows(EFFECTS) == []
+    gateway.journal._back_at = -CATCH_UP_SECONDS
+    assert (await workers.send(side, **unknown)).startswith("550")
 
 
 async def test_a_candidates_key_with_legacys_run_sends_nothing(

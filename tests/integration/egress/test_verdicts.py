@@ -236,6 +236,24 @@ async def test_and_a_run_that_never_made_it_again_is_not_compared(world: World) 
     assert await verdict_of(twins, UNKNOWN) == ("not_comparable", [])
 
 
+async def test_nor_is_one_whose_call_was_attributed_afterwards(world: World) -> None:
+    """Its worker has no client package: what the call carries tells whose it is, and told it late."""
+    twins = await world.twins()
+    key = {"authorization": f"Bearer {world.keys[LEGACY]}"}
+    refused = await world.client.post("/egress/pay/v1/transfers", json={"requestId": "wd_1"}, headers=key)
+    assert refused.status_code == 403
+    await world.execute(
+        "UPDATE effects SET run_id = %s, platform_run_id = %s, attributed_by = 'key'",
+        twins.run(LEGACY),
+        f"run_{twins.delivery}",
+    )
+    await _finished(twins, LEGACY)
+    await world.execute("UPDATE runs SET status = 'failed' WHERE id = %s", twins.run(LEGACY))
+    assert (await twins.call(CANDIDATE, json={"requestId": "wd_1"})).status_code == 201
+    await _finished(twins, CANDIDATE)
+    assert await verdict_of(twins, UNKNOWN) == ("not_comparable", [])
+
+
 async def test_unless_its_twin_never_made_it_at_all(world: World) -> None:
     """It is one too many whether it was known whose it is or not."""
     twins = await world.twins()

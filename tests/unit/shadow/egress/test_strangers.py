@@ -31,3 +31,10 @@ def test_of_very_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
     for name in range(10):
         known.is_new(name, 1000.0)
     assert list(known._since) == [7, 8, 9]
+
+
+def test_how_long_a_name_is_takes_no_room() -> None:
+    known = Strangers()
+    known.is_new(("legacy", "run" * 300), 1000.0)
+    assert [type(kept) for kept in known._since] == [int]
+    assert not known.is_new(("legacy", "run" * 300), 1000.0 + NEW_SECONDS)
