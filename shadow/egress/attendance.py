@@ -137,7 +137,7 @@ class Attendance(Recurring):
             "silent": SILENT_SECONDS,
             "before": self._before,
         }
-        async with self._connection() as connection:
+        async with self._connection(Work.EGRESS) as connection:
             row = await (await connection.execute(_BEGIN, asked)).fetchone()
         self._id = identifier
         if row is not None and row[0] is not None and row[0] > 0:
@@ -145,18 +145,18 @@ class Attendance(Recurring):
             metrics.gateway_absent("none_there")
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """As every call needs one: where it gets none, calls don't either."""
-        async with self._database.connection(Work.CALLS) as connection, patience(connection, _PATIENCE_SECONDS):
+    async def _connection(self, work: Work) -> AsyncIterator[Connection]:
+        async with self._database.connection(work) as connection, patience(connection, _PATIENCE_SECONDS):
             yield connection
 
     async def _say(self, statement: str) -> bool:
-        async with self._connection() as connection:
+        # As every call needs one: where it gets none, calls don't either.
+        async with self._connection(Work.CALLS) as connection:
             return (await connection.execute(statement, {"id": self._id})).rowcount == 1
 
     async def _note(self) -> None:
         """Tell of others that were cut off, once each."""
-        async with self._connection() as connection:
+        async with self._connection(Work.EGRESS) as connection:
             cursor = await connection.execute(_NOTE, {"id": self._id, "silent": SILENT_SECONDS})
             for gateway, seconds in await cursor.fetchall():
                 log.warning("gateway.was_cut_off", gateway=str(gateway), seconds_ago=round(seconds, 1))

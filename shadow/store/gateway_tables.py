@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Table, Uuid, text
+from sqlalchemy import Boolean, Column, Index, Table, Uuid, text
 
 from shadow.store.schema import Moment, metadata
 
@@ -21,4 +21,5 @@ gateways = Table(
         server_default=text("false"),
         comment="whether it was told of that it was cut off",
     ),
+    Index("gateways_since", "since"),
 )

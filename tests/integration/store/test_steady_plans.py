@@ -14,7 +14,7 @@ import pytest
 from shadow.effects import evidence, record, waking
 from shadow.egress import calls, runs, twin
 from shadow.fanout import handoff, opening, stored_events
-from shadow.judge import facts, ledger, writing
+from shadow.judge import facts, gateways, ledger, writing
 from shadow.outcomes import record as outcomes
 from shadow.store.database import _STEADILY, STEADY, Database, Work
 from shadow.store.tables import PARTITIONED
@@ -103,6 +103,15 @@ def test_rows_are_found_by_key_and_the_batch_is_gone_through_once(database_url: 
         (node["Relation Name"], node.get("Index Name"), node.get("Filter")) for node in reading if not has_a_key(node)
     ] == []
     assert [node for node in found if loops_over_batch(node)] == []
+
+
+def test_gateways_are_found_by_when_they_began(database_url: str) -> None:
+    """A table that is read through seems so dear there that the server would compile the statement every time."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(_STEADILY)
+        found = list(nodes(plan_of(connection, gateways._STAYS)))
+        connection.rollback()
+    assert [has_a_key(node) for node in found if node.get("Relation Name") == "gateways"] == [True]
 
 
 @pytest.mark.parametrize("work", sorted(STEADY))
