@@ -33,9 +33,9 @@ from shadow.store.database import Connection
 _EFFECTS = """
 SELECT place, id, kind, target, operation, identity, idempotency_key, attempt, coalesce(occurred_at, received_at),
        received_at, status, seen_by, writes, disposition, emitted, data,
-       -- Who has traits was attributed afterwards.
-       disposition IS NOT DISTINCT FROM 'refuse' AND (run_id IS NULL OR EXISTS (
-           SELECT FROM bodies WHERE bodies.id = effect.id AND bodies.part = 'traits'))
+       -- What has traits was attributed afterwards. No EXISTS, for which the planner may read all of the bodies.
+       CASE WHEN disposition IS DISTINCT FROM 'refuse' THEN false WHEN run_id IS NULL THEN true
+            ELSE coalesce((SELECT true FROM bodies WHERE bodies.id = effect.id AND bodies.part = 'traits'), false) END
 FROM (
     SELECT run.place, effects.*
     FROM unnest(%(ids)s::uuid[], %(sides)s::text[], %(names)s::text[]) WITH ORDINALITY AS run (id, side, name, place)
