@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 import psycopg
 import structlog
 
+from shadow.store.away import is_away
+
 log = structlog.get_logger(__name__)
 
 
@@ -44,8 +46,9 @@ class Recurring(ABC):
             rest = self._rest_after_failure
             try:
                 rest = await self.turn()
-            except psycopg.OperationalError as error:
-                log.warning(self._failed, error=type(error).__name__)
-            except Exception:
-                log.exception(self._failed)
+            except Exception as error:
+                if isinstance(error, psycopg.Error) and is_away(error):
+                    log.warning(self._failed, error=type(error).__name__)
+                else:
+                    log.exception(self._failed)
             await asyncio.sleep(rest)
