@@ -197,12 +197,13 @@ class Gateway:
             run = await self._run(call, carries)
             self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
-            refusal = Refusal(403, str(error))
-            if (error.is_new or self.journal.away or self.journal.catches_up) and call.accepts_wait:
-                # What started it may not be written down yet, or its platform does not say now which it is.
+            # What started it may not be written down yet, or its platform does not say now which it is.
+            not_yet = self.journal.away or self.journal.catches_up
+            if (not_yet or error.is_new) and call.accepts_wait:
                 again = retry_seconds(call.told.attempt)
                 log.info("egress.unknown_run_waits", target=call.target, side=call.side.value, error=str(error))
                 raise Refusal(425, str(error), retry_after=again, gateway="wait") from None
+            refusal = Refusal(503, str(error), retry_after=RETRY_SECONDS) if not_yet else Refusal(403, str(error))
             await self._refused(call, None, refusal, traits=carries(), suspects=error.suspects)
             raise refusal from None
         except Refusal as refusal:

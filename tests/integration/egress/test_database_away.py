@@ -120,8 +120,8 @@ async def test_an_unknown_legacy_run_goes_through_while_legacy_has_authority_for
     async with outage(server_url):
         assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 201
         world.routing.phase = Phase.LIVE
-        assert (await other.call(LEGACY, json={"requestId": "wd_2"})).status_code == 403
-        assert (await twins.call(LEGACY, json={}, headers={"x-shadow-task": "nothing"})).status_code == 403
+        assert (await other.call(LEGACY, json={"requestId": "wd_2"})).status_code == 503
+        assert (await twins.call(LEGACY, json={}, headers={"x-shadow-task": "nothing"})).status_code == 503
     await back(world)
     assert len(world.books.calls) == 1
     rows = await world.rows("SELECT platform_run_id, disposition, status FROM effects ORDER BY sequence")
@@ -174,7 +174,7 @@ async def test_no_unknown_run_goes_through_while_legacy_runs_without_authority_a
     await world.gateway.contained_legacy.refresh()
     async with outage(server_url):
         for twins in (contained, other):
-            assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+            assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 503
         assert (await known.call(LEGACY, json={"requestId": "wd_2"})).status_code == 201
     await back(world)
     assert len(world.books.calls) == 2
@@ -220,7 +220,7 @@ async def test_a_run_that_the_database_does_not_know_yet_is_waited_for_once_it_a
     foreign = await world.client.post(
         "/egress/pay/v1/refunds", headers={**headers, "x-shadow-run": "run_of_nobody"}, json={"requestId": "a"}
     )
-    assert foreign.status_code == 403
+    assert foreign.status_code == 503
     assert len(world.books.calls) == 1
 
 
@@ -231,7 +231,7 @@ async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, serv
     assert (await known.call(CANDIDATE, json={"requestId": "wd_1"})).status_code == 201
     world.books.calls.clear()
     async with outage(server_url):
-        assert (await twins.call(CANDIDATE, json={"requestId": "a"})).status_code == 403
+        assert (await twins.call(CANDIDATE, json={"requestId": "a"})).status_code == 503
         waits = await twins.call(CANDIDATE, json={"requestId": "a"}, headers={"x-shadow-accepts": "wait"})
         assert (waits.status_code, waits.headers["x-shadow-gateway"]) == (425, "wait")
         # of a run that is known the twin's answers can't be read: the stub, and the pair says so
@@ -279,6 +279,6 @@ async def test_an_unknown_legacy_run_stays_here_while_its_route_ramps(world: Wor
     twins = await world.twins()
     world.routing.phase = Phase.RAMP
     async with outage(server_url):
-        assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 403
+        assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 503
     await back(world)
     assert world.books.calls == []
