@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from shadow.costs.tallying import EVERY_SECONDS
 from shadow.gate.order import UNDER_WAY
 
 _WAITING = """
@@ -28,6 +29,8 @@ _TOLERATED = 0.02
 """Of the rate: what a backlog may grow by and still pass for one that does not, because it is sampled."""
 _SWAY_SECONDS = 1.5
 """Of events: how much a backlog of stages that work in batches differs between looks without growing."""
+_SWAY_OF_STAGE = {"costs": 2 * EVERY_SECONDS}
+"""The same of stages that work so seldom that it shows: an event has two runs, each of which changes the costs."""
 _LEAST = 3
 """Samples."""
 
@@ -68,7 +71,11 @@ def growing(samples: Sequence[Sample], per_second: float) -> dict[str, float]:
     Args:
         per_second: events that were sent meanwhile.
     """
-    grown = {stage: growth(samples, stage) for stage in STAGES}
     lasted = samples[-1].at - samples[0].at if samples else 0.0
-    least = max(_TOLERATED, _SWAY_SECONDS / lasted if lasted else 0.0) * per_second
-    return {stage: round(slope, 1) for stage, slope in grown.items() if slope > least}
+
+    def tolerated(stage: str) -> float:
+        sway = _SWAY_OF_STAGE.get(stage, _SWAY_SECONDS)
+        return max(_TOLERATED, sway / lasted if lasted else 0.0) * per_second
+
+    grown = {stage: growth(samples, stage) for stage in STAGES}
+    return {stage: round(slope, 1) for stage, slope in grown.items() if slope > tolerated(stage)}

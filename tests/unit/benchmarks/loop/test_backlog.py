@@ -29,13 +29,20 @@ def test_a_batch_that_is_not_done_yet_is_no_growth() -> None:
     assert growing(samples([20, 20, 300, 100, 450, 500]), RATE) == {}
 
 
+def test_nor_are_costs_that_are_tallied_every_two_seconds_and_looked_at_every_three() -> None:
+    waiting = [int(3.05 * index % 2.0 * 2 * RATE) for index in range(21)]
+    assert growth(samples(waiting, "costs"), "costs") > 0.02 * RATE  # for the looks come a little later each time
+    assert growing(samples(waiting, "costs"), RATE) == {}
+    assert growing(samples([count + 150 * index for index, count in enumerate(waiting)], "costs"), RATE)
+
+
 def test_one_late_look_does_not_make_a_backlog_grow() -> None:
     assert growing(samples([40, 60, 50, 45, 55, 50, 4000]), RATE) == {}
 
 
 def test_each_stage_is_looked_at() -> None:
     for stage in STAGES:
-        assert list(growing(samples([0, 300, 600, 900], stage), RATE)) == [stage]
+        assert list(growing(samples([150 * index for index in range(20)], stage), RATE)) == [stage]
 
 
 def test_too_few_looks_say_nothing() -> None:
