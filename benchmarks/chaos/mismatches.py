@@ -123,12 +123,13 @@ def cause(mismatch: Mismatch, happened: Iterable[Happened], doors: Iterable[Happ
         names = {one.name for one in happened if one.during(since, until)}
         door_away = any(one.during(since, until) for one in doors)
         target_away = any(name.startswith("targets") for name in names)
+        database_away = any(name.startswith("PostgreSQL") for name in names)  # a run may be told to come back then
         message = run.error_message or ""
         if door_away and _UNREACHED.search(message):
             return f"{run.side}'s worker could not reach the gateway"
         if (target_away or door_away) and run.was_failed:
             return f"a target failed {run.side} alone"
-        if (target_away or door_away) and run.was_repeated:
+        if (target_away or door_away or database_away) and run.was_repeated:
             return f"{run.side} was repeated"
         if any("disk full" in name for name in names):
             if _CLOSED in message:

@@ -16,6 +16,9 @@ from shadow.egress.runs import KnownRun, Runs, Told, Unknown, WrongSide
 
 log = structlog.get_logger(__name__)
 
+_LOOKS = 2
+"""One may fail at a connection that broke, of a database that is back."""
+
 
 class Callers:
     """Finds the run that makes a call; of one that is of the other side it notes an incident."""
@@ -39,17 +42,19 @@ class Callers:
             WrongSide: it is of the other side.
         """
         try:
-            if self._journal.away and (run := await self._last_known(side, told)) is not None:
-                return run
-            # One that the database does not know though it answers is waited for as ever.
-            try:
-                return await self._runs.find(side, told, carries)
-            except (psycopg.Error, TimeoutError, OSError) as error:
-                log.warning("egress.run_unlooked", error=type(error).__name__)
-                self._journal.found_away()
-                if (run := await self._last_known(side, told)) is not None:
-                    return run
-                raise Unknown("the database was away, and does not know this run") from None
+            run = await self._last_known(side, told) if self._journal.away else None
+            looks = 0
+            while run is None:  # the database answers, and does not know it: it is waited for as ever
+                try:
+                    run = await self._runs.find(side, told, carries)
+                except (psycopg.Error, TimeoutError, OSError) as error:
+                    log.warning("egress.run_unlooked", error=type(error).__name__)
+                    self._journal.found_away()
+                    run = await self._last_known(side, told)
+                    looks += 1
+                    if run is None and looks == _LOOKS:
+                        raise Unknown("the database was away, and does not know this run") from None
+            return run
         except WrongSide as error:
             await self._incidents.note_if_possible(
                 Incident(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
+from typing import Any
 
 import orjson
 import psycopg
@@ -14,6 +15,7 @@ from shadow.catalogue.model import Side
 from shadow.cutover.decision import Phase
 from shadow.egress import journal
 from shadow.egress.old_spool import take_over
+from shadow.egress.runs import KnownRun
 from shadow.model.ids import new_id
 from tests.integration.egress.world import World, outage, until
 
@@ -222,6 +224,27 @@ async def test_a_run_that_the_database_does_not_know_yet_is_waited_for_once_it_a
     )
     assert foreign.status_code == 503
     assert len(world.books.calls) == 1
+
+
+async def test_so_is_one_of_which_the_first_look_met_a_connection_that_broke(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is back, and what started the run is about to be written down."""
+    twins, find = await world.twins(), world.gateway.runs.find
+    (name,) = await world.rows("DELETE FROM run_aliases RETURNING platform, alias, run_id")
+    await world.execute("UPDATE runs SET platform_run_id = NULL")
+    looks: list[None] = []
+
+    async def fails_once(*asked: Any) -> KnownRun:
+        looks.append(None)
+        if len(looks) == 1:
+            raise psycopg.OperationalError("the connection broke")
+        await world.execute("INSERT INTO run_aliases VALUES (%s, %s, %s)", *name)
+        return await find(*asked)
+
+    monkeypatch.setattr(world.gateway.runs, "find", fails_once)
+    assert (await twins.call(LEGACY, json={"requestId": "wd_1"})).status_code == 201
+    assert len(looks) == 2
 
 
 async def test_the_candidate_is_refused_or_asked_to_come_back(world: World, server_url: str) -> None:

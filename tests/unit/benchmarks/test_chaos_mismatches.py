@@ -32,6 +32,7 @@ def at(name: str, second: float) -> list[Happened]:
         (replace(RUN, calls=[replace(CALL, status=502)]), at("targets: refuse", 3), []),
         (replace(RUN, calls=[replace(CALL, status=None)]), [], at("serve-0", 3)),
         (replace(RUN, calls=[CALL, replace(CALL, attempt=2)]), at("targets: lie", 3), []),
+        (replace(RUN, calls=[CALL, replace(CALL, attempt=2)]), at("PostgreSQL killed", 3), []),
     ],
 )
 def test_what_failed_one_side_explains_it(run: Run, happened: list[Happened], doors: list[Happened]) -> None:
