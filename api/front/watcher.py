@@ -18,6 +18,7 @@ from api.bounded import Bounded
 from api.front.watcher_calls import UNKNOWN_SENDER, Finished, Signed, WatcherCalls
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import InngestPlatform
+from shadow.model.json_text import write_json
 from shadow.observe import metrics
 from shadow.observe.fail_points import reach
 from shadow.outcomes.inngest_outcome import outcome_of
@@ -25,7 +26,6 @@ from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.record import record_outcomes
 from shadow.outcomes.statuses import INNGEST
 from shadow.outcomes.straight import Begun, Identify, take_in
-from shadow.platforms.json_text import write_json
 from shadow.store.database import Database, Work
 from shadow.store.pace import Pace
 from shadow.store.rounds import Rounds

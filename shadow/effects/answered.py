@@ -20,7 +20,7 @@ from comparators import JSON
 from comparators.births import MOMENTS, ids_only, moments_in
 from shadow.effects import evidence
 from shadow.effects.call import SeenBody, Unparsable, parsed_body
-from shadow.effects.redaction import written
+from shadow.model.json_text import write_json
 from shadow.sealing.vault import Forgotten
 from shadow.store.database import Connection
 
@@ -86,5 +86,5 @@ def ids_of(content: bytes, headers: Iterable[tuple[str, str]]) -> bytes | None:
         found["headers"] = named
     if moments := sorted(set(islice(moments_in(body), _MOST_MOMENTS))):
         found[MOMENTS] = [*moments]
-    kept = written(found)
+    kept = write_json(found)
     return kept if len(kept) <= _MOST_IDS_BYTES else None

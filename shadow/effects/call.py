@@ -13,14 +13,13 @@ from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
-
 from comparators.canonical import canonical
 from comparators.kinds import form, multipart
 from comparators.kinds.headers import content_type as normal_type
 from comparators.kinds.url import collected
 from comparators.nesting import read
 from shadow.effects.notation import in_normal_form
+from shadow.model.json_text import has_long_number, parse, write_json
 
 JSON = Any
 
@@ -82,7 +81,7 @@ class Evidence:
     """Of the normal form: calls that say the same have the same."""
 
     def encoded(self) -> bytes:
-        return orjson.dumps(self.normal)
+        return write_json(self.normal)
 
 
 def evidence(
@@ -164,7 +163,8 @@ def told(body: SeenBody) -> dict[str, JSON]:
 
 def _json(content: bytes) -> JSON:
     try:
-        return read(content)
+        value = read(content)
+        return parse(content) if has_long_number(content) else value
     except ValueError as error:
         raise Unparsable(f"the body is no JSON: {error}") from None
 

@@ -26,10 +26,10 @@ from comparators.canonical import same
 from shadow.catalogue.model import Side
 from shadow.effects.names import NOBODY, Names
 from shadow.effects.notation import in_normal_form
-from shadow.effects.redaction import Redactor, says_more, written
+from shadow.effects.redaction import Redactor, says_more
 from shadow.effects.sensitive import may_have_forms
 from shadow.model.giving_way import Turns
-from shadow.model.json_text import parse
+from shadow.model.json_text import parse, write_json
 from shadow.sealing.vault import Forgotten, Vault
 from shadow.store import codec
 from shadow.store.database import Connection
@@ -217,11 +217,11 @@ def _read(by: Redactor, kind: str | None, content: bytes) -> tuple[bytes, bytes]
     said = content
     if kind is not None:
         normal = in_normal_form(kind, value)
-        if normal is not value and (again := written(normal)) != content and not same(value, normal):
+        if normal is not value and (again := write_json(normal)) != content and not same(value, normal):
             said = again
             value = parse(said)
     redacted = by.read(value, said)
-    return said, said if redacted is value and not says_more(said, value) else written(redacted)
+    return said, said if redacted is value and not says_more(said, value) else write_json(redacted)
 
 
 def of_run(
@@ -449,7 +449,7 @@ async def attribute_effects(conn: Connection, pending: Mapping[UUID, tuple[str |
         made[effect] = of_effect(
             conn.vault,
             tenant,
-            Told(str(told["operation"]), _text(told["identity"]), _text(told["idempotency_key"]), written(data)),
+            Told(str(told["operation"]), _text(told["identity"]), _text(told["idempotency_key"]), write_json(data)),
             names.get(runs.get(effect, effect), NOBODY),
         )
     if made:
@@ -477,7 +477,7 @@ async def attribute_runs(conn: Connection, pending: Mapping[UUID, tuple[str | No
         told = parse(original)
         assert isinstance(told, dict)
         message = _text(told["error_message"])
-        made[run] = of_run(conn.vault, tenant, written(told["output"]), message, names.get(run, NOBODY))
+        made[run] = of_run(conn.vault, tenant, write_json(told["output"]), message, names.get(run, NOBODY))
     if made:
         ids = list(made)
         await conn.execute(_BLAME, (ids, [run.error_message for run in made.values()], ids))

@@ -26,6 +26,7 @@ from shadow.effects.evidence import data_of_events
 from shadow.effects.record import AttributedBy, SeenBy, SeenEffect, record_effects
 from shadow.effects.sql_reading import CannotRead, SqlReader
 from shadow.model.ids import derived_id
+from shadow.model.json_text import write_json
 from shadow.observe import metrics
 from shadow.store import codec
 from shadow.store.database import Database, Work
@@ -120,7 +121,7 @@ def findings(rows: Sequence[Mapping[str, Any]], identity: Sequence[str]) -> list
             raise CannotRead(f"found no {missing[0]!r}, expected all of {', '.join(identity)}")
         values = [row[name] for name in identity]
         one = values[0] if len(values) == 1 else values
-        found.append(Finding(one if isinstance(one, str) else orjson.dumps(one).decode(), dict(row)))
+        found.append(Finding(one if isinstance(one, str) else write_json(one).decode(), dict(row)))
     return found
 
 
@@ -318,7 +319,7 @@ def _effect(task: str, run: UUID, name: str | None, probe: ResolvedProbe, ordina
         target=probe.database or probe.target or "",
         operation=probe.name,
         identity=found.identity,
-        data=orjson.dumps(found.data),
+        data=write_json(found.data),
         seen_by=SeenBy.PROBE,
         attributed_by=AttributedBy.PARENT,
         id=derived_id(run, "probe", probe.name, str(ordinal)),

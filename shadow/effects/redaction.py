@@ -25,8 +25,6 @@ from re import compile as pattern
 from typing import cast
 from urllib.parse import unquote
 
-import orjson
-
 from comparators import JSON
 from comparators.canonical import plain
 from comparators.generated import take_apart
@@ -45,7 +43,7 @@ from shadow.effects.sensitive import (
     kind_of_name,
     may_have_forms,
 )
-from shadow.model.json_text import parse
+from shadow.model.json_text import parse, write_json
 
 HASH_BITS = 64
 """Of a hash as shown; those of generated-looking secrets have 88."""
@@ -91,7 +89,7 @@ class Redactor:
         try:
             value = parse(content)
         except TooDeep:
-            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
+            return write_json(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
         except ValueError:
             text = content.decode(errors="surrogateescape")
             redacted = self.free_text(text)
@@ -99,8 +97,8 @@ class Redactor:
         try:
             changed = self.read(value, content)
         except RecursionError:  # documents in texts in documents
-            return written(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
-        return content if changed is value and not says_more(content, value) else written(changed)
+            return write_json(self._whole(Kind.HIDDEN, content.decode(errors="surrogateescape")))
+        return content if changed is value and not says_more(content, value) else write_json(changed)
 
     def read(self, value: JSON, content: bytes) -> JSON:
         """A JSON value that was read from `content`, redacted; the very same object when there is nothing to redact."""
@@ -289,7 +287,7 @@ class Redactor:
             return self._whole(Kind.HIDDEN, text)
         if redacted is value and not says_more(text.encode(), value):
             return text
-        return written(redacted).decode()
+        return write_json(redacted).decode()
 
     # ------------------------------------------------------------ values
 
@@ -432,7 +430,7 @@ def _is_plain(name: str) -> bool:
 def says_more(content: bytes, value: JSON) -> bool:
     """Whether a document may say more than was read from it: of members that are named twice only the last is read, and
     looked at. It has more quotation marks then."""
-    again = written(value)
+    again = write_json(value)
     return again != content and content.count(b'"') + content.count(b"\\u0022") != again.count(b'"')
 
 
@@ -464,12 +462,3 @@ def _phone(text: str) -> str:
     """A phone number as its digits, with the international prefix in one notation."""
     digits = _NOT_DIGITS.sub("", text)
     return digits.removeprefix("00") if not text.lstrip().startswith("+") else digits
-
-
-def written(value: JSON) -> bytes:
-    """A JSON value as JSON."""
-    try:
-        # A copy, for evidence stays in memory: what orjson returns keeps its whole buffer, of 4 KiB at least.
-        return bytes(memoryview(orjson.dumps(value)))
-    except TypeError:  # integers past 64 bits, lone surrogates
-        return json.dumps(value, separators=(",", ":")).encode()

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from comparators.canonical import canonical
 from comparators.generated import take_apart
 from comparators.regular import Regular
@@ -19,6 +17,7 @@ from shadow.catalogue.outside import Operation, Stub, Target
 from shadow.catalogue.paths import MISSING, Walk, walk
 from shadow.egress.address import Address
 from shadow.egress.disposition import CallEffect
+from shadow.model.json_text import write_json
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PLACEHOLDER = re.compile(r"\{(\+?)([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -49,7 +48,7 @@ class CompiledStub:
         value = self.body.evaluate(Document(document))
         if isinstance(value, str) and not self._is_json:
             return value.encode()
-        return orjson.dumps(value)
+        return write_json(value)
 
     @property
     def _is_json(self) -> bool:

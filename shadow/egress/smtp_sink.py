@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -42,6 +41,7 @@ from shadow.egress.runs import KnownRun, Told, Unknown, WrongSide
 from shadow.egress.twin import Asked
 from shadow.egress.upstream import permit
 from shadow.model.ids import new_id
+from shadow.model.json_text import write_json
 from shadow.observe import metrics
 
 log = structlog.get_logger(__name__)
@@ -174,7 +174,7 @@ class SmtpSink:
         except UnreadableMail as error:
             return f"554 5.6.0 {error}"
         told, carried = Told.of(mail.headers), CallTraits.of(mail.headers, dict(mail.document))
-        document = orjson.dumps(in_normal_form("email", dict(mail.document)))
+        document = write_json(in_normal_form("email", dict(mail.document)))
         try:
             run = await self._callers.run(login.side, told, lambda: carried, target=login.target, operation=OPERATION)
         except Unknown as error:

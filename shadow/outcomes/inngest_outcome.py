@@ -8,8 +8,8 @@ from uuid import UUID
 
 from ulid import ULID
 
+from shadow.model.json_text import write_json
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
-from shadow.platforms.json_text import write_json
 
 
 def outcome_of(

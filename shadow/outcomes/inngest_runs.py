@@ -18,12 +18,12 @@ from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import InngestPlatform, Side
 from shadow.fanout.adoption import Link, disturb, link
 from shadow.model.ids import derived_id
+from shadow.model.json_text import write_json
 from shadow.model.moments import moment
 from shadow.outcomes.straight import Begun, take_in
 from shadow.platforms.client import TooLarge
 from shadow.platforms.inngest import InngestEvents
 from shadow.platforms.inngest_api import Json, Refused
-from shadow.platforms.json_text import write_json
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)

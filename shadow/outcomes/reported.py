@@ -16,10 +16,11 @@ from comparators.nesting import TooDeep, read
 from shadow.catalogue import ResolvedCatalogue
 from shadow.catalogue.model import Side
 from shadow.effects.record import SeenEffect
+from shadow.model.json_text import write_json
 from shadow.model.moments import EARLIEST, LATEST, credible
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
 from shadow.outcomes.statuses import REPORTED
-from shadow.platforms.json_text import read_json, write_json
+from shadow.platforms.json_text import read_json
 
 MOST = 5000
 """Runs or effects in one report."""

@@ -25,9 +25,10 @@ from shadow.causes.parents import Parent, Told, known_parent, parent_by_id
 from shadow.effects.evidence import data_of_events
 from shadow.effects.record import emitted_scope
 from shadow.intake.storable import storable_or_none
+from shadow.model.json_text import write_json
 from shadow.outcomes.found import FoundRun, decisions_now, record_found
 from shadow.outcomes.outcome import RunOutcome
-from shadow.platforms.json_text import read_json, write_json
+from shadow.platforms.json_text import read_json
 from shadow.store.database import Connection, Database, Work
 
 log = structlog.get_logger(__name__)

@@ -18,6 +18,7 @@ from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.causes.parents import Told, known_parent
 from shadow.intake.storable import storable_or_none
 from shadow.intake.trigger_arrival import mapped_payload
+from shadow.model.json_text import write_json
 from shadow.model.moments import moment
 from shadow.outcomes.asking import Asking
 from shadow.outcomes.found import FoundRun, at_the_door, decisions_now, known_runs, record_found
@@ -25,7 +26,6 @@ from shadow.outcomes.reader import AskedToWait, Permits
 from shadow.outcomes.statuses import TRIGGER_DEV
 from shadow.platforms import packets
 from shadow.platforms.client import TooLarge
-from shadow.platforms.json_text import write_json
 from shadow.platforms.throttle import quota
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi
 from shadow.store.database import Database, Work

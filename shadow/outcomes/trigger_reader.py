@@ -14,6 +14,7 @@ import structlog
 
 from shadow.catalogue import ResolvedCatalogue
 from shadow.model.alias import key_alias
+from shadow.model.json_text import write_json
 from shadow.model.moments import moment
 from shadow.observe import metrics
 from shadow.outcomes.outcome import LearnedBy, RunOutcome, Status
@@ -23,7 +24,6 @@ from shadow.outcomes.trigger_children import TriggerChildren
 from shadow.outcomes.unread import Listed, portioned
 from shadow.platforms import packets
 from shadow.platforms.client import Answer, TooLarge
-from shadow.platforms.json_text import write_json
 from shadow.platforms.packet_store import NoStore
 from shadow.platforms.throttle import quota, retry_after
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi

@@ -1,4 +1,4 @@
-"""JSON as anybody may send it: also what orjson refuses, such as lone surrogates and integers it cannot write."""
+"""JSON as anybody may send it: also what orjson refuses, such as lone surrogates."""
 
 from __future__ import annotations
 
@@ -21,16 +21,3 @@ def read_json(content: bytes | str) -> Any:
             return json.loads(content)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-
-
-def write_json(value: Any) -> bytes:
-    """JSON that says `value`.
-
-    Raises:
-        TypeError: it is no JSON value.
-    """
-    try:
-        # A copy: what orjson returns keeps the whole buffer in which it was written, of 4 KiB for the shortest text.
-        return bytes(memoryview(orjson.dumps(value)))
-    except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()

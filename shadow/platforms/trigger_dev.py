@@ -12,6 +12,7 @@ import structlog
 
 from shadow.catalogue import Document
 from shadow.catalogue.model import Origin, Side, TriggerPlatform
+from shadow.model.json_text import write_json
 from shadow.model.tags import CONTAINED
 from shadow.platforms.adapter import (
     Cancellation,
@@ -26,7 +27,7 @@ from shadow.platforms.adapter import (
     Unknown,
 )
 from shadow.platforms.client import Answer, TooLarge
-from shadow.platforms.json_text import read_json, write_json
+from shadow.platforms.json_text import read_json
 from shadow.platforms.throttle import retry_after, until_reset
 from shadow.platforms.trigger_api import Refused, TriggerApi, problem
 

@@ -16,6 +16,7 @@ import structlog
 from shadow.catalogue import ResolvedCatalogue, ResolvedTask
 from shadow.catalogue.model import Side, TriggerPlatform
 from shadow.intake.trigger_arrival import mapped_payload
+from shadow.model.json_text import write_json
 from shadow.model.moments import moment
 from shadow.observe.fail_points import reach
 from shadow.outcomes.asking import Asking
@@ -25,7 +26,6 @@ from shadow.outcomes.reader import AskedToWait, Permits
 from shadow.platforms import packets
 from shadow.platforms.adapter import Adapter
 from shadow.platforms.client import TooLarge
-from shadow.platforms.json_text import write_json
 from shadow.platforms.throttle import quota
 from shadow.platforms.trigger_api import Json, Refused, TriggerApi
 from shadow.platforms.trigger_dev import TriggerDev

@@ -272,6 +272,19 @@ async def test_a_worker_that_can_wait_comes_back_for_a_run_that_may_be_known_in_
     assert len(world.books.calls) == 1
 
 
+async def test_numbers_past_64_bits_go_through_and_are_recorded(world: World) -> None:
+    twins = await world.twins()
+    wei = b'{"requestId": "wd_1", "wei": 1000000000000000000001}'
+    json = {"content-type": "application/json"}
+    real = await twins.call(LEGACY, content=wei, headers=json)
+    assert (real.status_code, world.books.calls[0][3]) == (201, wei)
+    assert (await twins.call(CANDIDATE, content=wei, headers=json)).content == real.content
+    await twins.finish(LEGACY)
+    stub = await twins.call(CANDIDATE, content=b'{"requestId": 1000000000000000000001}', headers=json)
+    assert (stub.headers["x-shadow-gateway"], stub.json()["requestId"]) == ("stub", 10**21 + 1)
+    assert [row[2] for row in await world.effects()] == ["forward", "replay", "stub"]
+
+
 async def test_a_body_that_is_not_what_it_says_is_refused_without_authority_only(world: World) -> None:
     twins = await world.twins()
     await twins.finish(LEGACY)

@@ -49,6 +49,28 @@ def test_bodies_are_parsed_by_their_type(content: bytes, content_type: str, expe
         assert body(gzip.compress(content), content_type, "gzip") == expected
 
 
+@pytest.mark.parametrize("number", ["1000000000000000000001", "-92238547758084444444", "1e30", "18446744073709551616"])
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        ('{{"wei": {}}}', "application/json"),
+        ("payload=[{}]", "application/x-www-form-urlencoded"),
+        ('{{"query": "{{ a }}", "variables": {{"wei": {}}}}}', "application/json"),
+    ],
+)
+def test_numbers_past_64_bits_are_kept_like_any_other(number: str, content: str, content_type: str) -> None:
+    made = evidence("POST", "/a", {}, {}, body(content.format(number).encode(), content_type), content_type)
+    assert repr(int(float(number)))[:5] in made.encoded().decode()
+
+
+def test_calls_that_differ_beyond_a_floats_precision_differ() -> None:
+    made = [
+        evidence("POST", "/a", {}, {}, body(b'{"wei": %d}' % wei, "application/json")) for wei in (10**21, 10**21 + 1)
+    ]
+    assert made[0].digest != made[1].digest
+    assert made[0].encoded() != made[1].encoded()
+
+
 def test_parts_are_shown_without_their_boundary() -> None:
     found = body(MULTIPART, "multipart/form-data; boundary=X")
     assert found["note"] == {"type": "text/plain", "content": "hello"}

@@ -1,4 +1,4 @@
-"""JSON is read without loss."""
+"""JSON is read and written without loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.model.json_text import parse
+from shadow.model.json_text import parse, write_json
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,14 @@ def test_what_is_no_json_is_refused(content: bytes) -> None:
 )
 def test_every_value_comes_back_as_it_was_said(value: Any) -> None:
     assert parse(json.dumps(value).encode()) == value
+    assert parse(write_json(value)) == value
+
+
+@pytest.mark.parametrize("value", [10**21, -(10**300), {"text": "\ud800"}])
+def test_what_one_writer_refuses_the_other_writes(value: Any) -> None:
+    assert parse(write_json(value)) == value
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    with pytest.raises(TypeError):
+        write_json({"when": object()})
