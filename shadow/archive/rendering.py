@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -29,7 +30,7 @@ class Files:
 
 def files(pack: EvidencePack) -> Files:
     """The pack as both files. The same pack gives the same bytes."""
-    content = orjson.dumps(pack.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+    content = _json(pack.model_dump(mode="json"), indented=True)
     digest = sha256(content).hexdigest()
     page = _environment().get_template("pack.html").render(pack=pack, digest=digest)
     return Files(content, page.encode(), digest)
@@ -62,5 +63,12 @@ def _percent(share: float | None) -> str:
 
 
 def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    text = value if isinstance(value, str) else _json(value).decode()
     return text if len(text) <= _LONG else text[:_LONG] + " ..."
+
+
+def _json(value: Any, *, indented: bool = False) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indented else 0))
+    except TypeError:  # integers past 64 bits, lone surrogates
+        return json.dumps(value, sort_keys=True, indent=2 if indented else None).encode()

@@ -86,6 +86,16 @@ async def test_a_pack_holds_all_that_a_migration_rests_on(stage: Stage) -> None:
     assert [one["signature"] for one in example["differences"]] == [signature]
 
 
+async def test_numbers_past_64_bits_are_shown_like_any_other(stage: Stage) -> None:
+    told = await stage.event()
+    await told.both({"wei": 1}, candidate={"wei": 10**21 + 1})
+    await JudgeLoop(stage.database, stage.catalogue).once(datetime.now(UTC) + timedelta(seconds=10))
+    found = await composed(stage.database, stage.catalogue, TASK)
+    (example,) = json.loads(found.json)["examples"]
+    assert [one["candidate"] for one in example["differences"]] == [10**21 + 1]
+    assert str(10**21 + 1) in found.html.decode()
+
+
 async def test_neither_file_holds_an_original_or_a_secret(stage: Stage) -> None:
     await migrated(stage)
     found = await composed(stage.database, stage.catalogue, TASK)

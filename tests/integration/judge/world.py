@@ -14,6 +14,7 @@ from shadow.catalogue import ResolvedCatalogue, parse
 from shadow.catalogue.model import Side
 from shadow.effects import evidence
 from shadow.model.ids import derived_id, new_id
+from shadow.model.json_text import write_json
 from shadow.store import codec
 from shadow.store.database import Connection, Database, Work
 
@@ -102,7 +103,7 @@ class Told:
                 (status, error, error and "it broke", self.accepted_at, at, self.run(side)),
             )
             if output_known:
-                content = orjson.dumps(output) if raw_output is None else raw_output
+                content = write_json(output) if raw_output is None else raw_output
                 await self.world.body(connection, self.run(side), "output", content)
             await self.disturb(connection)
 
