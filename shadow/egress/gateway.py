@@ -198,7 +198,7 @@ class Gateway:
             self.versions.note(run.task, call.side, call.told.version, run.id)
         except Unknown as error:
             # What started it may not be written down yet, or its platform does not say now which it is.
-            not_yet = self.journal.away or self.journal.catches_up
+            not_yet = self.journal.is_behind
             if (not_yet or error.is_new) and call.accepts_wait:
                 again = retry_seconds(call.told.attempt)
                 log.info("egress.unknown_run_waits", target=call.target, side=call.side.value, error=str(error))

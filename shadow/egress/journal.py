@@ -70,6 +70,11 @@ class Journal:
         waits = self._spool.standing.items > 0 or bool(self._late)
         return waits or time.monotonic() - self._back_at < CATCH_UP_SECONDS
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the database may not tell all that was started or done: it is away, or it catches up."""
+        return self.away or self.catches_up
+
     def found_away(self) -> None:
         """Somebody noticed that the database is away."""
         if self._probe is None:

@@ -178,7 +178,7 @@ class SmtpSink:
         try:
             run = await self._callers.run(login.side, told, lambda: carried, target=login.target, operation=OPERATION)
         except Unknown as error:
-            if error.is_new or self._journal.away or self._journal.catches_up:
+            if error.is_new or self._journal.is_behind:
                 return _LATER  # it comes again, and is written down or known then
             call = replace(_call(login, told, None, Disposition.REFUSE, document), suspects=error.suspects)
             await self._kept(replace(call, traits=carried.stored() if call.nobodys else None), 550)
